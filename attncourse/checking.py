@@ -22,7 +22,7 @@ from attncourse.sheet import (
     VALUES,
     Prepared,
     Result,
-    Sheet,
+    arguments,
     build,
     gradients,
     probe_of,
@@ -85,7 +85,9 @@ class _Examination:
             text = f"Write {what}, then run this cell again."
             return Verdict(self.ex.id, NOT_ATTEMPTED, text)
         if variant := self.variant():
-            return Verdict(self.ex.id, PASSED, f"Passed, as a variant. {variant.message}", variant.name)
+            return Verdict(
+                self.ex.id, PASSED, f"Passed, as a variant. {variant.message}", variant.name
+            )
         for find in (self.wrong_values, self.random, self.wrong_variations, self.wrong_mode):
             if fault := find():
                 return self.not_yet(fault)
@@ -98,7 +100,9 @@ class _Examination:
                 return self.not_yet(fault)
         agree = " and ".join(f"`{p}`" for p in self.ex.probes)
         n = len(self.trials)
-        text = [f"{agree} {'agree' if len(self.ex.probes) > 1 else 'agrees'} with the solution on {n} trials."]
+        text = [
+            f"{agree} {'agree' if len(self.ex.probes) > 1 else 'agrees'} with the solution on {n} trials."
+        ]
         if remark := self.remark():
             text.append(remark)
         return Verdict(self.ex.id, PASSED, "\n".join(text + self.notes))
@@ -118,7 +122,9 @@ class _Examination:
         ask = f'Pass the {kind} itself: `check("{ex.id}", {ex.name})`.'
         if ex.is_module:
             if isinstance(answer, nn.Module):
-                return Fault(f"This is a `{type(answer).__name__}` that is already built. {ask}")
+                return Fault(
+                    f"This is a `{type(answer).__name__}` that is already built. {ask}"
+                )
             if not callable(answer):
                 return Fault(f"This is {_a(answer)}, not a class. {ask}")
             if not isinstance(answer, type) and not hasattr(answer, "__call__"):
@@ -192,7 +198,9 @@ class _Examination:
         if found := self.recognised(index, probe):
             slip, whole = found
             rest = () if whole else ("On other inputs something else departs as well.",)
-            return Fault(slip.message, (seen, worst, *rest) if worst else (seen, *rest), slip.name)
+            return Fault(
+                slip.message, (seen, worst, *rest) if worst else (seen, *rest), slip.name
+            )
         if wrong := _wrong_kind(probe, y, right, axes, trial):
             return Fault(wrong, (seen,))
         reason = self.broken_law(trial, probe, y, right) if isinstance(y, Tensor) else None
@@ -224,7 +232,9 @@ class _Examination:
         every = list(range(len(self.results)))
         order = [index, *(i for i in every if i != index)]
         probes = [p for p in self.ex.probes if p not in self.unwritten]
-        alike = [i for i in order if self.trials[i].inputs.keys() == self.trials[index].inputs.keys()]
+        alike = [
+            i for i in order if self.trials[i].inputs.keys() == self.trials[index].inputs.keys()
+        ]
         looks = [(probes, order)] + ([([probe], order)] if len(probes) > 1 else [])
         for which, where in looks:
             for slip in self.sheet.slips:
@@ -267,7 +277,9 @@ class _Examination:
                 return fault
             inputs = trial.fresh() | changes
             with torch.no_grad():
-                return attempt(lambda: probe_of(self.ex, built, probe)(*inputs.values()))
+                return attempt(
+                    lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
+                )
 
         look = Look(trial, probe, self.ex.probes[probe], y, right, ask)
         for name in self.ex.laws:
@@ -288,7 +300,9 @@ class _Examination:
             if fault is not None:
                 return None
             return stages.departs(
-                stages.calls(mine, trial.fresh()), stages.calls(right, trial.fresh()), trial
+                stages.calls(mine, arguments(self.ex, probe, trial.fresh())),
+                stages.calls(right, arguments(self.ex, probe, trial.fresh())),
+                trial,
             )
 
         said = attempt(inside)
@@ -298,11 +312,17 @@ class _Examination:
         """The learner's own line, the shapes in letters, and the likely cause."""
         if named and named[1]:
             slip = named[0]
-            return Fault(slip.message, (self.seen(trial), f"There it ends in {crash.kind}."), slip.name)
+            return Fault(
+                slip.message, (self.seen(trial), f"There it ends in {crash.kind}."), slip.name
+            )
         cause = explain(crash, trial.sizes)
         text = crash.text.strip().splitlines()
         error = f"{crash.kind}: {text[0]}" if text else crash.kind
-        where = f"`{probe}` stops at line {crash.lineno}: `{crash.line}`" if crash.line else f"`{probe}` stops"
+        where = (
+            f"`{probe}` stops at line {crash.lineno}: `{crash.line}`"
+            if crash.line
+            else f"`{probe}` stops"
+        )
         if not cause:
             cause = f"{where} with {error}"
             shapes = told(shapes_on_line(crash, trial.sizes))
@@ -382,7 +402,9 @@ class _Examination:
         right = run(self.ex, lambda **init: self.ex.solution(**init).eval(), trial)
         for probe, expected in right.outcomes.items():
             if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
-                return Fault(f"`{probe}` is right in training mode and departs after `.eval()`.")
+                return Fault(
+                    f"`{probe}` is right in training mode and departs after `.eval()`."
+                )
         return None
 
     def wrong_gradients(self) -> Fault | None:
@@ -412,7 +434,9 @@ class _Examination:
                     )
                 if not same(got, wanted):
                     if got.isnan().any():
-                        cause = f"The gradient for `{name}` is nan although the values are right."
+                        cause = (
+                            f"The gradient for `{name}` is nan although the values are right."
+                        )
                         more = "Replacing nan after the softmax is too late: mask before it."
                     else:
                         cause = f"The values are right, but the gradient for `{name}` is not."
@@ -435,10 +459,16 @@ class _Examination:
                 here = build(self.ex, self.answer, self.trials[index])[0]
                 if isinstance(here, nn.Module):
                     here = here.to("meta")
-                y = attempt(lambda h=here, p=probe, i=inputs: probe_of(self.ex, h, p)(*i.values()))
+                y = attempt(
+                    lambda h=here, p=probe, i=inputs: probe_of(self.ex, h, p)(
+                        *arguments(self.ex, p, i)
+                    )
+                )
                 moved = isinstance(y, Tensor) and y.device.type != "meta"
                 mixed = isinstance(y, Crash) and "same device" in y.text
-                mixed = mixed or (isinstance(y, Crash) and "is not on the expected device" in y.text)
+                mixed = mixed or (
+                    isinstance(y, Crash) and "is not on the expected device" in y.text
+                )
                 if moved or mixed:
                     line = (f"`{y.line}`",) if mixed and y.line else ()
                     return Fault(
@@ -457,14 +487,28 @@ class _Examination:
 
         def spent(answer: Callable) -> counting.Count:
             built, _, _ = build(self.ex, answer, trial)
-            return counting.count(lambda: probe_of(self.ex, built, probe)(*trial.fresh().values()))
+            return counting.count(
+                lambda: probe_of(self.ex, built, probe)(
+                    *arguments(self.ex, probe, trial.fresh())
+                )
+            )
 
         mine, right = attempt(lambda: spent(self.answer)), spent(self.ex.solution)
         if isinstance(mine, Crash):
             return None
         for what, factor, yours, ours in (
-            ("largest tensor", self.ex.cost.largest_tensor, mine.largest_tensor, right.largest_tensor),
-            ("multiply-adds", self.ex.cost.multiply_adds, mine.multiply_adds, right.multiply_adds),
+            (
+                "largest tensor",
+                self.ex.cost.largest_tensor,
+                mine.largest_tensor,
+                right.largest_tensor,
+            ),
+            (
+                "multiply-adds",
+                self.ex.cost.multiply_adds,
+                mine.multiply_adds,
+                right.multiply_adds,
+            ),
         ):
             if factor is not None and yours > factor * ours:
                 unit = "numbers" if what == "largest tensor" else "multiply-adds"
@@ -482,7 +526,9 @@ class _Examination:
         if trial is None:
             return None
         mine, right = run(self.ex, self.answer, trial), run(self.ex, self.ex.solution, trial)
-        if mine.fault is None and all(same(mine.outcomes[p], y) for p, y in right.outcomes.items()):
+        if mine.fault is None and all(
+            same(mine.outcomes[p], y) for p, y in right.outcomes.items()
+        ):
             return None
         return f"A remark: it does not hold {trial.name}, which later chapters need."
 
@@ -574,7 +620,9 @@ def _kind(y: Any) -> str:
 def _worst(y: Any, right: Any, axes: Any) -> str:
     """The element that is furthest off, in letters."""
     if isinstance(right, tuple):
-        pairs = zip(y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True)
+        pairs = zip(
+            y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True
+        )
         return next((_worst(a, b, ax) for a, b, ax in pairs if not same(a, b)), "")
     if right.dtype == torch.bool:
         off = y != right
@@ -589,7 +637,9 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
     if not y.ndim:
         return f"The result is {number(y.item())}; it should be {number(right.item())}."
     at = torch.unravel_index(off.flatten().argmax(), y.shape)
-    wrong = (~torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)).sum()
+    wrong = (
+        ~torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)
+    ).sum()
     return (
         f"The result is {number(y[at].item())} at {place(at, axes)}; it should be "
         f"{number(right[at].item())} ({wrong.item()} of {y.numel()} numbers are off)."

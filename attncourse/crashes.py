@@ -39,7 +39,10 @@ def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     text = "the two matrices share no axis of equal size"
     if told(shapes):
         text += f": {told(shapes)}"
-    return text + ". `@` sums the last axis of the left over the last but one of the right; did you forget to transpose one?"
+    return (
+        text
+        + ". `@` sums the last axis of the left over the last but one of the right; did you forget to transpose one?"
+    )
 
 
 def _broadcast(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -47,7 +50,10 @@ def _broadcast(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     text = f"an axis of size ⟨{a}⟩ meets one of size ⟨{b}⟩"
     if told(shapes):
         text += f": {told(shapes)}"
-    return text + ". Axes are matched from the right; give the smaller tensor axes of length 1 where it lacks a letter."
+    return (
+        text
+        + ". Axes are matched from the right; give the smaller tensor axes of length 1 where it lacks a letter."
+    )
 
 
 def _einsum_size(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -243,11 +249,12 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         lambda f, c, s: f"a whole tensor cannot become one Python number: {told(s)}.",
     ),
     (r"RecursionError", "it calls itself without end."),
-    (r"MemoryError|can't allocate memory|not enough memory", "it asks for more memory than there is."),
+    (
+        r"MemoryError|can't allocate memory|not enough memory",
+        "it asks for more memory than there is.",
+    ),
     (r"SystemExit", "it leaves Python (`exit` or `sys.exit`). An answer returns its result."),
     (r"TimeoutError", "it took too long."),
     (r"ZeroDivisionError", "it divides by zero."),
     (r"KeyError: (.*)", lambda f, c, s: f"there is no entry {f[1]}."),
 )
-
-

@@ -82,7 +82,11 @@ def examples_do_not_mix(look: Look) -> str | None:
     if not spoiled or size < 2 or not look.axes.startswith("b"):
         return None
     again = look.ask(**spoiled)
-    if isinstance(again, Tensor) and again.shape == look.y.shape and not close(again[0], look.y[0]):
+    if (
+        isinstance(again, Tensor)
+        and again.shape == look.y.shape
+        and not close(again[0], look.y[0])
+    ):
         return (
             "The examples of a batch mix: changing b=1 changes what you return for b=0. Some axis "
             "is summed, averaged or reshaped across b."

@@ -33,7 +33,11 @@ class _Sink(io.TextIOBase):
 def calm() -> Iterator[None]:
     """Whatever happens inside leaves no trace: random numbers, printing, torch's defaults."""
     numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002 (theirs to use)
-    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    dtype, grad, threads = (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+    )
     quiet = contextlib.ExitStack()
     quiet.enter_context(torch.random.fork_rng(devices=[]))
     quiet.enter_context(contextlib.redirect_stdout(_Sink()))
@@ -95,7 +99,10 @@ def _crash(error: BaseException) -> Crash:
         trace = trace.tb_next
     for depth, (frame, lineno) in enumerate(reversed(frames)):
         file = frame.f_code.co_filename
-        if file.startswith((OURS, "<frozen", *LIBRARIES)) or file == "<__array_function__ internals>":
+        if (
+            file.startswith((OURS, "<frozen", *LIBRARIES))
+            or file == "<__array_function__ internals>"
+        ):
             continue
         line = linecache.getline(file, lineno).strip()
         shapes = {
@@ -103,5 +110,7 @@ def _crash(error: BaseException) -> Crash:
             for name, value in frame.f_locals.items()
             if isinstance(value, Tensor)
         }
-        return Crash(kind, text, line, lineno - frame.f_code.co_firstlineno + 1, shapes, not depth)
+        return Crash(
+            kind, text, line, lineno - frame.f_code.co_firstlineno + 1, shapes, not depth
+        )
     return Crash(kind, text)

@@ -7,6 +7,7 @@ is computed from `solutions`; `attncourse.record` reads one that was written dow
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from inspect import signature
 from typing import Any
 from zlib import crc32
 
@@ -120,7 +121,9 @@ def variations(ex: Exercise, first: Prepared) -> Iterator[Prepared]:
         yield turned(FLOAT32, "in single precision", Tensor.float, single)
 
 
-def build(ex: Exercise, answer: Callable, trial: Prepared) -> tuple[Any, Crash | str | None, str]:
+def build(
+    ex: Exercise, answer: Callable, trial: Prepared
+) -> tuple[Any, Crash | str | None, str]:
     """The object whose probes are called, why there is none, and what was let pass."""
     if not ex.is_module:
         return answer, None, ""
@@ -171,6 +174,18 @@ def probe_of(ex: Exercise, built: Any, probe: str) -> Callable:
     return getattr(built, probe)
 
 
+@cache
+def parameters(ex: Exercise, probe: str) -> tuple[str, ...]:
+    """The names of what a probe takes: inputs of a trial go to the parameters of their name."""
+    owner = getattr(ex.solution, probe) if ex.is_module else ex.solution
+    return tuple(signature(owner).parameters)
+
+
+def arguments(ex: Exercise, probe: str, inputs: Mapping[str, Any]) -> list[Any]:
+    """The inputs of a trial that a probe takes, in the order of the call."""
+    return [inputs[name] for name in parameters(ex, probe) if name in inputs]
+
+
 def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
     """All probes of an answer on one trial."""
     built, fault, note = build(ex, answer, trial)
@@ -181,7 +196,7 @@ def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
         inputs = trial.fresh()
         with torch.no_grad():
             outcomes[probe] = attempt(
-                lambda p=probe, i=inputs: probe_of(ex, built, p)(*i.values())
+                lambda p=probe, i=inputs: probe_of(ex, built, p)(*arguments(ex, p, i))
             )
         for name, before in trial.inputs.items():
             if isinstance(before, Tensor) and changed is None:
@@ -215,7 +230,7 @@ def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> An
         if ex.is_module:
             names = trial.weights  # in this order, whatever the learner calls them
             leaves |= dict(zip(_trainable(names, built), built.parameters(), strict=False))
-        output = probe_of(ex, built, probe)(*given.values())
+        output = probe_of(ex, built, probe)(*arguments(ex, probe, given))
         total = 0.0
         for number, part in enumerate(output if isinstance(output, tuple) else (output,)):
             if isinstance(part, Tensor) and part.is_floating_point() and part.requires_grad:
@@ -258,8 +273,15 @@ class Sheet:
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
 
     def expected(self, index: int) -> Result:
-        """What the solution makes of trial `index`."""
-        return self._run("", self.ex.solution, index)
+        """What the solution makes of trial `index`. Raises where it crashes on a declared one."""
+        result = self._run("", self.ex.solution, index)
+        for probe, y in result.outcomes.items():
+            if isinstance(y, Crash) and index in self.declared:
+                raise RuntimeError(
+                    f"{self.ex.id}: the solution itself crashes in `{probe}` "
+                    f"{self.trials[index].name}: {y.kind}: {y.text}"
+                )
+        return result
 
     @cache  # noqa: B019 (a sheet lives as long as its exercise)
     def expected_gradients(self, index: int, probe: str) -> Any:
@@ -303,7 +325,7 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
             and all(same(a, b, dtype) for a, b in zip(y, expected, strict=True))
         )
     if isinstance(expected, Crash) or isinstance(y, Crash):
-        return isinstance(y, Crash) and isinstance(expected, Crash) and y.kind == expected.kind
+        return isinstance(y, Crash) and isinstance(expected, Crash)
     if not isinstance(expected, Tensor):
         return type(y) is type(expected) and y == expected
     if not isinstance(y, Tensor) or y.shape != expected.shape or y.dtype != expected.dtype:
@@ -346,7 +368,9 @@ def _fingerprint(ex: Exercise, results: list[Result]) -> tuple:
         return repr(value)
 
     return tuple(
-        tuple(of(result.outcomes.get(probe)) for probe in ex.probes) if not result.fault else "fault"
+        tuple(of(result.outcomes.get(probe)) for probe in ex.probes)
+        if not result.fault
+        else "fault"
         for result in results
     )
 

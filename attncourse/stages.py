@@ -1,6 +1,6 @@
 """Where an answer departs first: the inside of a module, told by what its layers are given."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ class Call:
     given: Tensor
 
 
-def calls(layer: nn.Module, inputs: Mapping[str, Any]) -> list[Call]:
+def calls(layer: nn.Module, arguments: Sequence[Any]) -> list[Call]:
     """Every call of a layer inside a module during one forward pass, in order."""
     seen: list[Call] = []
     handles = []
@@ -32,7 +32,7 @@ def calls(layer: nn.Module, inputs: Mapping[str, Any]) -> list[Call]:
         handles.append(inner.register_forward_pre_hook(note))
     try:
         with torch.no_grad():
-            layer(*inputs.values())
+            layer(*arguments)
     finally:
         for handle in handles:
             handle.remove()
@@ -69,7 +69,9 @@ def departs(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
     extra = [call.layer for call in mine if call.layer not in {c.layer for c in right}]
     if extra:
         return f"`self.{extra[0]}` is applied although it should not be."
-    return "All layers are given what they should be; what departs comes after the last of them."
+    return (
+        "All layers are given what they should be; what departs comes after the last of them."
+    )
 
 
 def _which_input(given: Tensor, trial: Prepared) -> str | None:

@@ -34,7 +34,9 @@ class Verdict:
         """A card in literal colours: readable in light and dark, and in a notebook not trusted."""
         colour = COLOURS[self.status]
         first, *rest = (_html(line) for line in self.message.splitlines())
-        more = "".join(f'<div style="color: #3c4043; margin-top: 3px">{line}</div>' for line in rest)
+        more = "".join(
+            f'<div style="color: #3c4043; margin-top: 3px">{line}</div>' for line in rest
+        )
         return (
             f'<div class="attncourse-verdict" style="background: #ffffff; color: #202124; '
             f"border: 1px solid #dadce0; border-left: 6px solid {colour}; padding: 8px 12px; "

@@ -62,7 +62,10 @@ class MultiHeadAttention(nn.Module):
         may attend, in every head.
         """
         context = x if context is None else context
-        q, k = split_heads(self.query(x), self.heads), split_heads(self.key(context), self.heads)
+        q, k = (
+            split_heads(self.query(x), self.heads),
+            split_heads(self.key(context), self.heads),
+        )
         if mask is not None:
             mask = rearrange(mask, "... i j -> ... 1 i j")  # the same for every head
         return attention_weights(q, k, mask)
@@ -86,7 +89,9 @@ def from_torch(layer: nn.MultiheadAttention) -> MultiHeadAttention:
     ours = MultiHeadAttention(layer.embed_dim, layer.num_heads).to(layer.in_proj_weight)
     weights = layer.in_proj_weight.detach().chunk(3)
     biases = layer.in_proj_bias.detach().chunk(3)
-    for mine, weight, bias in zip((ours.query, ours.key, ours.value), weights, biases, strict=True):
+    for mine, weight, bias in zip(
+        (ours.query, ours.key, ours.value), weights, biases, strict=True
+    ):
         mine.load_state_dict({"weight": weight, "bias": bias})
     ours.out.load_state_dict(layer.out_proj.state_dict())
     return ours

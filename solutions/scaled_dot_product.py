@@ -45,7 +45,10 @@ class AdditiveAttention(nn.Module):
         self, q: Float[Tensor, "b i query_dim"], k: Float[Tensor, "b j key_dim"]
     ) -> Float[Tensor, "b i j"]:
         """How well each key answers each query: at most the sum of |w|, whatever q and k are."""
-        q, k = rearrange(self.query(q), "b i m -> b i 1 m"), rearrange(self.key(k), "b j m -> b 1 j m")
+        q, k = (
+            rearrange(self.query(q), "b i m -> b i 1 m"),
+            rearrange(self.key(k), "b j m -> b 1 j m"),
+        )
         return rearrange(self.score((q + k).tanh()), "b i j 1 -> b i j")
 
     def attention(
