@@ -194,20 +194,32 @@ def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
     outcomes, changed = {}, None
     for probe in ex.probes:
         inputs = trial.fresh()
-        with torch.no_grad():
-            outcomes[probe] = attempt(
-                lambda p=probe, i=inputs: probe_of(ex, built, p)(*arguments(ex, p, i))
-            )
+        outcomes[probe] = outcome(ex, built, probe, inputs)
         for name, before in trial.inputs.items():
-            if isinstance(before, Tensor) and changed is None:
-                after = inputs[name]
-                if after.shape != before.shape or not torch.equal(
-                    after.nan_to_num(), before.nan_to_num()
-                ):
-                    changed = probe, name
+            if (
+                changed is None
+                and isinstance(before, Tensor)
+                and not _equal(before, inputs[name])
+            ):
+                changed = probe, name
         if isinstance(outcomes[probe], Crash) and outcomes[probe].kind == "KeyboardInterrupt":
             break
     return Result(outcomes, None, changed, note)
+
+
+def outcome(ex: Exercise, built: Any, probe: str, inputs: Mapping[str, Any]) -> Any:
+    """What one probe gives, or the Crash it ends in."""
+
+    def call():
+        with torch.no_grad():
+            return probe_of(ex, built, probe)(*arguments(ex, probe, inputs))
+
+    return attempt(call)
+
+
+def _equal(before: Tensor, after: Tensor) -> bool:
+    """Still the same numbers."""
+    return after.shape == before.shape and torch.equal(after.nan_to_num(), before.nan_to_num())
 
 
 def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> Any:
@@ -256,7 +268,9 @@ class Sheet:
 
     def __init__(self, ex: Exercise):
         self.ex = ex
-        self._runs: dict[tuple[str, int], Result] = {}
+        self._outcomes: dict[tuple[str, int, str], Any] = {}
+        self._layers: dict[int, nn.Module] = {}
+        self._gradients: dict[tuple[int, str], Any] = {}
 
     @cached_property
     def trials(self) -> tuple[Prepared, ...]:
@@ -266,48 +280,72 @@ class Sheet:
             trials += variations(self.ex, trials[0])
             return tuple(trials)
 
+    @property
+    def declared(self) -> range:
+        """The indices of the trials that the exercise lists itself."""
+        return range(sum(t.group == VALUES for t in self.trials))
+
     @cached_property
     def remark(self) -> Prepared | None:
         """The trial outside the contract proper, if there is one."""
         with calm():
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
 
-    def expected(self, index: int) -> Result:
-        """What the solution makes of trial `index`. Raises where it crashes on a declared one."""
-        result = self._run("", self.ex.solution, index)
-        for probe, y in result.outcomes.items():
-            if isinstance(y, Crash) and index in self.declared:
-                raise RuntimeError(
-                    f"{self.ex.id}: the solution itself crashes in `{probe}` "
-                    f"{self.trials[index].name}: {y.kind}: {y.text}"
-                )
-        return result
-
-    @cache  # noqa: B019 (a sheet lives as long as its exercise)
-    def expected_gradients(self, index: int, probe: str) -> Any:
-        with calm():
-            return gradients(self.ex, self.ex.solution, self.trials[index], probe)
-
-    def of_slip(self, slip: Slip, index: int) -> Result:
-        """What a slip makes of trial `index`."""
-        return self._run(slip.name, slip.answer, index)
-
-    def _run(self, name: str, answer: Callable, index: int) -> Result:
-        key = name, index
-        if key not in self._runs:
-            with calm():
-                self._runs[key] = run(self.ex, answer, self.trials[index])
-        return self._runs[key]
-
     @cached_property
     def slips(self) -> tuple[Slip, ...]:
         """All slips in the order in which they are tried: single ones first."""
         return tuple(sorted(self.ex.all_slips(), key=lambda slip: len(slip.parts)))
 
-    @property
-    def declared(self) -> range:
-        """The indices of the trials that the exercise lists itself."""
-        return range(sum(t.group == VALUES for t in self.trials))
+    def expected(self, index: int, probe: str) -> Any:
+        """What the solution makes of a trial. Raises where it crashes on a declared one."""
+        y = self._outcome("", self.ex.solution, index, probe)
+        if isinstance(y, Crash) and index in self.declared:
+            raise RuntimeError(
+                f"{self.ex.id}: the solution itself crashes in `{probe}` "
+                f"{self.trials[index].name}: {y.kind}: {y.text}"
+            )
+        return y
+
+    def of_slip(self, slip: Slip, index: int, probe: str) -> Any:
+        """What a slip makes of a trial."""
+        return self._outcome(slip.name, slip.answer, index, probe)
+
+    def expected_gradients(self, index: int, probe: str) -> Any:
+        """The gradients of the solution, as `gradients` gives them."""
+        key = index, probe
+        if key not in self._gradients:
+            with calm():
+                self._gradients[key] = gradients(
+                    self.ex, self.ex.solution, self.trials[index], probe
+                )
+        return self._gradients[key]
+
+    def _outcome(self, name: str, answer: Callable, index: int, probe: str) -> Any:
+        key = name, index, probe
+        if key not in self._outcomes:
+            with calm():
+                built = self._build(answer, index)
+                fault = isinstance(built, Crash)
+                inputs = self.trials[index].fresh()
+                self._outcomes[key] = built if fault else outcome(self.ex, built, probe, inputs)
+        return self._outcomes[key]
+
+    def _build(self, answer: Callable, index: int) -> Any:
+        """The solution or a slip, ready to call. Slips that keep `__init__` share one module."""
+        if not self.ex.is_module:
+            return answer
+        if index not in self._layers:
+            layer, fault, _ = build(self.ex, self.ex.solution, self.trials[index])
+            if fault is not None:
+                raise RuntimeError(f"{self.ex.id}: the solution cannot be built: {fault}")
+            self._layers[index] = layer
+        if isinstance(answer, type) and answer.__init__ is self.ex.solution.__init__:
+            self._layers[index].__class__ = answer
+            return self._layers[index]
+        layer, fault, _ = build(self.ex, answer, self.trials[index])
+        if fault is None:
+            return layer
+        return fault if isinstance(fault, Crash) else Crash("Unlike", fault)
 
 
 @cache
@@ -341,38 +379,34 @@ def slips(ex: Exercise) -> tuple[Slip, ...]:
 
     Single slips are all kept, whatever they give: two alike are a defect that doctor reports.
     """
-    known = sheet(ex)
-    signatures, kept = [[known.expected(i) for i in known.declared]], []
-    prints = {_fingerprint(ex, signatures[0])}
-    for one in known.slips:
-        results = [known.of_slip(one, i) for i in known.declared]
-        print_ = _fingerprint(ex, results)
-        if one.parts and print_ in prints:
-            continue
-        prints.add(print_)
-        kept.append(one)
+    known, kept = sheet(ex), []
+    places = [(i, p) for i in known.declared for p in ex.probes]
+    single = {one.name: one for one in known.slips}
+    with calm():
+        seen = {_fingerprint([known.expected(*at) for at in places])}
+        for one in known.slips:
+            outcomes = [known.of_slip(one, *at) for at in places]
+            simpler = [
+                [known.of_slip(single[part], *at) for at in places] for part in one.parts
+            ]
+            shown = _fingerprint(outcomes)
+            if one.parts and (shown in seen or any(same(outcomes, part) for part in simpler)):
+                continue
+            seen.add(shown)
+            kept.append(one)
     return tuple(kept)
 
 
-def _fingerprint(ex: Exercise, results: list[Result]) -> tuple:
-    """Two answers alike on every trial have the same fingerprint, up to rounding."""
-
-    def of(value):
-        if isinstance(value, Crash):
-            return value.kind
-        if isinstance(value, Tensor):
-            rounded = value.double().nan_to_num(1e30, 1e31, -1e31)
-            return tuple(value.shape), *(f"{x:.6e}" for x in _moments(rounded))
-        if isinstance(value, (tuple, list)):
-            return tuple(of(v) for v in value)
-        return repr(value)
-
-    return tuple(
-        tuple(of(result.outcomes.get(probe)) for probe in ex.probes)
-        if not result.fault
-        else "fault"
-        for result in results
-    )
+def _fingerprint(value: Any) -> Any:
+    """Alike for outcomes that are alike up to rounding."""
+    if isinstance(value, Crash):
+        return "crash"
+    if isinstance(value, Tensor):
+        finite = value.double().nan_to_num(1e30, 1e31, -1e31)
+        return tuple(value.shape), *(f"{x:.6e}" for x in _moments(finite))
+    if isinstance(value, (tuple, list)):
+        return tuple(_fingerprint(part) for part in value)
+    return repr(value)
 
 
 def _moments(x: Tensor) -> tuple[float, ...]:

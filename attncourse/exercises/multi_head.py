@@ -1,0 +1,1119 @@
+"""Chapter 02, multi-head attention: what is asked, what goes wrong, what helps."""
+
+import math
+
+import torch
+from einops import einsum, rearrange, reduce, repeat
+from torch import nn
+from torch.nn import functional as F
+
+from attncourse.exercises.scaled_dot_product import attention_masks
+from attncourse.families import also, family
+from attncourse.registry import Exercise, Given, Trial
+from solutions.multi_head import (
+    MultiHeadAttention,
+    merge_heads,
+    multiply_adds,
+    parameters,
+    split_heads,
+)
+from solutions.scaled_dot_product import causal_mask
+
+# splitting and merging
+
+
+def split_trials():
+    return (
+        Trial("in 3 heads", dict(b=2, n=5, head=3, d=4), dict(x="b n (head d)", heads=3)),
+        Trial("in 5 heads", dict(b=4, n=3, head=5, d=2), dict(x="b n (head d)", heads=5)),
+    )
+
+
+def features_outside(x, heads):
+    """Your heads take every so-many-th feature: "(d head)". Head 0 is the first d features in a
+    row: "(head d)", with the head outside."""
+    return rearrange(x, "b n (d head) -> b head n d", head=heads)
+
+
+def tokens_and_heads_mixed(x, heads):
+    """You reshape to b head n d in one go: the numbers of different tokens get mixed. Cut the last
+    axis first, then move the heads forward."""
+    return x.reshape(x.shape[0], heads, x.shape[1], -1)
+
+
+def heads_not_moved(x, heads):
+    """The heads are cut but not moved: b n head d. They stand before the tokens: b head n d."""
+    return rearrange(x, "b n (head d) -> b n head d", head=heads)
+
+
+def as_many_features(x, heads):
+    """You give each head `heads` features; `heads` is the number of the heads."""
+    return rearrange(x, "b n (head d) -> b head n d", d=heads)
+
+
+def tokens_last(x, heads):
+    """The last two axes are swapped: b head d n. Each head sees its tokens as rows: b head n d."""
+    return rearrange(x, "b n (head d) -> b head d n", head=heads)
+
+
+def heads_before_batch(x, heads):
+    """The heads come before the batch: head b n d. It is b head n d."""
+    return rearrange(x, "b n (head d) -> head b n d", head=heads)
+
+
+def heads_in_the_batch(x, heads):
+    """You fold the heads into the batch: (b head) n d. Keep them as an axis of their own."""
+    return rearrange(x, "b n (head d) -> (b head) n d", head=heads)
+
+
+def split_by_view(x, heads):
+    return x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2)
+
+
+def split_by_chunks(x, heads):
+    return torch.stack(x.chunk(heads, dim=-1), dim=1)
+
+
+def merge_trials():
+    return (
+        Trial("of 3 heads", dict(b=2, head=3, n=5, d=4), dict(x="b head n d")),
+        Trial("of 5 heads", dict(b=4, head=5, n=3, d=2), dict(x="b head n d")),
+    )
+
+
+def merged_features_outside(x):
+    """You put the features outside: "(d head)". What `split_heads` cut as "(head d)" must be put
+    together as "(head d)"."""
+    return rearrange(x, "b head n d -> b n (d head)")
+
+
+def merged_by_reshape(x):
+    """You reshape b head n d without moving the heads back: different tokens get mixed."""
+    return x.reshape(x.shape[0], x.shape[2], -1)
+
+
+def merged_tokens(x):
+    """You put heads and tokens together. It is the features of the heads that stand side by
+    side: b n (head d)."""
+    return rearrange(x, "b head n d -> b (head n) d")
+
+
+def heads_summed(x):
+    """You sum over the heads. They stand side by side: the result has head times d features."""
+    return reduce(x, "b head n d -> b n d", "sum")
+
+
+def heads_averaged(x):
+    """You average the heads. They stand side by side: the result has head times d features."""
+    return reduce(x, "b head n d -> b n d", "mean")
+
+
+def heads_kept(x):
+    """The heads are moved but not joined: b n head d. The last two axes become one: (head d)."""
+    return rearrange(x, "b head n d -> b n head d")
+
+
+def heads_backwards(x):
+    """The heads stand in reverse order. Head 0 comes first."""
+    return rearrange(x.flip(1), "b head n d -> b n (head d)")
+
+
+def merge_by_view(x):
+    return x.transpose(1, 2).contiguous().flatten(2)
+
+
+def merge_by_cat(x):
+    return torch.cat([x[:, head] for head in range(x.shape[1])], dim=-1)
+
+
+# the module: one recipe, and the ways to get each of its steps wrong
+
+
+def project(self, x, context):
+    return self.query(x), self.key(context), self.value(context)
+
+
+def split(x, heads):
+    return rearrange(x, "b n (head d) -> b head n d", head=heads)
+
+
+def by_root_of_d(scores, q, k, heads):
+    return scores / math.sqrt(q.shape[-1])
+
+
+def over_heads_too(mask):
+    return rearrange(mask, "... i j -> ... 1 i j")
+
+
+def hide(scores, mask):
+    return scores if mask is None else scores.masked_fill(~over_heads_too(mask), -math.inf)
+
+
+def over_keys(scores):
+    return scores.softmax(-1)
+
+
+def empty_rows(weights, mask):
+    if mask is None:
+        return weights
+    return weights.masked_fill(~over_heads_too(mask).any(-1, keepdim=True), 0)
+
+
+def mix(weights, v):
+    return weights @ v
+
+
+def merge(x):
+    return rearrange(x, "b head n d -> b n (head d)")
+
+
+def end(self, y, x):
+    return self.out(y)
+
+
+def recipe(
+    projecting=project,
+    splitting=split,
+    scaling=by_root_of_d,
+    masking=hide,
+    normalising=over_keys,
+    after=empty_rows,
+    mixing=mix,
+    merging=merge,
+    ending=end,
+):
+    """`MultiHeadAttention` with some of its steps replaced."""
+
+    class Answer(MultiHeadAttention):
+        def attention(self, x, context=None, mask=None):
+            context = x if context is None else context
+            q, k, _ = projecting(self, x, context)
+            q, k = splitting(q, self.heads), splitting(k, self.heads)
+            scores = scaling(q @ k.mT, q, k, self.heads)
+            return after(normalising(masking(scores, mask)), mask)
+
+        def forward(self, x, context=None, mask=None):
+            v = projecting(self, x, x if context is None else context)[2]
+            y = mixing(self.attention(x, context, mask), splitting(v, self.heads))
+            return ending(self, merging(y), x)
+
+    return Answer
+
+
+def context_ignored(self, x, context):
+    """The context is not used: you attend to x itself. Keys and values come from the context."""
+    return self.query(x), self.key(x), self.value(x)
+
+
+def roles_swapped(self, x, context):
+    """Queries come from the context and keys and values from x: it is the other way round."""
+    return self.query(context), self.key(x), self.value(x)
+
+
+def queries_from_context(self, x, context):
+    """The queries come from the context as well. They come from x."""
+    return self.query(context), self.key(context), self.value(context)
+
+
+def keys_from_x(self, x, context):
+    """The keys come from x. Keys and values both come from the context."""
+    return self.query(x), self.key(x), self.value(context)
+
+
+def values_from_x(self, x, context):
+    """The values come from x. Keys and values both come from the context."""
+    return self.query(x), self.key(context), self.value(x)
+
+
+def queries_not_projected(self, x, context):
+    """The queries are not projected: `self.query` is missing."""
+    return x, self.key(context), self.value(context)
+
+
+def keys_not_projected(self, x, context):
+    """The keys are not projected: `self.key` is missing."""
+    return self.query(x), context, self.value(context)
+
+
+def values_not_projected(self, x, context):
+    """The values are not projected: `self.value` is missing."""
+    return self.query(x), self.key(context), context
+
+
+def keys_by_query_layer(self, x, context):
+    """The keys go through the layer of the queries. They have their own: `self.key`."""
+    return self.query(x), self.query(context), self.value(context)
+
+
+def queries_by_key_layer(self, x, context):
+    """The queries go through the layer of the keys. They have their own: `self.query`."""
+    return self.key(x), self.key(context), self.value(context)
+
+
+def values_by_key_layer(self, x, context):
+    """The values go through the layer of the keys. They have their own: `self.value`."""
+    return self.query(x), self.key(context), self.key(context)
+
+
+def values_by_query_layer(self, x, context):
+    """The values go through the layer of the queries. They have their own: `self.value`."""
+    return self.query(x), self.key(context), self.query(context)
+
+
+def query_and_key_layers_swapped(self, x, context):
+    """The layers of queries and keys are swapped: `self.query` belongs to x, `self.key` to the
+    context."""
+    return self.key(x), self.query(context), self.value(context)
+
+
+def key_and_value_layers_swapped(self, x, context):
+    """The layers of keys and values are swapped."""
+    return self.query(x), self.value(context), self.key(context)
+
+
+def one_layer_for_all(self, x, context):
+    """One layer makes queries, keys and values. Each has its own: `self.query`, `self.key`,
+    `self.value`."""
+    return self.query(x), self.query(context), self.query(context)
+
+
+def projections_without_bias(self, x, context):
+    """The biases of the projections are left out: call the layers, not only their weights."""
+    pairs = ((self.query, x), (self.key, context), (self.value, context))
+    return tuple(F.linear(y, layer.weight) for layer, y in pairs)
+
+
+def relu_after_projections(self, x, context):
+    """You apply a ReLU to the projections. They are linear."""
+    return tuple(y.relu() for y in project(self, x, context))
+
+
+def split_features_outside(x, heads):
+    """You split with "(d head)": head 0 gets every so-many-th feature. The head is outside:
+    "(head d)"."""
+    return rearrange(x, "b n (d head) -> b head n d", head=heads)
+
+
+@also(merging=merged_features_outside)
+def features_outside_both_times(x, heads):
+    """You split and merge with "(d head)". That is consistent, but not what `split_heads` does and
+    not what weights from elsewhere expect: "(head d)"."""
+    return rearrange(x, "b n (d head) -> b head n d", head=heads)
+
+
+def split_by_raw_reshape(x, heads):
+    """You reshape b n dim to b head n d in one go: different tokens get mixed. Cut the last axis
+    first, then move the heads forward."""
+    return x.reshape(x.shape[0], heads, x.shape[1], -1)
+
+
+def back_by_raw_reshape(x):
+    return x.reshape(x.shape[0], x.shape[2], -1)
+
+
+@also(merging=back_by_raw_reshape)
+def reshaped_there_and_back(x, heads):
+    """You reshape b n dim to b head n d and back without moving an axis: different tokens get mixed.
+    Cut the last axis first, then move the heads forward."""
+    return x.reshape(x.shape[0], heads, x.shape[1], -1)
+
+
+def heads_beside_features(x):
+    return x.flatten(-2)
+
+
+@also(
+    merging=heads_beside_features, masking=lambda scores, mask: scores, after=lambda w, mask: w
+)
+def attends_across_heads(x, heads):
+    """Your heads attend to each other within a token: the scores are b n head head. Move the heads
+    before the tokens, b head n d, so that tokens attend to tokens."""
+    return rearrange(x, "b n (head d) -> b n head d", head=heads)
+
+
+def one_wide_head(x, heads):
+    """You do not split: there is one head of width dim."""
+    return rearrange(x, "b n dim -> b 1 n dim")
+
+
+def heads_and_width_exchanged(x, heads):
+    """Number and width of the heads are exchanged: you cut into pieces of `heads` features instead
+    of into `heads` pieces."""
+    return rearrange(x, "b n (head d) -> b head n d", d=heads)
+
+
+def first_piece_for_all(x, heads):
+    """Every head gets the same piece of the features. Head h gets the h-th."""
+    return repeat(x[..., : x.shape[-1] // heads], "b n d -> b head n d", head=heads)
+
+
+def unscaled(scores, q, k, heads):
+    """The scores are not divided by sqrt(d)."""
+    return scores
+
+
+def divided_by_d(scores, q, k, heads):
+    """You divide the scores by d; it is sqrt(d), the root of the width of a head."""
+    return scores / q.shape[-1]
+
+
+def divided_by_root_of_dim(scores, q, k, heads):
+    """You divide by the root of the whole width, sqrt(dim). Each head is d = dim / heads wide:
+    divide by sqrt(d)."""
+    return scores / math.sqrt(q.shape[-1] * heads)
+
+
+def divided_by_dim(scores, q, k, heads):
+    """You divide by the whole width, dim. Each head is d = dim / heads wide: divide by sqrt(d)."""
+    return scores / (q.shape[-1] * heads)
+
+
+def multiplied_by_root(scores, q, k, heads):
+    """You multiply the scores by sqrt(d); they are divided by it."""
+    return scores * math.sqrt(q.shape[-1])
+
+
+def divided_by_root_of_heads(scores, q, k, heads):
+    """You divide by the root of the number of heads. It is the width of a head that counts:
+    sqrt(d)."""
+    return scores / math.sqrt(heads)
+
+
+def divided_by_root_of_keys(scores, q, k, heads):
+    """You divide by the root of the number of keys, sqrt(j). It is the width of a head that counts:
+    sqrt(d)."""
+    return scores / math.sqrt(k.shape[-2])
+
+
+def divided_by_root_of_queries(scores, q, k, heads):
+    """You divide by the root of the number of queries, sqrt(i). It is the width of a head that
+    counts: sqrt(d)."""
+    return scores / math.sqrt(q.shape[-2])
+
+
+def divided_by_fourth_root(scores, q, k, heads):
+    """You divide by the fourth root of d: as if only one of q and k had been scaled."""
+    return scores / q.shape[-1] ** 0.25
+
+
+def mask_ignored(scores, mask):
+    """The mask is not used: masked keys are attended to."""
+    return scores
+
+
+def mask_inverted(scores, mask):
+    """The mask is inverted: it is True where a query may attend, and you hide just that. (The masks
+    of nn.MultiheadAttention have the other sense.)"""
+    return scores if mask is None else scores.masked_fill(over_heads_too(mask), -math.inf)
+
+
+def mask_fills_zero(scores, mask):
+    """Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf: exp(-inf) = 0."""
+    return scores if mask is None else scores.masked_fill(~over_heads_too(mask), 0.0)
+
+
+def mask_fills_tiny(scores, mask):
+    """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill with
+    -inf; -1e9 and 1e-9 are not the same."""
+    return scores if mask is None else scores.masked_fill(~over_heads_too(mask), 1e-4)
+
+
+def mask_weakly(scores, mask):
+    """You fill masked scores with a number that is not small enough: masked keys keep a visible
+    share. Fill with -inf."""
+    return scores if mask is None else scores.masked_fill(~over_heads_too(mask), -1.0)
+
+
+def mask_added(scores, mask):
+    """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it is
+    False."""
+    return scores if mask is None else scores + over_heads_too(mask).to(scores)
+
+
+def mask_fills_plus_infinity(scores, mask):
+    """Masked scores become +inf: they take everything, and inf - inf is nan. Fill with -inf."""
+    return scores if mask is None else scores.masked_fill(~over_heads_too(mask), math.inf)
+
+
+def mask_of_first_example(scores, mask):
+    """You use the mask of the first example for all of them. Each example has its own."""
+    return hide(scores, mask if mask is None or mask.ndim < 3 else mask[:1])
+
+
+def mask_of_first_query(scores, mask):
+    """You use the mask of the first query for all of them. Each query has its own row."""
+    return hide(scores, mask if mask is None else mask[..., :1, :])
+
+
+def mask_in_first_head(scores, mask):
+    """The mask is used in the first head only. It holds in every head."""
+    if mask is None:
+        return scores
+    first = torch.arange(scores.shape[1]) == 0
+    hidden = ~over_heads_too(mask) & rearrange(first, "head -> head 1 1")
+    return scores.masked_fill(hidden, -math.inf)
+
+
+def always_causal(scores, mask):
+    """You hide the future always. A causal mask is one of the masks you may be given, not a part
+    of attention."""
+    lower = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return hide(scores.masked_fill(~lower, -math.inf), mask)
+
+
+def times_mask(weights, mask):
+    return weights if mask is None else weights * over_heads_too(mask)
+
+
+@also(after=times_mask)
+def mask_after_the_softmax(scores, mask):
+    """You hide keys after the softmax: they have taken their share, and what is left sums to less
+    than 1. Mask the scores, before the softmax."""
+    return scores
+
+
+def over_queries(scores):
+    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs over
+    the keys j, the last axis."""
+    return scores.softmax(-2)
+
+
+def over_heads(scores):
+    """Your softmax runs over the heads: they compete with each other. It runs over the keys j, the
+    last axis."""
+    return scores.softmax(1)
+
+
+def over_batch(scores):
+    """Your softmax runs over the first axis, b: examples compete with each other. It runs over the
+    keys j, the last axis."""
+    return scores.softmax(0)
+
+
+def over_queries_and_keys(scores):
+    """Your softmax runs over i and j together. Every query has its own, over the keys j."""
+    return scores.flatten(-2).softmax(-1).reshape(scores.shape)
+
+
+def no_softmax(scores):
+    """The softmax is missing: your weights are the bare scores."""
+    return scores
+
+
+def softmax_twice(scores):
+    """The softmax is applied twice: the second one flattens the weights."""
+    return scores.softmax(-1).softmax(-1)
+
+
+def sigmoid_for_softmax(scores):
+    """You use a sigmoid: each weight by itself, not as a share that competes with the others. The
+    softmax over j makes them sum to 1."""
+    return scores.sigmoid()
+
+
+def exp_not_divided(scores):
+    """You take exp of the scores but do not divide by their sum over the keys j."""
+    return scores.exp()
+
+
+def softmin(scores):
+    """The sign is turned: keys that agree least get the most weight."""
+    return (-scores).masked_fill(scores == -math.inf, -math.inf).softmax(-1)
+
+
+def naive_exponential(scores):
+    """exp overflows for large scores: inf / inf is nan. Use `softmax`, or subtract the largest
+    score of the row first."""
+    return scores.exp() / scores.exp().sum(-1, keepdim=True)
+
+
+def log_of_softmax(scores):
+    """You use log_softmax: weights are the shares themselves, not their logarithms."""
+    return scores.log_softmax(-1)
+
+
+def averaged_over_heads(weights):
+    return reduce(weights, "b head i j -> b i j", "mean")
+
+
+def heads_averaged_in_the_map(scores):
+    """You average the maps of the heads. Each head has a map of its own: b head i j."""
+    return repeat(
+        averaged_over_heads(scores.softmax(-1)), "b i j -> b head i j", head=scores.shape[1]
+    )
+
+
+def empty_rows_are_nan(weights, mask):
+    """A query that may attend to nothing gives nan: softmax over nothing but -inf is 0 / 0. Its
+    weights are 0."""
+    return weights
+
+
+def empty_rows_are_uniform(weights, mask):
+    """A query that may attend to nothing gets the mean of all values: with a finite filler such as
+    -1e9 its softmax is uniform. Its weights are 0."""
+    if mask is None:
+        return weights
+    dead = ~over_heads_too(mask).any(-1, keepdim=True)
+    return weights.masked_fill(dead, 1 / weights.shape[-1])
+
+
+def weights_transposed(weights, v):
+    """You use the weights transposed: each key then mixes by what the queries gave it. The output is
+    weights times v."""
+    return weights.mT @ v
+
+
+def weights_averaged(weights, v):
+    """You average the weights over the heads before you mix the values. Each head uses its own."""
+    return reduce(weights, "b head i j -> b 1 i j", "mean") @ v
+
+
+def values_of_first_head(weights, v):
+    """All heads mix the values of the first head. Each head has its own."""
+    return weights @ v[:, :1]
+
+
+def plain_mean(weights, v):
+    """Your output is the plain mean of the values: the weights play no part."""
+    return v.mean(-2, keepdim=True).expand(*weights.shape[:-1], v.shape[-1])
+
+
+def scaled_again(weights, v):
+    """You divide by sqrt(d) a second time, after the softmax. The scores alone are divided."""
+    return weights @ v / math.sqrt(v.shape[-1])
+
+
+@also(scaling=unscaled)
+def scaled_after_the_softmax(weights, v):
+    """You scale after the softmax. What is divided by sqrt(d) are the scores, before it."""
+    return weights @ v / math.sqrt(v.shape[-1])
+
+
+def merge_features_outside(x):
+    """You merge with "(d head)": the features of the heads get interleaved. What was split as
+    "(head d)" is merged as "(head d)"."""
+    return rearrange(x, "b head n d -> b n (d head)")
+
+
+def merge_by_raw_reshape(x):
+    """You merge by a bare reshape of b head n d: different tokens get mixed. Move the heads behind
+    the tokens first."""
+    return x.reshape(x.shape[0], x.shape[2], -1)
+
+
+def merge_backwards(x):
+    """You merge the heads in reverse order. Head 0 comes first."""
+    return rearrange(x.flip(1), "b head n d -> b n (head d)")
+
+
+def merge_to_their_mean(x):
+    """You average the heads instead of putting them side by side."""
+    return repeat(
+        reduce(x, "b head n d -> b n d", "mean"), "b n d -> b n (head d)", head=x.shape[1]
+    )
+
+
+def merge_to_their_sum(x):
+    """You sum the heads instead of putting them side by side."""
+    return repeat(
+        reduce(x, "b head n d -> b n d", "sum"), "b n d -> b n (head d)", head=x.shape[1]
+    )
+
+
+def no_output_projection(self, y, x):
+    """The last projection is missing: `self.out` mixes what the heads have found."""
+    return y
+
+
+def output_projection_twice(self, y, x):
+    """`self.out` is applied twice. Once is enough."""
+    return self.out(self.out(y))
+
+
+def residual_added(self, y, x):
+    """You add the input (a residual connection). That belongs to the layer around attention, in
+    chapter 04."""
+    return self.out(y) + x
+
+
+def out_without_bias(self, y, x):
+    """The bias of `self.out` is left out: call the layer, not only its weight."""
+    return F.linear(y, self.out.weight)
+
+
+def normalised(self, y, x):
+    """You normalise the output (LayerNorm). That belongs to the layer around attention, in chapter
+    04."""
+    return F.layer_norm(self.out(y), y.shape[-1:])
+
+
+@also(ending=no_output_projection)
+def out_before_attention(self, x, context):
+    """`self.out` is applied to the values, before attention. It comes last and mixes the heads."""
+    return self.query(x), self.key(context), self.out(self.value(context))
+
+
+def relu_at_the_end(self, y, x):
+    """You apply a ReLU at the end. The output is linear in what the heads found."""
+    return self.out(y).relu()
+
+
+def attention_trials():
+    wide = dict(x="b i (head d)", context="b j (head d)")
+    alone = dict(b=2, n=5, head=3, d=4)
+    cross = dict(b=3, i=6, j=4, head=2, d=5)
+    square = dict(b=2, n=7, head=5, d=3)
+    causal = dict(b=3, n=4, head=2, d=5)
+    _, padding, empty = attention_masks(cross)
+
+    def trial(name, sizes, inputs):
+        init = dict(dim=sizes["head"] * sizes["d"], heads=sizes["head"])
+        return Trial(name, sizes, inputs, init)
+
+    triangle = Given("n n", causal_mask(4, 4))
+    same_number = dict(x="b n (head d)", context="b n (head d)")
+    return (
+        trial("where x attends to itself", alone, dict(x="b n (head d)")),
+        trial("where x attends to a context", cross, wide),
+        trial("where x attends to a context of as many tokens", square, same_number),
+        trial(
+            "with a causal mask", causal, dict(x="b n (head d)", context=None, mask=triangle)
+        ),
+        trial("with a padding mask, b 1 j", cross, wide | dict(mask=padding)),
+        trial("with a query that may attend to nothing", cross, wide | dict(mask=empty)),
+    )
+
+
+class HeadByHead(MultiHeadAttention):
+    """One head after the other, each with its own rows of the projections."""
+
+    def one(self, layer, x, head):
+        width = layer.out_features // self.heads
+        rows = slice(head * width, (head + 1) * width)
+        return x @ layer.weight[rows].mT + layer.bias[rows]
+
+    def attention(self, x, context=None, mask=None):
+        context = x if context is None else context
+        maps = []
+        for head in range(self.heads):
+            q, k = self.one(self.query, x, head), self.one(self.key, context, head)
+            scores = torch.einsum("bid,bjd->bij", q, k) / q.shape[-1] ** 0.5
+            if mask is not None:
+                scores = torch.where(mask, scores, torch.finfo(scores.dtype).min)
+            weights = scores.softmax(-1)
+            maps.append(weights if mask is None else weights * mask)
+        return torch.stack(maps, dim=1)
+
+    def forward(self, x, context=None, mask=None):
+        context = x if context is None else context
+        maps = self.attention(x, context, mask)
+        found = [maps[:, h] @ self.one(self.value, context, h) for h in range(self.heads)]
+        return self.out(torch.cat(found, dim=-1))
+
+
+class HeadsInTheBatch(MultiHeadAttention):
+    """Heads folded into the batch, heads outside: (head b) n d."""
+
+    def fold(self, x):
+        return rearrange(x, "b n (head d) -> (head b) n d", head=self.heads)
+
+    def attention(self, x, context=None, mask=None):
+        context = x if context is None else context
+        q, k = self.fold(self.query(x)), self.fold(self.key(context))
+        scores = torch.bmm(q, k.transpose(1, 2)) * q.shape[-1] ** -0.5
+        if mask is not None:
+            mask = mask.expand(x.shape[0], *scores.shape[1:]).repeat(self.heads, 1, 1)
+            scores = scores.masked_fill(mask.logical_not(), float("-inf"))
+        return rearrange(
+            scores.softmax(-1).nan_to_num(0), "(head b) i j -> b head i j", head=self.heads
+        )
+
+    def forward(self, x, context=None, mask=None):
+        maps = rearrange(self.attention(x, context, mask), "b head i j -> (head b) i j")
+        y = torch.bmm(maps, self.fold(self.value(x if context is None else context)))
+        return self.out(rearrange(y, "(head b) i d -> b i (head d)", head=self.heads))
+
+
+class Fused(MultiHeadAttention):
+    """Views and torch's fused attention; the map is read off with values that are the identity."""
+
+    def attention(self, x, context=None, mask=None):
+        n = (x if context is None else context).shape[1]
+        eye = torch.eye(n, dtype=x.dtype, device=x.device).expand(len(x), self.heads, n, n)
+        return self.fused(x, context, mask, eye)
+
+    def fused(self, x, context, mask, v):
+        context = x if context is None else context
+        q = self.query(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        k = self.key(context).view(*context.shape[:2], self.heads, -1).transpose(1, 2)
+        mask = mask if mask is None or mask.ndim == 2 else mask[:, None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    def forward(self, x, context=None, mask=None):
+        source = x if context is None else context
+        v = self.value(source).view(*source.shape[:2], self.heads, -1).transpose(1, 2)
+        y = self.fused(x, context, mask, v)
+        return self.out(y.transpose(1, 2).reshape(x.shape))
+
+
+class Einsums(MultiHeadAttention):
+    """Weights with an axis of heads, everything in einsums."""
+
+    def attention(self, x, context=None, mask=None):
+        context = x if context is None else context
+        q = rearrange(self.query(x), "b i (h d) -> b i h d", h=self.heads)
+        k = rearrange(self.key(context), "b j (h d) -> b j h d", h=self.heads)
+        scores = einsum(q, k, "b i h d, b j h d -> b h i j") / math.sqrt(q.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(-3), -1e30)
+        weights = torch.softmax(scores, -1)
+        return weights if mask is None else weights * mask.unsqueeze(-3)
+
+    def forward(self, x, context=None, mask=None):
+        source = x if context is None else context
+        v = rearrange(self.value(source), "b j (h d) -> b j h d", h=self.heads)
+        y = einsum(self.attention(x, context, mask), v, "b h i j, b j h d -> b i h d")
+        return self.out(rearrange(y, "b i h d -> b i (h d)"))
+
+
+# counts
+
+
+def count_trials():
+    return (
+        Trial("for dim = 12, heads = 3", {}, dict(dim=12, heads=3)),
+        Trial("for dim = 512, heads = 8", {}, dict(dim=512, heads=8)),
+        Trial("for dim = 10, heads = 5", {}, dict(dim=10, heads=5)),
+    )
+
+
+def no_biases(dim, heads):
+    """You leave out the biases: four layers have `dim` of them each."""
+    return 4 * dim**2
+
+
+def three_projections(dim, heads):
+    """You count three projections. There are four: queries, keys, values and the output."""
+    return 3 * (dim**2 + dim)
+
+
+def one_head_only(dim, heads):
+    """You count the weights of one head. All heads together have four dim x dim matrices."""
+    return 3 * (dim * (dim // heads) + dim // heads) + dim**2 + dim
+
+
+def for_every_head(dim, heads):
+    """You multiply by the number of heads. They share the width: the more heads, the narrower
+    each."""
+    return heads * (4 * dim**2 + 4 * dim)
+
+
+def one_bias(dim, heads):
+    """You count one bias of length dim. Each of the four layers has its own."""
+    return 4 * dim**2 + dim
+
+
+def without_the_output(dim, heads):
+    """You count the bias of the output, but not its matrix: it is dim x dim as well."""
+    return 3 * dim**2 + 4 * dim
+
+
+def parameters_by_sum(dim, heads):
+    return sum(p.numel() for p in MultiHeadAttention(dim, heads).parameters())
+
+
+def parameters_by_layer(dim, heads):
+    layer = nn.Linear(dim, dim)
+    return 4 * (layer.weight.numel() + layer.bias.numel())
+
+
+def cost_trials():
+    def trial(name, **sizes):
+        return Trial(name, {}, sizes)
+
+    return (
+        trial("for dim = 12, 3 heads, 5 queries, 7 keys", dim=12, heads=3, queries=5, keys=7),
+        trial("for dim = 512, 8 heads, 64 of each", dim=512, heads=8, queries=64, keys=64),
+        trial("for dim = 10, 5 heads, 1 query, 9 keys", dim=10, heads=5, queries=1, keys=9),
+    )
+
+
+def only_the_projections(dim, heads, queries, keys):
+    """You count the projections alone. q kᵀ and weights times v cost i j dim each."""
+    return 2 * (queries + keys) * dim**2
+
+
+def only_the_products(dim, heads, queries, keys):
+    """You count the two products with the map alone. Four projections come on top."""
+    return 2 * queries * keys * dim
+
+
+def one_product(dim, heads, queries, keys):
+    """You count one product with the map. There are two: q kᵀ, and weights times v."""
+    return 2 * (queries + keys) * dim**2 + queries * keys * dim
+
+
+def products_for_every_head(dim, heads, queries, keys):
+    """You count the full width in every head: i j dim. A head is d = dim / heads wide; all heads
+    together make i j dim."""
+    return 2 * (queries + keys) * dim**2 + 2 * heads * queries * keys * dim
+
+
+def width_of_one_head(dim, heads, queries, keys):
+    """You count the products of one head. There are `heads` of them, i j d each."""
+    return 2 * (queries + keys) * dim**2 + 2 * queries * keys * (dim // heads)
+
+
+def all_from_queries(dim, heads, queries, keys):
+    """You project all four times as many tokens as there are queries. Keys and values are made for
+    each key."""
+    return 4 * queries * dim**2 + 2 * queries * keys * dim
+
+
+def three_layers(dim, heads, queries, keys):
+    """You leave out the last projection: i dim² more."""
+    return (queries + 2 * keys) * dim**2 + 2 * queries * keys * dim
+
+
+def twice(dim, heads, queries, keys):
+    """You count multiplications and additions apart: twice as many. One multiply-add is one."""
+    return 2 * (2 * (queries + keys) * dim**2 + 2 * queries * keys * dim)
+
+
+def cost_by_layer(dim, heads, queries, keys):
+    per_layer = [queries, keys, keys, queries]
+    d = dim // heads
+    return sum(n * dim * dim for n in per_layer) + sum(
+        2 * queries * keys * d for _ in range(heads)
+    )
+
+
+def cost_by_matrix(dim, heads, queries, keys):
+    products = [(queries, dim, dim)] * 2 + [(keys, dim, dim)] * 2
+    products += [(queries, dim // heads, keys), (queries, keys, dim // heads)] * heads
+    return sum(rows * inner * columns for rows, inner, columns in products)
+
+
+EXERCISES = [
+    Exercise(
+        id="multi_head.split_heads",
+        solution=split_heads,
+        probes={"split_heads": "b head n d"},
+        trials=split_trials,
+        slips=(
+            features_outside,
+            tokens_and_heads_mixed,
+            heads_not_moved,
+            as_many_features,
+            tokens_last,
+            heads_before_batch,
+            heads_in_the_batch,
+        ),
+        hints=(
+            "The last axis holds the features of all heads in a row. Which of the two letters, head "
+            "and d, changes slowest along it?",
+            "The head: its d features stand next to each other. In einops the slow letter comes "
+            "first in the bracket, (head d).",
+            'rearrange(x, "b n (head d) -> b head n d", head=heads)',
+        ),
+        minutes=4,
+        difficulty=1,
+        otherwise=(split_by_view, split_by_chunks),
+    ),
+    Exercise(
+        id="multi_head.merge_heads",
+        solution=merge_heads,
+        probes={"merge_heads": "b n (head d)"},
+        trials=merge_trials,
+        slips=(
+            merged_features_outside,
+            merged_by_reshape,
+            merged_tokens,
+            heads_summed,
+            heads_averaged,
+            heads_kept,
+            heads_backwards,
+        ),
+        hints=(
+            "Which pattern undoes the one of `split_heads`?",
+            "The same letters the other way round: b head n d on the left.",
+            'rearrange(x, "b head n d -> b n (head d)")',
+        ),
+        minutes=2,
+        difficulty=1,
+        otherwise=(merge_by_view, merge_by_cat),
+    ),
+    Exercise(
+        id="multi_head.multi_head_attention",
+        solution=MultiHeadAttention,
+        probes={"attention": "b head i j", "forward": "b i (head d)"},
+        trials=attention_trials,
+        blank=("attention", "forward"),
+        slips=family(
+            recipe,
+            projecting=(
+                context_ignored,
+                roles_swapped,
+                queries_from_context,
+                keys_from_x,
+                values_from_x,
+                queries_not_projected,
+                keys_not_projected,
+                values_not_projected,
+                keys_by_query_layer,
+                queries_by_key_layer,
+                values_by_key_layer,
+                values_by_query_layer,
+                query_and_key_layers_swapped,
+                key_and_value_layers_swapped,
+                one_layer_for_all,
+                projections_without_bias,
+                relu_after_projections,
+                out_before_attention,
+            ),
+            splitting=(
+                split_features_outside,
+                features_outside_both_times,
+                split_by_raw_reshape,
+                reshaped_there_and_back,
+                attends_across_heads,
+                one_wide_head,
+                heads_and_width_exchanged,
+                first_piece_for_all,
+            ),
+            scaling=(
+                unscaled,
+                divided_by_d,
+                divided_by_root_of_dim,
+                divided_by_dim,
+                multiplied_by_root,
+                divided_by_root_of_heads,
+                divided_by_root_of_keys,
+                divided_by_root_of_queries,
+                divided_by_fourth_root,
+            ),
+            masking=(
+                mask_ignored,
+                mask_inverted,
+                mask_fills_zero,
+                mask_fills_tiny,
+                mask_weakly,
+                mask_added,
+                mask_fills_plus_infinity,
+                mask_of_first_example,
+                mask_of_first_query,
+                mask_in_first_head,
+                always_causal,
+                mask_after_the_softmax,
+            ),
+            normalising=(
+                over_queries,
+                over_heads,
+                over_batch,
+                over_queries_and_keys,
+                no_softmax,
+                softmax_twice,
+                sigmoid_for_softmax,
+                exp_not_divided,
+                softmin,
+                naive_exponential,
+                log_of_softmax,
+                heads_averaged_in_the_map,
+            ),
+            after=(empty_rows_are_nan, empty_rows_are_uniform),
+            mixing=(
+                weights_transposed,
+                weights_averaged,
+                values_of_first_head,
+                plain_mean,
+                scaled_again,
+            ),
+            merging=(
+                merge_features_outside,
+                merge_by_raw_reshape,
+                merge_backwards,
+                merge_to_their_mean,
+                merge_to_their_sum,
+            ),
+            ending=(
+                no_output_projection,
+                output_projection_twice,
+                residual_added,
+                out_without_bias,
+                normalised,
+                relu_at_the_end,
+            ),
+        ),
+        hints=(
+            "Which of x and context are queries, keys and values made of, and what is the context "
+            "when none is given?",
+            "Project, split the heads, and `attention_weights` does the rest: it takes any leading "
+            "axes. A mask lacks the axis of the heads; give it one of length 1.",
+            "attention: context = x if there is none\n"
+            "    q = split_heads(query(x)), k = split_heads(key(context))\n"
+            '    mask: "... i j -> ... 1 i j", if there is one\n'
+            "    return attention_weights(q, k, mask)\n"
+            "forward: v = split_heads(value(context))\n"
+            "    return out(merge_heads(attention @ v))",
+        ),
+        minutes=20,
+        difficulty=4,
+        otherwise=(HeadByHead, HeadsInTheBatch, Fused, Einsums),
+        laws=(
+            "masked_keys_do_not_matter",
+            "rows_sum_to_one",
+            "scale_is_right",
+            "examples_do_not_mix",
+        ),
+    ),
+    Exercise(
+        id="multi_head.parameters",
+        solution=parameters,
+        probes={"parameters": ""},
+        trials=count_trials,
+        slips=(
+            no_biases,
+            three_projections,
+            one_head_only,
+            for_every_head,
+            one_bias,
+            without_the_output,
+        ),
+        hints=(
+            "How many layers does `__init__` make, and what is the shape of each weight?",
+            "Four square matrices, dim by dim, and a bias of length dim for each. Where do the "
+            "heads come in?",
+            "4 (dim² + dim), whatever the number of heads",
+        ),
+        minutes=3,
+        difficulty=1,
+        otherwise=(parameters_by_sum, parameters_by_layer),
+    ),
+    Exercise(
+        id="multi_head.multiply_adds",
+        solution=multiply_adds,
+        probes={"multiply_adds": ""},
+        trials=cost_trials,
+        slips=(
+            only_the_projections,
+            only_the_products,
+            one_product,
+            products_for_every_head,
+            width_of_one_head,
+            all_from_queries,
+            three_layers,
+            twice,
+        ),
+        hints=(
+            "A product of an i x c and a c x e matrix costs i c e multiply-adds. Which products are "
+            "there?",
+            "Two projections for each query (query, out), two for each key (key, value); then, in "
+            "each head, i d j for q kᵀ and i j d for weights times v.",
+            "2 i dim² + 2 j dim² + 2 i j dim, since head d = dim",
+        ),
+        minutes=5,
+        difficulty=2,
+        otherwise=(cost_by_layer, cost_by_matrix),
+    ),
+]
