@@ -47,7 +47,8 @@ def install():
     if not runs(PYTHON, "-m", "pip", "--version"):
         make_venv()
     say("Installing the course into .venv (the first time takes some minutes)")
-    STAMP.unlink() if STAMP.exists() else None
+    if STAMP.exists():
+        STAMP.unlink()
     LOG.write_text("")
     # Older ones download whole wheels to answer a dry run.
     pip("install", "--quiet", "pip>=23.2")
@@ -116,7 +117,7 @@ def settle_torch():
         say("This machine has no NVIDIA GPU: taking the build of torch for CPUs")
         pip("install", "--quiet", "uv")
         uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON)]
-        done = logged([*uv, "--torch-backend=cpu", pin])
+        done = logged([*uv, "--torch-backend=cpu", "-c", str(CONSTRAINTS), pin])
         if done.returncode:
             raise CannotInstall(
                 "cannot fetch the build of {} for CPUs ({}). Behind a mirror, let pip find one "
@@ -124,7 +125,7 @@ def settle_torch():
                 "install {}".format(pin, why(done.stdout), pin)
             )
     else:
-        pip("install", "--quiet", pin)
+        pip("install", "--quiet", "-c", str(CONSTRAINTS), pin)
     return installed_torch(bounds) or pin.split("==")[1]
 
 
