@@ -116,7 +116,7 @@ class Cost:
     multiply_adds: float | None = None  # of matrix products and convolutions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """One thing the learner writes: a function, or a module with some bodies left out.
 
@@ -134,7 +134,6 @@ class Exercise:
     blank      the methods whose bodies the learner writes; a function is blanked whole
     otherwise  correct answers written another way; doctor proves that they pass
     laws       names in `attncourse.laws`: what must hold, used to explain a wrong answer
-    stages     names in `attncourse.stages`: how to look inside an answer that only returns the end
     remark     a trial outside the contract proper: failing it is said on a pass, not held against
     cost       what it may spend
     skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
@@ -152,7 +151,6 @@ class Exercise:
     blank: tuple[str, ...] = ()
     otherwise: tuple[Callable, ...] = ()
     laws: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
     remark: Callable[[], Trial] | None = None
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()

@@ -1,0 +1,18 @@
+"""Build every attention mechanism of computer vision from scratch: checks, hints, notebooks."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attncourse.checking import check
+    from attncourse.helping import hint, solution
+
+__all__ = ["check", "hint", "solution"]
+_HOME = {"check": "checking", "hint": "helping", "solution": "helping"}
+
+
+def __getattr__(name: str):
+    """`check`, `hint` and `solution`, imported when first asked for, so that commands start fast."""
+    if name in _HOME:
+        return getattr(import_module(f"attncourse.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'attncourse' has no attribute '{name}'")

@@ -1,0 +1,601 @@
+"""Compare an answer with the solution and say what is wrong, in the words of the chapter."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import isasyncgen, iscoroutine, isgenerator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attncourse import counting, stages
+from attncourse.crashes import explain, shapes_on_line, told
+from attncourse.laws import LAWS, Look
+from attncourse.letters import number, place, spell
+from attncourse.registry import Exercise, Slip, UnknownExercise, exercise
+from attncourse.running import Crash, attempt, calm
+from attncourse.sheet import (
+    FLOAT32,
+    LARGE,
+    STRIDED,
+    VALUES,
+    Prepared,
+    Result,
+    Sheet,
+    build,
+    gradients,
+    probe_of,
+    run,
+    same,
+    sheet,
+)
+from attncourse.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
+
+STOPPED = "KeyboardInterrupt"
+
+
+def check(id: str | Exercise, answer: Any) -> Verdict:
+    """The verdict on `answer`, the learner's own function or class for exercise `id`.
+
+    Never raises for a mistake of the learner's, whatever the answer is, and leaves no trace:
+    inputs are clones, random numbers are as before, what the answer prints is dropped.
+    """
+    try:
+        ex = id if isinstance(id, Exercise) else exercise(id)
+    except UnknownExercise as error:
+        return Verdict(str(id), NOT_YET, str(error))
+    try:
+        with calm():
+            return _Examination(ex, answer).verdict()
+    except KeyboardInterrupt:
+        return Verdict(ex.id, NOT_YET, "Stopped. Your answer had not come to an end.")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong: the cause in one line, evidence, and the slip's name if it has one."""
+
+    cause: str
+    evidence: tuple[str, ...] = ()
+    slip: str | None = None
+
+
+class _Examination:
+    """One answer to one exercise, looked at from the coarsest to the finest."""
+
+    def __init__(self, ex: Exercise, answer: Any):
+        self.ex, self.answer, self.sheet = ex, answer, sheet(ex)
+        self.unwritten: list[str] = []
+        self.notes: list[str] = []
+
+    @property
+    def trials(self) -> Sequence[Prepared]:
+        return self.sheet.trials
+
+    def verdict(self) -> Verdict:
+        if fault := self.wrong_form():
+            return self.not_yet(fault)
+        first = self.results[0]
+        if first.note:
+            self.notes.append(first.note)
+        self.unwritten = [p for p, y in first.outcomes.items() if _unwritten(y)]
+        if self.unwritten and len(self.unwritten) == len(self.ex.probes):
+            what = " and ".join(f"`{p}`" for p in self.unwritten)
+            text = f"Write {what}, then run this cell again."
+            return Verdict(self.ex.id, NOT_ATTEMPTED, text)
+        if variant := self.variant():
+            return Verdict(self.ex.id, PASSED, f"Passed, as a variant. {variant.message}", variant.name)
+        for find in (self.wrong_values, self.random, self.wrong_variations, self.wrong_mode):
+            if fault := find():
+                return self.not_yet(fault)
+        if self.unwritten:
+            done = " and ".join(f"`{p}`" for p in self.ex.probes if p not in self.unwritten)
+            left = " and ".join(f"`{p}`" for p in self.unwritten)
+            return self.not_yet(Fault(f"{done} is right. Still to be written: {left}."))
+        for find in (self.wrong_gradients, self.wrong_device, self.wrong_cost):
+            if fault := find():
+                return self.not_yet(fault)
+        agree = " and ".join(f"`{p}`" for p in self.ex.probes)
+        n = len(self.trials)
+        text = [f"{agree} {'agree' if len(self.ex.probes) > 1 else 'agrees'} with the solution on {n} trials."]
+        if remark := self.remark():
+            text.append(remark)
+        return Verdict(self.ex.id, PASSED, "\n".join(text + self.notes))
+
+    def not_yet(self, fault: Fault) -> Verdict:
+        lines = [fault.cause[:1].upper() + fault.cause[1:], *fault.evidence, *self.notes]
+        lines = [line for text in lines for line in _short(text).splitlines()][:11]
+        lines.append(f'Stuck? `hint("{self.ex.id}")`')
+        return Verdict(self.ex.id, NOT_YET, "\n".join(lines), fault.slip)
+
+    # 1. what it is
+
+    def wrong_form(self) -> Fault | None:
+        """Not a function or class at all, or one that cannot be built."""
+        ex, answer = self.ex, self.answer
+        kind = "class" if ex.is_module else "function"
+        ask = f'Pass the {kind} itself: `check("{ex.id}", {ex.name})`.'
+        if ex.is_module:
+            if isinstance(answer, nn.Module):
+                return Fault(f"This is a `{type(answer).__name__}` that is already built. {ask}")
+            if not callable(answer):
+                return Fault(f"This is {_a(answer)}, not a class. {ask}")
+            if not isinstance(answer, type) and not hasattr(answer, "__call__"):
+                return Fault(f"This is {_a(answer)}, not a class. {ask}")
+        elif isinstance(answer, type):
+            return Fault(f"This is the class `{answer.__name__}`, not a function. {ask}")
+        elif not callable(answer):
+            return Fault(f"This is {_a(answer)}, not a function. {ask}")
+        first = self.results[0]
+        if isinstance(first.fault, str):
+            return Fault(first.fault)
+        if isinstance(first.fault, Crash):
+            if first.fault.unwritten:
+                return Fault("`__init__` is still to be written; take the one of the stub.")
+            return self.crashed(first.fault, "__init__", self.trials[0])
+        return None
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """What the answer makes of the declared trials. Stops at an interrupt."""
+        results = []
+        for index in self.sheet.declared:
+            results.append(self.run(index))
+        return results
+
+    def run(self, index: int) -> Result:
+        result = run(self.ex, self.answer, self.trials[index])
+        crashes = [y for y in (*result.outcomes.values(), result.fault) if isinstance(y, Crash)]
+        if any(crash.kind == STOPPED for crash in crashes):
+            raise KeyboardInterrupt
+        return result
+
+    # 2. to 4. and 6. to 8.: what it returns
+
+    def wrong_values(self) -> Fault | None:
+        """The first declared trial and probe that depart, and why."""
+        for index, result in enumerate(self.results):
+            expected = self.sheet.expected(index)
+            if result.fault:
+                return Fault(str(result.fault))
+            for probe, right in expected.outcomes.items():
+                y = result.outcomes.get(probe)
+                if probe in self.unwritten:
+                    continue
+                if result.changed and result.changed[0] == probe:
+                    return self.changes_input(result)
+                if not same(y, right):
+                    return self.diagnose(index, probe, y, right)
+        return None
+
+    def changes_input(self, result: Result) -> Fault:
+        probe, name = result.changed
+        return Fault(
+            f"`{probe}` changes its input `{name}` in place; it belongs to the caller. Return a "
+            "new tensor.",
+            ("Methods whose name ends in an underscore, `+=` and `x[…] = …` work in place.",),
+            "changes_its_input",
+        )
+
+    def diagnose(self, index: int, probe: str, y: Any, right: Any) -> Fault:
+        """Why a probe departs on a declared trial."""
+        trial = self.trials[index]
+        if fault := self.random():
+            return fault
+        if isinstance(y, Crash):
+            named = self.recognised(index, probe)
+            return self.crashed(y, probe, trial, named)
+        axes = self.ex.probes[probe]
+        seen = self.seen(trial)
+        worst = _worst(y, right, axes) if _comparable(y, right) else ""
+        if found := self.recognised(index, probe):
+            slip, whole = found
+            rest = () if whole else ("On other inputs something else departs as well.",)
+            return Fault(slip.message, (seen, worst, *rest) if worst else (seen, *rest), slip.name)
+        if wrong := _wrong_kind(probe, y, right, axes, trial):
+            return Fault(wrong, (seen,))
+        reason = self.broken_law(trial, probe, y, right) if isinstance(y, Tensor) else None
+        stage = self.first_stage(index, probe)
+        if reason:
+            return Fault(reason, tuple(t for t in (stage, seen, worst) if t))
+        if isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all():
+            bad = (~y.isfinite() & right.isfinite()).sum().item()
+            if bad:
+                return Fault(
+                    f"`{probe}` returns {bad} values that are not finite (inf or nan).",
+                    tuple(t for t in (stage, seen) if t),
+                )
+        if stage:
+            return Fault(stage, (seen, worst))
+        return Fault(worst, (seen, *self.earlier(index)))
+
+    def earlier(self, index: int) -> tuple[str, ...]:
+        """Which trials were right before this one: a cause often lies in the difference."""
+        right = [self.trials[i].name for i in range(index)]
+        return (f"Right {', '.join(right)}.",) if right else ()
+
+    def seen(self, trial: Prepared) -> str:
+        """On which trial."""
+        return f"Seen {trial.name} ({', '.join(f'{a}={n}' for a, n in trial.sizes.items())})."
+
+    def recognised(self, index: int, probe: str) -> tuple[Slip, bool] | None:
+        """The slip that gives what the answer gives, and whether it does so on every trial."""
+        every = list(range(len(self.results)))
+        order = [index, *(i for i in every if i != index)]
+        probes = [p for p in self.ex.probes if p not in self.unwritten]
+        alike = [i for i in order if self.trials[i].inputs.keys() == self.trials[index].inputs.keys()]
+        looks = [(probes, order)] + ([([probe], order)] if len(probes) > 1 else [])
+        for which, where in looks:
+            for slip in self.sheet.slips:
+                if self.fits(slip, which, where):
+                    return slip, True
+        if 1 < len(alike) < len(every):
+            for slip in self.sheet.slips:
+                if not slip.parts and self.fits(slip, [probe], alike):
+                    return slip, False
+        return None
+
+    def fits(self, slip: Slip, probes: Sequence[str], indices: Sequence[int]) -> bool:
+        """Whether a slip gives what the answer gives, and the solution does not."""
+        told_apart = False
+        for index in indices:
+            theirs, right = self.sheet.of_slip(slip, index), self.sheet.expected(index)
+            if theirs.fault:
+                return False
+            for probe in probes:
+                y, outcome = self.results[index].outcomes.get(probe), theirs.outcomes.get(probe)
+                if not same(y, outcome):
+                    return False
+                told_apart |= not isinstance(y, Crash) and not same(y, right.outcomes[probe])
+        return told_apart
+
+    def variant(self) -> Slip | None:
+        """The other published reading that the answer follows on every trial, if any."""
+        if self.unwritten:
+            return None
+        every, probes = range(len(self.results)), list(self.ex.probes)
+        found = (s for s in self.sheet.slips if s.variant and self.fits(s, probes, every))
+        return next(found, None)
+
+    def broken_law(self, trial: Prepared, probe: str, y: Tensor, right: Tensor) -> str | None:
+        """The first law of the exercise that the answer breaks."""
+
+        def ask(**changes):
+            built, fault, _ = build(self.ex, self.answer, trial)
+            if fault is not None:
+                return fault
+            inputs = trial.fresh() | changes
+            with torch.no_grad():
+                return attempt(lambda: probe_of(self.ex, built, probe)(*inputs.values()))
+
+        look = Look(trial, probe, self.ex.probes[probe], y, right, ask)
+        for name in self.ex.laws:
+            said = attempt(lambda n=name: LAWS[n](look))
+            if isinstance(said, str):
+                return said
+        return None
+
+    def first_stage(self, index: int, probe: str) -> str | None:
+        """The first layer of a module that is given something else than in the solution."""
+        if not self.ex.is_module or probe != list(self.ex.probes)[-1]:
+            return None
+        trial = self.trials[index]
+
+        def inside():
+            mine, fault, _ = build(self.ex, self.answer, trial)
+            right, _, _ = build(self.ex, self.ex.solution, trial)
+            if fault is not None:
+                return None
+            return stages.departs(
+                stages.calls(mine, trial.fresh()), stages.calls(right, trial.fresh()), trial
+            )
+
+        said = attempt(inside)
+        return said if isinstance(said, str) else None
+
+    def crashed(self, crash: Crash, probe: str, trial: Prepared, named=None) -> Fault:
+        """The learner's own line, the shapes in letters, and the likely cause."""
+        if named and named[1]:
+            slip = named[0]
+            return Fault(slip.message, (self.seen(trial), f"There it ends in {crash.kind}."), slip.name)
+        cause = explain(crash, trial.sizes)
+        text = crash.text.strip().splitlines()
+        error = f"{crash.kind}: {text[0]}" if text else crash.kind
+        where = f"`{probe}` stops at line {crash.lineno}: `{crash.line}`" if crash.line else f"`{probe}` stops"
+        if not cause:
+            cause = f"{where} with {error}"
+            shapes = told(shapes_on_line(crash, trial.sizes))
+            return Fault(cause, tuple(t for t in (shapes, self.seen(trial)) if t))
+        return Fault(cause, (where, error, self.seen(trial)))
+
+    # standard checks on an answer whose values are right
+
+    def random(self) -> Fault | None:
+        """Whether a second call on the same input gives something else."""
+        again = self.run(0)
+        for probe, y in self.results[0].outcomes.items():
+            both = y, again.outcomes.get(probe)
+            if not any(isinstance(one, Crash) for one in both) and not same(both[1], both[0]):
+                return Fault(
+                    f"Two calls of `{probe}` on the same input give different results: is there "
+                    "dropout, or a layer or a random number made inside it?",
+                    (),
+                    "random",
+                )
+        return None
+
+    def wrong_variations(self) -> Fault | None:
+        """The first trial again: large numbers, scattered memory, single precision."""
+        for index in range(len(self.results), len(self.trials)):
+            trial, expected = self.trials[index], self.sheet.expected(index)
+            if any(_hopeless(y) for y in expected.outcomes.values()):
+                continue
+            result = self.run(index)
+            for probe, right in expected.outcomes.items():
+                y = result.outcomes.get(probe, result.fault)
+                if probe in self.unwritten or same(y, right, trial.dtype):
+                    continue
+                return self.varied(index, probe, y, right)
+        return None
+
+    def varied(self, index: int, probe: str, y: Any, right: Any) -> Fault:
+        """Why a probe departs on a variation only."""
+        trial = self.trials[index]
+        crash = self.crashed(y, probe, trial) if isinstance(y, Crash) else None
+        if trial.group == STRIDED:
+            return Fault(
+                f"`{probe}` is right only for inputs that are contiguous in memory. `rearrange` "
+                "takes any layout; `view` does not.",
+                (crash.cause, *crash.evidence) if crash else (),
+                "needs_contiguous",
+            )
+        if crash:
+            return Fault(crash.cause, crash.evidence)
+        if trial.group == FLOAT32 and isinstance(y, Tensor) and y.dtype != right.dtype:
+            return Fault(
+                f"`{probe}` returns {_dtype(y)} for an input of {_dtype(right)}. Keep the dtype of "
+                "the input.",
+                (),
+                "changes_the_dtype",
+            )
+        for slip in self.sheet.slips:
+            theirs = self.sheet.of_slip(slip, index)
+            if not theirs.fault and same(theirs.outcomes.get(probe), y, trial.dtype):
+                return Fault(slip.message, (self.seen(trial),), slip.name)
+        if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
+            return Fault(
+                f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score is "
+                "inf; subtract the largest score of the row first, or use `softmax`.",
+                (),
+                "overflows",
+            )
+        wrong = _wrong_kind(probe, y, right, self.ex.probes[probe], trial)
+        return Fault(wrong or _worst(y, right, self.ex.probes[probe]), (self.seen(trial),))
+
+    def wrong_mode(self) -> Fault | None:
+        """Whether `eval` changes what it should not."""
+        if not self.ex.is_module:
+            return None
+        trial = self.trials[0]
+        mine = run(self.ex, lambda **init: self.answer(**init).eval(), trial)
+        right = run(self.ex, lambda **init: self.ex.solution(**init).eval(), trial)
+        for probe, expected in right.outcomes.items():
+            if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
+                return Fault(f"`{probe}` is right in training mode and departs after `.eval()`.")
+        return None
+
+    def wrong_gradients(self) -> Fault | None:
+        """Whether gradients reach every input and parameter, and are right."""
+        if "gradients" in self.ex.skip:
+            return None
+        probe = list(self.ex.probes)[-1]
+        for index in self.sheet.declared:
+            right = self.sheet.expected_gradients(index, probe)
+            if not isinstance(right, dict) or all(g is None for g in right.values()):
+                continue
+            trial = self.trials[index]
+            mine = gradients(self.ex, self.answer, trial, probe)
+            if isinstance(mine, Crash):
+                fault = self.crashed(mine, probe, trial)
+                return Fault(fault.cause, ("While gradients are computed:", *fault.evidence))
+            for name, wanted in right.items():
+                got = mine.get(name)
+                if wanted is None or (got is None and wanted.abs().max() == 0):
+                    continue
+                if got is None:
+                    return Fault(
+                        f"No gradient reaches `{name}`: is there a `detach`, `.data`, `no_grad`, "
+                        "`.item()`, numpy or a newly made tensor on the way?",
+                        ("The values are right.", self.seen(trial)),
+                        "no_gradient",
+                    )
+                if not same(got, wanted):
+                    if got.isnan().any():
+                        cause = f"The gradient for `{name}` is nan although the values are right."
+                        more = "Replacing nan after the softmax is too late: mask before it."
+                    else:
+                        cause = f"The values are right, but the gradient for `{name}` is not."
+                        more = "Is a part of the computation detached?"
+                    return Fault(cause, (more, self.seen(trial)), "wrong_gradient")
+        return None
+
+    def wrong_device(self) -> Fault | None:
+        """Whether something is made on a device of its own, found without having another one."""
+        if "device" in self.ex.skip:
+            return None
+        built, fault, _ = build(self.ex, self.answer, self.trials[0])
+        if fault is not None:
+            return None
+        for index in self.sheet.declared:
+            for probe in self.ex.probes:
+                inputs = {n: _to_meta(x) for n, x in self.trials[index].inputs.items()}
+                if not any(isinstance(x, Tensor) for x in inputs.values()):
+                    continue
+                here = build(self.ex, self.answer, self.trials[index])[0]
+                if isinstance(here, nn.Module):
+                    here = here.to("meta")
+                y = attempt(lambda h=here, p=probe, i=inputs: probe_of(self.ex, h, p)(*i.values()))
+                moved = isinstance(y, Tensor) and y.device.type != "meta"
+                mixed = isinstance(y, Crash) and "same device" in y.text
+                mixed = mixed or (isinstance(y, Crash) and "is not on the expected device" in y.text)
+                if moved or mixed:
+                    line = (f"`{y.line}`",) if mixed and y.line else ()
+                    return Fault(
+                        f"`{probe}` makes a tensor on the CPU wherever its input lies. Pass "
+                        "`device=x.device`.",
+                        line,
+                        "leaves_the_device",
+                    )
+        return None
+
+    def wrong_cost(self) -> Fault | None:
+        """Where cost is the point: counts against those of the solution."""
+        if not self.ex.cost:
+            return None
+        trial, probe = self.trials[0], list(self.ex.probes)[-1]
+
+        def spent(answer: Callable) -> counting.Count:
+            built, _, _ = build(self.ex, answer, trial)
+            return counting.count(lambda: probe_of(self.ex, built, probe)(*trial.fresh().values()))
+
+        mine, right = attempt(lambda: spent(self.answer)), spent(self.ex.solution)
+        if isinstance(mine, Crash):
+            return None
+        for what, factor, yours, ours in (
+            ("largest tensor", self.ex.cost.largest_tensor, mine.largest_tensor, right.largest_tensor),
+            ("multiply-adds", self.ex.cost.multiply_adds, mine.multiply_adds, right.multiply_adds),
+        ):
+            if factor is not None and yours > factor * ours:
+                unit = "numbers" if what == "largest tensor" else "multiply-adds"
+                where = "your largest tensor holds" if what == "largest tensor" else "you spend"
+                return Fault(
+                    f"Right, but too dear: {where} {yours:,} {unit}; {ours:,} are enough.",
+                    (self.seen(trial),),
+                    what.replace(" ", "_").replace("-", "_"),
+                )
+        return None
+
+    def remark(self) -> str | None:
+        """What is said of the trial outside the contract proper."""
+        trial = self.sheet.remark
+        if trial is None:
+            return None
+        mine, right = run(self.ex, self.answer, trial), run(self.ex, self.ex.solution, trial)
+        if mine.fault is None and all(same(mine.outcomes[p], y) for p, y in right.outcomes.items()):
+            return None
+        return f"A remark: it does not hold {trial.name}, which later chapters need."
+
+
+def _a(answer: Any) -> str:
+    """ "a str", "None", "a tensor of shape (2, 3)"."""
+    if answer is None:
+        return "None"
+    if isinstance(answer, Tensor):
+        return f"a tensor of shape {tuple(answer.shape)}, as if it had been called already"
+    if isgenerator(answer) or isasyncgen(answer):
+        return "a generator"
+    return f"a value of type {type(answer).__name__}"
+
+
+def _unwritten(y: Any) -> bool:
+    return isinstance(y, Crash) and y.unwritten
+
+
+def _hopeless(y: Any) -> bool:
+    """A trial on which the solution itself is of no use."""
+    return isinstance(y, Crash) or (
+        isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all()
+    )
+
+
+def _to_meta(x: Any) -> Any:
+    return x.to("meta") if isinstance(x, Tensor) else x
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _comparable(y: Any, right: Any) -> bool:
+    return (
+        isinstance(y, Tensor)
+        and isinstance(right, Tensor)
+        and y.shape == right.shape
+        and y.device == right.device
+        and y.numel() > 0
+    )
+
+
+def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
+    """Type, number of returns, shape, dtype or device, in this order; None if all agree."""
+    if y is None:
+        return f"`{probe}` returns None. Is a `return` missing?"
+    if isgenerator(y):
+        return f"`{probe}` returns a generator: `yield` where `return` was meant?"
+    if iscoroutine(y):
+        return f"`{probe}` returns a coroutine: it is written with `async def`."
+    if isinstance(right, tuple):
+        if not isinstance(y, (tuple, list)):
+            return f"`{probe}` returns {_kind(y)}; it should return {len(right)} values."
+        if len(y) != len(right):
+            return f"`{probe}` returns {len(y)} values; it should return {len(right)}."
+        for number_, (a, b) in enumerate(zip(y, right, strict=True)):
+            part = axes[number_] if isinstance(axes, tuple) else axes
+            if wrong := _wrong_kind(f"{probe}[{number_}]", a, b, part, trial):
+                return wrong
+        return None
+    if not isinstance(right, Tensor):
+        if type(y) is not type(right):
+            return f"`{probe}` returns {_kind(y)}; it should return {_kind(right)}."
+        return f"`{probe}` returns {y!r}; it should return {right!r}."
+    if isinstance(y, (tuple, list)):
+        return (
+            f"`{probe}` returns {len(y)} values ({', '.join(_kind(v) for v in y[:4])}); it should "
+            f"return one tensor, {axes}."
+        )
+    if not isinstance(y, Tensor):
+        return f"`{probe}` returns {_kind(y)}, not a tensor. Is a return wrong?"
+    if y.shape != right.shape:
+        return f"`{probe}` returns {spell(y.shape, trial.sizes)}; it should return {axes}."
+    if y.dtype != right.dtype:
+        return f"`{probe}` returns {_dtype(y)}; it should return {_dtype(right)}."
+    if y.device != right.device:
+        return f"`{probe}` returns a tensor on {y.device}; it should stay on {right.device}."
+    return None
+
+
+def _kind(y: Any) -> str:
+    if y is None:
+        return "None"
+    return "a tensor" if isinstance(y, Tensor) else f"a value of type {type(y).__name__}"
+
+
+def _worst(y: Any, right: Any, axes: Any) -> str:
+    """The element that is furthest off, in letters."""
+    if isinstance(right, tuple):
+        pairs = zip(y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True)
+        return next((_worst(a, b, ax) for a, b, ax in pairs if not same(a, b)), "")
+    if right.dtype == torch.bool:
+        off = y != right
+        at = torch.unravel_index(off.flatten().long().argmax(), y.shape)
+        where = place(at, axes) if y.ndim else "all"
+        return (
+            f"{off.sum().item()} of {off.numel()} are wrong: {bool(y[at])} at {where}; it should be "
+            f"{bool(right[at])}."
+        )
+    off = (y.double() - right.double()).abs()
+    off = torch.where(y.isfinite(), off, torch.inf)
+    if not y.ndim:
+        return f"The result is {number(y.item())}; it should be {number(right.item())}."
+    at = torch.unravel_index(off.flatten().argmax(), y.shape)
+    wrong = (~torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)).sum()
+    return (
+        f"The result is {number(y[at].item())} at {place(at, axes)}; it should be "
+        f"{number(right[at].item())} ({wrong.item()} of {y.numel()} numbers are off)."
+    )
+
+
+def _short(text: str) -> str:
+    """A line that no error message of somebody else's can blow up."""
+    return text if len(text) <= 400 else text[:397] + "…"

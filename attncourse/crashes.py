@@ -1,0 +1,253 @@
+"""What the commonest errors of torch, einops and Python mean on the learner's line."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from attncourse.letters import spell
+from attncourse.running import Crash
+
+Shapes = dict[str, str]  # the learner's tensors on that line, in letters
+
+
+def explain(crash: Crash, sizes: Mapping[str, int]) -> str | None:
+    """The likely cause in one line, or None for an error that we do not know."""
+    shapes = shapes_on_line(crash, sizes)
+    for pattern, reason in KNOWN:
+        if found := re.search(pattern, f"{crash.kind}: {crash.text}", re.DOTALL):
+            text = reason(found, crash, shapes) if callable(reason) else reason
+            return _in_letters(text, sizes)
+    return None
+
+
+def shapes_on_line(crash: Crash, sizes: Mapping[str, int]) -> Shapes:
+    """The tensors that the crashed line mentions, by the learner's names, in letters."""
+    words = set(re.findall(r"[A-Za-z_]\w*", crash.line))
+    return {n: spell(s, sizes) for n, s in crash.shapes.items() if n in words}
+
+
+def told(shapes: Shapes) -> str:
+    """ "q is b i d, k is b j d"."""
+    return ", ".join(f"`{name}` is {axes}" for name, axes in shapes.items())
+
+
+def _in_letters(text: str, sizes: Mapping[str, int]) -> str:
+    """⟨7⟩ in a text becomes `d` where d is 7."""
+    return re.sub(r"⟨(\d+)⟩", lambda m: f"{spell([int(m[1])], sizes)} ({m[1]})", text)
+
+
+def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    text = "the two matrices share no axis of equal size"
+    if told(shapes):
+        text += f": {told(shapes)}"
+    return text + ". `@` sums the last axis of the left over the last but one of the right; did you forget to transpose one?"
+
+
+def _broadcast(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    a, b, axis = found.groups()
+    text = f"an axis of size ⟨{a}⟩ meets one of size ⟨{b}⟩"
+    if told(shapes):
+        text += f": {told(shapes)}"
+    return text + ". Axes are matched from the right; give the smaller tensor axes of length 1 where it lacks a letter."
+
+
+def _einsum_size(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    letter, here, operand, seen = found.groups()
+    text = f'in the einsum the letter "{letter}" stands for ⟨{here}⟩ and for ⟨{seen}⟩'
+    return text + (f": {told(shapes)}." if told(shapes) else ".") + " One letter, one size."
+
+
+def _subscripts(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    written, has = found.groups()
+    text = f"the einsum pattern gives {written} letters to a tensor of {has} axes"
+    return text + (f": {told(shapes)}." if told(shapes) else ".")
+
+
+def _einops_ndim(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    expected, received = found.groups()
+    text = f"the einops pattern has {expected} axes on its left, the tensor has {received}"
+    return text + (f": {told(shapes)}." if told(shapes) else ".")
+
+
+def _einops_reason(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    text = f"the einops pattern does not fit the tensor ({found[1].strip()})"
+    return text + (f": {told(shapes)}." if told(shapes) else ".")
+
+
+def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    return (
+        f"the number of arguments is not that of the exercise ({crash.text}). "
+        "Keep the signature of the stub."
+    )
+
+
+def _attribute(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    owner, name = found.groups()
+    return f"`{owner}` has no `{name}`. Is it spelt as in the given `__init__`?"
+
+
+def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    return (
+        "something on this line is None. Is it the optional argument, which is None unless it is "
+        "given, or a call whose `return` is missing?"
+    )
+
+
+KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
+    (
+        r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of batch2"
+        r"|must have same reduction dim|inconsistent tensor size, expected tensor",
+        _product,
+    ),
+    (
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton "
+        r"dimension (\d+)",
+        _broadcast,
+    ),
+    (
+        r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) at "
+        r"non-singleton dimension (\d+)",
+        _broadcast,
+    ),
+    (
+        r"einsum\(\): subscript (\w+) has size (\d+) for operand (\d+) which does not broadcast with "
+        r"previously seen size (\d+)",
+        _einsum_size,
+    ),
+    (
+        r"number of subscripts in the equation \((\d+)\).*?number of dimensions \((\d+)\)",
+        _subscripts,
+    ),
+    (
+        r"einsum\(\): (?:more|fewer) operands|einsum\(\): subscript in subscripts|einsum\(\): output",
+        "the einsum pattern does not fit its operands: one group of letters for each tensor, and "
+        "only letters that occur on the left after the arrow.",
+    ),
+    (r"Wrong shape: expected (\d+) dims. Received (\d+)-dim", _einops_ndim),
+    (
+        r"Identifiers only on one side of expression[^:]*: ([^\n]*)",
+        "the einops pattern names an axis on one side only. `rearrange` keeps every axis, `reduce` "
+        "may drop some, `repeat` may add some.",
+    ),
+    (
+        r"can't divide axis of length (\d+) in chunks of (\d+)",
+        lambda f, c, s: f"an axis of ⟨{f[1]}⟩ cannot be cut into pieces of ⟨{f[2]}⟩.",
+    ),
+    (r"EinopsError.*?\n (Shape mismatch[^\n]*|[^\n]*)", _einops_reason),
+    (
+        r"view size is not compatible",
+        "`view` wants numbers that lie next to each other in memory, and these do not. `rearrange` "
+        "takes any layout.",
+    ),
+    (
+        r"shape '\[(.*?)\]' is invalid for input of size (\d+)",
+        lambda f, c, s: (
+            f"{f[2]} numbers do not fill the shape [{f[1]}]"
+            + (f": {told(s)}." if told(s) else ".")
+            + " `rearrange` says which axis goes where."
+        ),
+    ),
+    (
+        r"Sizes of tensors must match except in dimension",
+        lambda f, c, s: f"the tensors to join differ in another axis: {told(s)}.",
+    ),
+    (
+        r"Dimension out of range",
+        lambda f, c, s: f"this axis does not exist: {told(s) or 'count them from the end'}.",
+    ),
+    (
+        r"index (\d+) is out of bounds for dimension (\d+) with size (\d+)",
+        lambda f, c, s: f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩: {told(s)}.",
+    ),
+    (
+        r"expected scalar type|to have the same dtype|expected dtype|must have the same dtype"
+        r"|Found dtype|same dtype, but got",
+        "two floating types meet: something you make is float32 while the input is float64. Make it "
+        "with the input's dtype and device: `torch.zeros(…, dtype=x.dtype, device=x.device)`.",
+    ),
+    (
+        r"Expected all tensors to be on the same device",
+        "something you make lies on another device than the input: pass `device=x.device`.",
+    ),
+    (
+        r"masked_fill_? only supports boolean masks|must be a boolean tensor|condition to be of bool"
+        r"|expected condition to be a boolean|expected predicate to be bool",
+        "this mask is not boolean any more. It comes as bool, True where a query may attend.",
+    ),
+    (
+        r"with a bool tensor is not supported|`-` operator, with two bool",
+        "minus does not take a boolean mask. Its opposite is `~mask`.",
+    ),
+    (
+        r"only implemented on integer and Boolean-type|bad operand type for unary ~",
+        "`~` takes a boolean mask, and this is not one (any more).",
+    ),
+    (
+        r"result type Float can't be cast|result type Double can't be cast|can't be cast to the desired",
+        "you write fractions into a tensor of another type, in place. Make a new tensor instead.",
+    ),
+    (
+        r"[Bb]oolean value of Tensor with more than one value is ambiguous",
+        "`if` wants one yes or no, and this tensor holds many. For an optional argument ask "
+        "`if mask is None`.",
+    ),
+    (
+        r"a leaf Variable that requires grad|modified by an inplace operation",
+        "you change a tensor in place that autograd still needs. Make a new one.",
+    ),
+    (
+        r"numpy\(\) on Tensor that requires grad|can't convert .* to numpy|tensor.detach\(\).numpy",
+        "numpy cannot follow gradients. Stay with torch from input to output.",
+    ),
+    (
+        r"NoneType",
+        _none,
+    ),
+    (
+        r"NameError: name '(\w+)' is not defined",
+        lambda f, c, s: (
+            f"`{f[1]}` is not known here. Did you run the first cell, with the imports, and is it "
+            "spelt as there?"
+        ),
+    ),
+    (
+        r"UnboundLocalError.*?variable '(\w+)'",
+        lambda f, c, s: f"`{f[1]}` has a value on one path only; here it has none.",
+    ),
+    (r"AttributeError: '(\w+)' object has no attribute '(\w+)'", _attribute),
+    (r"AttributeError: .*?module '([\w.]+)' has no attribute '(\w+)'", _attribute),
+    (
+        r"takes \d+ positional arguments? but \d+ (?:was|were) given|takes from \d+ to \d+ positional"
+        r"|missing \d+ required positional argument",
+        _arguments,
+    ),
+    (
+        r"missing \d+ required keyword-only argument|unexpected keyword argument",
+        lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
+    ),
+    (
+        r"received an invalid combination of arguments|must be (?:Tensor|tuple of ints|int), not"
+        r"|argument '\w+' must be",
+        "torch takes other arguments here: look at their number and kinds.",
+    ),
+    (
+        r"not enough values to unpack \(expected (\d+), got (\d+)\)",
+        lambda f, c, s: f"you unpack {f[1]} values where there are {f[2]}: {told(s)}.",
+    ),
+    (
+        r"too many values to unpack",
+        lambda f, c, s: f"there are more values than names to unpack them into: {told(s)}.",
+    ),
+    (
+        r"only (?:one element|0-dimensional)|can only be called on a 0-dim|a Tensor with \d+ elements cannot"
+        r"|only tensors.*converted to Python scalars",
+        lambda f, c, s: f"a whole tensor cannot become one Python number: {told(s)}.",
+    ),
+    (r"RecursionError", "it calls itself without end."),
+    (r"MemoryError|can't allocate memory|not enough memory", "it asks for more memory than there is."),
+    (r"SystemExit", "it leaves Python (`exit` or `sys.exit`). An answer returns its result."),
+    (r"TimeoutError", "it took too long."),
+    (r"ZeroDivisionError", "it divides by zero."),
+    (r"KeyError: (.*)", lambda f, c, s: f"there is no entry {f[1]}."),
+)
+
+

@@ -1,0 +1,287 @@
+"""What must hold of an answer, whoever wrote it: used to explain one that is wrong.
+
+A law gets a `Look` at the wrong answer and says in one line what it breaks, or nothing. Laws are
+tried in the order in which an exercise lists them. They are named by strings, so that exercises
+can be recorded without the solutions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attncourse.letters import number, place, sizes_of
+from attncourse.running import Crash
+from attncourse.sheet import Prepared
+
+
+@dataclass(frozen=True)
+class Look:
+    """A wrong answer under the lens.
+
+    probe     the method or function that departs
+    axes      the letters of what it should return
+    y         what it returned, of the right shape
+    expected  what it should have returned
+    ask       ask(v=…) runs the probe once more with some inputs replaced; a Crash if it raises
+    """
+
+    trial: Prepared
+    probe: str
+    axes: str
+    y: Tensor
+    expected: Tensor
+    ask: Callable[..., Any]
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The boolean mask among the inputs, if there is one."""
+        found = self.trial.inputs.get("mask")
+        return found if isinstance(found, Tensor) and found.dtype == torch.bool else None
+
+    def allowed(self, shape: torch.Size) -> Tensor:
+        """Where a query may attend, as wide as a map of this shape."""
+        if self.mask is None:
+            return torch.ones(shape, dtype=torch.bool)
+        mask = self.mask
+        while mask.ndim < len(shape):  # a mask b i j goes before the axis of the heads
+            mask = mask.unsqueeze(-3 if mask.ndim >= 2 else 0)
+        return mask.expand(shape)
+
+
+LAWS: dict[str, Callable[[Look], str | None]] = {}
+
+
+def law(check: Callable[[Look], str | None]) -> Callable[[Look], str | None]:
+    """Enter a law under the name of its function."""
+    LAWS[check.__name__] = check
+    return check
+
+
+def close(a: Any, b: Any) -> bool:
+    """Equal up to rounding, and of equal shape."""
+    return (
+        isinstance(a, Tensor)
+        and isinstance(b, Tensor)
+        and a.shape == b.shape
+        and torch.allclose(a.double(), b.double(), rtol=1e-6, atol=1e-8, equal_nan=True)
+    )
+
+
+@law
+def examples_do_not_mix(look: Look) -> str | None:
+    """What is returned for one example must not depend on another of the batch."""
+    spoiled, size = {}, look.trial.sizes.get("b", 1)
+    for name, axes in look.trial.axes.items():
+        value = look.trial.inputs[name]
+        if axes.split()[0] == "b" and value.is_floating_point() and len(value) > 1:
+            spoiled[name] = value.clone()
+            spoiled[name][1:] = value[1:].flip(0) * 2 + 1
+    if not spoiled or size < 2 or not look.axes.startswith("b"):
+        return None
+    again = look.ask(**spoiled)
+    if isinstance(again, Tensor) and again.shape == look.y.shape and not close(again[0], look.y[0]):
+        return (
+            "The examples of a batch mix: changing b=1 changes what you return for b=0. Some axis "
+            "is summed, averaged or reshaped across b."
+        )
+    return None
+
+
+@law
+def rows_sum_to_one(look: Look) -> str | None:
+    """Weights are shares: over the keys j they sum to 1 for every query i."""
+    return _shares(look, look.y) if look.axes.endswith("i j") else None
+
+
+def _shares(look: Look, weights: Tensor) -> str | None:
+    letters = look.axes.split()
+    if (weights < -1e-9).any():
+        return (
+            "Some weights are negative. The softmax over the keys j makes them positive shares "
+            "that sum to 1."
+        )
+    allowed = look.allowed(weights.shape)
+    live = allowed.any(-1)
+    rows = weights.sum(-1)
+    if close(rows[live], torch.ones_like(rows[live])):
+        return None
+    for axis, letter in enumerate(letters[:-1]):
+        sums = weights.sum(axis)
+        if weights.shape[axis] > 1 and close(sums, torch.ones_like(sums)):
+            return (
+                f"Your weights sum to 1 over {letter}. They must sum to 1 over the keys j, for "
+                "every query i: the softmax runs over the wrong axis."
+            )
+    total = weights.sum((-1, -2))
+    if close(total, torch.ones_like(total)):
+        return (
+            "Your weights sum to 1 over i and j together. Every query i has its own softmax, over "
+            "the keys j."
+        )
+    if not allowed.all() and (weights[~allowed] == 0).all() and (rows[live] < 1 + 1e-9).all():
+        return (
+            f"With a mask your weights sum to {number(rows[live].min().item())} over the keys "
+            "instead of 1: masked keys still take their share in the softmax. Mask the scores "
+            "before the softmax, not the weights after it."
+        )
+    worst = (rows - 1).abs().masked_fill(~live, 0).argmax()
+    return (
+        f"A row of your weights sums to {number(rows.flatten()[worst].item())} over the keys j; "
+        "it must sum to 1."
+    )
+
+
+@law
+def masked_keys_do_not_matter(look: Look) -> str | None:
+    """A key that no query may attend to has no weight, whatever it holds."""
+    return _masked(look, look.y) if look.axes.endswith("i j") else None
+
+
+def _masked(look: Look, weights: Tensor) -> str | None:
+    allowed = look.allowed(weights.shape)
+    if allowed.all():
+        return None
+    dead = ~allowed.any(-1)
+    if dead.any():
+        empty = weights[dead]
+        if empty.isnan().any():
+            return (
+                "A query that may attend to nothing gets NaN: softmax over nothing but -inf is "
+                "0 / 0. Its weights should be 0."
+            )
+        if empty.abs().max() > 1e-9:
+            return (
+                f"A query that may attend to nothing still spends weights up to "
+                f"{number(empty.max().item())}. They should all be 0."
+            )
+    forbidden, permitted = weights[~allowed], weights[allowed]
+    if forbidden.numel() and forbidden.abs().max() > 1e-9:
+        if permitted.numel() and permitted.abs().max() < 1e-9:
+            return (
+                "The mask is inverted: you attend where it is False. It is True where a query may "
+                "attend."
+            )
+        where = weights.masked_fill(allowed, 0).flatten().argmax()
+        index = torch.unravel_index(where, weights.shape)
+        return (
+            f"A key that the mask forbids gets weight {number(weights[index].item())} "
+            f"(at {place(index, look.axes)}); it must get 0."
+        )
+    return None
+
+
+@law
+def scale_is_right(look: Look) -> str | None:
+    """The logits are the products of q and k, over the root of the head's width."""
+    return _scale(look, look.y, look.expected) if look.axes.endswith("i j") else None
+
+
+def _scale(look: Look, weights: Tensor, expected: Tensor) -> str | None:
+    usable = look.allowed(weights.shape) & (weights > 1e-200) & (expected > 1e-200)
+    if usable.sum() < 4:
+        return None
+
+    def logits(w: Tensor) -> Tensor:
+        log = w.clamp(min=1e-250).log().where(usable, 0)
+        mean = log.sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp(min=1)
+        return (log - mean)[usable]
+
+    mine, right = logits(weights), logits(expected)
+    slope = ((mine * right).sum() / right.square().sum()).item()
+    if (mine - slope * right).abs().max() > 1e-6 * right.abs().max().clamp(min=1):
+        return None
+    if abs(slope - 1) < 1e-6:
+        return None
+    if slope < 0:
+        return (
+            "The sign of your scores is turned: the less a key agrees with the query, the more "
+            "weight it gets."
+        )
+    width = look.trial.sizes.get("d")
+    if not width:
+        return f"Your scores are {number(slope)} times as large as they should be."
+    divisor = width**0.5 / slope
+    return (
+        f"Your scores are {number(slope)} times as large as they should be: as if divided by "
+        f"{_named(divisor, look.trial.sizes)} instead of sqrt(d) = {number(width**0.5)}."
+    )
+
+
+def _named(x: float, sizes: Mapping[str, int]) -> str:
+    """A number as what it is likely to be in the letters: "sqrt(j) = 2.236"."""
+    if abs(x - 1) < 1e-6:
+        return "1, that is, not at all,"
+    ways = {"{}": 1.0, "sqrt({})": 0.5, "{}²": 2.0, "{}^(1/4)": 0.25}
+    for form, power in ways.items():
+        for letter, size in sizes.items():
+            if size > 1 and abs(x - size**power) < 1e-6 * x:
+                return f"{form.format(letter)} = {number(x)}"
+    for form, power in ways.items():
+        for letter, size in sizes.items():
+            if size > 1 and abs(x - size**-power) < 1e-6 * x:
+                return f"1 / {form.format(letter)} = {number(x)}"
+    return number(x)
+
+
+@law
+def output_is_a_mixture_of_values(look: Look) -> str | None:
+    """What comes out is weights times v: nothing is added, nothing else is done to v."""
+    v = look.trial.inputs.get("v")
+    if not isinstance(v, Tensor):
+        return None
+    nothing = look.ask(v=torch.zeros_like(v))
+    if isinstance(nothing, Tensor) and nothing.isfinite().all() and nothing.abs().max() > 1e-9:
+        return (
+            "With all values 0 your output is not 0: something is added that is not weights "
+            "times v."
+        )
+    double = look.ask(v=2 * v)
+    if isinstance(double, Tensor) and double.isfinite().all() and not close(double, 2 * look.y):
+        return "Twice the values do not give twice the output: v is not just averaged with weights."
+    return None
+
+
+def _map_of(look: Look) -> Tensor | Crash | None:
+    """The weights inside an answer that returns only the output: its output on v = identity."""
+    v = look.trial.inputs.get("v")
+    if not isinstance(v, Tensor):
+        return None
+    n = v.shape[-2]
+    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
+    return look.ask(v=eye)
+
+
+@law
+def weights_inside_are_right(look: Look) -> str | None:
+    """The map, read off with v = identity, is a softmax over the keys of scaled scores."""
+    weights = _map_of(look)
+    if not isinstance(weights, Tensor):
+        return None
+    sizes = look.trial.sizes
+    axes = look.axes.rsplit(" ", 1)[0] + " j"
+    if weights.shape[-1] != sizes.get("j") or weights.ndim != look.y.ndim:
+        return None
+    inside = Look(look.trial, look.probe, axes, weights, look.expected, look.ask)
+    said = None
+    if sizes_of(axes, weights.shape).get("i") == sizes.get("i"):
+        said = _masked(inside, weights) or _shares(inside, weights)
+        said = said or _scale_of_products(inside, weights)
+    return said
+
+
+def _scale_of_products(look: Look, weights: Tensor) -> str | None:
+    q, k = look.trial.inputs.get("q"), look.trial.inputs.get("k")
+    if not isinstance(q, Tensor) or not isinstance(k, Tensor):
+        return None
+    scores = (q @ k.mT) / q.shape[-1] ** 0.5
+    allowed = look.allowed(weights.shape)
+    right = scores.masked_fill(~allowed, -torch.inf).softmax(-1).nan_to_num(0)
+    if close(weights, right):
+        return (
+            "The weights inside are right (read off with v = identity). What departs is the last "
+            "step, weights times v."
+        )
+    return _scale(look, weights, right)

@@ -1,0 +1,107 @@
+"""Run a learner's code so that nothing it does can hurt: it may crash, print, loop or reseed."""
+
+import contextlib
+import io
+import linecache
+import random
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+OURS = str(Path(__file__).parent)
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+
+class _Sink(io.TextIOBase):
+    """Takes any amount of text and keeps none of it."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@contextlib.contextmanager
+def calm() -> Iterator[None]:
+    """Whatever happens inside leaves no trace: random numbers, printing, torch's defaults."""
+    numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002 (theirs to use)
+    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    quiet = contextlib.ExitStack()
+    quiet.enter_context(torch.random.fork_rng(devices=[]))
+    quiet.enter_context(contextlib.redirect_stdout(_Sink()))
+    quiet.enter_context(contextlib.redirect_stderr(_Sink()))
+    quiet.enter_context(warnings.catch_warnings())
+    try:
+        with quiet:
+            warnings.simplefilter("ignore")
+            torch.set_grad_enabled(True)
+            yield
+    finally:
+        np.random.set_state(numbers)  # noqa: NPY002
+        random.setstate(python)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """An answer that raised, and where in the learner's own code.
+
+    shapes  the tensors that were in reach on that line, by the learner's names
+    """
+
+    kind: str
+    text: str
+    line: str = ""
+    lineno: int = 0
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    own: bool = False  # raised by the learner's line itself, not by a library it calls
+
+    @property
+    def unwritten(self) -> bool:
+        """The stub's own `raise NotImplementedError`, not torch's error of that type."""
+        return self.kind == "NotImplementedError" and self.own
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """What `call()` returns, or the Crash it ends in. Lets nothing through, not even SystemExit."""
+    try:
+        return call()
+    except BaseException as error:
+        return _crash(error)
+
+
+def _crash(error: BaseException) -> Crash:
+    """The error with the last line of it that the learner wrote."""
+    kind = type(error).__name__
+    try:
+        text = str(error)[:2000]
+    except Exception:
+        text = ""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    for depth, (frame, lineno) in enumerate(reversed(frames)):
+        file = frame.f_code.co_filename
+        if file.startswith((OURS, "<frozen", *LIBRARIES)) or file == "<__array_function__ internals>":
+            continue
+        line = linecache.getline(file, lineno).strip()
+        shapes = {
+            name: tuple(value.shape)
+            for name, value in frame.f_locals.items()
+            if isinstance(value, Tensor)
+        }
+        return Crash(kind, text, line, lineno - frame.f_code.co_firstlineno + 1, shapes, not depth)
+    return Crash(kind, text)

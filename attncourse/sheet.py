@@ -1,0 +1,358 @@
+"""What answers are compared on, and what the solution and each slip make of it.
+
+`check` looks at nothing else: all that it knows of the solution comes from a `Sheet`. Here a sheet
+is computed from `solutions`; `attncourse.record` reads one that was written down before.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from attncourse.letters import draw
+from attncourse.registry import Exercise, Given, Slip, Trial
+from attncourse.running import Crash, attempt, calm
+
+VALUES, LARGE, STRIDED, FLOAT32 = "values", "large", "strided", "float32"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trial with its numbers drawn, and with the weights that every module is given."""
+
+    name: str
+    group: str
+    sizes: Mapping[str, int]
+    inputs: Mapping[str, Any]
+    axes: Mapping[str, str]
+    init: Mapping[str, Any]
+    weights: Mapping[str, Tensor] | None
+
+    def fresh(self) -> dict[str, Any]:
+        """The inputs, cloned, so that nobody can spoil them for the next."""
+        return {name: _clone(value) for name, value in self.inputs.items()}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type of this trial."""
+        return torch.float32 if self.group == FLOAT32 else torch.float64
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an answer makes of one trial.
+
+    outcomes  a value or a Crash for each probe
+    fault     why there are none: a Crash, or a sentence about the layers
+    changed   (probe, input) of the first input that was changed in place
+    note      what was let pass when the weights were copied
+    """
+
+    outcomes: Mapping[str, Any]
+    fault: Crash | str | None = None
+    changed: tuple[str, str] | None = None
+    note: str = ""
+
+
+def _clone(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if value.is_contiguous():
+        return value.clone()
+    return _strided(value)
+
+
+def _strided(value: Tensor) -> Tensor:
+    """The same numbers, but no two of them next to each other in memory."""
+    return torch.stack([value, value], dim=-1)[..., 0]
+
+
+def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
+    """Draw a trial's inputs and the weights of its modules, always the same for the same seed."""
+    generator = torch.Generator().manual_seed(crc32(f"{ex.id} {seed}".encode()))
+    inputs, axes = {}, {}
+    for name, value in trial.inputs.items():
+        if isinstance(value, str):
+            inputs[name], axes[name] = draw(value, trial.sizes, generator), value
+        elif isinstance(value, Given):
+            inputs[name], axes[name] = value.value, value.axes
+        else:
+            inputs[name] = value
+    weights = None
+    if ex.is_module:
+        state = ex.solution(**trial.init).state_dict()
+        weights = {
+            name: 0.5 * torch.randn(w.shape, generator=generator, dtype=torch.float64)
+            if w.is_floating_point()
+            else w
+            for name, w in state.items()
+        }
+        for name in weights:  # a running variance is positive
+            if name.endswith("running_var"):
+                weights[name] = weights[name].abs() + 0.5
+    return Prepared(trial.name, VALUES, trial.sizes, inputs, axes, trial.init, weights)
+
+
+def variations(ex: Exercise, first: Prepared) -> Iterator[Prepared]:
+    """The first trial once more: with large numbers, scattered in memory, in single precision."""
+
+    def turned(group: str, name: str, turn: Callable[[Tensor], Tensor], weights=first.weights):
+        inputs = {
+            n: turn(x) if isinstance(x, Tensor) and x.is_floating_point() else x
+            for n, x in first.inputs.items()
+        }
+        return replace(first, group=group, name=name, inputs=inputs, weights=weights)
+
+    tensors = [x for x in first.inputs.values() if isinstance(x, Tensor)]
+    floats = [x for x in tensors if x.is_floating_point()]
+    if floats and LARGE not in ex.skip:
+        yield turned(LARGE, "with inputs a thousand times as large", lambda x: 1000 * x)
+    if floats and STRIDED not in ex.skip:
+        yield turned(STRIDED, "with inputs that are not contiguous in memory", _strided)
+    if floats and FLOAT32 not in ex.skip:
+        single = first.weights and {
+            n: w.float() if w.is_floating_point() else w for n, w in first.weights.items()
+        }
+        yield turned(FLOAT32, "in single precision", Tensor.float, single)
+
+
+def build(ex: Exercise, answer: Callable, trial: Prepared) -> tuple[Any, Crash | str | None, str]:
+    """The object whose probes are called, why there is none, and what was let pass."""
+    if not ex.is_module:
+        return answer, None, ""
+    layer = attempt(lambda: answer(**trial.init))
+    if isinstance(layer, Crash):
+        return None, layer, ""
+    if not isinstance(layer, nn.Module):
+        return None, f"`{ex.name}(…)` makes a {type(layer).__name__}, not an nn.Module.", ""
+    mine = attempt(lambda: layer.to(trial.dtype).state_dict())
+    if isinstance(mine, Crash):
+        return None, f"`super().__init__()` is missing in `__init__`: {mine.text}", ""
+    wanted, note = trial.weights, ""
+    if mine.keys() != wanted.keys():
+        shapes = [tuple(w.shape) for w in mine.values()]
+        if shapes == [tuple(w.shape) for w in wanted.values()]:
+            note = f"Your layers have other names than {_layers(wanted)}; taken in their order."
+            wanted = dict(zip(mine, wanted.values(), strict=True))
+        else:
+            missing = [n for n in wanted if n not in mine]
+            extra = [n for n in mine if n not in wanted]
+            text = "Your layers are not those of the exercise"
+            text += f"; missing: {', '.join(missing)}" if missing else ""
+            text += f"; not asked for: {', '.join(extra)}" if extra else ""
+            return None, text + ". Leave the given `__init__` as it is.", ""
+    for name, w in wanted.items():
+        if mine[name].shape != w.shape:
+            return (
+                None,
+                f"`{name}` has shape {tuple(mine[name].shape)}; it should have {tuple(w.shape)}.",
+                "",
+            )
+    loaded = attempt(lambda: layer.load_state_dict(wanted))
+    if isinstance(loaded, Crash):
+        return None, loaded, ""
+    return layer, None, note
+
+
+def _layers(state: Mapping[str, Tensor]) -> str:
+    return ", ".join(dict.fromkeys(n.rpartition(".")[0] or n for n in state))
+
+
+def probe_of(ex: Exercise, built: Any, probe: str) -> Callable:
+    """What is called for a probe. A class may lack the method: then an AttributeError, later."""
+    if not ex.is_module:
+        return built
+    if probe == "forward":
+        return built
+    return getattr(built, probe)
+
+
+def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
+    """All probes of an answer on one trial."""
+    built, fault, note = build(ex, answer, trial)
+    if fault is not None:
+        return Result({}, fault, note=note)
+    outcomes, changed = {}, None
+    for probe in ex.probes:
+        inputs = trial.fresh()
+        with torch.no_grad():
+            outcomes[probe] = attempt(
+                lambda p=probe, i=inputs: probe_of(ex, built, p)(*i.values())
+            )
+        for name, before in trial.inputs.items():
+            if isinstance(before, Tensor) and changed is None:
+                after = inputs[name]
+                if after.shape != before.shape or not torch.equal(
+                    after.nan_to_num(), before.nan_to_num()
+                ):
+                    changed = probe, name
+        if isinstance(outcomes[probe], Crash) and outcomes[probe].kind == "KeyboardInterrupt":
+            break
+    return Result(outcomes, None, changed, note)
+
+
+def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> Any:
+    """The gradient of a fixed weighted sum of a probe's output, for each input and parameter.
+
+    A dict from names to tensors or None, or the Crash, or None where there is no gradient to have.
+    """
+
+    def compute():
+        built, fault, _ = build(ex, answer, trial)
+        if fault is not None:
+            return None
+        inputs = trial.fresh()
+        leaves = {
+            name: value.requires_grad_()
+            for name, value in inputs.items()
+            if isinstance(value, Tensor) and value.is_floating_point()
+        }
+        given = {n: value.clone() if n in leaves else value for n, value in inputs.items()}
+        if ex.is_module:
+            names = trial.weights  # in this order, whatever the learner calls them
+            leaves |= dict(zip(_trainable(names, built), built.parameters(), strict=False))
+        output = probe_of(ex, built, probe)(*given.values())
+        total = 0.0
+        for number, part in enumerate(output if isinstance(output, tuple) else (output,)):
+            if isinstance(part, Tensor) and part.is_floating_point() and part.requires_grad:
+                dice = torch.Generator().manual_seed(number)
+                total = total + (part * torch.randn(part.shape, generator=dice).to(part)).sum()
+        if not isinstance(total, Tensor):
+            return dict.fromkeys(leaves)
+        found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        return dict(zip(leaves, found, strict=True))
+
+    return attempt(compute)
+
+
+def _trainable(names: Mapping[str, Tensor], built: nn.Module) -> list[str]:
+    own = dict(built.named_parameters())
+    if own.keys() <= names.keys():
+        return list(own)
+    return [n for n in names if "running_" not in n and "num_batches" not in n]
+
+
+class Sheet:
+    """Trials of one exercise, with what the solution and the slips make of them."""
+
+    def __init__(self, ex: Exercise):
+        self.ex = ex
+        self._runs: dict[tuple[str, int], Result] = {}
+
+    @cached_property
+    def trials(self) -> tuple[Prepared, ...]:
+        """The declared trials, then the variations on the first of them."""
+        with calm():
+            trials = [prepare(self.ex, t, t.name) for t in self.ex.trials()]
+            trials += variations(self.ex, trials[0])
+            return tuple(trials)
+
+    @cached_property
+    def remark(self) -> Prepared | None:
+        """The trial outside the contract proper, if there is one."""
+        with calm():
+            return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
+
+    def expected(self, index: int) -> Result:
+        """What the solution makes of trial `index`."""
+        return self._run("", self.ex.solution, index)
+
+    @cache  # noqa: B019 (a sheet lives as long as its exercise)
+    def expected_gradients(self, index: int, probe: str) -> Any:
+        with calm():
+            return gradients(self.ex, self.ex.solution, self.trials[index], probe)
+
+    def of_slip(self, slip: Slip, index: int) -> Result:
+        """What a slip makes of trial `index`."""
+        return self._run(slip.name, slip.answer, index)
+
+    def _run(self, name: str, answer: Callable, index: int) -> Result:
+        key = name, index
+        if key not in self._runs:
+            with calm():
+                self._runs[key] = run(self.ex, answer, self.trials[index])
+        return self._runs[key]
+
+    @cached_property
+    def slips(self) -> tuple[Slip, ...]:
+        """All slips in the order in which they are tried: single ones first."""
+        return tuple(sorted(self.ex.all_slips(), key=lambda slip: len(slip.parts)))
+
+    @property
+    def declared(self) -> range:
+        """The indices of the trials that the exercise lists itself."""
+        return range(sum(t.group == VALUES for t in self.trials))
+
+
+@cache
+def sheet(ex: Exercise) -> Sheet:
+    """The sheet of an exercise, made once."""
+    return Sheet(ex)
+
+
+def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
+    """Equal in type, shape and value: broadcasting must never make an answer right."""
+    if isinstance(expected, (tuple, list)):
+        return (
+            isinstance(y, (tuple, list))
+            and len(y) == len(expected)
+            and all(same(a, b, dtype) for a, b in zip(y, expected, strict=True))
+        )
+    if isinstance(expected, Crash) or isinstance(y, Crash):
+        return isinstance(y, Crash) and isinstance(expected, Crash) and y.kind == expected.kind
+    if not isinstance(expected, Tensor):
+        return type(y) is type(expected) and y == expected
+    if not isinstance(y, Tensor) or y.shape != expected.shape or y.dtype != expected.dtype:
+        return False
+    if y.device != expected.device:
+        return False
+    rtol, atol = (1e-6, 1e-8) if dtype == torch.float64 else (1e-3, 1e-4)
+    return torch.allclose(y, expected, rtol=rtol, atol=atol, equal_nan=True)
+
+
+def slips(ex: Exercise) -> tuple[Slip, ...]:
+    """Every slip of an exercise that differs from the solution and from all simpler slips.
+
+    Single slips are all kept, whatever they give: two alike are a defect that doctor reports.
+    """
+    known = sheet(ex)
+    signatures, kept = [[known.expected(i) for i in known.declared]], []
+    prints = {_fingerprint(ex, signatures[0])}
+    for one in known.slips:
+        results = [known.of_slip(one, i) for i in known.declared]
+        print_ = _fingerprint(ex, results)
+        if one.parts and print_ in prints:
+            continue
+        prints.add(print_)
+        kept.append(one)
+    return tuple(kept)
+
+
+def _fingerprint(ex: Exercise, results: list[Result]) -> tuple:
+    """Two answers alike on every trial have the same fingerprint, up to rounding."""
+
+    def of(value):
+        if isinstance(value, Crash):
+            return value.kind
+        if isinstance(value, Tensor):
+            rounded = value.double().nan_to_num(1e30, 1e31, -1e31)
+            return tuple(value.shape), *(f"{x:.6e}" for x in _moments(rounded))
+        if isinstance(value, (tuple, list)):
+            return tuple(of(v) for v in value)
+        return repr(value)
+
+    return tuple(
+        tuple(of(result.outcomes.get(probe)) for probe in ex.probes) if not result.fault else "fault"
+        for result in results
+    )
+
+
+def _moments(x: Tensor) -> tuple[float, ...]:
+    """A few weighted sums that two different tensors do not share."""
+    flat = x.flatten()
+    ramp = torch.arange(1, flat.numel() + 1, dtype=torch.float64)
+    return flat.sum().item(), (flat * ramp.sin()).sum().item(), (flat * ramp.cos()).sum().item()

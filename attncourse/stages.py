@@ -1,0 +1,85 @@
+"""Where an answer departs first: the inside of a module, told by what its layers are given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attncourse.letters import spell
+from attncourse.sheet import Prepared, same
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: its name and what it was given."""
+
+    layer: str
+    given: Tensor
+
+
+def calls(layer: nn.Module, inputs: Mapping[str, Any]) -> list[Call]:
+    """Every call of a layer inside a module during one forward pass, in order."""
+    seen: list[Call] = []
+    handles = []
+    for name, inner in layer.named_children():
+
+        def note(_, given, name=name):
+            if given and isinstance(given[0], Tensor):
+                seen.append(Call(name, given[0].detach().clone()))
+
+        handles.append(inner.register_forward_pre_hook(note))
+    try:
+        with torch.no_grad():
+            layer(*inputs.values())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def departs(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
+    """The first layer that is given something else than in the solution, in one line."""
+    called = {call.layer for call in mine}
+    if not called:
+        return None
+    for want in right:
+        if want.layer not in called:
+            return f"`self.{want.layer}` is never applied."
+        theirs = [call.given for call in mine if call.layer == want.layer]
+        if any(same(given, want.given, trial.dtype) for given in theirs):
+            continue
+        given = theirs[0]
+        if name := _which_input(given, trial):
+            should = _which_input(want.given, trial)
+            if should:
+                return f"`self.{want.layer}` is applied to {name}; it should be applied to {should}."
+        if given.shape != want.given.shape:
+            return (
+                f"What reaches `self.{want.layer}` is {spell(given.shape, trial.sizes)}; "
+                f"it should be {spell(want.given.shape, trial.sizes)}."
+            )
+        if _rearranged(given, want.given):
+            return (
+                f"What reaches `self.{want.layer}` holds the right numbers in another order: the "
+                "axes are put together otherwise."
+            )
+        return f"`self.{want.layer}` is the first layer that is given other numbers than it should be."
+    extra = [call.layer for call in mine if call.layer not in {c.layer for c in right}]
+    if extra:
+        return f"`self.{extra[0]}` is applied although it should not be."
+    return "All layers are given what they should be; what departs comes after the last of them."
+
+
+def _which_input(given: Tensor, trial: Prepared) -> str | None:
+    return next(
+        (f"`{n}`" for n, x in trial.inputs.items() if isinstance(x, Tensor) and same(given, x)),
+        None,
+    )
+
+
+def _rearranged(a: Tensor, b: Tensor) -> bool:
+    return a.numel() == b.numel() and torch.allclose(
+        a.flatten().sort().values, b.flatten().sort().values, rtol=1e-6, atol=1e-8
+    )
