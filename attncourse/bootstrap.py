@@ -1,6 +1,6 @@
 """Make `.venv` and install the course into it: what `make` runs before everything else.
 
-Standard library only, and written so that an old Python can still read it and say it is too old.
+Standard library only, and written so that an old Python can read it and say it is too old.
 Installs only when pyproject.toml or constraints.txt has changed since the last time.
 """
 
@@ -32,9 +32,9 @@ def main():
     try:
         install()
     except CannotInstall as error:
-        sys.exit("attncourse: {}".format(error))
+        sys.exit(f"attncourse: {error}")
     except OSError as error:
-        sys.exit("attncourse: cannot write {}: {}".format(error.filename or VENV, error.strerror))
+        sys.exit(f"attncourse: cannot write {error.filename or VENV}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit("attncourse: stopped; the same command goes on where it was.")
 
@@ -57,7 +57,7 @@ def install():
     pinned.write_text(re.sub(r"(?m)^torch==.*$", "torch==" + torch, CONSTRAINTS.read_text()))
     pip("install", "--quiet", "-c", str(pinned), "-e", target())
     STAMP.write_text(wanted)
-    say("Installed, with torch {}".format(torch))
+    say(f"Installed, with torch {torch}")
 
 
 def target():
@@ -67,7 +67,11 @@ def target():
 
 def fingerprint():
     """Changes whenever there is something to install."""
-    parts = [(ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), target().encode()]
+    parts = [
+        (ROOT / "pyproject.toml").read_bytes(),
+        CONSTRAINTS.read_bytes(),
+        target().encode(),
+    ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -79,18 +83,18 @@ def make_venv():
     python = sys.executable if sys.version_info >= OLDEST else newer_python()
     if not runs(python, "-c", "import venv, ensurepip"):
         raise CannotInstall(
-            "{} cannot make virtual environments. On Debian and Ubuntu: "
-            "apt install python3-venv. Then run the same command again.".format(python)
+            f"{python} cannot make virtual environments. On Debian and Ubuntu: "
+            "apt install python3-venv. Then run the same command again."
         )
     made = run([python, "-m", "venv", "--clear", str(VENV)])
     if made.returncode:
-        raise CannotInstall("cannot make .venv: {}".format(last_line(made.stdout)))
+        raise CannotInstall(f"cannot make .venv: {last_line(made.stdout)}")
 
 
 def newer_python():
     """A Python on the path that is new enough, although the one that runs this is not."""
     for minor in range(14, OLDEST[1] - 1, -1):
-        found = shutil.which("python3.{}".format(minor))
+        found = shutil.which(f"python3.{minor}")
         if found and runs(found, "--version"):
             return found
     raise CannotInstall(
@@ -120,9 +124,9 @@ def settle_torch():
         done = logged([*uv, "--torch-backend=cpu", "-c", str(CONSTRAINTS), pin])
         if done.returncode:
             raise CannotInstall(
-                "cannot fetch the build of {} for CPUs ({}). Behind a mirror, let pip find one "
-                "(PIP_INDEX_URL or PIP_FIND_LINKS) and install it by hand: .venv/bin/python -m pip "
-                "install {}".format(pin, why(done.stdout), pin)
+                f"cannot fetch {pin} for CPUs: {why(done.stdout)} Behind a mirror, "
+                "name one that has it (PIP_INDEX_URL or PIP_FIND_LINKS), and run: "
+                f"{PYTHON} -m pip install {pin}"
             )
     else:
         pip("install", "--quiet", "-c", str(CONSTRAINTS), pin)
@@ -166,7 +170,7 @@ def brings_cuda(pin):
 
 def say(text):
     """One line of progress, at once."""
-    print("attncourse: {}".format(text), flush=True)
+    print(f"attncourse: {text}", flush=True)
 
 
 def run(command):
@@ -196,7 +200,7 @@ def pip(*arguments):
     """Run the pip of `.venv`. Raises CannotInstall with the cause in one line."""
     done = logged([str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments])
     if done.returncode:
-        raise CannotInstall("pip failed: {} All of it: {}".format(why(done.stdout), LOG))
+        raise CannotInstall(f"pip failed: {why(done.stdout)} All of it: {LOG}")
 
 
 CAUSES = (
@@ -209,7 +213,7 @@ CAUSES = (
     (r"No space left|Errno 28", "the disk is full. Torch alone takes about a gigabyte."),
     (
         r"No matching distribution found for (\S+)",
-        "there is no {0} for this Python and machine. Another Python may have it: remove .venv, "
+        "there is no {0} for this Python and machine. Another may have it: remove .venv, "
         "then make lab PYTHON=python3.12.",
     ),
 )

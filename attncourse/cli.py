@@ -1,4 +1,4 @@
-"""The commands: `attncourse lab`, `test`, `check`, … Each imports what it needs when it runs."""
+"""The commands: `attncourse lab`, `test`, `check`, … Each imports what it needs itself."""
 
 import errno
 import json
@@ -41,7 +41,9 @@ class OneLine(TyperGroup):
         except UserError as error:
             _fail(str(error))
         except OSError as error:
-            what = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            what = (
+                f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            )
             _fail(f"{what}. {HINTS.get(error.errno, '')}".rstrip())
         except KeyError as error:
             if type(error).__name__ != "UnknownExercise":  # its module imports torch
@@ -105,7 +107,9 @@ def reset(chapter: Annotated[str, typer.Argument(help="name or number, as 01 or 
 @app.command()
 def check(
     notebook: Annotated[Path, typer.Argument(help="a saved notebook, as work/00_shapes.ipynb")],
-    seconds: Annotated[float, typer.Option(min=0.1, help="time limit for each exercise")] = 30.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="time limit for each exercise")
+    ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable verdicts")] = False,
 ):
     """Check every exercise in a saved notebook. This runs the functions it defines.
@@ -129,7 +133,7 @@ def _show(report) -> None:
     table = Table("exercise", "verdict", "what to know", title=report.notebook.name)
     for result in report.results:
         status = f"[{COLOURS[result.status]}]{result.status}[/]"
-        table.add_row(escape(result.id), status, escape(result.message))
+        table.add_row(escape(result.id), status, escape(result.message.partition("\n")[0]))
     console.print(table)
     for note in report.notes:
         console.print(escape(note), soft_wrap=True)
@@ -137,8 +141,8 @@ def _show(report) -> None:
     console.print(f"{done} of {len(report.results)} exercises pass.")
 
 
-@app.command()
-def test(
+@app.command("test")
+def run_all(
     only: Annotated[
         list[str] | None,
         typer.Option(help="run this step only; may be repeated: lint, unit, doctor, …"),
@@ -179,10 +183,11 @@ def build(
 ):
     """Build the two editions of the notebooks from notebooks/src."""
     from attncourse import registry
-    from attncourse.editions import build
 
     chosen = [registry.chapter(name) for name in chapters or ()]
-    problems = build(chosen, check=check, execute=not no_execute, root=workspace.root())
+    from attncourse import editions
+
+    problems = editions.build(chosen, check=check, execute=not no_execute, root=workspace.root())
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 

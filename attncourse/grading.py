@@ -7,9 +7,10 @@ notebooks of strangers where you would run their programs.
 """
 
 import ast
-import json
+import subprocess
 import symtable
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -113,8 +114,7 @@ def code_cells(path: Path) -> dict[int, nbformat.NotebookNode]:
         raise UserError(f"{path} is a folder; name a notebook in it.")
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        return {number: cell for number, cell in enumerate(code, 1) if cell.source is not None}
+        return dict(enumerate((c for c in notebook.cells if c.cell_type == "code"), 1))
     except OSError:
         raise
     except Exception as error:  # nbformat has many ways to fail on what is not one
@@ -194,7 +194,8 @@ def _statement(node: ast.stmt, python: str, cell: int, lost: int) -> Statement:
     changed = {
         root.id
         for target in ast.walk(node)
-        if isinstance(target, ast.Attribute | ast.Subscript) and isinstance(target.ctx, ast.Store)
+        if isinstance(target, ast.Attribute | ast.Subscript)
+        and isinstance(target.ctx, ast.Store)
         if isinstance(root := _root(target), ast.Name)
     }
     return Statement(
@@ -247,6 +248,7 @@ class Kernel:
         self.statements = list(statements)
         self.notes = notes
         self.client = None
+        self.running = ExitStack()
 
     def __enter__(self):
         return self
@@ -264,7 +266,11 @@ class Kernel:
         )
         ended, outputs = self._run(code, seconds)
         if ended == "lost":
-            return "not yet", None, "ends its kernel: does it call exit, or take all the memory?"
+            return (
+                "not yet",
+                None,
+                "ends its kernel: does it call exit, or take all the memory?",
+            )
         if ended == "late":
             return "not yet", None, f"does not return within {seconds:g} s: where does it loop?"
         for output in outputs:
@@ -275,16 +281,16 @@ class Kernel:
 
     def _start(self, seconds: float) -> None:
         """A new kernel with the definitions run; a statement that loses it is left out."""
-        import nbclient
+        from nbclient import NotebookClient
 
-        self.client = nbclient.NotebookClient(
+        self.client = NotebookClient(
             nbformat.v4.new_notebook(),
             kernel_name="python3",
             resources={"metadata": {"path": str(self.folder)}},
+            shutdown_kernel="immediate",
         )
-        self.client.km = self.client.create_kernel_manager()
-        self.client.start_new_kernel()
-        self.client.start_new_kernel_client()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.running.enter_context(self.client.setup_kernel(**quiet))
         self._run("import attncourse.checking", START_SECONDS)
         for statement in list(self.statements):
             limit = START_SECONDS if statement.defines else seconds
@@ -300,7 +306,10 @@ class Kernel:
                     self.notes.append(note)
 
     def _run(self, source: str, seconds: float) -> tuple[str, list]:
-        """Run code: "" or the error in a line, "late" or "lost" with the kernel gone; outputs."""
+        """Run code. Returns how it ended, and its outputs.
+
+        It ended well (""), with an error (its line), or with the kernel gone: "late", "lost".
+        """
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
         cell = nbformat.v4.new_code_cell(source)
@@ -319,10 +328,8 @@ class Kernel:
         return "", cell.outputs
 
     def _stop(self) -> None:
-        if self.client is not None:
-            client, self.client = self.client, None
-            client.km.shutdown_kernel(now=True)
-            client.kc.stop_channels()
+        self.client = None
+        self.running.close()
 
 
 def show_verdict(id: str, name: str) -> None:

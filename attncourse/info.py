@@ -8,7 +8,15 @@ from importlib.util import find_spec
 
 from attncourse.bootstrap import BROWSERS
 
-PACKAGES = ("attncourse", "torch", "einops", "numpy", "scikit-learn", "matplotlib", "jupyterlab")
+PACKAGES = (
+    "attncourse",
+    "torch",
+    "einops",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+    "jupyterlab",
+)
 
 
 def chromium() -> str | None:

@@ -20,7 +20,9 @@ def command(work: Path, first: str, extra: Sequence[str]) -> list[str]:
         ("--ServerApp.root_dir", "--notebook-dir", "--ServerApp.notebook_dir"): str(work),
         ("--ServerApp.answer_yes", "-y"): "True",  # Ctrl-C ends it without a question
         ("--LabApp.default_url", "--ServerApp.default_url"): f"/lab/tree/{first}",
-        ("--LabApp.workspaces_dir",): str(work / ".jupyterlab"),  # the layout of this course only
+        ("--LabApp.workspaces_dir",): str(
+            work / ".jupyterlab"
+        ),  # the layout of this course only
         ("--LabApp.news_url",): "None",  # no news, no question about news
         ("--LabApp.check_for_updates_class",): "jupyterlab.NeverCheckForUpdate",
         ("--LabApp.extension_manager",): "readonly",  # does not ask a package index
@@ -30,7 +32,9 @@ def command(work: Path, first: str, extra: Sequence[str]) -> list[str]:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         defaults["--ServerApp.allow_root", "--allow-root"] = "True"
     given = {argument.partition("=")[0] for argument in extra}
-    ours = [f"{names[0]}={value}" for names, value in defaults.items() if given.isdisjoint(names)]
+    ours = [
+        f"{names[0]}={value}" for names, value in defaults.items() if given.isdisjoint(names)
+    ]
     return [sys.executable, "-m", "jupyterlab", *ours, *extra]
 
 

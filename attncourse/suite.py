@@ -27,13 +27,14 @@ STEPS = (
     Step("lint", "style and format", ("ruff check .", "ruff format --check .")),
     Step("unit", "unit tests", ("pytest tests -q -n 2",)),
     Step("doctor", "every exercise complete, every slip caught", ("attncourse doctor",)),
-    Step("editions", "notebooks as built from source", ("attncourse build --check --no-execute",)),
+    Step("editions", "the notebooks are in step", ("attncourse build --check --no-execute",)),
     Step(
         "notebooks",
         "solved notebooks give their outputs again",
         (
             "pytest -q --nbval --nbval-current-env --nbval-cell-timeout=120 "
-            "--nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks/solved",
+            "--nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile "
+            "notebooks/solved",
         ),
     ),
 )

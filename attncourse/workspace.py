@@ -28,10 +28,10 @@ def root() -> Path:
 
 def editions(root: Path) -> dict[str, Path]:
     """The learner edition of every chapter by file name, in course order."""
-    found = {path.name: path for path in sorted((root / "notebooks" / "learner").glob("*.ipynb"))}
+    found = sorted((root / "notebooks" / "learner").glob("*.ipynb"))
     if not found:
-        raise UserError("notebooks/learner is empty: build the notebooks with `attncourse build`.")
-    return found
+        raise UserError("notebooks/learner is empty: build it with `attncourse build`.")
+    return {path.name: path for path in found}
 
 
 @dataclass
