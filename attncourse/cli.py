@@ -187,7 +187,9 @@ def build(
     chosen = [registry.chapter(name) for name in chapters or ()]
     from attncourse import editions
 
-    problems = editions.build(chosen, check=check, execute=not no_execute, root=workspace.root())
+    problems = editions.build(
+        chosen, check=check, execute=not no_execute, root=workspace.root()
+    )
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 

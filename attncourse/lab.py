@@ -20,10 +20,8 @@ def command(work: Path, first: str, extra: Sequence[str]) -> list[str]:
         ("--ServerApp.root_dir", "--notebook-dir", "--ServerApp.notebook_dir"): str(work),
         ("--ServerApp.answer_yes", "-y"): "True",  # Ctrl-C ends it without a question
         ("--LabApp.default_url", "--ServerApp.default_url"): f"/lab/tree/{first}",
-        ("--LabApp.workspaces_dir",): str(
-            work / ".jupyterlab"
-        ),  # the layout of this course only
-        ("--LabApp.news_url",): "None",  # no news, no question about news
+        ("--LabApp.workspaces_dir",): str(work / ".jupyterlab"),  # this course's layout only
+        ("--LabApp.news_url",): "None",
         ("--LabApp.check_for_updates_class",): "jupyterlab.NeverCheckForUpdate",
         ("--LabApp.extension_manager",): "readonly",  # does not ask a package index
     }
@@ -64,13 +62,25 @@ def refuse_taken(port: int) -> None:
             ) from None
 
 
+def environment() -> dict[str, str]:
+    """The environment with our defaults for JupyterLab's settings before those of the system.
+
+    The user's own settings stay where they are, and go before ours.
+    """
+    ours = Path(__file__).with_name("jupyter")
+    others = os.environ.get("JUPYTER_CONFIG_PATH")
+    return os.environ | {
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, (str(ours), others)))
+    }
+
+
 def start(arguments: Sequence[str]) -> int:
     """Become JupyterLab; on Windows, where one cannot, run it and return its exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
-        os.execv(arguments[0], arguments)
-    process = subprocess.Popen(arguments)
+        os.execve(arguments[0], arguments, environment())
+    process = subprocess.Popen(arguments, env=environment())
     while True:
         try:
             return process.wait()

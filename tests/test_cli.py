@@ -174,6 +174,9 @@ def test_a_real_server_answers_on_this_machine(tmp_path):
             page = read(port, "/lab/tree/00_shapes.ipynb?token=known")
             settings = json.loads(re.search(r"config-data[^>]*>(.*?)</script>", page, re.S)[1])
             assert settings["news"] == {"disabled": True}
+            plugin = "@jupyterlab/apputils-extension:notification"
+            schema = json.loads(read(port, f"/lab/api/settings/{plugin}?token=known"))["schema"]
+            assert schema["properties"]["fetchNews"]["default"] == "false"
         finally:
             server.send_signal(2)  # Ctrl-C
             ended = server.wait(20)
