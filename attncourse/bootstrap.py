@@ -175,9 +175,8 @@ def say(text):
 
 def run(command):
     """Run a program; its output, both streams together, comes back as text."""
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
+    text = {"universal_newlines": True, "errors": "replace"}  # as Python 3.6 says it
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **text)
 
 
 def runs(program, *arguments):
