@@ -42,21 +42,24 @@ def main():
 def install():
     """Make the virtual environment where there is none, and install what changed."""
     wanted = fingerprint()
-    if runs(PYTHON) and STAMP.is_file() and STAMP.read_text() == wanted:
+    if runs(PYTHON) and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
         return
     if not runs(PYTHON, "-m", "pip", "--version"):
         make_venv()
     say("Installing the course into .venv (the first time takes some minutes)")
     if STAMP.exists():
         STAMP.unlink()
-    LOG.write_text("")
+    LOG.write_text("", encoding="utf-8")
     # Older ones download whole wheels to answer a dry run.
     pip("install", "--quiet", "pip>=23.2")
     torch = settle_torch()
     pinned = VENV / "constraints.txt"
-    pinned.write_text(re.sub(r"(?m)^torch==.*$", "torch==" + torch, CONSTRAINTS.read_text()))
+    pinned.write_text(
+        re.sub(r"(?m)^torch==.*$", "torch==" + torch, CONSTRAINTS.read_text(encoding="utf-8")),
+        encoding="utf-8",
+    )
     pip("install", "--quiet", "-c", str(pinned), "-e", target())
-    STAMP.write_text(wanted)
+    STAMP.write_text(wanted, encoding="utf-8")
     say(f"Installed, with torch {torch}")
 
 
@@ -112,11 +115,13 @@ def settle_torch():
     One that is there and within bounds stays: it is large. Without an NVIDIA GPU it must be a
     build for CPUs, also where the one that pip would take brings CUDA along.
     """
-    bounds = re.search(r'"(torch[^"]*)"', (ROOT / "pyproject.toml").read_text()).group(1)
+    bounds = re.search(
+        r'"(torch[^"]*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    ).group(1)
     there = installed_torch(bounds)
     if there:
         return there
-    pin = re.search(r"(?m)^torch==\S+", CONSTRAINTS.read_text()).group(0)
+    pin = re.search(r"(?m)^torch==\S+", CONSTRAINTS.read_text(encoding="utf-8")).group(0)
     if sys.platform == "linux" and not has_gpu() and brings_cuda(pin):
         say("This machine has no NVIDIA GPU: taking the build of torch for CPUs")
         pip("install", "--quiet", "uv")
@@ -190,7 +195,7 @@ def runs(program, *arguments):
 def logged(command):
     """Run a program and keep what it said in the log."""
     done = run(command)
-    with open(str(LOG), "a") as log:
+    with open(str(LOG), "a", encoding="utf-8") as log:
         log.write("$ {}\n{}\n".format(" ".join(command), done.stdout))
     return done
 

@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 from attncourse import bootstrap
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = {
     line.partition("==")[0].lower(): line.partition("==")[2]
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 }
 EXTRAS = PROJECT["optional-dependencies"].values()
@@ -25,7 +25,7 @@ ALL = [Requirement(text) for texts in (PROJECT["dependencies"], *EXTRAS) for tex
 
 
 def test_conda_installs_what_pyproject_asks_for():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     assert pip["pip"] == [*PROJECT["dependencies"], "-e ."]
@@ -48,7 +48,7 @@ def test_a_pin_names_no_build_of_its_own():
 
 
 def test_make_explains_every_target():
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"(?m)^([a-z]+):", makefile))
     told = set(re.findall(r"(?m)^([a-z]+):.*## \S", makefile))
     asked = {"lab", "test", "notebooks", "doctor", "lint", "bench", "help", "install"}
@@ -134,7 +134,9 @@ def test_a_torch_that_is_there_stays(clone, installed, monkeypatch):
     monkeypatch.setattr(bootstrap, "installed_torch", lambda bounds: "2.9.1+cpu")
     bootstrap.install()
     assert not any("torch==" in command for command in installed)
-    assert "torch==2.9.1+cpu\n" in (bootstrap.VENV / "constraints.txt").read_text()
+    assert "torch==2.9.1+cpu\n" in (bootstrap.VENV / "constraints.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_without_a_gpu_the_cuda_build_is_not_taken(clone, installed, monkeypatch):

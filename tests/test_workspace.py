@@ -120,6 +120,12 @@ def test_a_full_disk_leaves_no_half_a_notebook(course, monkeypatch, code):
     assert leftovers(course) == []
 
 
+def test_a_full_disk_is_no_matter_where_nothing_is_new(course, monkeypatch):
+    workspace.fill(course)
+    disk(monkeypatch, errno.ENOSPC)
+    assert workspace.fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_reset_that_fails_puts_the_old_one_back(course, monkeypatch, code):
     workspace.fill(course)
