@@ -1,0 +1,235 @@
+"""The commands: `attncourse lab`, `test`, `check`, … Each imports what it needs itself."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from attncourse import workspace
+from attncourse.workspace import UserError
+
+UsageError = typer.BadParameter.__base__  # typer does not export what its parser raises
+
+HINTS = {
+    errno.ENOSPC: "Free some space and run it again; what was there is unchanged.",
+    errno.EDQUOT: "Free some space and run it again; what was there is unchanged.",
+    errno.EROFS: "Use a clone in a folder that you may write to.",
+    errno.EACCES: "Give yourself the right to it, or use a clone in a folder of your own.",
+    errno.EPERM: "Give yourself the right to it, or use a clone in a folder of your own.",
+}
+
+
+class OneLine(TyperGroup):
+    """Commands whose expected failures are one line on stderr and an exit code."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except UsageError as error:
+            command = error.ctx.command_path if error.ctx else ctx.command_path
+            _fail(f"{error.format_message()} See `{command} --help`.", code=2)
+        except UserError as error:
+            _fail(str(error))
+        except OSError as error:
+            what = (
+                f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            )
+            _fail(f"{what}. {HINTS.get(error.errno, '')}".rstrip())
+        except KeyError as error:
+            if type(error).__name__ != "UnknownExercise":  # its module imports torch
+                raise
+            _fail(str(error))
+
+
+def _fail(message: str, code: int = 1) -> None:
+    print("attncourse: " + " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=OneLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Build every attention mechanism of computer vision from scratch.",
+)
+console = Console(highlight=False)
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=PASS_ON)
+def lab(ctx: typer.Context):
+    """Copy what is new into work/ and open JupyterLab there; options go to JupyterLab."""
+    from attncourse import lab
+
+    root = workspace.root()
+    start = lab.command(root / "work", next(iter(workspace.editions(root))), ctx.args)
+    _say_filled(workspace.fill(root))
+    raise typer.Exit(lab.start(start))
+
+
+def _say_filled(filled: workspace.Filled) -> None:
+    for says, names in (
+        ("added to work/", filled.added),
+        ("there already", filled.same),
+        ("there already, with your work, left alone", filled.yours),
+    ):
+        if names:
+            console.print(f"{says}: {', '.join(names)}", soft_wrap=True)
+    for name in filled.newer:
+        console.print(
+            f"left alone: {name} is not the course's present edition. "
+            f"`attncourse reset {Path(name).stem}` brings that and keeps a copy of yours.",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def reset(chapter: Annotated[str, typer.Argument(help="name or number, as 01 or shapes")]):
+    """Put a fresh copy of a chapter's notebook into work/; yours is kept under a dated name."""
+    from attncourse import registry
+
+    name = f"{registry.chapter(chapter).stem}.ipynb"
+    kept = workspace.reset(workspace.root(), name)
+    console.print(f"work/{name} is fresh{f'; yours is work/{kept.name}' if kept else ''}.")
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="a saved notebook, as work/00_shapes.ipynb")],
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="time limit for each exercise")
+    ] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable verdicts")] = False,
+):
+    """Check every exercise in a saved notebook. This runs the functions it defines.
+
+    The exit code is 0 only if all of them pass.
+    """
+    from attncourse import grading
+
+    report = grading.grade(notebook, seconds)
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=1))
+    else:
+        _show(report)
+    raise typer.Exit(not report.passed)
+
+
+COLOURS = {"passed": "green", "not yet": "red", "not attempted": "yellow"}
+
+
+def _show(report) -> None:
+    table = Table("exercise", "verdict", "what to know", title=report.notebook.name)
+    for result in report.results:
+        status = f"[{COLOURS[result.status]}]{result.status}[/]"
+        table.add_row(escape(result.id), status, escape(result.message.partition("\n")[0]))
+    console.print(table)
+    for note in report.notes:
+        console.print(escape(note), soft_wrap=True)
+    done = sum(result.status == "passed" for result in report.results)
+    console.print(f"{done} of {len(report.results)} exercises pass.")
+
+
+@app.command("test")
+def run_all(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="run this step only; may be repeated: lint, unit, doctor, …"),
+    ] = None,
+):
+    """Run everything: lint, tests, doctor, both editions of the notebooks."""
+    from attncourse import suite
+
+    failed = suite.run(suite.choose(only or ()), workspace.root())
+    if failed:
+        _fail(f"failed: {', '.join(failed)}. One alone: attncourse test --only {failed[0]}")
+
+
+@app.command()
+def lint():
+    """Check style and format with ruff."""
+    from attncourse import suite
+
+    if suite.run(suite.choose(["lint"]), workspace.root()):
+        _fail("ruff found something. It mends most of it: ruff check --fix . && ruff format .")
+
+
+@app.command()
+def doctor():
+    """Prove that every exercise is complete and that its slips are caught and named."""
+    from attncourse.doctor import examine
+
+    _outcome(examine(workspace.root()), "healthy: every exercise is complete.")
+
+
+@app.command()
+def build(
+    chapters: Annotated[list[str] | None, typer.Argument(help="all, if none is named")] = None,
+    check: Annotated[bool, typer.Option("--check", help="write nothing, compare only")] = False,
+    no_execute: Annotated[
+        bool, typer.Option("--no-execute", help="leave the solved edition as it is")
+    ] = False,
+):
+    """Build the two editions of the notebooks from notebooks/src."""
+    from attncourse import registry
+
+    chosen = [registry.chapter(name) for name in chapters or ()]
+    from attncourse import editions
+
+    problems = editions.build(
+        chosen, check=check, execute=not no_execute, root=workspace.root()
+    )
+    _outcome(problems, "the notebooks are in step." if check else "built.")
+
+
+def _outcome(problems: list[str], well: str) -> None:
+    for problem in problems:
+        console.print(escape(problem), soft_wrap=True)
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        _fail(f"{count}, said above.")
+    console.print(well)
+
+
+@app.command()
+def bench():
+    """Run every script in benchmarks/, in order."""
+    root = workspace.root()
+    scripts = sorted((root / "benchmarks").glob("*.py"))
+    if not scripts:
+        console.print("There are no benchmarks yet.")
+    failed = [
+        script.name
+        for script in scripts
+        if subprocess.run([sys.executable, str(script)], cwd=root).returncode
+    ]
+    if failed:
+        _fail(f"failed: {', '.join(failed)}")
+
+
+@app.command()
+def info():
+    """Show versions, devices, and what is optional and missing."""
+    from attncourse import info
+
+    table = Table(show_header=False, box=None)
+    for name, value in (info.versions() | info.devices()).items():
+        table.add_row(name, value)
+    for name, (here, purpose) in info.optional().items():
+        table.add_row(name, "here" if here else f"missing; for {escape(purpose)}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,65 @@
+"""What the course runs on here, and which optional parts are missing."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from attncourse.bootstrap import BROWSERS
+
+PACKAGES = (
+    "attncourse",
+    "torch",
+    "einops",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+    "jupyterlab",
+)
+
+
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome on this machine, for the browser tests."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that matter for what one sees."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def devices() -> dict[str, str]:
+    """What torch can compute on."""
+    import torch
+
+    found = {"CPU": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"}
+    for i in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(i)
+        found[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
+    if not torch.cuda.is_available():
+        found["CUDA"] = "none; the course does without"
+    if torch.backends.mps.is_available():
+        found["MPS"] = "available"
+    return found
+
+
+def optional() -> dict[str, tuple[bool, str]]:
+    """What the course can do without: whether it is here, and what it is for."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang", "cl"))), None)
+    return {
+        "chromium": (chromium() is not None, "browser tests of the notebooks"),
+        "playwright": (
+            find_spec("playwright") is not None,
+            'browser tests of the notebooks: pip install -e ".[browser]"',
+        ),
+        "C compiler": (compiler is not None, "torch.compile on the CPU"),
+        "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
