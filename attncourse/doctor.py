@@ -33,7 +33,7 @@ SHORT = 12  # a line of no more letters can turn up by chance
 
 
 def examine(root: Path = ROOT) -> list[str]:
-    """Everything that is wrong with the course in `root`, one line each; none if it is whole."""
+    """Everything that is wrong with the course in `root`, one line each; empty if whole."""
     root = Path(root)
     problems, met = stray_files(root), []
     for chapter in registry.CHAPTERS:

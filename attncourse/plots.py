@@ -74,7 +74,7 @@ def show(fig: Figure, alt: str) -> None:
         raise ValueError(f"the figure is {width:.2f} in wide; at most {WIDEST} in fit the page")
     bundle = _bundle(fig, words)
     plt.close(fig)
-    if _in_ipython():
+    if _shell() is not None:
         from IPython.display import display
 
         display(bundle, raw=True)
@@ -98,12 +98,23 @@ def _bundle(fig: Figure, alt: str) -> dict[str, str]:
     }
 
 
-def _in_ipython() -> bool:
+def _shell():
+    """The notebook's shell, or None outside one."""
     try:
         from IPython import get_ipython
     except ImportError:
-        return False
-    return get_ipython() is not None
+        return None
+    return get_ipython()
+
+
+def _drop_unfinished_figures(shell, kind, error, trace, tb_offset=None) -> None:
+    """A cell that needs an exercise not written yet shows the error, and no empty axes."""
+    plt.close("all")
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+if _shell() is not None:
+    _shell().set_custom_exc((NotImplementedError,), _drop_unfinished_figures)
 
 
 def _array(values) -> np.ndarray:

@@ -22,7 +22,7 @@ def shown(monkeypatch):
     import IPython.display
 
     sent = []
-    monkeypatch.setattr(plots, "_in_ipython", lambda: True)
+    monkeypatch.setattr(plots, "_shell", object)
     monkeypatch.setattr(IPython.display, "display", lambda data, raw: sent.append(data))
     return sent
 
