@@ -55,7 +55,10 @@ class CannotBuild(Exception):
 
 def source(ex: Exercise) -> str:
     """The source of the solution, as the solved edition shows it."""
-    return dedent(inspect.getsource(ex.solution)).rstrip()
+    try:
+        return dedent(inspect.getsource(ex.solution)).rstrip()
+    except (OSError, TypeError) as error:
+        raise CannotBuild(f"{ex.id}: its solution has no source to show: {error}") from error
 
 
 def stub(ex: Exercise) -> str:
@@ -153,13 +156,24 @@ def read_script(chapter: Chapter, root: Path = ROOT) -> str:
         ) from error
 
 
+def read_cells(script: str) -> NotebookNode:
+    """The cells of a script in jupytext percent format. Raises CannotBuild if it is not one."""
+    try:
+        return jupytext.reads(script, fmt="py:percent")
+    except Exception as error:
+        cause = (str(error).splitlines() or ["no reason given"])[0]
+        raise CannotBuild(
+            f"the script cannot be read: {type(error).__name__}: {cause}"
+        ) from error
+
+
 def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> NotebookNode:
     """The notebook of one edition, not executed, from a script in jupytext percent format.
 
     In the learner edition the cells after the first exercise may raise, so that "Run All"
     goes on past what is not written yet. Exercise cells may not: they only define.
     """
-    notebook = jupytext.reads(script, fmt="py:percent")
+    notebook = read_cells(script)
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     used: dict[str, int] = {}
@@ -168,7 +182,9 @@ def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> Notebo
         kept = {key: cell.metadata[key] for key in ("exercise", "tags") if key in cell.metadata}
         name = kept.get("exercise")
         if name is not None:
-            if name not in exercises:
+            if cell.cell_type != "code":
+                raise CannotBuild(f'"{name}" is cited by a {cell.cell_type} cell; take "# %%".')
+            if not isinstance(name, str) or name not in exercises:
                 raise CannotBuild(
                     f'"{name}" is cited but not listed.{registry.nearest(name, exercises)}'
                 )

@@ -4,9 +4,9 @@ import ast
 import re
 from collections.abc import Iterable
 
-import jupytext
 from nbformat import NotebookNode
 
+from attncourse.editions import read_cells
 from attncourse.registry import Exercise
 
 MOST_LINES = 12  # of a code cell
@@ -34,7 +34,7 @@ def lint(
                check, its hint and the way round it
     minutes    how long the chapter takes; the first cell says so
     """
-    cells = jupytext.reads(script, fmt="py:percent").cells
+    cells = read_cells(script).cells
     exercises = {ex.id: ex for ex in exercises}
     where = _places(script, cells)
     problems = []

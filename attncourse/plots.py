@@ -89,7 +89,7 @@ def _bundle(fig: Figure, alt: str) -> dict[str, str]:
     width = round(fig.get_figwidth() * fig.dpi)
     return {
         "text/html": (
-            '<figure style="margin:0;background-color:#ffffff">'
+            '<figure style="display:inline-block;margin:0;background-color:#ffffff">'
             f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}" width="{width}">'
             "</figure>"
         ),

@@ -111,6 +111,28 @@ def test_an_unknown_exercise_is_named_with_the_nearest(miniature):
     assert 'Did you mean "miniature.gain"?' in problem
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ('# %% exercise=["miniature.gain"]', "is cited but not listed"),
+        ('# %% [markdown] exercise="miniature.gain"', "is cited by a markdown cell"),
+        ('# %% tags="ignored"', "the script cannot be read"),
+    ],
+)
+def test_a_cell_that_is_marked_wrongly_is_one_line(miniature, cell, said):
+    miniature.edit('# %% exercise="miniature.gain"', cell)
+    (problem,) = build(root=miniature.root, execute=False)
+    assert problem.startswith("07_miniature: ")
+    assert said in problem
+    assert "\n" not in problem
+
+
+def test_a_solution_without_source_is_one_line(miniature):
+    miniature.change(0, solution=len)
+    (problem,) = build(root=miniature.root, execute=False)
+    assert "miniature.double: its solution has no source to show" in problem
+
+
 # ------------------------------------------------------------------ when it fails
 
 
