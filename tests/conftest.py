@@ -1,6 +1,6 @@
 import pytest
 import torch
-from miniature import miniature  # noqa: F401  a course of one chapter, for whoever asks for it
+from miniature import miniature, solved  # noqa: F401  a course of one chapter, for tools
 
 
 @pytest.fixture(autouse=True)

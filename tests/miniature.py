@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from attncourse import registry
+from attncourse.editions import build
 from attncourse.registry import Chapter, Exercise, Trial
 
 ANSWERS = '''"""The solutions of the miniature, and a check for its notebook."""
@@ -153,6 +154,21 @@ def miniature(tmp_path, monkeypatch):
     (root / "notebooks" / "src" / f"{chapter.stem}.py").write_text(SCRIPT)
     yield Miniature(root, chapter, exercises, answers)
     sys.modules.pop("miniature_answers", None)
+
+
+_BUILT: dict[str, bytes] = {}
+
+
+@pytest.fixture
+def solved(miniature):
+    """The miniature with both editions, the solved one executed; once for all tests."""
+    if not _BUILT:
+        assert build(root=miniature.root) == []
+        _BUILT.update({e: miniature.notebook(e).read_bytes() for e in ("learner", "solved")})
+    for edition, content in _BUILT.items():
+        miniature.notebook(edition).parent.mkdir(exist_ok=True)
+        miniature.notebook(edition).write_bytes(content)
+    return miniature
 
 
 def _exercises(answers: ModuleType) -> list[Exercise]:
