@@ -23,7 +23,7 @@ from torch import Tensor
 
 
 def strip(pictures: Float[Tensor, "b h w c"]) -> Float[Tensor, "h width c"]:
-    """All pictures of a batch side by side, the first at the left: width = (b w)."""
+    """All pictures of a batch side by side, the first at the left."""
     return rearrange(pictures, "b h w c -> h (b w) c")
 
 
@@ -62,7 +62,7 @@ def pool(picture: Float[Tensor, "height width c"], p: int, q: int) -> Float[Tens
 
 
 def enlarge(picture: Float[Tensor, "h w c"], p: int, q: int) -> Float[Tensor, "height width c"]:
-    """Each pixel as a patch of p x q equal ones: height = (h p), width = (w q)."""
+    """Each pixel as a patch of p x q equal ones."""
     return repeat(picture, "h w c -> (h p) (w q) c", p=p, q=q)
 
 
