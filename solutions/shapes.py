@@ -29,7 +29,7 @@ def strip(pictures: Float[Tensor, "b h w c"]) -> Float[Tensor, "h width c"]:
 
 def patches(
     picture: Float[Tensor, "height width c"], p: int, q: int
-) -> Float[Tensor, "n {p} {q} c"]:
+) -> Float[Tensor, "n p q c"]:
     """A picture cut into patches of p x q pixels, row by row from the top left.
 
     Raises ValueError when p and q do not divide height and width.

@@ -45,10 +45,10 @@ plots.show(fig, "Two photographs: a temple by a lake, and an orange dahlia befor
 #
 # | | letters | numbers |
 # |---|---|---|
-# | `rearrange` | move, are joined or taken apart | all stay |
-# | `reduce` | one that is missing on the right | is averaged (or summed, …) |
-# | `repeat` | one that is new on the right | counts copies |
-# | `einsum` | one that several inputs share | multiplies them; missing on the right, it is summed |
+# | `rearrange` | move, join, come apart | all stay |
+# | `reduce` | one is missing on the right | are averaged along it (or summed, …) |
+# | `repeat` | one is new on the right | are copied along it |
+# | `einsum` | one is shared by the inputs | are multiplied along it, and summed if it is missing on the right |
 #
 # Brackets join two axes to one. **The first letter in them is the outer one**: `(h w)` takes
 # all of one row, then all of the next.
