@@ -111,8 +111,16 @@ check("shapes.strip", interleaved)
 
 # %% [markdown]
 # **What you should see.** A card: *not yet*, the cause in its first line, then on which sizes it
-# was seen and the number that is furthest off. `solution("shapes.strip")` would show the
+# was seen and the number that is furthest off.
+#
+# Hints come one at a time, the first as a question. `solution("shapes.strip")` shows the
 # answer, after asking.
+
+# %%
+hint("shapes.strip", 1)
+
+# %% [markdown]
+# Now the same two functions on the photographs:
 
 # %%
 right, wrong = strip(photos), interleaved(photos)
@@ -273,9 +281,11 @@ check("shapes.pool", pool)
 # %%
 small = {size: pool(photo, size, size) for size in (4, 8, 16)}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
-for ax, (size, y) in zip(axs, small.items()):
+for ax, (size, y) in zip(axs, small.items(), strict=True):
     plots.image(ax, y, f"p = q = {size}: {y.shape[0]} x {y.shape[1]} pixels")
-plots.show(fig, "The temple pooled three times coarser each: at 6 x 9 pixels it is a few blots.")
+plots.show(
+    fig, "The temple pooled three times coarser each: at 6 x 9 pixels it is a few blots."
+)
 apart = max((y.mean() - photo.mean()).abs() for y in small.values())
 claim(apart < 1e-5, "pooled or not, the mean is the same")
 
@@ -373,7 +383,9 @@ plots.show(fig, "Beside the temple a patch of mid-grey, beside the dahlia one of
 # %%
 one = channel_means(patches(photo, 16, 16))
 other = rearrange(pool(photo, 16, 16), "h w c -> (h w) c")
-claim((one - other).abs().max() < 1e-6, "the mean colours of the patches are the pooled picture")
+claim(
+    (one - other).abs().max() < 1e-6, "the mean colours of the patches are the pooled picture"
+)
 
 # %% [markdown]
 # **What you should see.** Two ways that share no line agree up to rounding. Chapter 05 starts
@@ -420,7 +432,10 @@ plots.image(axs[0], dahlia, "The dahlia, h w c")
 plots.image(axs[1], luma, "0.299 R + 0.587 G + 0.114 B")
 plots.image(axs[2], warmth, "R − B: the blossom alone", -1, 1)
 plots.show(fig, "The dahlia in colour; in grey; red minus blue, where it alone is bright.")
-claim(warmth[40:60, 60:80].min() > warmth[:80, :30].max(), "R - B: blossom over leaves, everywhere")
+claim(
+    warmth[40:60, 60:80].min() > warmth[:80, :30].max(),
+    "red less blue parts blossom and leaves",
+)
 
 # %% [markdown]
 # **What you should see.** With the right weights the blossom stands out by itself: its darkest
