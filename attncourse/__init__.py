@@ -12,7 +12,8 @@ _HOME = {"check": "checking", "hint": "helping", "solution": "helping"}
 
 
 def __getattr__(name: str):
-    """`check`, `hint` and `solution`, imported when first asked for, so that commands start fast."""
+    """`check`, `hint` and `solution`, imported when first asked for, so that commands start
+    fast."""
     if name in _HOME:
         return getattr(import_module(f"attncourse.{_HOME[name]}"), name)
     raise AttributeError(f"module 'attncourse' has no attribute '{name}'")

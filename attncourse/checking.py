@@ -19,7 +19,6 @@ from attncourse.sheet import (
     FLOAT32,
     LARGE,
     STRIDED,
-    VALUES,
     Prepared,
     Result,
     arguments,
@@ -101,7 +100,8 @@ class _Examination:
         agree = " and ".join(f"`{p}`" for p in self.ex.probes)
         n = len(self.trials)
         text = [
-            f"{agree} {'agree' if len(self.ex.probes) > 1 else 'agrees'} with the solution on {n} trials."
+            f"{agree} {'agree' if len(self.ex.probes) > 1 else 'agrees'} with the solution on"
+            f" {n} trials."
         ]
         if remark := self.remark():
             text.append(remark)
@@ -126,8 +126,6 @@ class _Examination:
                     f"This is a `{type(answer).__name__}` that is already built. {ask}"
                 )
             if not callable(answer):
-                return Fault(f"This is {_a(answer)}, not a class. {ask}")
-            if not isinstance(answer, type) and not hasattr(answer, "__call__"):
                 return Fault(f"This is {_a(answer)}, not a class. {ask}")
         elif isinstance(answer, type):
             return Fault(f"This is the class `{answer.__name__}`, not a function. {ask}")
@@ -177,8 +175,8 @@ class _Examination:
     def changes_input(self, result: Result) -> Fault:
         probe, name = result.changed
         return Fault(
-            f"`{probe}` changes its input `{name}` in place; it belongs to the caller. Return a "
-            "new tensor.",
+            f"`{probe}` changes its input `{name}` in place; it belongs to the caller. Return a"
+            " new tensor.",
             ("Methods whose name ends in an underscore, `+=` and `x[…] = …` work in place.",),
             "changes_its_input",
         )
@@ -335,8 +333,8 @@ class _Examination:
             both = y, again.outcomes.get(probe)
             if not any(isinstance(one, Crash) for one in both) and not same(both[1], both[0]):
                 return Fault(
-                    f"Two calls of `{probe}` on the same input give different results: is there "
-                    "dropout, or a layer or a random number made inside it?",
+                    f"Two calls of `{probe}` on the same input give different results: is there"
+                    " dropout, or a layer or a random number made inside it?",
                     (),
                     "random",
                 )
@@ -363,8 +361,8 @@ class _Examination:
         crash = self.crashed(y, probe, trial) if isinstance(y, Crash) else None
         if trial.group == STRIDED:
             return Fault(
-                f"`{probe}` is right only for inputs that are contiguous in memory. `rearrange` "
-                "takes any layout; `view` does not.",
+                f"`{probe}` is right only for inputs that are contiguous in memory. `rearrange`"
+                " takes any layout; `view` does not.",
                 (crash.cause, *crash.evidence) if crash else (),
                 "needs_contiguous",
             )
@@ -372,8 +370,8 @@ class _Examination:
             return Fault(crash.cause, crash.evidence)
         if trial.group == FLOAT32 and isinstance(y, Tensor) and y.dtype != right.dtype:
             return Fault(
-                f"`{probe}` returns {_dtype(y)} for an input of {_dtype(right)}. Keep the dtype of "
-                "the input.",
+                f"`{probe}` returns {_dtype(y)} for an input of {_dtype(right)}. Keep the dtype"
+                " of the input.",
                 (),
                 "changes_the_dtype",
             )
@@ -382,8 +380,8 @@ class _Examination:
                 return Fault(slip.message, (self.seen(trial),), slip.name)
         if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
             return Fault(
-                f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score is "
-                "inf; subtract the largest score of the row first, or use `softmax`.",
+                f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
+                " is inf; subtract the largest score of the row first, or use `softmax`.",
                 (),
                 "overflows",
             )
@@ -424,8 +422,8 @@ class _Examination:
                     continue
                 if got is None:
                     return Fault(
-                        f"No gradient reaches `{name}`: is there a `detach`, `.data`, `no_grad`, "
-                        "`.item()`, numpy or a newly made tensor on the way?",
+                        f"No gradient reaches `{name}`: is there a `detach`, `.data`,"
+                        " `no_grad`, `.item()`, numpy or a newly made tensor on the way?",
                         ("The values are right.", self.seen(trial)),
                         "no_gradient",
                     )
@@ -442,11 +440,9 @@ class _Examination:
         return None
 
     def wrong_device(self) -> Fault | None:
-        """Whether something is made on a device of its own, found without having another one."""
+        """Whether something is made on a device of its own, found without having another
+        one."""
         if "device" in self.ex.skip:
-            return None
-        built, fault, _ = build(self.ex, self.answer, self.trials[0])
-        if fault is not None:
             return None
         for index in self.sheet.declared:
             for probe in self.ex.probes:
@@ -594,8 +590,8 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
         return f"`{probe}` returns {y!r}; it should return {right!r}."
     if isinstance(y, (tuple, list)):
         return (
-            f"`{probe}` returns {len(y)} values ({', '.join(_kind(v) for v in y[:4])}); it should "
-            f"return one tensor, {axes}."
+            f"`{probe}` returns {len(y)} values ({', '.join(_kind(v) for v in y[:4])}); it"
+            f" should return one tensor, {axes}."
         )
     if not isinstance(y, Tensor):
         return f"`{probe}` returns {_kind(y)}, not a tensor. Is a return wrong?"
@@ -626,8 +622,8 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
         at = torch.unravel_index(off.flatten().long().argmax(), y.shape)
         where = place(at, axes) if y.ndim else "all"
         return (
-            f"{off.sum().item()} of {off.numel()} are wrong: {bool(y[at])} at {where}; it should be "
-            f"{bool(right[at])}."
+            f"{off.sum().item()} of {off.numel()} are wrong: {bool(y[at])} at {where}; it"
+            f" should be {bool(right[at])}."
         )
     off = (y.double() - right.double()).abs()
     off = torch.where(y.isfinite(), off, torch.inf)

@@ -41,7 +41,8 @@ class _Largest(TorchDispatchMode):
 
 
 def count(call: Callable[[], Any]) -> Count:
-    """What `call()` spends, counted and not timed. Attention's own fused products are included."""
+    """What `call()` spends, counted and not timed. Attention's own fused products are
+    included."""
     flops, largest = FlopCounterMode(display=False), _Largest()
     with torch.no_grad(), flops, largest:
         call()

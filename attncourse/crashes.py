@@ -41,24 +41,26 @@ def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
         text += f": {told(shapes)}"
     return (
         text
-        + ". `@` sums the last axis of the left over the last but one of the right; did you forget to transpose one?"
+        + ". `@` sums the last axis of the left over the last but one of the right; did you"
+        " forget to transpose one?"
     )
 
 
 def _broadcast(found: re.Match, crash: Crash, shapes: Shapes) -> str:
-    a, b, axis = found.groups()
+    a, b, _ = found.groups()
     text = f"an axis of size ⟨{a}⟩ meets one of size ⟨{b}⟩"
     if told(shapes):
         text += f": {told(shapes)}"
     return (
         text
-        + ". Axes are matched from the right; give the smaller tensor axes of length 1 where it lacks a letter."
+        + ". Axes are matched from the right; give the smaller tensor axes of length 1 where it"
+        " lacks a letter."
     )
 
 
 def _einsum_size(found: re.Match, crash: Crash, shapes: Shapes) -> str:
-    letter, here, operand, seen = found.groups()
-    text = f'in the einsum the letter "{letter}" stands for ⟨{here}⟩ and for ⟨{seen}⟩'
+    _, here, _, seen = found.groups()
+    text = f"in the einsum one letter stands for ⟨{here}⟩ and for ⟨{seen}⟩"
     return text + (f": {told(shapes)}." if told(shapes) else ".") + " One letter, one size."
 
 
@@ -75,14 +77,20 @@ def _einops_ndim(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 def _einops_reason(found: re.Match, crash: Crash, shapes: Shapes) -> str:
-    text = f"the einops pattern does not fit the tensor ({found[1].strip()})"
-    return text + (f": {told(shapes)}." if told(shapes) else ".")
+    reason = crash.text.strip().splitlines()[-1].strip()
+    if inferred := re.match(r"Could not infer sizes for \{?(.*?)\}?$", reason):
+        names = inferred[1].replace("'", "")
+        reason = f"it cannot work out the sizes of {names} alone; say one of them, as in `p=p`"
+    text = f"the einops pattern does not fit the tensor: {reason.rstrip('.')}"
+    return text + (f" ({told(shapes)})." if told(shapes) else ".")
 
 
 def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    if crash.line:
+        return f"a call on this line has too many arguments or too few: {crash.text}."
     return (
-        f"the number of arguments is not that of the exercise ({crash.text}). "
-        "Keep the signature of the stub."
+        f"your answer takes another number of arguments than the exercise gives it ({crash.text})."
+        " Keep the signature of the stub."
     )
 
 
@@ -93,19 +101,21 @@ def _attribute(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     return (
-        "something on this line is None. Is it the optional argument, which is None unless it is "
-        "given, or a call whose `return` is missing?"
+        "something on this line is None. Is it the optional argument, which is None unless it"
+        " is given, or a call whose `return` is missing?"
     )
 
 
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
     (
-        r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of batch2"
+        r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of"
+        r" batch2"
         r"|must have same reduction dim|inconsistent tensor size, expected tensor",
         _product,
     ),
     (
-        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton "
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at"
+        r" non-singleton "
         r"dimension (\d+)",
         _broadcast,
     ),
@@ -115,7 +125,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         _broadcast,
     ),
     (
-        r"einsum\(\): subscript (\w+) has size (\d+) for operand (\d+) which does not broadcast with "
+        r"einsum\(\): subscript (\w+) has size (\d+) for operand (\d+) which does not broadcast"
+        r" with "
         r"previously seen size (\d+)",
         _einsum_size,
     ),
@@ -124,15 +135,28 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         _subscripts,
     ),
     (
-        r"einsum\(\): (?:more|fewer) operands|einsum\(\): subscript in subscripts|einsum\(\): output",
-        "the einsum pattern does not fit its operands: one group of letters for each tensor, and "
-        "only letters that occur on the left after the arrow.",
+        (
+            r"einsum\(\): (?:more|fewer) operands|einsum\(\): subscript in"
+            r" subscripts|einsum\(\): output"
+        ),
+        (
+            "the einsum pattern does not fit its operands: one group of letters for each"
+            " tensor, and only letters that occur on the left after the arrow."
+        ),
     ),
     (r"Wrong shape: expected (\d+) dims. Received (\d+)-dim", _einops_ndim),
     (
         r"Identifiers only on one side of expression[^:]*: ([^\n]*)",
-        "the einops pattern names an axis on one side only. `rearrange` keeps every axis, `reduce` "
-        "may drop some, `repeat` may add some.",
+        (
+            "the einops pattern names an axis on one side only. `rearrange` keeps every axis,"
+            " `reduce` may drop some, `repeat` may add some."
+        ),
+    ),
+    (
+        r"einops.einsum requires at least two|The last argument passed to `einops.einsum`"
+        r"|einops.einsum\(\): |must be a string",
+        "`einops.einsum` takes the tensors first and the pattern last: "
+        'einsum(x, y, "b i d, b j d -> b i j").',
     ),
     (
         r"can't divide axis of length (\d+) in chunks of (\d+)",
@@ -141,8 +165,10 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (r"EinopsError.*?\n (Shape mismatch[^\n]*|[^\n]*)", _einops_reason),
     (
         r"view size is not compatible",
-        "`view` wants numbers that lie next to each other in memory, and these do not. `rearrange` "
-        "takes any layout.",
+        (
+            "`view` wants numbers that lie next to each other in memory, and these do not."
+            " `rearrange` takes any layout."
+        ),
     ),
     (
         r"shape '\[(.*?)\]' is invalid for input of size (\d+)",
@@ -167,15 +193,19 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (
         r"expected scalar type|to have the same dtype|expected dtype|must have the same dtype"
         r"|Found dtype|same dtype, but got",
-        "two floating types meet: something you make is float32 while the input is float64. Make it "
-        "with the input's dtype and device: `torch.zeros(…, dtype=x.dtype, device=x.device)`.",
+        (
+            "two floating types meet: something you make is float32 while the input is float64."
+            " Make it with the input's dtype and device: `torch.zeros(…, dtype=x.dtype,"
+            " device=x.device)`."
+        ),
     ),
     (
         r"Expected all tensors to be on the same device",
         "something you make lies on another device than the input: pass `device=x.device`.",
     ),
     (
-        r"masked_fill_? only supports boolean masks|must be a boolean tensor|condition to be of bool"
+        r"masked_fill_? only supports boolean masks|must be a boolean tensor|condition to be of"
+        r" bool"
         r"|expected condition to be a boolean|expected predicate to be bool",
         "this mask is not boolean any more. It comes as bool, True where a query may attend.",
     ),
@@ -188,20 +218,31 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         "`~` takes a boolean mask, and this is not one (any more).",
     ),
     (
-        r"result type Float can't be cast|result type Double can't be cast|can't be cast to the desired",
-        "you write fractions into a tensor of another type, in place. Make a new tensor instead.",
+        (
+            r"result type Float can't be cast|result type Double can't be cast|can't be cast to"
+            r" the desired"
+        ),
+        (
+            "you write fractions into a tensor of another type, in place. Make a new tensor"
+            " instead."
+        ),
     ),
     (
         r"[Bb]oolean value of Tensor with more than one value is ambiguous",
-        "`if` wants one yes or no, and this tensor holds many. For an optional argument ask "
-        "`if mask is None`.",
+        (
+            "`if` wants one yes or no, and this tensor holds many. For an optional argument ask"
+            " `if mask is None`."
+        ),
     ),
     (
         r"a leaf Variable that requires grad|modified by an inplace operation",
         "you change a tensor in place that autograd still needs. Make a new one.",
     ),
     (
-        r"numpy\(\) on Tensor that requires grad|can't convert .* to numpy|tensor.detach\(\).numpy",
+        (
+            r"numpy\(\) on Tensor that requires grad|can't convert .* to"
+            r" numpy|tensor.detach\(\).numpy"
+        ),
         "numpy cannot follow gradients. Stay with torch from input to output.",
     ),
     (
@@ -211,8 +252,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (
         r"NameError: name '(\w+)' is not defined",
         lambda f, c, s: (
-            f"`{f[1]}` is not known here. Did you run the first cell, with the imports, and is it "
-            "spelt as there?"
+            f"`{f[1]}` is not known here. Did you run the first cell, with the imports, and is"
+            " it spelt as there?"
         ),
     ),
     (
@@ -222,7 +263,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (r"AttributeError: '(\w+)' object has no attribute '(\w+)'", _attribute),
     (r"AttributeError: .*?module '([\w.]+)' has no attribute '(\w+)'", _attribute),
     (
-        r"takes \d+ positional arguments? but \d+ (?:was|were) given|takes from \d+ to \d+ positional"
+        r"takes \d+ positional arguments? but \d+ (?:was|were) given|takes from \d+ to \d+"
+        r" positional"
         r"|missing \d+ required positional argument",
         _arguments,
     ),
@@ -231,7 +273,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
     ),
     (
-        r"received an invalid combination of arguments|must be (?:Tensor|tuple of ints|int), not"
+        r"received an invalid combination of arguments|must be (?:Tensor|tuple of"
+        r" ints|int), not"
         r"|argument '\w+' must be",
         "torch takes other arguments here: look at their number and kinds.",
     ),
@@ -244,7 +287,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         lambda f, c, s: f"there are more values than names to unpack them into: {told(s)}.",
     ),
     (
-        r"only (?:one element|0-dimensional)|can only be called on a 0-dim|a Tensor with \d+ elements cannot"
+        r"only (?:one element|0-dimensional)|can only be called on a 0-dim|a Tensor with \d+"
+        r" elements cannot"
         r"|only tensors.*converted to Python scalars",
         lambda f, c, s: f"a whole tensor cannot become one Python number: {told(s)}.",
     ),

@@ -33,8 +33,9 @@ class Note:
 def hint(id: str, rung: int | None = None) -> Note:
     """The next hint for an exercise: a question first, then the idea, then the pseudocode.
 
-    `rung` asks for one of them by number, from 1; without it each call goes one further and stays
-    at the last. Raises UnknownExercise with the nearest id, ValueError for a rung there is not.
+    `rung` asks for one of them by number, from 1; without it each call goes one further and
+    stays at the last. Raises UnknownExercise with the nearest id, ValueError for a rung there
+    is not.
     """
     ex = exercise(id)
     if rung is None:

@@ -1,8 +1,7 @@
 """What must hold of an answer, whoever wrote it: used to explain one that is wrong.
 
-A law gets a `Look` at the wrong answer and says in one line what it breaks, or nothing. Laws are
-tried in the order in which an exercise lists them. They are named by strings, so that exercises
-can be recorded without the solutions.
+A law gets a `Look` at the wrong answer and says in one line what it breaks, or nothing. Laws
+are tried in the order in which an exercise lists them, by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,8 +87,8 @@ def examples_do_not_mix(look: Look) -> str | None:
         and not close(again[0], look.y[0])
     ):
         return (
-            "The examples of a batch mix: changing b=1 changes what you return for b=0. Some axis "
-            "is summed, averaged or reshaped across b."
+            "The examples of a batch mix: changing b=1 changes what you return for b=0. Some"
+            " axis is summed, averaged or reshaped across b."
         )
     return None
 
@@ -122,8 +121,8 @@ def _shares(look: Look, weights: Tensor) -> str | None:
     total = weights.sum((-1, -2))
     if close(total, torch.ones_like(total)):
         return (
-            "Your weights sum to 1 over i and j together. Every query i has its own softmax, over "
-            "the keys j."
+            "Your weights sum to 1 over i and j together. Every query i has its own softmax,"
+            " over the keys j."
         )
     if not allowed.all() and (weights[~allowed] == 0).all() and (rows[live] < 1 + 1e-9).all():
         return (
@@ -133,8 +132,8 @@ def _shares(look: Look, weights: Tensor) -> str | None:
         )
     worst = (rows - 1).abs().masked_fill(~live, 0).argmax()
     return (
-        f"A row of your weights sums to {number(rows.flatten()[worst].item())} over the keys j; "
-        "it must sum to 1."
+        f"A row of your weights sums to {number(rows.flatten()[worst].item())} over the keys j;"
+        " it must sum to 1."
     )
 
 
@@ -158,15 +157,15 @@ def _masked(look: Look, weights: Tensor) -> str | None:
             )
         if empty.abs().max() > 1e-9:
             return (
-                f"A query that may attend to nothing still spends weights up to "
+                "A query that may attend to nothing still spends weights up to "
                 f"{number(empty.max().item())}. They should all be 0."
             )
     forbidden, permitted = weights[~allowed], weights[allowed]
     if forbidden.numel() and forbidden.abs().max() > 1e-9:
         if permitted.numel() and permitted.abs().max() < 1e-9:
             return (
-                "The mask is inverted: you attend where it is False. It is True where a query may "
-                "attend."
+                "The mask is inverted: you attend where it is False. It is True where a query"
+                " may attend."
             )
         where = weights.masked_fill(allowed, 0).flatten().argmax()
         index = torch.unravel_index(where, weights.shape)
@@ -244,7 +243,10 @@ def output_is_a_mixture_of_values(look: Look) -> str | None:
         )
     double = look.ask(v=2 * v)
     if isinstance(double, Tensor) and double.isfinite().all() and not close(double, 2 * look.y):
-        return "Twice the values do not give twice the output: v is not just averaged with weights."
+        return (
+            "Twice the values do not give twice the output: v is not just averaged with"
+            " weights."
+        )
     return None
 
 
@@ -285,7 +287,7 @@ def _scale_of_products(look: Look, weights: Tensor) -> str | None:
     right = scores.masked_fill(~allowed, -torch.inf).softmax(-1).nan_to_num(0)
     if close(weights, right):
         return (
-            "The weights inside are right (read off with v = identity). What departs is the last "
-            "step, weights times v."
+            "The weights inside are right (read off with v = identity). What departs is the"
+            " last step, weights times v."
         )
     return _scale(look, weights, right)

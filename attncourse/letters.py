@@ -1,5 +1,6 @@
 """Shapes spelt in the letters of a chapter: 2 3 5 becomes b i d."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -49,11 +50,11 @@ def shape_of(axes: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def place(index: Sequence[int], axes: str) -> str:
-    """Where an element stands: "b=1, i=0, d=4"."""
-    letters = axes.replace("(", "").replace(")", "").split()
-    if len(letters) != len(index):
+    """Where an element stands: "b=1, (h p)=0, d=4"."""
+    names = re.findall(r"\([^)]*\)|\S+", axes)
+    if len(names) != len(index):
         return f"index {tuple(int(i) for i in index)}"
-    return ", ".join(f"{a}={int(i)}" for a, i in zip(letters, index, strict=True))
+    return ", ".join(f"{name}={int(i)}" for name, i in zip(names, index, strict=True))
 
 
 def number(x: float) -> str:

@@ -101,7 +101,8 @@ def slip(answer: Callable) -> Slip:
 
 
 def variant(answer: Callable) -> Slip:
-    """A function or class as a variant: another published reading, named and accepted as such."""
+    """A function or class as a variant: another published reading, named and accepted as
+    such."""
     return Slip(answer.__name__, " ".join(answer.__doc__.split()), answer, variant=True)
 
 
@@ -120,24 +121,18 @@ class Cost:
 class Exercise:
     """One thing the learner writes: a function, or a module with some bodies left out.
 
-    id         chapter and name: "multi_head.split_heads"
-    solution   the object in `solutions` that is the answer
-    probes     what to compare, and the axes it returns, in the order in which errors should
-               surface: method names for a module, the function's own name for a function.
-               A tuple of axes stands for several returns; "" for one number
-    trials     makes the trials
-    slips      wrong answers we expect: functions or classes (named by their name and docstring),
-               or `Slip`s, such as `families.family` makes
-    hints      shown one at a time: a question, the idea in letters, the pseudocode
-    minutes    how long it takes
-    difficulty 1 (a line) to 5 (an afternoon)
-    blank      the methods whose bodies the learner writes; a function is blanked whole
-    otherwise  correct answers written another way; doctor proves that they pass
-    laws       names in `attncourse.laws`: what must hold, used to explain a wrong answer
-    remark     a trial outside the contract proper: failing it is said on a pass, not held against
-    cost       what it may spend
-    skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
-               "device"
+    id chapter and name: "multi_head.split_heads" solution the object in `solutions` that is the
+    answer probes what to compare, and the axes it returns, in the order in which errors should
+    surface: method names for a module, the function's own name for a function. A tuple of axes
+    stands for several returns; "" for one number trials makes the trials slips wrong answers we
+    expect: functions or classes (named by their name and docstring), or `Slip`s, such as
+    `families.family` makes hints shown one at a time: a question, the idea in letters, the
+    pseudocode minutes how long it takes difficulty 1 (a line) to 5 (an afternoon) blank the
+    methods whose bodies the learner writes; a function is blanked whole otherwise correct
+    answers written another way; doctor proves that they pass laws names in `attncourse.laws`:
+    what must hold, used to explain a wrong answer remark a trial outside the contract proper:
+    failing it is said on a pass, not held against cost what it may spend skip standard checks
+    that do not apply: "gradients", "large", "strided", "float32", "device"
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Run a learner's code so that nothing it does can hurt: it may crash, print, loop or reseed."""
+"""Run a learner's code so that nothing it does can hurt: it may crash, print or reseed."""
 
 import contextlib
 import io
@@ -90,7 +90,8 @@ class Crash:
 
 
 def attempt(call: Callable[[], Any]) -> Any:
-    """What `call()` returns, or the Crash it ends in. Lets nothing through, not even SystemExit."""
+    """What `call()` returns, or the Crash it ends in. Lets nothing through, not even
+    SystemExit."""
     try:
         return call()
     except BaseException as error:

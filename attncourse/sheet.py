@@ -1,7 +1,6 @@
 """What answers are compared on, and what the solution and each slip make of it.
 
-`check` looks at nothing else: all that it knows of the solution comes from a `Sheet`. Here a sheet
-is computed from `solutions`; `attncourse.record` reads one that was written down before.
+`check` looks at nothing else: all that it knows of the solution comes from a `Sheet`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +72,8 @@ def _strided(value: Tensor) -> Tensor:
 
 
 def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
-    """Draw a trial's inputs and the weights of its modules, always the same for the same seed."""
+    """Draw a trial's inputs and the weights of its modules, always the same for the same
+    seed."""
     generator = torch.Generator().manual_seed(crc32(f"{ex.id} {seed}".encode()))
     inputs, axes = {}, {}
     for name, value in trial.inputs.items():
@@ -87,9 +87,11 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
     if ex.is_module:
         state = ex.solution(**trial.init).state_dict()
         weights = {
-            name: 0.5 * torch.randn(w.shape, generator=generator, dtype=torch.float64)
-            if w.is_floating_point()
-            else w
+            name: (
+                0.5 * torch.randn(w.shape, generator=generator, dtype=torch.float64)
+                if w.is_floating_point()
+                else w
+            )
             for name, w in state.items()
         }
         for name in weights:  # a running variance is positive
@@ -99,7 +101,8 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
 
 
 def variations(ex: Exercise, first: Prepared) -> Iterator[Prepared]:
-    """The first trial once more: with large numbers, scattered in memory, in single precision."""
+    """The first trial once more: with large numbers, scattered in memory, in single
+    precision."""
 
     def turned(group: str, name: str, turn: Callable[[Tensor], Tensor], weights=first.weights):
         inputs = {
@@ -152,7 +155,10 @@ def build(
         if mine[name].shape != w.shape:
             return (
                 None,
-                f"`{name}` has shape {tuple(mine[name].shape)}; it should have {tuple(w.shape)}.",
+                (
+                    f"`{name}` has shape {tuple(mine[name].shape)}; it should have"
+                    f" {tuple(w.shape)}."
+                ),
                 "",
             )
     loaded = attempt(lambda: layer.load_state_dict(wanted))
@@ -166,7 +172,8 @@ def _layers(state: Mapping[str, Tensor]) -> str:
 
 
 def probe_of(ex: Exercise, built: Any, probe: str) -> Callable:
-    """What is called for a probe. A class may lack the method: then an AttributeError, later."""
+    """What is called for a probe. A class may lack the method: then an AttributeError,
+    later."""
     if not ex.is_module:
         return built
     if probe == "forward":
@@ -225,7 +232,8 @@ def _equal(before: Tensor, after: Tensor) -> bool:
 def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> Any:
     """The gradient of a fixed weighted sum of a probe's output, for each input and parameter.
 
-    A dict from names to tensors or None, or the Crash, or None where there is no gradient to have.
+    A dict from names to tensors or None, or the Crash, or None where there is no gradient to
+    have.
     """
 
     def compute():
@@ -331,7 +339,8 @@ class Sheet:
         return self._outcomes[key]
 
     def _build(self, answer: Callable, index: int) -> Any:
-        """The solution or a slip, ready to call. Slips that keep `__init__` share one module."""
+        """The solution or a slip, ready to call. Slips that keep `__init__` share one
+        module."""
         if not self.ex.is_module:
             return answer
         if index not in self._layers:

@@ -54,7 +54,10 @@ def departs(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
         if name := _which_input(given, trial):
             should = _which_input(want.given, trial)
             if should:
-                return f"`self.{want.layer}` is applied to {name}; it should be applied to {should}."
+                return (
+                    f"`self.{want.layer}` is applied to {name}; it should be applied to"
+                    f" {should}."
+                )
         if given.shape != want.given.shape:
             return (
                 f"What reaches `self.{want.layer}` is {spell(given.shape, trial.sizes)}; "
@@ -62,10 +65,13 @@ def departs(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
             )
         if _rearranged(given, want.given):
             return (
-                f"What reaches `self.{want.layer}` holds the right numbers in another order: the "
-                "axes are put together otherwise."
+                f"What reaches `self.{want.layer}` holds the right numbers in another order:"
+                " the axes are put together otherwise."
             )
-        return f"`self.{want.layer}` is the first layer that is given other numbers than it should be."
+        return (
+            f"`self.{want.layer}` is the first layer that is given other numbers than it"
+            " should be."
+        )
     extra = [call.layer for call in mine if call.layer not in {c.layer for c in right}]
     if extra:
         return f"`self.{extra[0]}` is applied although it should not be."

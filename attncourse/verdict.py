@@ -31,7 +31,8 @@ class Verdict:
         return f"{self.id}: {self.status}\n{self.message}"
 
     def _repr_html_(self) -> str:
-        """A card in literal colours: readable in light and dark, and in a notebook not trusted."""
+        """A card in literal colours: readable in light and dark, and in a notebook not
+        trusted."""
         colour = COLOURS[self.status]
         first, *rest = (_html(line) for line in self.message.splitlines())
         more = "".join(

@@ -4,11 +4,11 @@
     A = softmax over j of q kᵀ / sqrt(d)   weights   b head i j
     y = [A v, heads side by side] W_o      output    b i (head d)
 
-Axes     b batch, n tokens, i query, j key, dim = (head d): heads outside, d features of each inside
+Axes     b batch, n tokens, i query, j key, dim = (head d): heads outside, d features inside
 Units    A is a share: over the keys j it sums to 1, for every head
 Cost     4 dim² + 4 dim weights; 2 (i + j) dim² + 2 i j dim multiply-adds an example, for any
          number of heads; head i j numbers for the maps
-Source   Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762, section 3.2.2
+Source   Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762, sec. 3.2.2
 Differs  the four projections have biases, as in torch; the paper writes them without
 """
 
@@ -76,7 +76,8 @@ class MultiHeadAttention(nn.Module):
         context: Float[Tensor, "b j dim"] | None = None,
         mask: Bool[Tensor, "*#b #i #j"] | None = None,
     ) -> Float[Tensor, "b i dim"]:
-        """For each token of x what its heads read from the context, or from x where there is none."""
+        """For each token of x what its heads read from the context, or from x where there is
+        none."""
         v = split_heads(self.value(x if context is None else context), self.heads)
         return self.out(merge_heads(self.attention(x, context, mask) @ v))
 

@@ -1,11 +1,11 @@
-"""Attention: every query takes the mean of the values, each weighted by how well its key agrees.
+"""Attention: every query takes the mean of the values, weighted by how well their keys agree.
 
     e = wᵀ tanh(W_q q + W_k k)               additive scores      b i c, b j c -> b i j
     s = q kᵀ                                 dot-product scores   b i d, b j d -> b i j
     A = softmax over j of s / sqrt(d)        weights              b i j
     y = A v                                  output               b i j, b j e -> b i e
 
-Axes     b batch (any number of leading axes), i query, j key, d features of q and k, e of v, m hidden
+Axes     b batch (any leading axes), i query, j key, d features of q and k, e of v, m hidden
 Units    A is a share: over the keys j it sums to 1; y keeps the units of v
 Cost     i j d + i j e multiply-adds an example, and i j numbers for the map A
 Source   Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning to Align and
@@ -44,7 +44,8 @@ class AdditiveAttention(nn.Module):
     def scores(
         self, q: Float[Tensor, "b i query_dim"], k: Float[Tensor, "b j key_dim"]
     ) -> Float[Tensor, "b i j"]:
-        """How well each key answers each query: at most the sum of |w|, whatever q and k are."""
+        """How well each key answers each query: at most the sum of |w|, whatever q and k
+        are."""
         q, k = (
             rearrange(self.query(q), "b i m -> b i 1 m"),
             rearrange(self.key(k), "b j m -> b 1 j m"),
@@ -75,7 +76,8 @@ def dot_product_scores(
 
 
 def causal_mask(queries: int, keys: int) -> Bool[Tensor, "i j"]:
-    """True where key j is not later than query i. Both count from the first (top-left aligned)."""
+    """True where key j is not later than query i. Both count from the first (top-left
+    aligned)."""
     i, j = torch.arange(queries), torch.arange(keys)
     return rearrange(i, "i -> i 1") >= j
 
@@ -93,8 +95,8 @@ def attention_weights(
 ) -> Float[Tensor, "*batch i j"]:
     """The map: for each query i the shares of the keys j.
 
-    `mask` broadcasts to the map and is True where a query may attend. A query that may attend to
-    nothing gets weights 0.
+    `mask` broadcasts to the map and is True where a query may attend. A query that may attend
+    to nothing gets weights 0.
     """
     scores = dot_product_scores(q, k) / math.sqrt(q.shape[-1])
     if mask is None:

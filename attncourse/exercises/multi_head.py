@@ -36,8 +36,8 @@ def features_outside(x, heads):
 
 
 def tokens_and_heads_mixed(x, heads):
-    """You reshape to b head n d in one go: the numbers of different tokens get mixed. Cut the last
-    axis first, then move the heads forward."""
+    """You reshape to b head n d in one go: the numbers of different tokens get mixed. Cut the
+    last axis first, then move the heads forward."""
     return x.reshape(x.shape[0], heads, x.shape[1], -1)
 
 
@@ -52,7 +52,8 @@ def as_many_features(x, heads):
 
 
 def tokens_last(x, heads):
-    """The last two axes are swapped: b head d n. Each head sees its tokens as rows: b head n d."""
+    """The last two axes are swapped: b head d n. Each head sees its tokens as rows: b head n
+    d."""
     return rearrange(x, "b n (head d) -> b head d n", head=heads)
 
 
@@ -82,8 +83,8 @@ def merge_trials():
 
 
 def merged_features_outside(x):
-    """You put the features outside: "(d head)". What `split_heads` cut as "(head d)" must be put
-    together as "(head d)"."""
+    """You put the features outside: "(d head)". What `split_heads` cut as "(head d)" must be
+    put together as "(head d)"."""
     return rearrange(x, "b head n d -> b n (d head)")
 
 
@@ -109,7 +110,8 @@ def heads_averaged(x):
 
 
 def heads_kept(x):
-    """The heads are moved but not joined: b n head d. The last two axes become one: (head d)."""
+    """The heads are moved but not joined: b n head d. The last two axes become one: (head
+    d)."""
     return rearrange(x, "b head n d -> b n head d")
 
 
@@ -201,7 +203,8 @@ def recipe(
 
 
 def context_ignored(self, x, context):
-    """The context is not used: you attend to x itself. Keys and values come from the context."""
+    """The context is not used: you attend to x itself. Keys and values come from the
+    context."""
     return self.query(x), self.key(x), self.value(x)
 
 
@@ -296,14 +299,14 @@ def split_features_outside(x, heads):
 
 @also(merging=merged_features_outside)
 def features_outside_both_times(x, heads):
-    """You split and merge with "(d head)". That is consistent, but not what `split_heads` does and
-    not what weights from elsewhere expect: "(head d)"."""
+    """You split and merge with "(d head)". That is consistent, but not what `split_heads` does
+    and not what weights from elsewhere expect: "(head d)"."""
     return rearrange(x, "b n (d head) -> b head n d", head=heads)
 
 
 def split_by_raw_reshape(x, heads):
-    """You reshape b n dim to b head n d in one go: different tokens get mixed. Cut the last axis
-    first, then move the heads forward."""
+    """You reshape b n dim to b head n d in one go: different tokens get mixed. Cut the last
+    axis first, then move the heads forward."""
     return x.reshape(x.shape[0], heads, x.shape[1], -1)
 
 
@@ -313,8 +316,8 @@ def back_by_raw_reshape(x):
 
 @also(merging=back_by_raw_reshape)
 def reshaped_there_and_back(x, heads):
-    """You reshape b n dim to b head n d and back without moving an axis: different tokens get mixed.
-    Cut the last axis first, then move the heads forward."""
+    """You reshape b n dim to b head n d and back without moving an axis: different tokens get
+    mixed. Cut the last axis first, then move the heads forward."""
     return x.reshape(x.shape[0], heads, x.shape[1], -1)
 
 
@@ -326,8 +329,8 @@ def heads_beside_features(x):
     merging=heads_beside_features, masking=lambda scores, mask: scores, after=lambda w, mask: w
 )
 def attends_across_heads(x, heads):
-    """Your heads attend to each other within a token: the scores are b n head head. Move the heads
-    before the tokens, b head n d, so that tokens attend to tokens."""
+    """Your heads attend to each other within a token: the scores are b n head head. Move the
+    heads before the tokens, b head n d, so that tokens attend to tokens."""
     return rearrange(x, "b n (head d) -> b n head d", head=heads)
 
 
@@ -337,8 +340,8 @@ def one_wide_head(x, heads):
 
 
 def heads_and_width_exchanged(x, heads):
-    """Number and width of the heads are exchanged: you cut into pieces of `heads` features instead
-    of into `heads` pieces."""
+    """Number and width of the heads are exchanged: you cut into pieces of `heads` features
+    instead of into `heads` pieces."""
     return rearrange(x, "b n (head d) -> b head n d", d=heads)
 
 
@@ -364,7 +367,8 @@ def divided_by_root_of_dim(scores, q, k, heads):
 
 
 def divided_by_dim(scores, q, k, heads):
-    """You divide by the whole width, dim. Each head is d = dim / heads wide: divide by sqrt(d)."""
+    """You divide by the whole width, dim. Each head is d = dim / heads wide: divide by
+    sqrt(d)."""
     return scores / (q.shape[-1] * heads)
 
 
@@ -380,8 +384,8 @@ def divided_by_root_of_heads(scores, q, k, heads):
 
 
 def divided_by_root_of_keys(scores, q, k, heads):
-    """You divide by the root of the number of keys, sqrt(j). It is the width of a head that counts:
-    sqrt(d)."""
+    """You divide by the root of the number of keys, sqrt(j). It is the width of a head that
+    counts: sqrt(d)."""
     return scores / math.sqrt(k.shape[-2])
 
 
@@ -402,8 +406,8 @@ def mask_ignored(scores, mask):
 
 
 def mask_inverted(scores, mask):
-    """The mask is inverted: it is True where a query may attend, and you hide just that. (The masks
-    of nn.MultiheadAttention have the other sense.)"""
+    """The mask is inverted: it is True where a query may attend, and you hide just that. (The
+    masks of nn.MultiheadAttention have the other sense.)"""
     return scores if mask is None else scores.masked_fill(over_heads_too(mask), -math.inf)
 
 
@@ -413,8 +417,8 @@ def mask_fills_zero(scores, mask):
 
 
 def mask_fills_tiny(scores, mask):
-    """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill with
-    -inf; -1e9 and 1e-9 are not the same."""
+    """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill
+    with -inf; -1e9 and 1e-9 are not the same."""
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), 1e-4)
 
 
@@ -425,8 +429,8 @@ def mask_weakly(scores, mask):
 
 
 def mask_added(scores, mask):
-    """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it is
-    False."""
+    """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it
+    is False."""
     return scores if mask is None else scores + over_heads_too(mask).to(scores)
 
 
@@ -455,8 +459,8 @@ def mask_in_first_head(scores, mask):
 
 
 def always_causal(scores, mask):
-    """You hide the future always. A causal mask is one of the masks you may be given, not a part
-    of attention."""
+    """You hide the future always. A causal mask is one of the masks you may be given, not a
+    part of attention."""
     lower = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     return hide(scores.masked_fill(~lower, -math.inf), mask)
 
@@ -467,26 +471,26 @@ def times_mask(weights, mask):
 
 @also(after=times_mask)
 def mask_after_the_softmax(scores, mask):
-    """You hide keys after the softmax: they have taken their share, and what is left sums to less
-    than 1. Mask the scores, before the softmax."""
+    """You hide keys after the softmax: they have taken their share, and what is left sums to
+    less than 1. Mask the scores, before the softmax."""
     return scores
 
 
 def over_queries(scores):
-    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs over
-    the keys j, the last axis."""
+    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs
+    over the keys j, the last axis."""
     return scores.softmax(-2)
 
 
 def over_heads(scores):
-    """Your softmax runs over the heads: they compete with each other. It runs over the keys j, the
-    last axis."""
+    """Your softmax runs over the heads: they compete with each other. It runs over the keys j,
+    the last axis."""
     return scores.softmax(1)
 
 
 def over_batch(scores):
-    """Your softmax runs over the first axis, b: examples compete with each other. It runs over the
-    keys j, the last axis."""
+    """Your softmax runs over the first axis, b: examples compete with each other. It runs over
+    the keys j, the last axis."""
     return scores.softmax(0)
 
 
@@ -506,8 +510,8 @@ def softmax_twice(scores):
 
 
 def sigmoid_for_softmax(scores):
-    """You use a sigmoid: each weight by itself, not as a share that competes with the others. The
-    softmax over j makes them sum to 1."""
+    """You use a sigmoid: each weight by itself, not as a share that competes with the others.
+    The softmax over j makes them sum to 1."""
     return scores.sigmoid()
 
 
@@ -550,8 +554,8 @@ def empty_rows_are_nan(weights, mask):
 
 
 def empty_rows_are_uniform(weights, mask):
-    """A query that may attend to nothing gets the mean of all values: with a finite filler such as
-    -1e9 its softmax is uniform. Its weights are 0."""
+    """A query that may attend to nothing gets the mean of all values: with a finite filler such
+    as -1e9 its softmax is uniform. Its weights are 0."""
     if mask is None:
         return weights
     dead = ~over_heads_too(mask).any(-1, keepdim=True)
@@ -559,13 +563,14 @@ def empty_rows_are_uniform(weights, mask):
 
 
 def weights_transposed(weights, v):
-    """You use the weights transposed: each key then mixes by what the queries gave it. The output is
-    weights times v."""
+    """You use the weights transposed: each key then mixes by what the queries gave it. The
+    output is weights times v."""
     return weights.mT @ v
 
 
 def weights_averaged(weights, v):
-    """You average the weights over the heads before you mix the values. Each head uses its own."""
+    """You average the weights over the heads before you mix the values. Each head uses its
+    own."""
     return reduce(weights, "b head i j -> b 1 i j", "mean") @ v
 
 
@@ -597,8 +602,8 @@ def merge_features_outside(x):
 
 
 def merge_by_raw_reshape(x):
-    """You merge by a bare reshape of b head n d: different tokens get mixed. Move the heads behind
-    the tokens first."""
+    """You merge by a bare reshape of b head n d: different tokens get mixed. Move the heads
+    behind the tokens first."""
     return x.reshape(x.shape[0], x.shape[2], -1)
 
 
@@ -643,14 +648,15 @@ def out_without_bias(self, y, x):
 
 
 def normalised(self, y, x):
-    """You normalise the output (LayerNorm). That belongs to the layer around attention, in chapter
-    04."""
+    """You normalise the output (LayerNorm). That belongs to the layer around attention, in
+    chapter 04."""
     return F.layer_norm(self.out(y), y.shape[-1:])
 
 
 @also(ending=no_output_projection)
 def out_before_attention(self, x, context):
-    """`self.out` is applied to the values, before attention. It comes last and mixes the heads."""
+    """`self.out` is applied to the values, before attention. It comes last and mixes the
+    heads."""
     return self.query(x), self.key(context), self.out(self.value(context))
 
 
@@ -736,7 +742,8 @@ class HeadsInTheBatch(MultiHeadAttention):
 
 
 class Fused(MultiHeadAttention):
-    """Views and torch's fused attention; the map is read off with values that are the identity."""
+    """Views and torch's fused attention; the map is read off with values that are the
+    identity."""
 
     def attention(self, x, context=None, mask=None):
         n = (x if context is None else context).shape[1]
@@ -855,8 +862,8 @@ def one_product(dim, heads, queries, keys):
 
 
 def products_for_every_head(dim, heads, queries, keys):
-    """You count the full width in every head: i j dim. A head is d = dim / heads wide; all heads
-    together make i j dim."""
+    """You count the full width in every head: i j dim. A head is d = dim / heads wide; all
+    heads together make i j dim."""
     return 2 * (queries + keys) * dim**2 + 2 * heads * queries * keys * dim
 
 
@@ -866,8 +873,8 @@ def width_of_one_head(dim, heads, queries, keys):
 
 
 def all_from_queries(dim, heads, queries, keys):
-    """You project all four times as many tokens as there are queries. Keys and values are made for
-    each key."""
+    """You project all four times as many tokens as there are queries. Keys and values are made
+    for each key."""
     return 4 * queries * dim**2 + 2 * queries * keys * dim
 
 
@@ -911,10 +918,14 @@ EXERCISES = [
             heads_in_the_batch,
         ),
         hints=(
-            "The last axis holds the features of all heads in a row. Which of the two letters, head "
-            "and d, changes slowest along it?",
-            "The head: its d features stand next to each other. In einops the slow letter comes "
-            "first in the bracket, (head d).",
+            (
+                "The last axis holds the features of all heads in a row. Which of the two"
+                " letters, head and d, changes slowest along it?"
+            ),
+            (
+                "The head: its d features stand next to each other. In einops the slow letter"
+                " comes first in the bracket, (head d)."
+            ),
             'rearrange(x, "b n (head d) -> b head n d", head=heads)',
         ),
         minutes=4,
@@ -1046,16 +1057,22 @@ EXERCISES = [
             ),
         ),
         hints=(
-            "Which of x and context are queries, keys and values made of, and what is the context "
-            "when none is given?",
-            "Project, split the heads, and `attention_weights` does the rest: it takes any leading "
-            "axes. A mask lacks the axis of the heads; give it one of length 1.",
-            "attention: context = x if there is none\n"
-            "    q = split_heads(query(x)), k = split_heads(key(context))\n"
-            '    mask: "... i j -> ... 1 i j", if there is one\n'
-            "    return attention_weights(q, k, mask)\n"
-            "forward: v = split_heads(value(context))\n"
-            "    return out(merge_heads(attention @ v))",
+            (
+                "Which of x and context are queries, keys and values made of, and what is the"
+                " context when none is given?"
+            ),
+            (
+                "Project, split the heads, and `attention_weights` does the rest: it takes any"
+                " leading axes. A mask lacks the axis of the heads; give it one of length 1."
+            ),
+            (
+                "attention: context = x if there is none\n"
+                "    q = split_heads(query(x)), k = split_heads(key(context))\n"
+                '    mask: "... i j -> ... 1 i j", if there is one\n'
+                "    return attention_weights(q, k, mask)\n"
+                "forward: v = split_heads(value(context))\n"
+                "    return out(merge_heads(attention @ v))"
+            ),
         ),
         minutes=20,
         difficulty=4,
@@ -1082,8 +1099,10 @@ EXERCISES = [
         ),
         hints=(
             "How many layers does `__init__` make, and what is the shape of each weight?",
-            "Four square matrices, dim by dim, and a bias of length dim for each. Where do the "
-            "heads come in?",
+            (
+                "Four square matrices, dim by dim, and a bias of length dim for each. Where do"
+                " the heads come in?"
+            ),
             "4 (dim² + dim), whatever the number of heads",
         ),
         minutes=3,
@@ -1106,10 +1125,14 @@ EXERCISES = [
             twice,
         ),
         hints=(
-            "A product of an i x c and a c x e matrix costs i c e multiply-adds. Which products are "
-            "there?",
-            "Two projections for each query (query, out), two for each key (key, value); then, in "
-            "each head, i d j for q kᵀ and i j d for weights times v.",
+            (
+                "A product of an i x c and a c x e matrix costs i c e multiply-adds. Which"
+                " products are there?"
+            ),
+            (
+                "Two projections for each query (query, out), two for each key (key, value);"
+                " then, in each head, i d j for q kᵀ and i j d for weights times v."
+            ),
             "2 i dim² + 2 j dim² + 2 i j dim, since head d = dim",
         ),
         minutes=5,

@@ -61,7 +61,8 @@ def over_the_first_axis(x):
 
 
 def over_the_axis_before(x):
-    """Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the last, j."""
+    """Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the last,
+    j."""
     return x.softmax(-2)
 
 
@@ -94,8 +95,8 @@ def base_two(x):
 
 
 def sigmoid_instead(x):
-    """A sigmoid looks at each score alone. In a softmax the scores of a row compete: their shares
-    sum to 1."""
+    """A sigmoid looks at each score alone. In a softmax the scores of a row compete: their
+    shares sum to 1."""
     return x.sigmoid()
 
 
@@ -155,7 +156,8 @@ class Multiplied(AdditiveAttention):
 
 
 class TanhOnEach(AdditiveAttention):
-    """You take the tanh of query and key apart and add afterwards. Add first: tanh(W_q q + W_k k)."""
+    """You take the tanh of query and key apart and add afterwards. Add first: tanh(W_q q + W_k
+    k)."""
 
     def scores(self, q, k):
         both = self.query(q).tanh()[:, :, None] + self.key(k).tanh()[:, None]
@@ -201,7 +203,8 @@ class ScoresAsWeights(AdditiveAttention):
 
 
 class ScaledScores(AdditiveAttention):
-    """You divide by a square root. Additive scores are bounded by the tanh and are not scaled."""
+    """You divide by a square root. Additive scores are bounded by the tanh and are not
+    scaled."""
 
     def scores(self, q, k):
         return super().scores(q, k) / math.sqrt(self.score.in_features)
@@ -274,7 +277,8 @@ def scores_with_heads():
 
 
 def scaled(q, k):
-    """You divide by sqrt(d) already. That comes later; here the plain products are asked for."""
+    """You divide by sqrt(d) already. That comes later; here the plain products are asked
+    for."""
     return einsum(q, k, "... i d, ... j d -> ... i j") / math.sqrt(q.shape[-1])
 
 
@@ -285,13 +289,14 @@ def keys_first(q, k):
 
 
 def reshaped_keys(q, k):
-    """You reshape k to b d j instead of transposing it: the numbers of different keys get mixed."""
+    """You reshape k to b d j instead of transposing it: the numbers of different keys get
+    mixed."""
     return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
 
 
 def summed_over_the_batch(q, k):
-    """The examples of the batch mix: the pattern sums over b. Keep b on both sides and behind the
-    arrow."""
+    """The examples of the batch mix: the pattern sums over b. Keep b on both sides and behind
+    the arrow."""
     total = torch.einsum("...id,...jd->...ij", q, k).sum(0, keepdim=True)
     return total.expand(q.shape[0], *total.shape[1:]).clone()
 
@@ -375,8 +380,8 @@ def one_ahead(queries, keys):
 
 
 def bottom_right(queries, keys):
-    """Your mask is aligned at the bottom right, so that the last query sees the last key. In this
-    course, as in torch, both count from the first (top left)."""
+    """Your mask is aligned at the bottom right, so that the last query sees the last key. In
+    this course, as in torch, both count from the first (top left)."""
     return torch.ones(queries, keys).tril(keys - queries).bool()
 
 
@@ -438,7 +443,8 @@ def from_the_left(lengths, keys):
 
 
 def no_axis_for_queries(lengths, keys):
-    """The axis of the queries is missing: b j. With b 1 j the mask broadcasts to the map, b i j."""
+    """The axis of the queries is missing: b j. With b 1 j the mask broadcasts to the map, b i
+    j."""
     return torch.arange(keys)[None] < lengths[:, None]
 
 
@@ -516,13 +522,14 @@ def attention_recipe(mixing=mix, **steps):
 
 
 def cosine_similarity(q, k):
-    """You divide queries and keys by their lengths (cosine similarity). The scores are the plain
-    inner products, over sqrt(d)."""
+    """You divide queries and keys by their lengths (cosine similarity). The scores are the
+    plain inner products, over sqrt(d)."""
     return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
 
 
 def keys_reshaped(q, k):
-    """You reshape k to b d j instead of transposing it: the numbers of different keys get mixed."""
+    """You reshape k to b d j instead of transposing it: the numbers of different keys get
+    mixed."""
     return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
 
 
@@ -558,8 +565,8 @@ def absolute_products(q, k):
 
 
 def features_summed_apart(q, k):
-    """You sum the features of q and of k apart. The inner product multiplies feature by feature,
-    then sums: the letter d must be the same for q and for k."""
+    """You sum the features of q and of k apart. The inner product multiplies feature by
+    feature, then sums: the letter d must be the same for q and for k."""
     return q.sum(-1, keepdim=True) * k.sum(-1, keepdim=True).mT
 
 
@@ -596,19 +603,20 @@ def divided_by_root_of_queries(scores, q, k, v):
 
 
 def divided_by_keys(scores, q, k, v):
-    """You divide by the number of keys, j. It is the width that counts: sqrt(d), the last axis of
-    q."""
+    """You divide by the number of keys, j. It is the width that counts: sqrt(d), the last axis
+    of q."""
     return scores / k.shape[-2]
 
 
 def divided_by_fourth_root(scores, q, k, v):
-    """You divide by the fourth root of d: as if only one of q and k had been scaled by d^(1/4)."""
+    """You divide by the fourth root of d: as if only one of q and k had been scaled by
+    d^(1/4)."""
     return scores / q.shape[-1] ** 0.25
 
 
 def divided_by_root_of_batch(scores, q, k, v):
-    """You divide by the root of the first axis, sqrt(b). It is the width that counts: sqrt(d), the
-    last axis of q."""
+    """You divide by the root of the first axis, sqrt(b). It is the width that counts: sqrt(d),
+    the last axis of q."""
     return scores / math.sqrt(q.shape[0])
 
 
@@ -628,14 +636,14 @@ def mask_fills_zero(scores, mask):
 
 
 def mask_fills_tiny(scores, mask):
-    """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill with
-    -inf; -1e9 and 1e-9 are not the same."""
+    """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill
+    with -inf; -1e9 and 1e-9 are not the same."""
     return scores if mask is None else scores.masked_fill(~mask, 1e-4)
 
 
 def mask_added(scores, mask):
-    """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it is
-    False."""
+    """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it
+    is False."""
     return scores if mask is None else scores + mask.to(scores)
 
 
@@ -657,8 +665,8 @@ def mask_of_first_query(scores, mask):
 
 
 def always_causal(scores, mask):
-    """You hide the future always. A causal mask is one of the masks you may be given, not a part
-    of attention."""
+    """You hide the future always. A causal mask is one of the masks you may be given, not a
+    part of attention."""
     lower = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     return hide(scores.masked_fill(~lower, -math.inf), mask)
 
@@ -684,20 +692,20 @@ def times_mask(weights, mask):
 
 @also(after=times_mask)
 def mask_after_the_softmax(scores, mask):
-    """You hide keys after the softmax: they have taken their share, and what is left sums to less
-    than 1. Mask the scores, before the softmax."""
+    """You hide keys after the softmax: they have taken their share, and what is left sums to
+    less than 1. Mask the scores, before the softmax."""
     return scores
 
 
 def over_queries(scores):
-    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs over
-    the keys j, the last axis."""
+    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs
+    over the keys j, the last axis."""
     return scores.softmax(-2)
 
 
 def over_batch(scores):
-    """Your softmax runs over the first axis, b: examples compete with each other. It runs over the
-    keys j, the last axis."""
+    """Your softmax runs over the first axis, b: examples compete with each other. It runs over
+    the keys j, the last axis."""
     return scores.softmax(0)
 
 
@@ -722,8 +730,8 @@ def log_of_softmax(scores):
 
 
 def sigmoid_for_softmax(scores):
-    """You use a sigmoid: each weight by itself, not as a share that competes with the others. The
-    softmax over j makes them sum to 1."""
+    """You use a sigmoid: each weight by itself, not as a share that competes with the others.
+    The softmax over j makes them sum to 1."""
     return scores.sigmoid()
 
 
@@ -784,8 +792,8 @@ def empty_rows_are_nan(weights, mask):
 
 
 def empty_rows_are_uniform(weights, mask):
-    """A query that may attend to nothing gets the mean of all values: with a finite filler such as
-    -1e9 its softmax is uniform. Its weights, and so its output, are 0."""
+    """A query that may attend to nothing gets the mean of all values: with a finite filler such
+    as -1e9 its softmax is uniform. Its weights, and so its output, are 0."""
     if mask is None:
         return weights
     return weights.masked_fill(~mask.any(-1, keepdim=True), 1 / weights.shape[-1])
@@ -833,8 +841,8 @@ def scaled_again(weights, v, q, k):
 
 
 def weights_transposed(weights, v, q, k):
-    """You use the weights transposed: each key then mixes by what the queries gave it. Output i is
-    row i of the weights times v."""
+    """You use the weights transposed: each key then mixes by what the queries gave it. Output i
+    is row i of the weights times v."""
     return weights.mT @ v
 
 
@@ -844,8 +852,8 @@ def queries_for_values(weights, v, q, k):
 
 
 def query_added(weights, v, q, k):
-    """You add the queries to the output (a residual connection). Eq. 1 returns the weighted mean
-    alone."""
+    """You add the queries to the output (a residual connection). Eq. 1 returns the weighted
+    mean alone."""
     return weights @ v + q
 
 
@@ -1066,12 +1074,19 @@ EXERCISES = [
             sigmoid_instead,
         ),
         hints=(
-            "What does a softmax do to a row when you add the same number to all of its scores?",
-            "Because nothing changes, you may subtract the largest score of the row. Then the "
-            "largest exponent is 0 and exp cannot overflow.",
-            "shifted = x minus its maximum over j (keep an axis of length 1)\n"
-            "shares  = exp(shifted)\n"
-            "return shares / (their sum over j, again with an axis of length 1)",
+            (
+                "What does a softmax do to a row when you add the same number to all of its"
+                " scores?"
+            ),
+            (
+                "Because nothing changes, you may subtract the largest score of the row. Then"
+                " the largest exponent is 0 and exp cannot overflow."
+            ),
+            (
+                "shifted = x minus its maximum over j (keep an axis of length 1)\n"
+                "shares  = exp(shifted)\n"
+                "return shares / (their sum over j, again with an axis of length 1)"
+            ),
         ),
         minutes=6,
         difficulty=2,
@@ -1100,11 +1115,16 @@ EXERCISES = [
         ),
         hints=(
             "Every query meets every key. Which axes must the sum W_q q + W_k k have?",
-            "Give the query an axis of length 1 where the keys go, b i 1 m, and the key one where "
-            "the queries go, b 1 j m. Their sum is b i j m; tanh, then w takes m away.",
-            "scores    = self.score(tanh(b i 1 m + b 1 j m)), without its last axis\n"
-            "attention = softmax of the scores over j\n"
-            "forward   = attention @ v",
+            (
+                "Give the query an axis of length 1 where the keys go, b i 1 m, and the key one"
+                " where the queries go, b 1 j m. Their sum is b i j m; tanh, then w takes m"
+                " away."
+            ),
+            (
+                "scores    = self.score(tanh(b i 1 m + b 1 j m)), without its last axis\n"
+                "attention = softmax of the scores over j\n"
+                "forward   = attention @ v"
+            ),
         ),
         minutes=12,
         difficulty=3,
@@ -1129,8 +1149,10 @@ EXERCISES = [
         ),
         hints=(
             "Which letter do q, b i d, and k, b j d, share, and which of them survive?",
-            "An einsum multiplies where letters are equal and sums over those missing behind the "
-            "arrow: d. All leading axes can be written as `...`.",
+            (
+                "An einsum multiplies where letters are equal and sums over those missing"
+                " behind the arrow: d. All leading axes can be written as `...`."
+            ),
             'einsum(q, k, "... i d, ... j d -> ... i j")',
         ),
         minutes=4,
@@ -1158,7 +1180,10 @@ EXERCISES = [
         hints=(
             "Query i = 0 is the first. How many keys may it see, and how many may query i = 2?",
             "Compare two counts: i as a column, i 1, and j as a row. True where j <= i.",
-            "i = 0 … queries - 1, with a second axis of length 1\nj = 0 … keys - 1\nreturn i >= j",
+            (
+                "i = 0 … queries - 1, with a second axis of length 1\nj = 0 … keys - 1\nreturn"
+                " i >= j"
+            ),
         ),
         minutes=4,
         difficulty=1,
@@ -1180,10 +1205,14 @@ EXERCISES = [
         ),
         hints=(
             "For an example of length 2, which positions j = 0, 1, 2, … are real keys?",
-            "Compare j, as 1 1 j, with the lengths, as b 1 1. The middle axis is there for the "
-            "queries.",
-            "j = 0 … keys - 1, on the device of lengths\n"
-            'return (j as "1 1 j") < (lengths as "b 1 1")',
+            (
+                "Compare j, as 1 1 j, with the lengths, as b 1 1. The middle axis is there for"
+                " the queries."
+            ),
+            (
+                "j = 0 … keys - 1, on the device of lengths\n"
+                'return (j as "1 1 j") < (lengths as "b 1 1")'
+            ),
         ),
         minutes=4,
         difficulty=1,
@@ -1205,12 +1234,16 @@ EXERCISES = [
         ),
         hints=(
             "What must a masked score be, so that exp makes a 0 of it?",
-            "Scores over sqrt(d); -inf where the mask is False; softmax over j. A row of nothing "
-            "but -inf gives nan: set it to 0 afterwards.",
-            "scores = dot_product_scores(q, k) / sqrt(width of q)\n"
-            "without a mask: softmax of the scores over j\n"
-            "with one: fill scores with -inf where ~mask; softmax over j;\n"
-            "fill the weights with 0 in rows where the mask has no True",
+            (
+                "Scores over sqrt(d); -inf where the mask is False; softmax over j. A row of"
+                " nothing but -inf gives nan: set it to 0 afterwards."
+            ),
+            (
+                "scores = dot_product_scores(q, k) / sqrt(width of q)\n"
+                "without a mask: softmax of the scores over j\n"
+                "with one: fill scores with -inf where ~mask; softmax over j;\n"
+                "fill the weights with 0 in rows where the mask has no True"
+            ),
         ),
         minutes=10,
         difficulty=3,
