@@ -67,8 +67,10 @@ def _clone(value: Any) -> Any:
 
 
 def _strided(value: Tensor) -> Tensor:
-    """The same numbers, but no two of them next to each other in memory."""
-    return torch.stack([value, value], dim=-1)[..., 0]
+    """The same numbers scattered in memory: no two neighbours, and the last axes exchanged."""
+    if value.ndim >= 2:
+        return torch.stack([value.mT, value.mT], dim=-1)[..., 0].mT
+    return torch.stack([value, value], dim=-1)[..., 0] if value.ndim else value
 
 
 def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
