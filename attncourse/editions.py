@@ -326,6 +326,11 @@ def _write_editions(chapter: Chapter, root: Path, execute: bool) -> None:
             run(built["solved"], folder)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise CannotBuild(_failed(chapter, built["solved"], error)) from error
+        if failing := _not_passed(built["solved"]):
+            raise CannotBuild(
+                f"{chapter.stem}: {failing} of the solved edition does not pass. "
+                f"Import in notebooks/src/{chapter.stem}.py what the solution needs."
+            )
         if shouting := _first(_cells_with(built["solved"], _on_stderr)):
             raise CannotBuild(
                 f"{chapter.stem}: {shouting} of the solved edition writes to stderr. "
@@ -421,6 +426,18 @@ def _not_executed(notebook: NotebookNode) -> str:
     return (failed and f"{failed} shows an error") or (
         f"{shouting} wrote to stderr" if shouting else ""
     )
+
+
+def _not_passed(notebook: NotebookNode) -> str:
+    """The first check right after an exercise that says something else than that it passed."""
+    pairs = zip(notebook.cells, notebook.cells[1:], strict=False)
+    for number, (exercise, cell) in enumerate(pairs, 2):
+        said = " ".join(
+            output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())
+        )
+        if "exercise" in exercise.metadata and re.match(r"\S+: not (yet|attempted)\b", said):
+            return f"{describe(cell, number)} ({' '.join(said.split())[:160]})"
+    return ""
 
 
 def _on_stderr(output: NotebookNode) -> bool:

@@ -40,9 +40,11 @@ READY = """async () => {
 IDLE = """() =>
     window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status == 'idle'
 """
-RUN = """limit => Promise.race([
-    window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => 'over'),
-    new Promise(resolve => setTimeout(() => resolve('not over'), 1000 * limit)),
+RUN = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+# What is awaited in the page has no end of its own: a dialog can wait for ever.
+WITHIN = """seconds => Promise.race([
+    Promise.resolve((%s)()).then(() => 'over'),
+    new Promise(resolve => setTimeout(() => resolve('not over'), 1000 * seconds)),
 ])"""
 TRUSTED = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
@@ -80,6 +82,7 @@ FIGURES = """() => Promise.all([...document.querySelectorAll('.jp-OutputArea-out
 class Lab:
     """A running JupyterLab."""
 
+    folder: Path
     port: int
 
     def url(self, notebook: str) -> str:
@@ -115,7 +118,7 @@ def jupyterlab(folder: Path, private: Path, wait: float = 60) -> Iterator[Lab]:
             if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.1)
-        yield Lab(port)
+        yield Lab(folder, port)
     finally:
         server.terminate()
         try:
@@ -147,17 +150,23 @@ class Reader:
         if parts.scheme not in ("data", "blob"):
             self.hosts.add(parts.hostname)
 
+    def _do(self, script: str, seconds: int = 60) -> None:
+        """Do something in the page that comes to an end."""
+        said = self.page.evaluate(WITHIN % script, seconds)
+        assert said == "over", f"not over after {seconds} s: {script}"
+
     def open(self, notebook: str) -> None:
         """Open a notebook and wait until all of it is there and its kernel is idle."""
+        assert (self.lab.folder / notebook).is_file(), f"there is no {notebook}"
         self.page.goto(self.lab.url(notebook))
         self.page.wait_for_function(OPENED, arg=notebook, timeout=60_000)
-        self.page.evaluate(READY)
+        self._do(READY)
         self.page.wait_for_function(IDLE, timeout=60_000)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
 
     def run_all(self, seconds: int = 180) -> None:
         """Run all cells, as the menu does, and wait until the run is over."""
-        assert self.page.evaluate(RUN, seconds) == "over", f"still running after {seconds} s"
+        self._do(RUN, seconds)
         self.page.wait_for_timeout(300)  # the last output is drawn
 
     def trusted(self) -> bool:
@@ -166,11 +175,11 @@ class Reader:
 
     def turn_dark(self) -> None:
         """Change to JupyterLab's dark theme."""
-        self.page.evaluate(DARK)
+        self._do(DARK)
 
     def stop(self) -> None:
         """End the kernel of the notebook that is open."""
-        self.page.evaluate(STOP)
+        self._do(STOP)
 
     def code_cells(self) -> list[dict]:
         """The code cells as they would be saved now."""

@@ -1,11 +1,10 @@
 import importlib.util
 import shutil
 
-import nbformat
 import pytest
 from browser import CHROMIUM, jupyterlab, reader
 
-from attncourse.editions import ROOT, chapter_exercises
+from attncourse.editions import ROOT, chapter_exercises, dumps, make
 from attncourse.registry import CHAPTERS, chapter
 
 pytestmark = [
@@ -20,7 +19,7 @@ FIRST = chapter("scaled_dot_product")
 IN_ORDER = sorted(CHAPTERS, key=lambda one: one != FIRST)
 each_chapter = pytest.mark.parametrize("chapter", IN_ORDER, ids=lambda one: one.stem)
 
-FOREIGN = "![a spy](http://example.org/spy.png)"
+FOREIGN = "# %% [markdown]\n# ![a spy](http://example.org/spy.png)\n"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,8 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     for edition in ("learner", "solved"):
         shutil.copytree(ROOT / "notebooks" / edition, folder / edition)
-    foreign = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(FOREIGN)])
-    nbformat.write(foreign, folder / "foreign.ipynb")
+    foreign = make(FOREIGN, {}, solved=False)
+    (folder / "foreign.ipynb").write_text(dumps(foreign))
     with jupyterlab(folder, tmp_path_factory.mktemp("jupyter")) as lab:
         yield lab
 

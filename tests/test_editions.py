@@ -138,6 +138,15 @@ def test_a_failing_cell_is_named_and_nothing_is_lost(solved):
     assert solved.notebook("solved").read_bytes() == before
 
 
+def test_a_solution_that_does_not_pass_in_the_notebook_is_refused(miniature):
+    miniature.edit(
+        'check("miniature.double", double)', 'check("miniature.double", nn.Module())'
+    )
+    (problem,) = build(root=miniature.root)
+    assert 'cell 5 ("check("miniature.double", nn.Module())")' in problem
+    assert "does not pass" in problem
+
+
 def test_a_cell_that_warns_is_refused(miniature):
     miniature.edit('print("the end")', 'import sys; print("oh", file=sys.stderr)')
     (problem,) = build(root=miniature.root)
