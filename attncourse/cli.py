@@ -182,11 +182,9 @@ def build(
     ] = False,
 ):
     """Build the two editions of the notebooks from notebooks/src."""
-    from attncourse import registry
+    from attncourse import editions, registry
 
-    chosen = [registry.chapter(name) for name in chapters or ()]
-    from attncourse import editions
-
+    chosen = [registry.chapter(name) for name in chapters or ()] or None
     problems = editions.build(
         chosen, check=check, execute=not no_execute, root=workspace.root()
     )
