@@ -89,8 +89,8 @@ def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     if crash.line:
         return f"a call on this line has too many arguments or too few: {crash.text}."
     return (
-        f"your answer takes another number of arguments than the exercise gives it ({crash.text})."
-        " Keep the signature of the stub."
+        "your answer takes another number of arguments than the exercise gives it "
+        f"({crash.text}). Keep the signature of the stub."
     )
 
 
