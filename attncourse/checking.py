@@ -49,6 +49,10 @@ def check(id: str | Exercise, answer: Any) -> Verdict:
             return _Examination(ex, answer).verdict()
     except KeyboardInterrupt:
         return Verdict(ex.id, NOT_YET, "Stopped. Your answer had not come to an end.")
+    except Exception as error:
+        first, *_ = [*str(error).splitlines(), ""]
+        text = f"The check itself fails on this answer: {type(error).__name__}: {first}"
+        return Verdict(ex.id, NOT_YET, _short(text) + "\nThat is a defect of the course.")
 
 
 @dataclass(frozen=True)

@@ -337,7 +337,10 @@ class Sheet:
                 built = self._build(answer, index)
                 fault = isinstance(built, Crash)
                 inputs = self.trials[index].fresh()
-                self._outcomes[key] = built if fault else outcome(self.ex, built, probe, inputs)
+                y = built if fault else outcome(self.ex, built, probe, inputs)
+            if isinstance(y, Crash) and y.kind == "KeyboardInterrupt":
+                raise KeyboardInterrupt  # meant for us; nothing half done is kept
+            self._outcomes[key] = y
         return self._outcomes[key]
 
     def _build(self, answer: Callable, index: int) -> Any:

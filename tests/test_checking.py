@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -402,6 +403,27 @@ def test_it_takes_less_than_half_a_second():
     for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
         check(HEADS, answer)
     assert (time.perf_counter() - start) / 4 < 0.5
+
+
+def test_an_answer_that_breaks_the_check_itself_does_not_raise():
+    class Liar(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            raise OSError("no")
+
+    verdict = check(SOFTMAX, lambda x: Liar())
+    assert verdict.status == "not yet"
+
+
+def test_the_course_imports_where_the_solutions_are_absent():
+    code = (
+        "import sys; sys.modules['solutions'] = None; import attncourse; "
+        "print(attncourse.check.__name__, attncourse.hint.__name__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "check hint\n"
 
 
 def test_equality_is_of_shapes_before_values():
