@@ -1284,9 +1284,9 @@ EXERCISES = [
             attention_einsum,
         ),
         laws=(
-            "weights_inside_are_right",
-            "output_is_a_mixture_of_values",
             "examples_do_not_mix",
+            "output_is_a_mixture_of_values",
+            "weights_inside_are_right",
         ),
         remark=attention_with_heads,
     ),

@@ -1,0 +1,135 @@
+"""Families, counts, stages and help: the small parts of the engine."""
+
+import pytest
+import torch
+from einops import rearrange
+
+from attncourse import families, stages
+from attncourse.counting import count
+from attncourse.helping import hint, solution
+from attncourse.registry import UnknownExercise, chapter, exercise, exercises
+from attncourse.running import Crash, attempt
+from attncourse.sheet import build, sheet, slips
+from solutions.multi_head import MultiHeadAttention, multiply_adds
+
+
+def doubled(x):
+    """Twice."""
+    return 2 * x
+
+
+def negated(x):
+    """Minus."""
+    return -x
+
+
+def shifted(x):
+    """One more."""
+    return x + 1
+
+
+def recipe(first=lambda x: x, second=lambda x: x):
+    return lambda x: second(first(x))
+
+
+def test_a_family_has_every_slip_and_every_two_of_different_steps():
+    made = families.family(recipe, first=[doubled, negated], second=[shifted])
+    assert [one.name for one in made] == [
+        "doubled",
+        "negated",
+        "shifted",
+        "doubled + shifted",
+        "negated + shifted",
+    ]
+    assert [one.answer(3) for one in made] == [6, -3, 4, 7, -2]
+    assert made[3].message == "Two things at once. Twice. And: One more."
+
+
+def test_a_choice_may_take_two_steps_and_then_meets_neither():
+    @families.also(second=negated)
+    def both(x):
+        """Both."""
+        return x + 5
+
+    made = families.family(recipe, first=[both], second=[shifted])
+    assert [one.name for one in made] == ["both", "shifted"]
+    assert made[0].answer(1) == -6
+
+
+def test_a_pair_that_looks_like_one_of_its_parts_is_left_out():
+    ex = exercise("scaled_dot_product.scaled_dot_product_attention")
+    kept = {one.name for one in slips(ex)}
+    assert "plain_mean" in kept
+    assert "unscaled + plain_mean" in {one.name for one in ex.all_slips()}
+    assert "unscaled + plain_mean" not in kept
+    assert "unscaled + over_queries" in kept
+
+
+def test_multiply_adds_are_counted_as_the_formula_has_them():
+    layer = MultiHeadAttention(12, 3)
+    x, context = torch.randn(1, 5, 12), torch.randn(1, 7, 12)
+    assert count(lambda: layer(x, context)).multiply_adds == multiply_adds(12, 3, 5, 7)
+
+
+def test_the_largest_tensor_counts_what_is_stored():
+    x = torch.randn(3, 5)
+    assert count(lambda: x[:, None] * x[None]).largest_tensor == 3 * 3 * 5
+    assert count(lambda: x.expand(100, 3, 5)).largest_tensor == 3 * 5
+    assert count(lambda: None).largest_tensor == 0
+
+
+def test_the_inside_of_a_module_is_told_by_what_its_layers_are_given():
+    class NoOut(MultiHeadAttention):
+        def forward(self, x, context=None, mask=None):
+            v = rearrange(self.value(x), "b n (head d) -> b head n d", head=self.heads)
+            return rearrange(self.attention(x) @ v, "b head n d -> b n (head d)")
+
+    ex = exercise("multi_head.multi_head_attention")
+    trial = sheet(ex).trials[0]
+    inputs = list(trial.fresh().values())
+    right = stages.calls(build(ex, MultiHeadAttention, trial)[0], inputs)
+    mine = stages.calls(build(ex, NoOut, trial)[0], inputs)
+    assert {call.layer for call in right} == {"query", "key", "value", "out"}
+    assert stages.departs(mine, right, trial) == "`self.out` is never applied."
+    assert "comes after the last" in stages.departs(right, right, trial)
+
+
+def test_a_crash_knows_the_learners_own_line():
+    def learner(q, k):
+        return q @ k
+
+    crash = attempt(lambda: learner(torch.ones(2, 3), torch.ones(2, 3)))
+    assert isinstance(crash, Crash)
+    assert crash.line == "return q @ k"
+    assert crash.lineno == 2
+    assert crash.shapes == {"q": (2, 3), "k": (2, 3)}
+
+
+def test_hints_come_one_at_a_time_and_stay_at_the_last():
+    id = "scaled_dot_product.causal_mask"
+    titles = [hint(id).title for _ in range(4)]
+    assert titles == [f"{id}: hint {n} of 3" for n in (1, 2, 3, 3)]
+    assert hint(id, 1).text == exercise(id).hints[0]
+    with pytest.raises(ValueError, match="has hints 1 to 3"):
+        hint(id, 4)
+
+
+def test_a_solution_is_shown_after_asking(monkeypatch):
+    id = "scaled_dot_product.softmax"
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert "def softmax" not in repr(solution(id))
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    assert "def softmax" in repr(solution(id))
+    assert "def softmax" in repr(solution(id, sure=True))
+
+
+def test_an_unknown_name_comes_back_with_the_nearest():
+    with pytest.raises(UnknownExercise, match=r'Did you mean "multi_head[.]split_heads"'):
+        exercise("multi_head.split_head")
+    with pytest.raises(UnknownExercise, match='Did you mean "01_scaled_dot_product"'):
+        chapter("scaled_dot")
+    assert chapter("1") is chapter("01_scaled_dot_product.ipynb")
+
+
+def test_every_exercise_has_its_chapters_name_in_its_id():
+    assert all(chapter(ex.chapter).name == ex.chapter for ex in exercises().values())
