@@ -335,7 +335,7 @@ def enlarge_by_torch(picture, p, q):
 
 
 def enlarge_by_kron(picture, p, q):
-    return torch.kron(picture, picture.new_ones(p, q, 1))
+    return torch.kron(picture.contiguous(), picture.new_ones(p, q, 1))
 
 
 def enlarge_by_loops(picture, p, q):
