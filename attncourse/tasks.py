@@ -44,8 +44,9 @@ def two_lookups(examples: int, questions: int = 4, colours: int = 6, sign: int =
 def explained_by_one_mixture(
     shares: Float[Tensor, "*batch j"], p: int, q: int, sign: int = -1
 ) -> Float[Tensor, "*batch"]:
-    """The most that any reader of r = sum of shares x_j explains of the variance of x_p + sign x_q.
+    """How much of the variance of the answer one mixture can explain, read as well as can be.
 
+    The mixture is r = sum over j of a_j x_j with shares a, the answer x_p + sign x_q.
     The numbers x are independent and normal, with one variance, and the shares do not depend on
     them. Then answer and r are jointly normal, the best guess is a multiple of r, and what it
     explains is their squared correlation, (a_p + sign a_q)² / (2 sum of a²).

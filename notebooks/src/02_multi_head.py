@@ -7,23 +7,16 @@
 # **60 min · CPU is enough**
 
 # %%
-from copy import deepcopy
 from functools import cache, partial
 
 import matplotlib.pyplot as plt
 import torch
-from einops import einsum, rearrange, reduce
+from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-# %% [markdown]
-# The course's own helpers, and the pieces of chapter 1 that you will build on.
-
-# %%
-from attncourse import check, hint
+from attncourse import check, counting, hint, plots
 from attncourse.claims import claim
-from attncourse.counting import count
-from attncourse.plots import heat, lines, show, signed
 from attncourse.tasks import explained_by_one_mixture, two_lookups
 from solutions.multi_head import from_torch
 from solutions.scaled_dot_product import attention_weights, causal_mask, padding_mask
@@ -39,12 +32,15 @@ from solutions.scaled_dot_product import attention_weights, causal_mask, padding
 torch.manual_seed(0)
 x = torch.randn(1, 5, 12)
 fig, ax = plt.subplots(figsize=(5.6, 2.4))
-signed(ax, x[0], "feature", "token n", "Three heads share twelve features: four neighbours each")
+title = "Three heads share twelve features: four neighbours each"
+plots.signed(ax, x[0], "feature", "token n", title)
 for head in range(3):
     ax.axvline(4 * head - 0.5, color="black")
     ax.text(4 * head + 1.5, -0.7, f"head {head}", ha="center")
-ax.set_title(ax.get_title("left"), pad=16)
-show(fig, "Five tokens with twelve features each. Lines after features 3 and 7 mark three heads.")
+ax.set_title(title, pad=16)
+plots.show(
+    fig, "Five tokens, twelve features each, cut after features 3 and 7 into three heads."
+)
 
 # %% [markdown]
 # **Predict.** There are 12 features and 3 heads. Which head gets feature 7, and where in
@@ -143,10 +139,13 @@ maps = theirs(x, context, context, average_attn_weights=False)[1]
 # %%
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.3), sharey=True)
 for head, ax in enumerate(axs):
-    heat(ax, maps[0, head], "key j", "query i" if head == 0 else "", f"head {head}", bar=False)
+    plots.heat(ax, maps[0, head], "key j", "query i", f"head {head}", bar=False)
+    ax.label_outer()
 fig.colorbar(axs[0].images[0], ax=axs, label="share")
-fig.suptitle("One query, three heads: three ways of sharing out the same keys")
-show(fig, "Three maps of five queries and seven keys. Their bright cells lie in different places.")
+fig.suptitle("Three heads share out the same keys in three ways", fontsize=9)
+plots.show(
+    fig, "Three maps, five queries by seven keys; their bright cells lie in other places."
+)
 
 # %% [markdown]
 # With tokens $x$ that ask and tokens $c$ that answer, the layer computes
@@ -221,7 +220,8 @@ may, there = causal_mask(5, 7), padding_mask(torch.tensor([7, 4]), 7)
 not_there = ~rearrange(there, "b 1 j -> b j")
 print("self-attention ", agree(ours(x), theirs(x, x, x)))
 print("cross-attention", agree(ours(x, context), theirs(x, context, context)))
-print("causal mask    ", agree(ours(x, context, may), theirs(x, context, context, attn_mask=~may)))
+causal = theirs(x, context, context, attn_mask=~may)
+print("causal mask    ", agree(ours(x, context, may), causal))
 padded = theirs(x, context, context, key_padding_mask=not_there)
 print("padding mask   ", agree(ours(x, context, there), padded))
 
@@ -236,10 +236,13 @@ nothing = torch.ones(5, 7, dtype=torch.bool)
 nothing[2] = False
 alone = ours(x, context, nothing)[:, 2]
 print("query 2 gets the bias of out:", torch.allclose(alone, ours.out.bias.expand(2, 12)))
+torchs = theirs(x, context, context, attn_mask=~nothing)[0][:, 2]
+print("torch's layer gives nan:     ", bool(torchs.isnan().all()))
 
 # %% [markdown]
-# **What you should see.** True, as predicted. Torch's own layer gives NaN here, because its
-# softmax divides 0 by 0.
+# **What you should see.** True, as predicted, and True: where torch's layer returns its maps,
+# its softmax divides 0 by 0. Called with `need_weights=False` it takes another way and gives
+# the bias, as yours does.
 
 # %% [markdown]
 # ### Ablation: one head, and the other order
@@ -249,7 +252,8 @@ print("query 2 gets the bias of out:", torch.allclose(alone, ours.out.bias.expan
 # %%
 one = MultiHeadAttention(12, 1)
 plain = attention_weights(one.query(x), one.key(context)) @ one.value(context)
-print("one head is plain attention:", torch.allclose(one(x, context), one.out(plain), atol=1e-6))
+same = torch.allclose(one(x, context), one.out(plain), atol=1e-6)
+print("one head is plain attention:", same)
 
 # %% [markdown]
 # Now the order of 2.1. This is your layer's computation, with `(d head)` in both places.
@@ -294,14 +298,16 @@ print("rows dealt out as well:          ", agree(dealt_out(renamed, x, context),
 # features of the input, its rows belong to heads.
 
 # %%
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.5), sharey=True)
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.7), sharey=True)
 for heads, ax in zip((1, 3, 6), axs, strict=True):
     owner = rearrange(torch.arange(12) // (12 // heads), "row -> row 1").expand(12, 12)
     ax.imshow(owner / max(heads - 1, 1), cmap="cividis", vmin=0, vmax=1)
     ax.set(title=f"{heads} head{'s' * (heads > 1)}, d = {12 // heads}", xlabel="dim")
 axs[0].set_ylabel("(head d)")
-fig.suptitle("More heads cut the same matrix into more pieces; it grows no larger")
-show(fig, "A square of 12 rows, whole for one head, in 3 bands of 4 rows, in 6 bands of 2 rows.")
+fig.suptitle("More heads cut the same matrix into more pieces; it grows no larger", fontsize=9)
+plots.show(
+    fig, "The same square three times: whole, in 3 bands of 4 rows, in 6 bands of 2 rows."
+)
 
 # %% [markdown]
 # **Predict.** The base model of the paper has $\text{dim} = 512$ and 8 heads. How many
@@ -352,17 +358,17 @@ check("multi_head.multiply_adds", multiply_adds)
 # %% [markdown]
 # ### Formula against count
 #
-# `count` watches the layer run and adds up the products that it really makes.
+# `counting.count` watches the layer run and adds up the products that it really makes.
 
 # %%
 tokens = torch.randn(1, 10, 64)
 for heads in (1, 2, 4, 8):
     layer = MultiHeadAttention(64, heads)
     learned = sum(p.numel() for p in layer.parameters())
-    made = count(partial(layer, tokens)).multiply_adds
+    made = counting.count(partial(layer, tokens)).multiply_adds
     right = (parameters(64, heads), multiply_adds(64, heads, 10, 10)) == (learned, made)
     maps = layer.attention(tokens).numel()
-    print(f"{heads} heads  {learned} weights  {made} multiply-adds  {maps} shares  {right}")
+    print(f"{heads=}  {learned} weights  {made} multiply-adds  {maps} shares  {right}")
 
 # %% [markdown]
 # **What you should see.** 16640 weights and 176640 multiply-adds in every line, and True: the
@@ -373,13 +379,16 @@ for heads in (1, 2, 4, 8):
 # %%
 n = 2 ** torch.arange(4, 15)
 projections = [4 * int(m) * 768**2 for m in n]
-products = [multiply_adds(768, 12, int(m), int(m)) - p for m, p in zip(n, projections)]
+every = [multiply_adds(768, 12, int(m), int(m)) for m in n]
+products = [all_of_it - p for all_of_it, p in zip(every, projections, strict=True)]
 fig, ax = plt.subplots(figsize=(5.2, 2.8))
 ys = {"projections": projections, "q kᵀ and A v": products}
-lines(ax, n, ys, "tokens n", "multiply-adds", "Up to n = 2 dim the projections cost more")
+plots.lines(ax, n, ys, "tokens n", "multiply-adds", "Up to n = 2 dim the projections cost more")
 ax.axvline(2 * 768, color="grey", linestyle=":")
 ax.set(xscale="log", yscale="log")
-show(fig, "Two rising lines, log scales. The steeper one, q k and A v, crosses at 1536 tokens.")
+plots.show(
+    fig, "Two rising lines, log scales. The steeper one, q k and A v, crosses at 1536 tokens."
+)
 
 # %% [markdown]
 # **What you should see.** For self-attention the projections take $4\,n\,\text{dim}^2$, the
@@ -396,7 +405,7 @@ show(fig, "Two rising lines, log scales. The steeper one, q k and A v, crosses a
 for heads in (1, 2, 4, 8):
     rows = heads * 64  # W_q, W_k, W_v get this many rows, and W_o this many columns
     full = 4 * 64 * rows + 3 * rows + 64
-    print(f"{heads} heads  {full} weights  {full / parameters(64, heads):.3g} times as many")
+    print(f"{heads=}  {full} weights  {full / parameters(64, heads):.3g} times as many")
 
 # %% [markdown]
 # **What you should see.** Nearly as many times the weights as there are heads. The paper
@@ -412,7 +421,7 @@ for heads in (1, 2, 4, 8):
 # %%
 NAMES = ["blue", "orange", "green", "red", "pink", "sky"]
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
-torch.manual_seed(4)
+torch.manual_seed(1)
 task = two_lookups(1)
 first, second = (NAMES[c] for c in task.asked[0, 0])
 p, q = task.place[0, 0].tolist()
@@ -424,9 +433,11 @@ ax.axhline(0, color="grey", linewidth=0.8)
 ax.scatter(range(6), task.number[0], s=90, c=[COLOURS[c] for c in task.colour[0]], zorder=2)
 ax.hlines([x_p, x_q], [p, q], 6, linestyles=":", colors="black", zorder=1)
 ax.annotate("", (6, x_p), (6, x_q), arrowprops={"arrowstyle": "->"})
-ax.set(xlabel="token j", ylabel="number x", xlim=(-0.5, 6.5))
+for j, c in enumerate(task.colour[0]):
+    ax.annotate(NAMES[c], (j, task.number[0, j]), (6, 6), textcoords="offset points")
+ax.set(xlabel="token j", ylabel="number x", xlim=(-0.5, 6.5), xticks=range(6))
 ax.set_title(f"{first} minus {second}: {x_p:.2f} - ({x_q:.2f}) = {task.answer[0, 0]:.2f}")
-show(fig, f"Six coloured points. An arrow leads from the height of {second} to that of {first}.")
+plots.show(fig, f"Six coloured points; an arrow leads from the height of {second} to {first}.")
 
 # %% [markdown]
 # The numbers $x_j$ are independent and normal, with variance 1. The weights see the colours
@@ -475,9 +486,9 @@ ys = {
 }
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 title = "One mixture explains half of a difference, but all of a sum"
-lines(ax, a, ys, "share a of token p; q gets 1 - a", "variance explained", title)
+plots.lines(ax, a, ys, "share a of token p; q gets 1 - a", "variance explained", title)
 ax.axhline(0.5, color="grey", linestyle=":")
-show(fig, "Difference: half at both ends, 0 in the middle. Sum: half at both ends, 1 in the middle.")
+plots.show(fig, "Both curves are at a half at both ends; in the middle one is 0, the other 1.")
 
 # %% [markdown]
 # The proof can be tried out. Draw shares over six tokens, from even to sharp, and look for
@@ -576,7 +587,7 @@ def explained(net, sign=-1):
 # %% tags=["nbval-ignore-output"]
 for heads in (1, 2, 4):
     found = [explained(trained(heads, seed)) for seed in range(3)]
-    print(f"{heads} heads     " + "   ".join(f"{share:.3f}" for share in found))
+    print(f"{heads=}     " + "   ".join(f"{share:.3f}" for share in found))
 print("always 0    0.000   (the mean answer)")
 print("one mixture 0.500   (the ceiling)")
 
@@ -590,21 +601,112 @@ claim(max(four_heads) > 0.98, "four heads do, too")
 
 # %% [markdown]
 # **What you should see.** One head lands on the ceiling from every start, give or take a
-# hundredth for the questions drawn. Two heads get to 1. Once in some dozens of starts both
-# of them settle on the same token, and two heads stay at a half like one: the solution exists,
-# and the descent missed it. If all your networks stay near 0, look at the maps first.
+# hundredth for the questions drawn. Two heads get to 1. In one of 44
+# starts we tried, both settled on the same token and stayed at a half: the solution exists,
+# and the descent missed it. That is why the claim asks for the best of three. If all your
+# networks stay near 0, suspect a map that is the same for every question.
+
+
+# %%
+@cache
+def best(heads):
+    """The best of three starts."""
+    return max((trained(heads, seed) for seed in range(3)), key=explained)
+
+
+def mark(ax, place):
+    """Red rings on the tokens asked for first, red crosses on those asked for second."""
+    for which, marker in enumerate("ox"):
+        ax.plot(place[:, which], range(len(place)), marker, color="red", mfc="none")
+
 
 # %%
 torch.manual_seed(4)
 task = two_lookups(1)
-maps = [trained(1).attention(task)[0, 0], *trained(2).attention(task)[0]]
+by_head = torch.cat([net.attention(task)[0].detach() for net in (best(1), best(2))])
+names = ("the only head", "head 0 of two", "head 1 of two")
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.4), sharey=True)
-for ax, grid, name in zip(axs, maps, ("the only head", "head 0 of 2", "head 1 of 2")):
-    heat(ax, grid, "token j", "question i" if ax is axs[0] else "", name, bar=False)
-    ax.plot(task.place[0, :, 0], range(4), "o", color="red", mfc="none", label="first, p")
-    ax.plot(task.place[0, :, 1], range(4), "x", color="red", label="second, q")
+for ax, grid, name in zip(axs, by_head, names, strict=True):
+    mark(plots.heat(ax, grid, "token j", "question i", name, bar=False), task.place[0])
+    ax.label_outer()
 fig.colorbar(axs[0].images[0], ax=axs, label="share")
-fig.suptitle("One head must choose a token; two heads take one each")
-show(fig, "Maps of four questions. One head has only p or only q; of two, each has one of them.")
+fig.suptitle("One head must choose; two heads take one token each (o is p, x is q)", fontsize=9)
+plots.show(
+    fig, "Four questions by six tokens. One head lights one token asked for, two light both."
+)
+
 
 # %%
+@torch.no_grad()
+def on_asked(net):
+    """For each head its mean share on the first token asked for, and on the second."""
+    task = two_lookups(1000)
+    place = repeat(task.place, "b i pair -> b head i pair", head=net.layer.heads)
+    return reduce(net.attention(task).gather(-1, place), "b head i pair -> head pair", "mean")
+
+
+claim(on_asked(best(1)).max() > 0.9, "the only head has settled on one of the two tokens")
+found = reduce(on_asked(best(2)), "head pair -> pair", "max")
+claim((found > 0.9).all(), "of two heads one finds the first token, the other the second")
+
+# %% [markdown]
+# **What you should see.** In each row of the left map one cell is bright, and it carries the
+# same mark in every row: this head always takes the first token, or always the second. The
+# two maps on the right share the work. $W_o$ then adds one head and subtracts the other,
+# which no softmax could. Which head takes which token differs from start to start.
+
+# %% [markdown]
+# ### Ablation: take a head away
+#
+# Set to 0 the columns of $W_o$ that read one head, and leave the rest as it was trained.
+
+
+# %%
+@torch.no_grad()
+def without(net, head):
+    """A copy of the network whose last projection ignores one head."""
+    heads = net.layer.heads
+    copy = Net(heads)
+    copy.load_state_dict(net.state_dict())
+    columns = rearrange(torch.arange(16), "(head d) -> head d", head=heads)
+    copy.layer.out.weight[:, columns[head]] = 0
+    return copy
+
+
+# %% tags=["nbval-ignore-output"]
+for heads in (2, 4):
+    for head in range(heads):
+        share = explained(without(best(heads), head))
+        print(f"{heads} heads, without head {head}: {share:.3f}")
+
+# %%
+left = [explained(without(best(2), head)) for head in range(2)]
+claim(max(left) < 0.52, "with either of its two heads gone, the network is at a half at most")
+
+# %% [markdown]
+# **What you should see.** Of two heads, either one alone is back under the ceiling of one
+# head, as it must be: what is left is one mixture. A little below a half means that the head
+# also carried a constant, which went with it. Of four heads some can go unnoticed. Two were
+# enough.
+
+# %% [markdown]
+# ### Ablation: plus instead of minus
+#
+# Ask for $x_p + x_q$. There are still two tokens to be read. Is one head still too few?
+# **Predict** from the curves above.
+
+# %% tags=["nbval-ignore-output"]
+for seed in range(3):
+    print(f"one head, sum: {explained(trained(1, seed, sign=1), sign=1):.3f}")
+
+# %%
+sums = [explained(trained(1, seed, sign=1), sign=1) for seed in range(3)]
+claim(min(sums) > 0.8, "one head is enough for a sum")
+
+# %% [markdown]
+# **What you should see.** Well above a half, and close to 1 from most starts: with half the
+# weight on each token, twice what the head reads *is* the sum. So one head can look at two
+# tokens at once. What it cannot do is keep them apart.
+#
+# Were the keys to see the numbers, the proof would end: shares that depend on the numbers can
+# carry news of them. What is proven is proven for weights that know only where to look.
