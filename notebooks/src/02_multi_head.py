@@ -601,10 +601,10 @@ claim(max(four_heads) > 0.98, "four heads do, too")
 
 # %% [markdown]
 # **What you should see.** One head lands on the ceiling from every start, give or take a
-# hundredth for the questions drawn. Two heads get to 1. In one of 44
-# starts we tried, both settled on the same token and stayed at a half: the solution exists,
-# and the descent missed it. That is why the claim asks for the best of three. If all your
-# networks stay near 0, suspect a map that is the same for every question.
+# hundredth for the questions drawn. Two heads get to 1. In one of 44 starts
+# we tried, both settled on the same token and stayed at a half: the solution exists, and the
+# descent missed it. Hence the best of three in the claim. If all your networks stay near 0,
+# suspect a map that is the same for every question.
 
 
 # %%
@@ -631,9 +631,7 @@ for ax, grid, name in zip(axs, by_head, names, strict=True):
     ax.label_outer()
 fig.colorbar(axs[0].images[0], ax=axs, label="share")
 fig.suptitle("One head must choose; two heads take one token each (o is p, x is q)", fontsize=9)
-plots.show(
-    fig, "Four questions by six tokens. One head lights one token asked for, two light both."
-)
+plots.show(fig, "The only head is bright at one token asked for, two heads at both.")
 
 
 # %%
