@@ -22,7 +22,7 @@ from solutions.multi_head import from_torch
 from solutions.scaled_dot_product import attention_weights, causal_mask, padding_mask
 
 # %% [markdown]
-# ## 2.1 Split and merge: features are dealt out to heads
+# ## 2.1 Split and merge: every head gets features of its own
 #
 # One softmax gives a query one set of shares: one way of looking at the keys. Several heads
 # give it several. Each head works on a part of the features, so that all together cost no
@@ -44,7 +44,9 @@ plots.show(
 
 # %% [markdown]
 # **Predict.** There are 12 features and 3 heads. Which head gets feature 7, and where in
-# that head does it stand? <details><summary>Answer</summary>
+# that head does it stand?
+#
+# <details><summary>Answer</summary>
 #
 # Each head has $d = 12 / 3 = 4$ features, and $7 = 1 \cdot 4 + 3$. So it stands in head 1, at
 # place 3.
@@ -168,7 +170,9 @@ plots.show(
 
 # %% [markdown]
 # **Predict.** A mask leaves a query nothing to attend to. What does the layer give for
-# that token? <details><summary>Answer</summary>
+# that token?
+#
+# <details><summary>Answer</summary>
 #
 # Chapter 1 agreed on shares of 0, so every head reads 0. Zero times $W_o$ is 0. What is left is
 # the bias of the last projection, the same for all such queries.
@@ -312,6 +316,7 @@ plots.show(
 # %% [markdown]
 # **Predict.** The base model of the paper has $\text{dim} = 512$ and 8 heads. How many
 # numbers does one such layer learn, biases included? And with 16 heads?
+#
 # <details><summary>Answer</summary>
 #
 # Four matrices and four biases: $4 \cdot 512^2 + 4 \cdot 512 = 1\,050\,624$, with any number of
@@ -331,6 +336,8 @@ plots.show(
 
 # %% [markdown]
 # ### Exercise: `parameters`
+#
+# How many numbers a layer learns, biases included.
 
 # %% exercise="multi_head.parameters"
 
@@ -436,13 +443,14 @@ ax.annotate("", (6, x_p), (6, x_q), arrowprops={"arrowstyle": "->"})
 for j, c in enumerate(task.colour[0]):
     ax.annotate(NAMES[c], (j, task.number[0, j]), (6, 6), textcoords="offset points")
 ax.set(xlabel="token j", ylabel="number x", xlim=(-0.5, 6.5), xticks=range(6))
+ax.margins(y=0.2)
 ax.set_title(f"{first} minus {second}: {x_p:.2f} - ({x_q:.2f}) = {task.answer[0, 0]:.2f}")
 plots.show(fig, f"Six coloured points; an arrow leads from the height of {second} to {first}.")
 
 # %% [markdown]
 # The numbers $x_j$ are independent and normal, with variance 1. The weights see the colours
-# and the question, never the numbers. Then a head hands on a single number, whatever its
-# width:
+# and the question, never the numbers; the value of a token is its number times a fixed vector,
+# plus a constant. Shares sum to 1, so all that a head hands on, whatever its width, is
 #
 # $$
 # r = \sum_j a_j x_j, \qquad a_j \ge 0, \quad \sum_j a_j = 1, \qquad y = x_p - x_q
