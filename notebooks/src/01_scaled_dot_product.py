@@ -119,14 +119,8 @@ gap = torch.linspace(-3, 3, 121)
 rise, fall = (4 * gap + 2).tanh(), (4 * gap - 2).tanh()
 fig, ax = plt.subplots(figsize=(4.6, 2.1))
 steps = {"tanh(4 gap + 2)": rise, "tanh(4 gap - 2)": fall, "difference": rise - fall}
-plots.lines(
-    ax,
-    gap,
-    steps,
-    "gap = place of key j - place of query i",
-    "score",
-    "Two steps make a bump: only near keys score",
-)
+title = "Two steps make a bump: only near keys score"
+plots.lines(ax, gap, steps, "gap = place of key j - place of query i", "score", title)
 plots.show(fig, "Two S-shaped curves from -1 to 1 and their difference, a bump of height 1.93.")
 
 # %% [markdown]
@@ -202,7 +196,8 @@ q, k = at(5, 1, 3), at(*range(7))
 v = rearrange(torch.arange(7.0) ** 2, "j -> 1 j 1")
 for loud in (1, 2, 4):
     a, y = nearest(loud).attention(q, k), nearest(loud)(q, k, v)
-    print(f"sum |w| = {2 * loud}   largest share {a.max():.3f}   read", y.flatten())
+    read = " ".join(f"{number:5.2f}" for number in y.flatten())
+    print(f"sum |w| = {2 * loud}   largest share {a.max():.3f}   read {read}")
 
 # %% [markdown]
 # **What you should see.** Shares of about 0.53, 0.89 and 0.997, and with the last one the squares
@@ -252,17 +247,9 @@ fig, ax = plt.subplots(figsize=(4.6, 2.4))
 for c, (name, (x, y)) in enumerate(arrows.items()):
     ax.annotate("", (x, y), (0, 0), arrowprops=dict(arrowstyle="->", color=f"C{c}", lw=1.8))
     ax.text(1.1 * x, 1.12 * y, name, color=f"C{c}", ha="center", va="center")
-ax.set(
-    xlim=(-3, 3),
-    ylim=(-2.6, 2.2),
-    aspect="equal",
-    xlabel="feature d = 0",
-    ylabel="feature d = 1",
-)
-ax.set_title("Which key agrees with q, which is at odds?")
-plots.show(
-    fig, "Arrows from 0: q (2, 1); keys (1, -2) across, (2, 1.5) along, (-2, 0.5) against."
-)
+ax.set(xlim=(-3, 3), ylim=(-2.6, 2.2), xlabel="feature d = 0", ylabel="feature d = 1")
+ax.set(aspect="equal", title="k1 agrees with q, k2 is at odds, k0 has nothing to do with it")
+plots.show(fig, "Arrows from 0: q (2, 1), k0 (1, -2) across, k1 (2, 1.5) along, k2 against.")
 
 # %% [markdown]
 # **Predict.** The three inner products of $q = (2, 1)$ with the keys $(1, -2)$, $(2, 1.5)$ and
@@ -389,9 +376,10 @@ for n, ax in enumerate(axs):
     ys = {"raw": raw[:, n], "over sqrt(d)": scaled[:, n]}
     plots.lines(ax, widths, ys, "features d", labels[n], titles[n]).set(xscale="log")
 axs[0].set(yscale="log")
-axs[1].set(ylim=(0, 9.5), yticks=(0, 3, 6, 9))
-axs[1].axhline(9, color="black", linewidth=0.8, linestyle=":")
-plots.show(fig, "Raw, from d = 4 to 1024, variance up from 4 to 1024, entropy down; scaled, 1 and 8.3.")
+axs[1].set(ylim=(0, 9), yticks=(0, 3, 6, 9))
+plots.show(
+    fig, "Against d: raw variance up to 1024, raw entropy down to 0; scaled, both level."
+)
 
 # %% [markdown]
 # **What you should see.** Raw, the variance is $d$, and the entropy sinks until one key holds nearly
@@ -502,8 +490,8 @@ check("scaled_dot_product.padding_mask", padding_mask)
 # %%
 mask = padding_mask(torch.tensor([2, 5, 0]), 5)
 print(rearrange(mask, "b 1 j -> b j").int(), mask.sum().item())
-both = mask & causal_mask(5, 5)
-print("with the causal one:", tuple(both.shape), both.sum((1, 2)).tolist())
+together = mask & causal_mask(5, 5)
+print("with the causal one:", tuple(together.shape), together.sum((1, 2)).tolist())
 
 # %% [markdown]
 # **What you should see.** Rows with 2, 5 and 0 ones. Masks combine with `&`, and the axis of length 1
@@ -553,10 +541,9 @@ check("scaled_dot_product.attention_weights", attention_weights)
 # %%
 torch.manual_seed(0)
 q, k = 1.5 * torch.randn(2, 6, 8, dtype=torch.float64)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.5))
-for ax, query, title in zip(
-    axs, (0 * q, q), ("q = 0: row i holds 1 / (i + 1)", "Random q: shares differ"), strict=True
-):
+fig, axs = plt.subplots(1, 2, figsize=(5.4, 2.3))
+titles = "q = 0: row i holds 1 / (i + 1)", "Random q: shares differ"
+for ax, query, title in zip(axs, (0 * q, q), titles, strict=True):
     a = attention_weights(query, k, causal_mask(6, 6))
     plots.heat(ax, a, "key j", "query i", title, bar=ax is axs[1])
     claim((a.sum(-1) - 1).abs().max() < 1e-12, f"{title}; all rows sum to 1")
@@ -641,15 +628,10 @@ torch.manual_seed(0)
 q, k, v = (torch.randn(2, n, d, dtype=torch.float64) for n, d in ((3, 7), (5, 7), (5, 4)))
 y = scaled_dot_product_attention(q, k, v)
 one = scaled_dot_product_attention(100 * q, k[:, :1], v[:, :1])
-claim(
-    torch.allclose(one, v[:, :1].expand(2, 3, 4)),
-    "one key: the output is its value, whatever q",
-)
-mean = scaled_dot_product_attention(0 * q, k, v)
-claim(
-    torch.allclose(mean, v.mean(1, keepdim=True).expand(2, 3, 4)),
-    "q = 0: the plain mean of the values",
-)
+claim(torch.allclose(one, v[:, :1].expand_as(y)), "one key: its value, whatever q")
+still = scaled_dot_product_attention(0 * q, k, v)
+mean = reduce(v, "b j e -> b 1 e", "mean")
+claim(torch.allclose(still, mean.expand_as(y)), "q = 0: the plain mean of the values")
 order = torch.randperm(5)
 shuffled = scaled_dot_product_attention(q, k[:, order], v[:, order])
 claim(torch.allclose(shuffled, y), "keys and values shuffled together: nothing changes")
@@ -809,33 +791,29 @@ claim(apart < 1e-3, "away from the border, a Gaussian blur is attention over pla
 
 # %%
 p, here = patches(noisy, 3), places(48, 72)
-by_patch = {s: denoise(p / s, noisy) for s in (0.2, 0.25, 0.3, 0.35, 0.4)}
-by_both = {
-    (s, far): denoise(torch.cat([p / s, here / far], dim=-1), noisy)
-    for s in (0.3, 0.35, 0.4, 0.45, 0.5)
-    for far in (3, 5, 8)
-}
-found = {"patches": by_patch, "patches and places": by_both}
-best = {
-    name: max(tried, key=lambda one: psnr(tried[one], clean)) for name, tried in found.items()
-}
-for name, tried in found.items():
-    print(f"{name:18} {psnr(tried[best[name]], clean):.2f} dB at", best[name])
+sharp, far = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5), (3, 5, 8)
+decibels = {s: psnr(denoise(p / s, noisy), clean) for s in sharp}
+best = max(decibels, key=decibels.get)
+print(f"patches              {decibels[best]:.2f} dB at s = {best}")
+
+# %%
+both = {(s, f): torch.cat([p / s, here / f], dim=-1) for s in sharp[2:] for f in far}
+decibels = {widths: psnr(denoise(features, noisy), clean) for widths, features in both.items()}
+best = max(decibels, key=decibels.get)
+print(f"patches and places   {decibels[best]:.2f} dB at s = {best[0]}, {best[1]} pixels")
 
 # %%
 shown = {
     "Best blur": blurred,
     "Attention, patches": denoise(p / 0.3, noisy),
-    "Attention, patches and places": denoise(torch.cat([p / 0.4, here / 5], dim=-1), noisy),
+    "Attention, patches and places": denoise(both[0.4, 5], noisy),
 }
 gain = [psnr(picture, clean) - psnr(blurred, clean) for picture in shown.values()]
 claim(gain[1] > 0.5 and gain[2] > 1.2, "patches beat the best blur, and with places even more")
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.8))
 for ax, (name, picture) in zip(axs, shown.items(), strict=True):
     plots.image(ax, picture, f"{name}\n{psnr(picture, clean):.1f} dB")
-plots.show(
-    fig, "The temple three times: blurred; sharper but grainy in places; sharp and smooth."
-)
+plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the best of both.")
 
 # %% [markdown]
 # **What you should see.** About 25.4 dB for patches and 26.2 for both, against 24.5 for the blur: 0.9 and 1.7 dB, a
@@ -856,16 +834,21 @@ plots.show(
 
 # %%
 h, w = 37, 34
-features = {
-    "places": here / width,
-    "patches": p / 0.3,
-    "patches and places": torch.cat([p / 0.4, here / 5], dim=-1),
-}
-for name, f in features.items():
+features = {"places": here / width, "patches": p / 0.3, "both": both[0.4, 5]}
+
+
+def shares_of(h, w, f):
+    """The row of the map that belongs to one pixel, as a picture h w."""
     q, k = queries_and_keys(f)
-    row = attention_weights(q[h * 72 + w : h * 72 + w + 1], k)[0]
-    n = 1 / row.square().sum()
-    print(f"{name:18} as if it read {n:.1f} pixels; own share {row[h * 72 + w]:.2f}")
+    row = attention_weights(q[h * 72 + w : h * 72 + w + 1], k)
+    return rearrange(row, "1 (h w) -> h w", h=48)
+
+
+# %%
+for name, f in features.items():
+    a = shares_of(h, w, f)
+    n = 1 / a.square().sum()
+    print(f"{name:8} as if it read {n:.1f} pixels; share of the pixel itself {a[h, w]:.2f}")
 
 # %%
 fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.0), sharex=True, sharey=True)
@@ -874,15 +857,10 @@ axs[0, 0].set(title="The pixel, on the lowest roof", ylabel="h")
 axs[0, 0].plot(w, h, "o", mfc="none", mec="C6", ms=10, mew=2)
 titles = "Places: its neighbours", "Patches: the other roofs as well", "Both: its own roof"
 for ax, title, f in zip(axs.flat[1:], titles, features.values(), strict=True):
-    q, k = queries_and_keys(f)
-    row = attention_weights(q[h * 72 + w : h * 72 + w + 1], k)
-    plots.heat(
-        ax, rearrange(row, "1 (h w) -> h w", h=48), "w", "h", title, high=0.02, bar=False
-    )
+    plots.heat(ax, shares_of(h, w, f), "w", "h", title, high=0.02, bar=False)
 fig.colorbar(axs[1, 1].images[0], ax=axs, label="share (0.02 and more)", extend="max")
 plots.show(
-    fig,
-    "A pixel of an orange roof and its shares: a spot; roofs at three heights; the roof around it.",
+    fig, "A pixel of an orange roof and its shares: a spot; three roofs; the roof around."
 )
 
 # %% [markdown]
