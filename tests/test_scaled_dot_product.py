@@ -320,6 +320,11 @@ def test_padding_leaves_the_first_keys_of_each_example(dtype, device):
     assert mask.tolist() == [[[j < length for j in range(5)]] for length in lengths]
 
 
+def test_a_padding_mask_is_made_where_the_lengths_are():
+    """The device without data: whatever is made elsewhere cannot be combined with it."""
+    assert padding_mask(torch.zeros(B, dtype=torch.int64, device="meta"), KEYS).is_meta
+
+
 def test_padding_is_as_if_it_were_not_there(qkv):
     q, k, v = qkv
     lengths = torch.tensor([2, 4], device=q.device)
@@ -438,6 +443,15 @@ def test_masked_keys_and_values_do_not_matter(qkv):
     k2[:, 2], v2[:, 2] = 1e6, -1e6
     y = scaled_dot_product_attention(q, k2, v2, mask)
     assert_close(y, scaled_dot_product_attention(q, k, v, mask))
+
+
+def test_a_masked_key_gets_nothing_however_well_it_agrees(device):
+    """No number is small enough to stand for minus infinity."""
+    q = torch.full((1, 2), -1e150, device=device)
+    k = torch.tensor([[1.0, 1], [2, 0], [-1, -1]], device=device)
+    mask = torch.tensor([[True, True, False]], device=device)
+    expected = torch.tensor([[0.5, 0.5, 0]], device=device)
+    assert_close(attention_weights(q, k, mask), expected)
 
 
 def test_axes_in_front_are_independent_attentions(device):
