@@ -52,7 +52,9 @@ plots.show(fig, "Bars: scores 2, 0, 1, -1 of four keys become shares 0.64, 0.09,
 
 # %% [markdown]
 # **Predict.** Two keys have scores $0$ and $\ln 3$. What are their shares?
-# And if 1000 is added to both? <details><summary>Answer</summary>
+# And if 1000 is added to both?
+#
+# <details><summary>Answer</summary>
 #
 # $e^0 : e^{\ln 3} = 1 : 3$, so $\tfrac14$ and $\tfrac34$. The factor $e^{1000}$ stands above
 # and below the fraction line and cancels: the same shares.
@@ -125,7 +127,9 @@ plots.show(fig, "Two S-shaped curves from -1 to 1 and their difference, a bump o
 
 # %% [markdown]
 # **Predict.** How high is the bump in the middle? And whatever the inputs, between which two
-# numbers does the difference stay? <details><summary>Answer</summary>
+# numbers does the difference stay?
+#
+# <details><summary>Answer</summary>
 #
 # $\tanh 2 - \tanh(-2) = 2 \tanh 2 = 1.928$. Each tanh lies in $(-1, 1)$, so the difference lies
 # in $(-2, 2)$. In general $|e| \le \sum_m |w_m|$.
@@ -186,7 +190,9 @@ def at(*xs):
 # and 3.
 #
 # **Predict.** With $\sum|w| = 2$, can a key get nine tenths of the attention, with weights
-# however clever? <details><summary>Answer</summary>
+# however clever?
+#
+# <details><summary>Answer</summary>
 #
 # At best its score is 2 and that of the six others $-2$: a share of
 # $e^2 / (e^2 + 6 e^{-2}) = 0.901$. Barely. Here the others score 0 and not $-2$, so it stays
@@ -255,7 +261,9 @@ plots.show(fig, "Arrows from 0: q (2, 1), k0 (1, -2) across, k1 (2, 1.5) along, 
 
 # %% [markdown]
 # **Predict.** The three inner products of $q = (2, 1)$ with the keys $(1, -2)$, $(2, 1.5)$ and
-# $(-2, 0.5)$. <details><summary>Answer</summary>
+# $(-2, 0.5)$.
+#
+# <details><summary>Answer</summary>
 #
 # $2 - 2 = 0$ (at right angles), $4 + 1.5 = 5.5$ (along), $-4 + 0.5 = -3.5$ (against).
 # </details>
@@ -344,6 +352,7 @@ plots.show(
 
 # %% [markdown]
 # **Predict.** What is the variance of $q \cdot k$ for $d = 64$?
+#
 # <details><summary>Answer</summary>
 #
 # A product of two such numbers has mean $0 \cdot 0 = 0$ and variance $\mathrm E[q^2]\,\mathrm
@@ -357,7 +366,9 @@ plots.show(
 # What does it do to the shares? Their **entropy** $H = -\sum_j a_j \log_2 a_j$ says over how
 # many keys the attention is spread: $H = 0$ bits is one key, $H = \log_2 n$ is all $n$ alike.
 #
-# **Predict.** $n = 512$ keys with scores of variance 1. $H$? <details><summary>Answer</summary>
+# **Predict.** $n = 512$ keys with scores of variance 1. $H$?
+#
+# <details><summary>Answer</summary>
 #
 # For many normal scores, $\sum_j e^{s_j} \approx n\, e^{1/2}$, and the mean of the scores in
 # their own shares is 1. So in nats $H = \ln \sum_j e^{s_j} - \sum_j a_j s_j \approx \ln n +
@@ -435,7 +446,9 @@ plots.show(fig, "4 by 6 pixels: rows 0, 1 and three of row 2 are bright; the las
 
 # %% [markdown]
 # **Predict.** Of the $24 \cdot 24$ pairs of query and key, how many are allowed? And for 3
-# queries and 5 keys? <details><summary>Answer</summary>
+# queries and 5 keys?
+#
+# <details><summary>Answer</summary>
 #
 # $1 + 2 + \dots + 24 = 300$, and $1 + 2 + 3 = 6$: query $i$ sees $i + 1$ keys.
 # </details>
@@ -477,6 +490,7 @@ print(f"allowed: {few} of 15, and {many} of 576")
 #
 # **Predict.** Lengths 2, 5 and 0, five keys each. How many places are True? Which query is in
 # trouble?
+#
 # <details><summary>Answer</summary>
 #
 # $2 + 5 + 0 = 7$. The queries of the third example may attend to nothing. What then should they
@@ -541,6 +555,7 @@ plots.show(fig, "A 6 by 6 table of scores, red and blue, white above the diagona
 
 # %% [markdown]
 # **Predict.** A query of zeros, with the causal mask. What does row $i$ of the map hold?
+#
 # <details><summary>Answer</summary>
 #
 # All its scores are 0, so the $i + 1$ allowed keys share equally: $1 / (i + 1)$ each.
@@ -647,6 +662,7 @@ plots.show(
 # %% [markdown]
 # **Predict**, before you run anything: (1) There is one key only. What is $y$? (2) The query
 # is 0. What is $y$? (3) Keys and values are shuffled together. What changes?
+#
 # <details><summary>Answer</summary>
 #
 # (1) Its value, whatever the query: shares of a single key are 1. (2) The plain mean of the
@@ -743,6 +759,7 @@ plots.show(fig, "A temple by a lake, 48 by 72 pixels, without noise and with.")
 # **Predict.** The peak signal-to-noise ratio is $10 \log_{10}(1 / \text{mean squared error})$,
 # in decibels. What is it for the noisy picture? And if each pixel were the mean of ten that
 # have the same clean value?
+#
 # <details><summary>Answer</summary>
 #
 # The mean squared error is $\sigma^2 = 0.01$, so 20 dB. The mean of ten has a tenth of it: 30
@@ -771,8 +788,8 @@ print(f"best blur {psnr(blurred, clean):.2f} dB, with a width of {width} pixels"
 #
 # A better bet: pixels with *similar surroundings*. Non-local means (Buades, Coll and Morel,
 # CVPR 2005) averages all pixels with weights $e^{-\|p_i - p_j\|^2 / h^2}$, divided by their
-# sum, where $p_i$ is the noisy patch around pixel $i$; theirs counts the middle of a patch more,
-# ours counts all alike. That is a softmax over $j$. And
+# sum, where $p_i$ is the noisy patch around pixel $i$; theirs counts the middle of a patch
+# more, ours counts all alike. That is a softmax over $j$. And
 #
 # $$
 # -\tfrac12 \|p_i - p_j\|^2 = p_i \cdot p_j - \tfrac12\|p_j\|^2 - \tfrac12 \|p_i\|^2
@@ -875,8 +892,9 @@ plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the 
 # shares over `h w`, for the three kinds of query and key.
 #
 # **Predict.** For given weights the noise left in $y_i$ has variance
-# $\sigma^2 \sum_j a_{ij}^2$, as if it were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How many are that for a blur of
-# width 0.7?
+# $\sigma^2 \sum_j a_{ij}^2$, as if it were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How
+# many are that for a blur of width 0.7?
+#
 # <details><summary>Answer</summary>
 #
 # For a Gaussian of width $w$ in the plane, $\iint g^2 = 1 / 4 \pi w^2$. So $4 \pi \cdot 0.49 =
@@ -949,6 +967,7 @@ claim(psnr(plain, clean) < 15, "plain dot products make a picture worse than the
 #
 # **Predict.** With $\sigma = 0.1$, $d = 27$ and $s = 0.3$: how many times the share of a twin
 # does a pixel give to itself?
+#
 # <details><summary>Answer</summary>
 #
 # $e^{2 \sigma^2 d / 2 s^2} = e^{0.27 / 0.09} = e^3 = 20$ times. A mask can forbid it.
