@@ -85,7 +85,8 @@ class Slip:
     """A wrong answer that people really give; the learner reads `message` when it is theirs.
 
     A `variant` is not wrong: it is another published reading, and the message says whose.
-    `parts` names the single slips of which a combined one is made.
+    `parts` names the single slips of which a combined one is made; `ways` are more answers that
+    make the same slip and differ in what does not matter.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Slip:
     answer: Callable
     variant: bool = False
     parts: tuple[str, ...] = ()
+    ways: tuple[Callable, ...] = ()
 
 
 def slip(answer: Callable) -> Slip:
