@@ -174,7 +174,7 @@ def test_a_record_that_cannot_be_used_is_one_line(whole):
         raise RuntimeError("no trials today")
 
     whole.change(0, trials=trials)
-    only(examine(whole.root), "miniature.double: cannot be checked", "no trials today")
+    only(examine(whole.root), "miniature.double: its solution does not pass", "no trials today")
 
 
 def test_an_id_of_another_chapter_is_told(whole):
