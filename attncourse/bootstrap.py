@@ -64,8 +64,10 @@ def install():
 
 
 def target():
-    """The course; with what drives a browser where there is a browser for the tests."""
-    return "{}{}".format(ROOT, "[browser]" if any(map(shutil.which, BROWSERS)) else "")
+    """The course with what the tests compare it with, and, where there is a browser, with what
+    drives one."""
+    browser = ",browser" if any(map(shutil.which, BROWSERS)) else ""
+    return f"{ROOT}[oracles{browser}]"
 
 
 def fingerprint():

@@ -52,6 +52,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "a task that one head cannot solve and two can",
         60,
     ),
+    Chapter(
+        3,
+        "positional",
+        "Positions",
+        "sinusoidal, learned, relative and rotary positions, skewing, CoordConv",
+        "who still finds a neighbour in a longer sequence, and why",
+        120,
+    ),
 )
 
 

@@ -107,6 +107,13 @@ def test_the_second_run_installs_nothing(clone, installed):
     assert installed == []
 
 
+def test_make_installs_what_the_tests_compare_with(monkeypatch):
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles]"
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: name)
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,browser]"
+
+
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
 def test_a_change_of_the_requirements_installs_again(clone, installed, name):
     bootstrap.install()
