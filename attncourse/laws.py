@@ -320,3 +320,109 @@ def _scale_of_products(look: Look, weights: Tensor) -> str | None:
             " last step, weights times v."
         )
     return _scale(look, weights, right)
+
+
+@law
+def exact_to_the_last_digit(look: Look) -> str | None:
+    """Double precision in, double precision out: single precision on the way leaves a trace."""
+    off = (look.y.double() - look.expected.double()).abs().max()
+    if off < 1e-5 * look.expected.double().abs().max().clamp(min=1):
+        return (
+            f"Right to about 7 digits (off by {off.item():.1g}): something on the way is in"
+            " single precision. torch.arange makes whole numbers, and dividing them gives"
+            " float32; say dtype=….dtype."
+        )
+    return None
+
+
+def _even_steps(look: Look) -> bool:
+    """Whether the rows of y belong to positions with one step between neighbours."""
+    at = look.trial.inputs.get("positions")
+    if not isinstance(at, Tensor) or at.ndim != 1 or len(at) < 4:
+        return False
+    steps = at.diff()
+    return look.y.shape[-1] % 2 == 0 and close(steps, torch.full_like(steps, steps[0].item()))
+
+
+@law
+def norm_is_constant(look: Look) -> str | None:
+    """A pair sin, cos of one angle has length 1, so every position has the norm d / 2."""
+    if not _even_steps(look):
+        return None
+    norms, half = look.y.square().sum(-1), look.y.shape[-1] / 2
+    worst = (norms - half).abs().argmax()
+    if (norms - half).abs()[worst] < 1e-6:
+        return None
+    return (
+        f"The squared norm of row {worst.item()} is {number(norms[worst].item())}; it must be"
+        f" dim / 2 = {number(half)} for every position, since sin² + cos² = 1 for each pair. Do"
+        " the two of a pair share their angle?"
+    )
+
+
+@law
+def gram_is_toeplitz(look: Look) -> str | None:
+    """The inner product of two positions depends on their distance alone."""
+    if not _even_steps(look):
+        return None
+    gram = look.y @ look.y.mT
+    off = (gram[1:, 1:] - gram[:-1, :-1]).abs()
+    if off.max() < 1e-6:
+        return None
+    at = torch.unravel_index(off.flatten().argmax(), off.shape)
+    i, j = (int(x) for x in at)
+    return (
+        f"Rows {i} and {j} have the inner product {number(gram[i, j].item())}, rows {i + 1} and"
+        f" {j + 1} have {number(gram[i + 1, j + 1].item())}: it must depend on the distance"
+        " alone. Do sine and cosine of a pair share their angle, and is it p times a frequency?"
+    )
+
+
+@law
+def shift_is_a_rotation(look: Look) -> str | None:
+    """One step turns every pair by an angle of its own, whatever the position."""
+    d = look.y.shape[-1]
+    if not _even_steps(look) or len(look.y) <= d + 1:
+        return None
+    here, next_ = look.y[:-1], look.y[1:]
+    turn = torch.linalg.lstsq(here, next_).solution
+    if (here @ turn - next_).abs().max() < 1e-6:
+        return None
+    return (
+        "No one matrix takes every row to the next. One step must turn each pair (sin, cos) by"
+        " an angle of its own, whatever the position: the angle is p times a frequency."
+    )
+
+
+@law
+def turning_keeps_lengths(look: Look) -> str | None:
+    """A rotation keeps the length of every vector."""
+    x = look.trial.inputs.get("x")
+    if not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    before, after = x.norm(dim=-1), look.y.norm(dim=-1)
+    if close(before, after):
+        return None
+    at = torch.unravel_index((before - after).abs().flatten().argmax(), before.shape)
+    return (
+        f"A vector of length {number(before[at].item())} becomes one of length"
+        f" {number(after[at].item())} (at {place(at, look.axes.rsplit(' ', 1)[0])}). A rotation"
+        " keeps lengths: (a, b) becomes (a cos − b sin, a sin + b cos)."
+    )
+
+
+@law
+def coordinates_span_the_picture(look: Look) -> str | None:
+    """Columns and rows run from -1 to 1."""
+    if "xyr" not in look.axes.split():
+        return None
+    for channel, name in enumerate(("columns", "rows")):
+        mine, right = look.y[:, channel], look.expected[:, channel]
+        low, high = mine.min().item(), mine.max().item()
+        if abs(low - right.min().item()) > 1e-6 or abs(high - right.max().item()) > 1e-6:
+            return (
+                f"The coordinates of the {name} run from {number(low)} to {number(high)}; they"
+                f" should run from {number(right.min().item())} to"
+                f" {number(right.max().item())}."
+            )
+    return None
