@@ -395,6 +395,28 @@ def shift_is_a_rotation(look: Look) -> str | None:
 
 
 @law
+def pairs_turn_at_their_speed(look: Look) -> str | None:
+    """How far each pair (sin, cos) turns from one position to the next."""
+    if not _even_steps(look):
+        return None
+
+    def speeds(y: Tensor) -> Tensor:
+        z = torch.complex(y[:, 1::2].contiguous(), y[:, ::2].contiguous())
+        return (z[1] / z[0]).angle()
+
+    mine, right = speeds(look.y), speeds(look.expected)
+    off = (mine - right).abs()
+    if not off.isfinite().all() or off.max() < 1e-6:
+        return None
+    i = int((off > 1e-6).int().argmax())
+    return (
+        f"From one position to the next, pair {i} (features {2 * i} and {2 * i + 1}) turns by"
+        f" {number(mine[i].item())}; it must turn by its frequency 10000^(-{2 * i}/dim) ="
+        f" {number(right[i].item())}."
+    )
+
+
+@law
 def turning_keeps_lengths(look: Look) -> str | None:
     """A rotation keeps the length of every vector."""
     x = look.trial.inputs.get("x")

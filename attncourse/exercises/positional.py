@@ -1223,6 +1223,18 @@ def mask_turned_round(q, k, v, positions, mask=None):
     return rotary_attention(q, k, v, positions, mask if mask is None else ~mask)
 
 
+@slip
+def not_scaled(q, k, v, positions, mask=None):
+    """The scores are not divided by sqrt(d)."""
+    return rotary_attention(q * math.sqrt(q.shape[-1]), k, v, positions, mask)
+
+
+@slip
+def scaled_by_d(q, k, v, positions, mask=None):
+    """You divide the scores by d. Attention divides by sqrt(d)."""
+    return rotary_attention(q / math.sqrt(q.shape[-1]), k, v, positions, mask)
+
+
 def rotary_attention_functional(q, k, v, positions, mask=None):
     q, k = rotary_complex(q, positions), rotary_complex(k, positions)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -1374,8 +1386,8 @@ def coord_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("on 4 x 6 pixels", b=3, c=5, h=4, w=6, e=7, xyr=2),
-        trial("with the distance", True, b=2, c=4, h=5, w=8, e=6, xyr=3),
+        trial("on 3 x 5 pixels", b=4, c=6, h=3, w=5, e=7, xyr=2),
+        trial("with the distance", True, b=2, c=4, h=5, w=9, e=6, xyr=3),
         trial("on one row", True, b=2, c=4, h=1, w=5, e=6, xyr=3),
         trial("on one pixel, with a window of 1", False, 1, b=3, c=4, h=1, w=1, e=5, xyr=2),
     )
@@ -1652,6 +1664,7 @@ EXERCISES = [
             "norm_is_constant",
             "gram_is_toeplitz",
             "shift_is_a_rotation",
+            "pairs_turn_at_their_speed",
         ),
         skip=frozenset({"gradients", "large"}),
     ),
@@ -1912,6 +1925,8 @@ EXERCISES = [
             ),
             no_mask_taken,
             mask_turned_round,
+            not_scaled,
+            scaled_by_d,
         ),
         hints=(
             "Which of q, k and v decide who looks at whom?",
