@@ -101,7 +101,7 @@ def dots(height: int, width: int) -> tuple[Float[Tensor, "b 1 h w"], Float[Tenso
 
 
 def train_finder(make: Callable[[], nn.Module], seed: int, steps: int = 400) -> nn.Module:
-    """Teach a convolution to 32 channels, and the largest value of each, to say where the dot is.
+    """Teach a convolution to 32 channels to say where the dot is, by the largest value of each.
 
     Returns the trained network: images to column and row.
     """
