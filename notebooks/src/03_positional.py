@@ -22,8 +22,7 @@ from attncourse.claims import claim
 from attncourse.data import photograph
 from attncourse.order_tasks import Reader, accuracy, dots, train_finder, train_reader
 from solutions.positional import masked_softmax
-from solutions.scaled_dot_product import attention_weights, causal_mask
-from solutions.scaled_dot_product import scaled_dot_product_attention
+from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
 
 torch.manual_seed(0)
 places = torch.arange(64.0)
@@ -50,14 +49,16 @@ x, order = torch.randn(8, 6), torch.randperm(8)
 fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.6))
 plots.heat(axs[0], attention_weights(x, x), "key j", "query i", "Eight tokens", bar=False)
 shuffled = attention_weights(x[order], x[order])
-plots.heat(axs[1], shuffled, "key j", "query i", "Shuffled: every number has moved along")
+plots.heat(axs[1], shuffled, "key j", "query i", "Shuffled: the same numbers")
 for ax, names in zip(axs, (range(8), order.tolist()), strict=True):
     ax.set(xticks=range(8), yticks=range(8), xticklabels=names, yticklabels=names)
-plots.show(fig, "Two maps of eight by eight. The right one has rows and columns in another order.")
+plots.show(fig, "Two maps of eight by eight; in the right one rows and columns change places.")
 
 # %% [markdown]
 # **Predict.** Shuffle the tokens, attend, undo the shuffling. How far is the result from
-# attending at once? <details><summary>Answer</summary>
+# attending at once?
+#
+# <details><summary>Answer</summary>
 #
 # 0 up to rounding. Let $P$ reorder rows. The scores become $P q k^\top P^\top$: rows and columns
 # move. A softmax over a row does not care for the order in it. Then $P^\top$ meets $P v$, and
@@ -86,7 +87,9 @@ claim((detour - at_once).abs().max() < 1e-6, "shuffling and undoing it changes n
 # Sixteen different symbols in random order. Every token must name its left neighbour.
 #
 # **Predict.** What is the best share of right answers for a network of embedding, attention and
-# readout, without positions? <details><summary>Answer</summary>
+# readout, without positions?
+#
+# <details><summary>Answer</summary>
 #
 # Fix the symbols and shuffle them in all ways. The token with symbol $s$ always gives the same
 # answer $g(s)$: it moves along. Its true left neighbour is each of the 15 others equally often. So
@@ -117,8 +120,11 @@ claim(found < 0.08, "without positions, one in fifteen, give or take the rows dr
 fig, ax = plt.subplots(figsize=(6.2, 2.1))
 hands = {f"pair {i}": (places * 10000 ** (-2 * i / 8)).sin() for i in range(4)}
 plots.lines(ax, places, hands, "position p", "sine", "Each pair is ten times slower (d = 8)")
-ax.legend(ncols=4, loc="lower right")
-plots.show(fig, "Four sine curves: one swings fast, the next ten times slower, the last hardly.")
+ax.legend(ncols=4, loc="lower center")
+ax.set(ylim=(-1.9, 1.1))
+plots.show(
+    fig, "Four sine curves: one swings fast, the next ten times slower, the last hardly."
+)
 
 # %% [markdown]
 # $$
@@ -133,7 +139,9 @@ plots.show(fig, "Four sine curves: one swings fast, the next ten times slower, t
 # | `positions` | `n` | 0, 1, 2, …, or any other numbers |
 # | `sinusoidal(positions, dim)` | `n dim` | a row for each position |
 #
-# **Predict.** How long is each row, squared, for $d = 32$? <details><summary>Answer</summary>
+# **Predict.** How long is each row, squared, for $d = 32$?
+#
+# <details><summary>Answer</summary>
 #
 # $\sin^2 + \cos^2 = 1$ for each of the 16 pairs: $d / 2 = 16$, for every position.
 #
@@ -156,10 +164,11 @@ check("positional.sinusoidal", sinusoidal)
 # %%
 table = sinusoidal(places, 32)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
-title = "One row a position: fast on the left"
-plots.signed(axs[0], table, "feature", "position", title, limit=1)
-plots.signed(axs[1], table @ table.T, "position", "position", "All inner products: stripes")
-plots.show(fig, "Left, waves that slow down to the right. Right, a matrix of diagonal stripes.")
+title = "A row for each position"
+plots.signed(axs[0], table[:32], "feature", "position", title, limit=1)
+title = "All inner products: stripes"
+plots.heat(axs[1], table @ table.T, "position", "position", title, high=20)
+plots.show(fig, "Left, waves that slow down to the right. Right, diagonal stripes.")
 
 # %%
 table = sinusoidal(places, 32)
@@ -207,8 +216,8 @@ def unpaired(positions, dim):
 
 table = unpaired(places, 32)
 fig, ax = plt.subplots(figsize=(3.6, 2.8))
-plots.signed(ax, table @ table.T, "position", "position", "Unpaired: no stripes")
-plots.show(fig, "Inner products whose diagonals vary: a chequered matrix without even stripes.")
+plots.heat(ax, table @ table.T, "position", "position", "Unpaired: no stripes", high=20)
+plots.show(fig, "Inner products whose diagonals vary: a chequered matrix, no even stripes.")
 check("positional.sinusoidal", unpaired)
 
 # %% [markdown]
@@ -229,7 +238,9 @@ check("positional.sinusoidal", unpaired)
 # | $T$ | `length dim` | the table, `length` at least `n` |
 #
 # **Predict.** A table of length 64 is trained on rows of 16 tokens only. What do rows 16 to 63
-# hold afterwards? <details><summary>Answer</summary>
+# hold afterwards?
+#
+# <details><summary>Answer</summary>
 #
 # What they held before. No gradient ever reached them: they are still the random numbers of the
 # start.
@@ -269,15 +280,20 @@ claim(reached[:16].all() and not reached[16:].any(), "16 tokens teach 16 rows, a
 # vectors. Here is which one each pair gets, for clip = 2:
 
 # %%
-rows = [[max(-2, min(2, j - i)) + 2 for j in range(9)] for i in range(7)]
+drawn = "234444444 123444444 012344444 001234444 000123444 000012344 000001234"
+rows = [[int(cell) for cell in line] for line in drawn.split()]
 fig, ax = plt.subplots(figsize=(4.4, 2.7))
 title = "Row of the table for each pair (clip = 2)"
-plots.heat(ax, torch.tensor(rows), "key j", "query i", title, low=0, high=4)
+plots.heat(ax, torch.tensor(rows), "key j", "query i", title, low=0, high=4, bar=False)
+for i, j in [(i, j) for i in range(7) for j in range(9)]:
+    ax.text(j, i, rows[i][j], ha="center", va="center", color="wk"[rows[i][j] > 2])
 plots.show(fig, "Seven by nine cells. Stripes along the diagonals from row 0 to row 4.")
 
 # %% [markdown]
 # **Predict.** Which row belongs to a token and itself, which to its left neighbour? Which rows
-# does a sequence of 1000 tokens use? <details><summary>Answer</summary>
+# does a sequence of 1000 tokens use?
+#
+# <details><summary>Answer</summary>
 #
 # $0 + 2 = 2$ and $-1 + 2 = 1$. The same five as a sequence of ten.
 #
@@ -318,7 +334,9 @@ check("positional.relative_index", relative_index)
 
 # %% [markdown]
 # **Predict.** With clip = 0 there is one vector for all distances. What does $a^K$ do to the map
-# then? <details><summary>Answer</summary>
+# then?
+#
+# <details><summary>Answer</summary>
 #
 # Nothing. It adds $q_i \cdot a$ to all scores of row $i$, and a softmax does not see what is the
 # same for all keys.
@@ -347,9 +365,10 @@ check("positional.relative_attention", RelativeAttention)
 torch.manual_seed(0)
 layer, x = RelativeAttention(8, 8, clip=3), torch.randn(12, 8)
 with torch.no_grad():
-    map_ = layer.attention(x[:1].expand(12, 8), x[:1].expand(12, 8))  # twelve equal tokens
+    layer.keys *= 3  # to see more
+    map_ = layer.attention(x[:1].expand(12, 8), x[:1].expand(12, 8))
 fig, ax = plt.subplots(figsize=(3.8, 2.8))
-title = "Equal tokens: only distance counts"
+title = "Twelve equal tokens: only distance counts"
 plots.heat(ax, map_, "key j", "query i", title, high=map_.max().item())
 plots.show(fig, "A map of twelve by twelve whose pattern moves along the diagonal.")
 
@@ -359,7 +378,8 @@ layer, x, v = RelativeAttention(8, 8, clip=3), torch.randn(12, 8), torch.randn(1
 apart = (layer(x, x, v) - scaled_dot_product_attention(x, x, v)).abs().max()
 claim(apart > 0.1, "with its tables it is not plain attention")
 nn.init.zeros_(layer.keys), nn.init.zeros_(layer.values)
-apart = (layer(x, x, v) - F.scaled_dot_product_attention(x[None], x[None], v[None])[0]).abs().max()
+theirs = F.scaled_dot_product_attention(x[None], x[None], v[None])[0]
+apart = (layer(x, x, v) - theirs).abs().max()
 claim(apart < 1e-6, "with tables of zeros it is torch's")
 
 # %% [markdown]
@@ -377,16 +397,17 @@ claim(apart < 1e-6, "with tables of zeros it is torch's")
 
 # %%
 distance = repeat(torch.arange(-4, 1), "r -> i r", i=5)
-wanted = [[max(-9, j - i) if j <= i else 1 for j in range(5)] for i in range(5)]
-wanted = torch.tensor(wanted).masked_fill(~causal_mask(5, 5), 0)
+wanted = [[0] * 5, [-1] + [0] * 4, [-2, -1, 0, 0, 0], [-3, -2, -1, 0, 0], [-4, -3, -2, -1, 0]]
 fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.6))
-plots.signed(axs[0], distance, "row r of the table", "query i", "Have: a column a distance", 4)
-plots.signed(axs[1], wanted, "key j", "query i", "Want: a column a key", 4)
-plots.show(fig, "Left, equal columns from -4 to 0. Right, a triangle; row i has moved left by 4 - i.")
+plots.signed(axs[0], distance, "row r", "query i", "Have: a column a distance", 4, bar=False)
+plots.signed(axs[1], torch.tensor(wanted), "key j", "query i", "Want: a column a key", 4)
+plots.show(fig, "Left, columns from -4 to 0. Right, a triangle; row i has moved left by 4 - i.")
 
 # %% [markdown]
 # **Predict.** Column $r$ belongs to distance $r - (n - 1)$. By how much must row $i$ move so that
-# the token itself stands in column $i$? <details><summary>Answer</summary>
+# the token itself stands in column $i$?
+#
+# <details><summary>Answer</summary>
 #
 # It stands in column $n - 1$, and moves left by $n - 1 - i$: the last row stays, the first moves by
 # $n - 1$.
@@ -451,7 +472,9 @@ apart = (relative_logits(q, table) - gathered(q, table)).abs().max()
 claim(apart < 1e-4, "skewed and gathered are equal on the triangle")
 
 # %% [markdown]
-# **Predict.** The largest tensor of both ways for L = 256, d = 32. <details><summary>Answer</summary>
+# **Predict.** The largest tensor of both ways for L = 256, d = 32.
+#
+# <details><summary>Answer</summary>
 #
 # Gathered: $L^2 d = 2097152$. Skewed: the padded product, $L (L + 1) = 65792$. The tables themselves
 # are $L d = 8192$ either way.
@@ -481,15 +504,20 @@ for length in (64, 128, 256):
 # %%
 fig, ax = plt.subplots(figsize=(2.9, 2.7))
 for p in range(8):
-    ax.annotate("", (math.cos(0.4 * p), math.sin(0.4 * p)), (0, 0), arrowprops={"arrowstyle": "->"})
-    ax.text(1.12 * math.cos(0.4 * p), 1.12 * math.sin(0.4 * p), f"p = {p}", ha="center")
-ax.set(xlim=(-1.4, 1.4), ylim=(-0.2, 1.3), aspect="equal", title="One pair, turned by 0.4 a step")
+    tip = math.cos(0.4 * p), math.sin(0.4 * p)
+    ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->"})
+    ax.text(1.12 * tip[0], 1.12 * tip[1], f"p = {p}", ha="center")
+ax.set(
+    xlim=(-1.4, 1.4), ylim=(-0.2, 1.3), aspect="equal", title="One pair, turned by 0.4 a step"
+)
 ax.set(xlabel="feature 2i", ylabel="feature 2i + 1", xticks=[], yticks=[])
 plots.show(fig, "Eight arrows from the origin, fanned out from right to left over 160 degrees.")
 
 # %% [markdown]
 # **Predict.** Turn $q$ by $i\,\omega$ and $k$ by $j\,\omega$. What does their inner product depend
-# on? <details><summary>Answer</summary>
+# on?
+#
+# <details><summary>Answer</summary>
 #
 # On the angle between them, which has changed by $(j - i)\,\omega$: on the distance, and on nothing
 # else about the places. In matrices, $(R^i q) \cdot (R^j k) = q \cdot R^{\,j-i} k$.
@@ -551,9 +579,11 @@ claim((here - q @ k.T).abs().max() > 1, "and they are not those without position
 ones = torch.ones(64, 32)
 score = rotary(ones, places) @ rotary(ones, places).T / 32
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6))
-plots.signed(axs[0], score, "key j", "query i", "Equal q and k: stripes again", limit=1)
-plots.lines(axs[1], places, {"": score[0]}, "distance", "score / d", "The nearer, the more alike")
-plots.show(fig, "Left, diagonal stripes, red in the middle. Right, a curve that falls and wavers.")
+plots.heat(axs[0], score, "key j", "query i", "Equal q and k: stripes again")
+plots.lines(axs[1], places, {"": score[0]}, "distance", "score / d", "Nearer is more alike")
+plots.show(
+    fig, "Left, diagonal stripes, bright in the middle. Right, a curve that falls and wavers."
+)
 waves = sinusoidal(places, 32)
 claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
 
@@ -594,7 +624,9 @@ schemes = {"sinusoidal": sines, "learned": learned, "relative": relative, "rotar
 
 # %% [markdown]
 # **Predict.** For each scheme: a row of 16 that begins at position 32, and a row of 64 that begins
-# at 0. <details><summary>Answer</summary>
+# at 0.
+#
+# <details><summary>Answer</summary>
 #
 # *Relative* and *rotary* scores know distances alone: a later start changes nothing at all. *Learned*:
 # rows 16 and up are noise, so 1/15 = 0.067 for the late row; of the 63 neighbours in the long one, the
@@ -619,28 +651,28 @@ def spread(name, starts=1, **where):
 
 # %% tags=["nbval-ignore-output"]
 print("lowest to highest of 4 seeds")
-print("            as trained      start at 32     length 64")
+print("             as trained      start at 32     length 64")
 for name in schemes:
     results = spread(name), spread(name, start=32), spread(name, length=64)
-    print(f"{name:11}" + "".join(f" {r[0]:.3f} … {r[-1]:.3f}" for r in results))
+    print(f"{name:11}" + "".join(f"  {r[0]:.3f} … {r[-1]:.3f}" for r in results))
 
 # %% tags=["nbval-ignore-output"]
-starts = list(range(0, 49, 2))
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 for name in schemes:
+    starts = range(0, 49, 2)
     each = torch.tensor([spread(name, start=s) for s in starts])
     ax.plot(starts, each.mean(1), label=name, ls="--" if name == "rotary" else "-")
     ax.fill_between(starts, each[:, 0], each[:, -1], alpha=0.2)
 ax.axhline(1 / 15, color="black", lw=0.8, ls=":", label="without order")
 ax.set(xlabel="first position of the row", ylabel="neighbours found", ylim=(0, 1.05))
 ax.set_title("Trained at 0: only what knows distances does not mind a later start")
-ax.legend(ncols=3, loc="center right")
-plots.show(fig, "Relative and rotary stay at 1. Learned falls to 1/15; sinusoidal falls and wavers.")
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+plots.show(fig, "Relative and rotary stay at 1, learned falls to 1/15, sinusoidal wavers.")
 
 # %%
 for name in schemes:
     claim(spread(name)[0] > 0.95, f"{name}: solved where it was trained")
-claim(spread("relative", start=32) == spread("relative"), "relative: a start is no start")
+claim(spread("relative", start=32) == spread("relative"), "relative: the start plays no part")
 claim(spread("rotary", start=32)[0] > 0.95, "rotary: a later start changes nothing")
 claim(spread("learned", start=32)[-1] < 0.12, "learned: blind where it was not trained")
 late = spread("sinusoidal", start=32)
@@ -656,10 +688,9 @@ claim(spread("sinusoidal", length=64)[-1] < 0.6, "sinusoidal: most of a long row
 # %% [markdown]
 # **What you should see.** *Learned* falls on a straight line until its last trained row is passed,
 # then stays at 1/15. *Sinusoidal* falls too, then wavers: queries and keys were only ever asked
-# to agree at positions 0 to 15, and many matrices do that which are not the rotation. It half
-# recovers near 28, where the two fastest hands stand opposite to where they began (4.5 and 2.5
-# turns): a product of two does not see a common sign. *Relative* and *rotary* do not notice the
-# start: it is not in their formula.
+# to agree at positions 0 to 15, and many matrices do that which are not the rotation. How well
+# these do elsewhere depends on how the hands happen to stand there. *Relative* and *rotary* do not
+# notice the start: it is not in their formula.
 
 # %% [markdown]
 # Length is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4
@@ -682,7 +713,7 @@ for name in ("sinusoidal", "learned"):
 # %%
 for name in ("sinusoidal", "learned"):
     claim(spread(name, starts=49, start=32)[0] > 0.85, f"{name}: late rows are read")
-    claim(spread(name, starts=49, length=64)[0] > 0.4, f"{name}: long ones far better than before")
+    claim(spread(name, starts=49, length=64)[0] > 0.4, f"{name}: long ones better than before")
 
 # %% [markdown]
 # **What you should see.** Both now read late rows. Absolute positions *can* say where a
@@ -702,12 +733,15 @@ plots.image(axs[0], photograph("china"), "96 x 144 pixels, 12 x 18 patches of 8"
 row, column = torch.meshgrid(torch.arange(12) - 3, torch.arange(18) - 5, indexing="ij")
 speeds = 10000 ** (-torch.arange(0, 32, 2) / 32)
 alike = sum((row * s).cos() + (column * s).cos() for s in speeds) / 32
-plots.signed(axs[1], alike, "w", "h", "Wanted: like in row, like in column", limit=1)
-plots.show(fig, "The temple, and a map with a red cross: its arms are row 3 and column 5.")
+plots.heat(axs[1], alike, "w", "h", "Wanted: near in row, near in column", low=0.2)
+axs[1].plot(5, 3, "x", color="black")
+plots.show(fig, "The temple, and a map with a bright cross: its arms are row 3 and column 5.")
 
 # %% [markdown]
 # **Predict.** Encode row $h$ and column $w$ apart, $d/2$ features each, side by side. What is
-# the inner product of two pixels? <details><summary>Answer</summary>
+# the inner product of two pixels?
+#
+# <details><summary>Answer</summary>
 #
 # The sum of two products as in 3.2: $\sum_i \cos(\Delta h\,\omega_i) + \sum_i \cos(\Delta w\,\omega_i)$,
 # with $d/4$ pairs each. A cross.
@@ -736,12 +770,12 @@ check("positional.sinusoidal_2d", sinusoidal_2d)
 # %%
 table = sinusoidal_2d(places[:12], places[:18], 64)
 alike = einsum(table[3, 5], table, "d, h w d -> h w") / 32
-flat = rearrange(sinusoidal(places[:1] + torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
+flat = rearrange(sinusoidal(torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
 reading = einsum(flat[3, 5], flat, "d, h w d -> h w") / 32
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3))
-plots.signed(axs[0], alike, "w", "h", "Row and column: a cross", limit=1, bar=False)
-plots.signed(axs[1], reading, "w", "h", "In reading order: a row", limit=1)
-plots.show(fig, "Left, a red cross at row 3 and column 5. Right, a red band along row 3 alone.")
+plots.heat(axs[0], alike, "w", "h", "Row and column: a cross", low=0.2, bar=False)
+plots.heat(axs[1], reading, "w", "h", "In reading order: a row", low=0.2)
+plots.show(fig, "Left, a bright cross at row 3 and column 5. Right, a band along row 3 alone.")
 claim(alike[4, 5] > 0.9 and reading[4, 5] < 0.75, "only the left one knows who is below")
 
 # %% [markdown]
@@ -767,7 +801,9 @@ plots.show(fig, "Three black images with one white pixel each, and its two coord
 # %% [markdown]
 # **Predict.** One pixel of 9 x 13 is bright; a network of a 1 x 1 convolution and the maximum of
 # each channel over the image is to say where. Its mean squared error for column and row, if the
-# convolution sees no coordinates? <details><summary>Answer</summary>
+# convolution sees no coordinates?
+#
+# <details><summary>Answer</summary>
 #
 # All images hold the same pixels in another order, so all outputs are equal. The best constant is
 # the mean, 0, and the error the variance of $n$ equal steps from -1 to 1, $(n + 1) / (3 (n - 1))$:
@@ -806,8 +842,10 @@ check("positional.coord_conv", CoordConv2d)
 photo = rearrange(photograph("china"), "h w c -> 1 c h w")
 maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
-for ax, grid, name in zip(axs, maps, ("x: columns", "y: rows", "r: from the middle"), strict=True):
+names = "x: columns", "y: rows", "r: from the middle"
+for ax, grid, name in zip(axs, maps, names, strict=True):
     plots.signed(ax, grid, "w", "h", name, limit=1.5, bar=False)
+    ax.set(xticks=(0, 72, 143), yticks=(0, 48, 95))
 fig.colorbar(axs[0].images[0], ax=axs)
 plots.show(fig, "Blue to red from left to right; from top to bottom; from the middle outwards.")
 print("corner", *(round(x, 3) for x in maps[:, 0, 0].tolist()))
