@@ -506,7 +506,7 @@ fig, ax = plt.subplots(figsize=(2.9, 2.7))
 for p in range(8):
     tip = math.cos(0.4 * p), math.sin(0.4 * p)
     ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->"})
-    ax.text(1.12 * tip[0], 1.12 * tip[1], f"p = {p}", ha="center")
+    ax.text(1.2 * tip[0], 1.12 * tip[1], f"p = {p}", ha="center")
 ax.set(
     xlim=(-1.4, 1.4), ylim=(-0.2, 1.3), aspect="equal", title="One pair, turned by 0.4 a step"
 )
@@ -780,8 +780,9 @@ claim(alike[4, 5] > 0.9 and reading[4, 5] < 0.75, "only the left one knows who i
 
 # %% [markdown]
 # **What you should see.** On the left the pixel below is as close as the one beside it. On the
-# right, positions in reading order, below is 18 steps away. If your cross lies the other way
-# round, halves are exchanged: the masked autoencoder does that, DETR does as we do.
+# right, positions in reading order, below is 18 steps away. If you see a single stripe on the left,
+# one half does not know its axis. Which half comes first is a convention: the row in DETR, the
+# column in the masked autoencoder's code.
 
 # %% [markdown]
 # ## 3.9 CoordConv: where am I?
