@@ -322,19 +322,6 @@ def _scale_of_products(look: Look, weights: Tensor) -> str | None:
     return _scale(look, weights, right)
 
 
-@law
-def exact_to_the_last_digit(look: Look) -> str | None:
-    """Double precision in, double precision out: single precision on the way leaves a trace."""
-    off = (look.y.double() - look.expected.double()).abs().max()
-    if off < 1e-5 * look.expected.double().abs().max().clamp(min=1):
-        return (
-            f"Right to about 7 digits (off by {off.item():.1g}): something on the way is in"
-            " single precision. torch.arange makes whole numbers, and dividing them gives"
-            " float32; say dtype=….dtype."
-        )
-    return None
-
-
 def _even_steps(look: Look) -> bool:
     """Whether the rows of y belong to positions with one step between neighbours."""
     at = look.trial.inputs.get("positions")
