@@ -181,6 +181,12 @@ def test_the_row_of_a_pair_counts_j_minus_i_from_minus_clip():
     assert relative_index(3, 4, 2).tolist() == expected
 
 
+def test_each_table_has_2_clip_plus_1_rows():
+    layer = RelativeAttention(D, E, CLIP)
+    assert layer.keys.shape == (5, D)
+    assert layer.values.shape == (5, E)
+
+
 def test_tables_of_zeros_leave_plain_attention():
     layer = RelativeAttention(D, E, CLIP).double()
     torch.nn.init.zeros_(layer.keys)
