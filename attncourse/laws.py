@@ -404,6 +404,36 @@ def pairs_turn_at_their_speed(look: Look) -> str | None:
 
 
 @law
+def content_and_place_count_alike(look: Look) -> str | None:
+    """The scores of relative attention are q k + q a, over the root of d, each counted once."""
+    q, k = look.trial.inputs.get("q"), look.trial.inputs.get("k")
+    table = (look.trial.weights or {}).get("keys")
+    if not look.axes.endswith("i j") or table is None or look.y.ndim != q.ndim:
+        return None
+    clip, (i, j) = len(table) // 2, look.y.shape[-2:]
+    rows = (torch.arange(j) - torch.arange(i)[:, None]).clamp(-clip, clip) + clip
+    terms = [q @ k.mT, torch.einsum("...id,ijd->...ij", q, table[rows])]
+    usable = look.allowed(look.y.shape) & (look.y > 1e-200)
+
+    def centred(x: Tensor) -> Tensor:
+        x = x.where(usable, 0)
+        return (x - x.sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp(min=1))[usable]
+
+    mine = centred(look.y.clamp(min=1e-250).log())
+    known = torch.stack([centred(term) for term in terms], -1) / q.shape[-1] ** 0.5
+    times = torch.linalg.lstsq(known, mine[:, None]).solution[:, 0]
+    if not times.isfinite().all() or (known @ times - mine).abs().max() > 1e-6:
+        return None
+    if (times - 1).abs().max() < 1e-6:
+        return None
+    content, place_ = (number(x) for x in times.tolist())
+    return (
+        f"In your scores q_i · k_j counts {content} times and q_i · a_(j-i) {place_} times,"
+        " both over sqrt(d). Each counts once."
+    )
+
+
+@law
 def turning_keeps_lengths(look: Look) -> str | None:
     """A rotation keeps the length of every vector."""
     x = look.trial.inputs.get("x")
@@ -417,6 +447,32 @@ def turning_keeps_lengths(look: Look) -> str | None:
         f"A vector of length {number(before[at].item())} becomes one of length"
         f" {number(after[at].item())} (at {place(at, look.axes.rsplit(' ', 1)[0])}). A rotation"
         " keeps lengths: (a, b) becomes (a cos − b sin, a sin + b cos)."
+    )
+
+
+@law
+def pairs_turn_by_their_angle(look: Look) -> str | None:
+    """By how much each pair of neighbours is turned, read off what goes in and comes out."""
+    x, positions = look.trial.inputs.get("x"), look.trial.inputs.get("positions")
+    if not isinstance(x, Tensor) or positions is None or x.shape != look.y.shape:
+        return None
+
+    def turns(y: Tensor) -> Tensor:
+        return torch.complex(y[..., ::2].contiguous(), y[..., 1::2].contiguous())
+
+    mine, right = (turns(y) / turns(x) for y in (look.y, look.expected))
+    if (mine.abs() - 1).abs().max() > 1e-6:
+        return None
+    off = (mine / right).angle().abs()
+    wrong = (off > 1e-6).nonzero()
+    if not len(wrong):
+        return None
+    *_, n, i = at = tuple(wrong[0].tolist())
+    is_, should = (number(round(z[at].angle().item(), 9)) for z in (mine, right))
+    return (
+        f"At position {number(positions[n].item())}, pair {i} (features {2 * i} and"
+        f" {2 * i + 1}) is turned by {is_}; it must be turned by {should} (angles up to full"
+        " turns)."
     )
 
 

@@ -9,7 +9,7 @@ from attncourse.checking import check
 from attncourse.laws import LAWS, Look
 from attncourse.registry import exercise
 from attncourse.sheet import prepare
-from solutions.positional import CoordConv2d, rotary, sinusoidal
+from solutions.positional import CoordConv2d, RelativeAttention, rotary, sinusoidal
 
 OF_SINUSOIDAL = (
     "norm_is_constant",
@@ -79,6 +79,24 @@ def test_what_grows_was_not_turned():
     )
     assert "A vector of length" in said
     assert LAWS["turning_keeps_lengths"](look("positional.rotary", rotary)) is None
+
+
+def test_what_turns_too_slowly_is_told_by_how_much():
+    said = LAWS["pairs_turn_by_their_angle"](
+        look("positional.rotary", lambda x, p: rotary(x, p / 2))
+    )
+    assert "At position 1, pair 0 (features 0 and 1) is turned by 0.5; it must be" in said
+    assert "turned by 1 (angles" in said
+    assert LAWS["pairs_turn_by_their_angle"](look("positional.rotary", rotary)) is None
+
+
+def test_scores_that_weigh_content_and_place_wrongly_are_told_both_numbers():
+    class Louder(RelativeAttention):
+        def attention(self, q, k, mask=None):
+            return super().attention(q, 1.5 * k, mask)
+
+    verdict = check("positional.relative_attention", Louder)
+    assert "q_i · k_j counts 1.5 times and q_i · a_(j-i) 1 times" in verdict.message
 
 
 def test_coordinates_that_do_not_reach_the_edge_are_told_so():

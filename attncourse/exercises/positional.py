@@ -507,9 +507,28 @@ def places_of_keys(self, q, k):
     return j.expand(q.shape[-2], -1)
 
 
+def later_keys_alike(self, q, k):
+    """All later keys share the vector of the query's own place. They have vectors of their
+    own, up to clip."""
+    return self.index(q, k).clamp(max=self.clip)
+
+
+def earlier_keys_alike(self, q, k):
+    """All earlier keys share the vector of the query's own place. They have vectors of their
+    own, up to clip."""
+    return self.index(q, k).clamp(min=self.clip)
+
+
 def no_place_in_keys(self, q, k, rows):
     """The keys do not know where they are: q_i · a_(j-i) is missing in the scores (eq. 4)."""
     return 0
+
+
+def by_query_and_key(self, q, k, rows):
+    """You multiply the vectors of the distances with the keys as well. Eq. 4 multiplies them
+    with the queries alone: q_i · (k_j + a)."""
+    by_key = einsum(k, self.keys[rows], "... j d, i j d -> ... i j")
+    return by_query(self, q, k, rows) + by_key
 
 
 def by_key(self, q, k, rows):
@@ -1505,6 +1524,12 @@ def along_the_axes(across, down):
     return across.abs() + down.abs()
 
 
+def scaled_to_1(across, down):
+    """You scale the distance so that the corners are at 1. They are at sqrt(2): the root of the
+    sum of squares, no more."""
+    return torch.hypot(across, down) / math.sqrt(2)
+
+
 def from_the_corner(across, down):
     """You measure from the corner at the top left. The distance is that from the middle."""
     return torch.hypot(across + 1, down + 1)
@@ -1734,9 +1759,34 @@ EXERCISES = [
         slips=(
             *family(
                 relative_recipe,
-                indexing=(far_keys_wrap, places_of_keys),
+                paired=(
+                    later_keys_alike,
+                    no_place_in_keys,
+                    by_key,
+                    keys_turned,
+                    place_unscaled,
+                    unscaled,
+                    divided_by_d,
+                    mask_ignored,
+                    mask_inverted,
+                    mask_after_the_softmax,
+                    over_queries,
+                    empty_rows_are_nan,
+                    empty_rows_are_uniform,
+                    no_place_in_values,
+                    places_not_weighted,
+                    values_turned,
+                ),
+                indexing=(
+                    far_keys_wrap,
+                    places_of_keys,
+                    later_keys_alike,
+                    earlier_keys_alike,
+                ),
                 placing=(
                     no_place_in_keys,
+                    by_key,
+                    by_query_and_key,
                     not_multiplied,
                     by_first_query,
                     keys_turned,
@@ -1784,7 +1834,12 @@ EXERCISES = [
         minutes=20,
         difficulty=4,
         otherwise=(RelativeLoops, RelativeBroadcast, RelativeByTable),
-        laws=("masked_keys_do_not_matter", "rows_sum_to_one", "examples_do_not_mix"),
+        laws=(
+            "masked_keys_do_not_matter",
+            "rows_sum_to_one",
+            "content_and_place_count_alike",
+            "examples_do_not_mix",
+        ),
     ),
     Exercise(
         id="positional.skew",
@@ -1892,7 +1947,7 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(rotary_complex, rotary_by_matrices, rotary_half_trick),
-        laws=("turning_keeps_lengths", "examples_do_not_mix"),
+        laws=("turning_keeps_lengths", "pairs_turn_by_their_angle", "examples_do_not_mix"),
         skip=frozenset({"large"}),
     ),
     Exercise(
@@ -1994,7 +2049,13 @@ EXERCISES = [
                     middle_is_not_0,
                 ),
                 ordering=(columns_twice, rows_twice, rows_negative),
-                measuring=(half_subtracted, squared, along_the_axes, from_the_corner),
+                measuring=(
+                    half_subtracted,
+                    squared,
+                    along_the_axes,
+                    scaled_to_1,
+                    from_the_corner,
+                ),
                 joining=(in_front, coordinates_left_out, picture_left_out, of_first_example),
                 ending=(rectified, without_bias),
             ),
