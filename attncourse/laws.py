@@ -468,7 +468,7 @@ def pairs_turn_by_their_angle(look: Look) -> str | None:
     if not len(wrong):
         return None
     *_, n, i = at = tuple(wrong[0].tolist())
-    is_, should = (number(round(z[at].angle().item(), 9)) for z in (mine, right))
+    is_, should = (number(round(z[at].angle().item(), 9) + 0.0) for z in (mine, right))
     return (
         f"At position {number(positions[n].item())}, pair {i} (features {2 * i} and"
         f" {2 * i + 1}) is turned by {is_}; it must be turned by {should} (angles up to full"
