@@ -6,7 +6,7 @@ from attncourse.doctor import examine, examine_exercise, leaks, stray_files
 from attncourse.registry import slip, variant
 
 
-def only(problems, *said):
+def expect_only(problems, *said):
     """The one problem, which says all of this in one line."""
     assert len(problems) == 1, problems
     assert "\n" not in problems[0]
@@ -42,7 +42,9 @@ def test_sound_exercises_have_no_problems(double, gain):
 )
 def test_too_few_are_counted(double, field, said):
     short = replace(double, **{field: getattr(double, field)[1:]})
-    only(examine_exercise(short), said, f"`{field}` in attncourse/exercises/miniature.py")
+    expect_only(
+        examine_exercise(short), said, f"`{field}` in attncourse/exercises/miniature.py"
+    )
 
 
 def test_a_slip_that_is_right_is_not_caught(double):
@@ -51,7 +53,7 @@ def test_a_slip_that_is_right_is_not_caught(double):
         return x + x
 
     problems = examine_exercise(replace(double, slips=(*double.slips, same)))
-    only(problems, "the slip same is not caught", 'passed: "')
+    expect_only(problems, "the slip same is not caught", 'passed: "')
 
 
 def test_two_slips_that_are_alike_cannot_both_be_named(double):
@@ -60,7 +62,7 @@ def test_two_slips_that_are_alike_cannot_both_be_named(double):
         return x + x + x
 
     problems = examine_exercise(replace(double, slips=(*double.slips, trebles)))
-    only(problems, "the slip trebles is taken for triples")
+    expect_only(problems, "the slip trebles is taken for triples")
 
 
 def test_two_slips_of_one_name_are_told(double):
@@ -82,12 +84,14 @@ def test_a_variant_must_pass_and_be_named(double):
 
     assert examine_exercise(replace(double, slips=(*double.slips, variant(thrice)))) == []
     same = replace(double, slips=(*double.slips, variant(nothing)))
-    only(examine_exercise(same), "the variant nothing is caught, but not named")
+    expect_only(examine_exercise(same), "the variant nothing is caught, but not named")
 
 
 def test_a_correct_answer_that_fails_is_named(double):
     wrong = replace(double, otherwise=(*double.otherwise, double.slips[0]))
-    only(examine_exercise(wrong), "triples, correct but written another way, does not pass")
+    expect_only(
+        examine_exercise(wrong), "triples, correct but written another way, does not pass"
+    )
 
 
 def test_a_solution_that_fails_its_own_trials_is_told(double):
@@ -104,7 +108,7 @@ def test_a_solution_that_fails_its_own_trials_is_told(double):
 
 
 def test_a_stub_with_nothing_left_out_is_told(gain):
-    only(
+    expect_only(
         examine_exercise(replace(gain, blank=())),
         "its stub does not count",
         "`blank` names no method",
@@ -112,7 +116,7 @@ def test_a_stub_with_nothing_left_out_is_told(gain):
 
 
 def test_a_blank_that_is_not_a_method_is_told(gain):
-    only(examine_exercise(replace(gain, blank=("attend",))), "blank names attend")
+    expect_only(examine_exercise(replace(gain, blank=("attend",))), "blank names attend")
 
 
 # ------------------------------------------------------------------ leaks
@@ -120,7 +124,7 @@ def test_a_blank_that_is_not_a_method_is_told(gain):
 
 def test_a_line_of_the_solution_in_a_notebook_is_a_leak(double):
     cells = [("notebooks/src/a.py", "y = 1\ndoubled_at_last = x * twice\n")]
-    only(leaks(double, cells), '"doubled_at_last = x * twice"', "notebooks/src/a.py")
+    expect_only(leaks(double, cells), '"doubled_at_last = x * twice"', "notebooks/src/a.py")
 
 
 def test_what_says_nothing_is_no_leak(double, gain):
@@ -129,7 +133,7 @@ def test_what_says_nothing_is_no_leak(double, gain):
 
 
 def test_comments_of_the_solution_are_secret_too(double):
-    only(leaks(double, [("a", "# the secret of doubling")]), "the secret of doubling")
+    expect_only(leaks(double, [("a", "# the secret of doubling")]), "the secret of doubling")
 
 
 # ------------------------------------------------------------------ the course
@@ -147,7 +151,7 @@ def test_a_whole_course_has_no_problems_and_each_defect_is_told(whole):
     assert examine(whole.root) == []
 
     (whole.root / "notebooks" / "src" / "02_old.py").write_text("")
-    only(examine(whole.root), "notebooks/src/02_old.py belongs to no chapter")
+    expect_only(examine(whole.root), "notebooks/src/02_old.py belongs to no chapter")
     (whole.root / "notebooks" / "src" / "02_old.py").unlink()
 
     whole.edit("**5 min", "**6 min")
@@ -166,7 +170,7 @@ def test_a_whole_course_has_no_problems_and_each_defect_is_told(whole):
 def test_a_chapter_without_files_is_told_once(miniature):
     script = miniature.root / "notebooks" / "src" / "07_miniature.py"
     script.unlink()
-    only(examine(miniature.root), "notebooks/src/07_miniature.py is missing")
+    expect_only(examine(miniature.root), "notebooks/src/07_miniature.py is missing")
 
 
 def test_a_record_that_cannot_be_used_is_one_line(whole):
@@ -174,7 +178,9 @@ def test_a_record_that_cannot_be_used_is_one_line(whole):
         raise RuntimeError("no trials today")
 
     whole.change(0, trials=trials)
-    only(examine(whole.root), "miniature.double: its solution does not pass", "no trials today")
+    expect_only(
+        examine(whole.root), "miniature.double: its solution does not pass", "no trials today"
+    )
 
 
 def test_an_id_of_another_chapter_is_told(whole):

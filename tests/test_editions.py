@@ -293,4 +293,5 @@ def test_nbval_sees_a_changed_number_and_no_changed_picture(tmp_path):
 
 
 def test_the_rules_for_nbval_are_ascii():
-    Path(__file__).with_name("nbval_sanitize.cfg").read_text(encoding="ascii")
+    rules = Path(__file__).with_name("nbval_sanitize.cfg").read_text(encoding="utf-8")
+    assert rules.isascii()

@@ -29,7 +29,7 @@ def picture():
     return draw(H * P, W * Q, C)
 
 
-def exactly(one, other):
+def assert_exactly(one, other):
     assert_close(one, other, rtol=0, atol=0)
 
 
@@ -40,7 +40,7 @@ def test_a_strip_shows_picture_b_from_column_b_w_on(pictures):
     strip = shapes.strip(pictures)
     assert strip.shape == (H, B * W, C)
     for b in range(B):
-        exactly(strip[:, b * W : (b + 1) * W], pictures[b])
+        assert_exactly(strip[:, b * W : (b + 1) * W], pictures[b])
 
 
 def test_patch_n_is_cut_out_at_row_n_over_w_and_column_n_modulo_w(picture):
@@ -48,7 +48,7 @@ def test_patch_n_is_cut_out_at_row_n_over_w_and_column_n_modulo_w(picture):
     assert patches.shape == (H * W, P, Q, C)
     for n, patch in enumerate(patches):
         top, left = n // W * P, n % W * Q
-        exactly(patch, picture[top : top + P, left : left + Q])
+        assert_exactly(patch, picture[top : top + P, left : left + Q])
 
 
 def test_a_pooled_pixel_is_the_mean_of_its_patch(picture):
@@ -66,7 +66,7 @@ def test_an_enlarged_picture_shows_pixel_y_over_p_x_over_q(pictures):
     assert large.shape == (H * P, W * Q, C)
     for y in range(H * P):
         for x in range(W * Q):
-            exactly(large[y, x], small[y // P, x // Q])
+            assert_exactly(large[y, x], small[y // P, x // Q])
 
 
 def test_a_mean_colour_is_the_mean_of_all_pixels_of_one_picture(pictures):
@@ -95,16 +95,16 @@ def test_similarity_holds_every_pair(pictures):
 
 
 def test_a_mosaic_of_the_patches_is_the_picture(picture):
-    exactly(shapes.mosaic(shapes.patches(picture, P, Q), W), picture)
+    assert_exactly(shapes.mosaic(shapes.patches(picture, P, Q), W), picture)
 
 
 def test_the_patches_of_a_mosaic_are_the_tiles():
     tiles = draw(H * W, P, Q, C)
-    exactly(shapes.patches(shapes.mosaic(tiles, W), P, Q), tiles)
+    assert_exactly(shapes.patches(shapes.mosaic(tiles, W), P, Q), tiles)
 
 
 def test_a_mosaic_of_one_row_is_a_strip(pictures):
-    exactly(shapes.mosaic(pictures, B), shapes.strip(pictures))
+    assert_exactly(shapes.mosaic(pictures, B), shapes.strip(pictures))
 
 
 def test_pooling_undoes_enlarging(pictures):
@@ -141,7 +141,7 @@ def test_similarity_with_itself_is_symmetric_and_never_negative():
 
 
 def test_pictures_do_not_mix(pictures):
-    exactly(shapes.channel_means(pictures)[:1], shapes.channel_means(pictures[:1]))
+    assert_exactly(shapes.channel_means(pictures)[:1], shapes.channel_means(pictures[:1]))
 
 
 # what holds for any input
@@ -178,13 +178,13 @@ def test_the_dtype_is_kept(dtype):
 
 
 def test_a_patch_may_be_one_pixel_or_the_whole_picture(picture):
-    exactly(shapes.patches(picture, 1, 1), rearrange(picture, "h w c -> (h w) 1 1 c"))
-    exactly(shapes.patches(picture, H * P, W * Q), picture[None])
+    assert_exactly(shapes.patches(picture, 1, 1), rearrange(picture, "h w c -> (h w) 1 1 c"))
+    assert_exactly(shapes.patches(picture, H * P, W * Q), picture[None])
 
 
 def test_layout_in_memory_does_not_matter(picture):
     turned = picture.transpose(0, 1)
-    exactly(shapes.patches(turned, Q, P), shapes.patches(turned.contiguous(), Q, P))
+    assert_exactly(shapes.patches(turned, Q, P), shapes.patches(turned.contiguous(), Q, P))
 
 
 @pytest.mark.parametrize("function", [shapes.patches, shapes.pool])

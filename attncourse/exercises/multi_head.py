@@ -7,7 +7,26 @@ from einops import einsum, rearrange, reduce, repeat
 from torch import nn
 from torch.nn import functional as F
 
-from attncourse.exercises.scaled_dot_product import attention_masks
+from attncourse.exercises.scaled_dot_product import (
+    absolute_products,
+    always_causal,
+    as_it_comes,
+    attention_masks,
+    cosine_similarity,
+    dots,
+    exp_not_divided,
+    log_of_softmax,
+    naive_exponential,
+    nan_to_zero,
+    no_softmax,
+    over_batch,
+    over_keys,
+    over_queries,
+    over_queries_and_keys,
+    sigmoid_for_softmax,
+    softmax_twice,
+    softmin,
+)
 from attncourse.families import also, family, naturally
 from attncourse.registry import Exercise, Given, Trial
 from solutions.multi_head import (
@@ -139,10 +158,6 @@ def split(x, heads, role):
     return rearrange(x, "b n (head d) -> b head n d", head=heads)
 
 
-def dots(q, k):
-    return q @ k.mT
-
-
 def by_root_of_d(scores, q, k, heads):
     return scores / math.sqrt(q.shape[-1])
 
@@ -153,10 +168,6 @@ def over_heads_too(mask):
 
 def hide(scores, mask):
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), -math.inf)
-
-
-def over_keys(scores):
-    return scores.softmax(-1)
 
 
 def empty_rows(weights, mask):
@@ -205,17 +216,6 @@ def recipe(
             return ending(self, merging(y), x, mask)
 
     return Answer
-
-
-def as_it_comes(weights, mask):
-    """Rows without keys are left alone; where that shows, as nan, it is a slip of its own."""
-    if weights.isnan().any():
-        raise ValueError("this shows")
-    return weights
-
-
-def nan_to_zero(weights, mask):
-    return weights.nan_to_num(0)
 
 
 UNSAID = dict(after=(empty_rows, as_it_comes, nan_to_zero))
@@ -430,21 +430,9 @@ def first_piece_for_all(x, heads, role):
     return repeat(x[..., : x.shape[-1] // heads], "b n d -> b head n d", head=heads)
 
 
-def cosine_similarity(q, k):
-    """You divide queries and keys by their lengths (cosine similarity). The scores are the
-    plain inner products, over sqrt(d)."""
-    return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
-
-
 def negative_squared_distance(q, k):
     """Your scores are negative squared distances; attention has inner products."""
     return -torch.cdist(q, k).square()
-
-
-def absolute_products(q, k):
-    """You take the absolute value of the scores: a key that disagrees counts like one that
-    agrees."""
-    return dots(q, k).abs()
 
 
 def keys_reshaped(q, k):
@@ -576,13 +564,6 @@ def mask_in_first_head(scores, mask):
     return scores.masked_fill(hidden, -math.inf)
 
 
-def always_causal(scores, mask):
-    """You hide the future always. A causal mask is one of the masks you may be given, not a
-    part of attention."""
-    lower = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-    return hide(scores.masked_fill(~lower, -math.inf), mask)
-
-
 def times_mask(weights, mask):
     return weights if mask is None else weights * over_heads_too(mask)
 
@@ -630,70 +611,16 @@ def mask_after_the_softmax(scores, mask):
     return scores
 
 
-def over_queries(scores):
-    """Your softmax runs over the queries i: your weights sum to 1 down the columns. It runs
-    over the keys j, the last axis."""
-    return scores.softmax(-2)
-
-
 def over_heads(scores):
     """Your softmax runs over the heads: they compete with each other. It runs over the keys j,
     the last axis."""
     return scores.softmax(1)
 
 
-def over_batch(scores):
-    """Your softmax runs over the first axis, b: examples compete with each other. It runs over
-    the keys j, the last axis."""
-    return scores.softmax(0)
-
-
-def over_queries_and_keys(scores):
-    """Your softmax runs over i and j together. Every query has its own, over the keys j."""
-    return scores.flatten(-2).softmax(-1).reshape(scores.shape)
-
-
-def no_softmax(scores):
-    """The softmax is missing: your weights are the bare scores."""
-    return scores
-
-
 @naturally(masking=mask_fills_zero, after=as_it_comes)
 def no_softmax_and_zeros(scores):
     """The softmax is missing: your weights are the bare scores, 0 where the mask is False."""
     return scores
-
-
-def softmax_twice(scores):
-    """The softmax is applied twice: the second one flattens the weights."""
-    return scores.softmax(-1).softmax(-1)
-
-
-def sigmoid_for_softmax(scores):
-    """You use a sigmoid: each weight by itself, not as a share that competes with the others.
-    The softmax over j makes them sum to 1."""
-    return scores.sigmoid()
-
-
-def exp_not_divided(scores):
-    """You take exp of the scores but do not divide by their sum over the keys j."""
-    return scores.exp()
-
-
-def softmin(scores):
-    """The sign is turned: keys that agree least get the most weight."""
-    return (-scores).masked_fill(scores == -math.inf, -math.inf).softmax(-1)
-
-
-def naive_exponential(scores):
-    """For large scores exp overflows: inf / inf is nan. Use `softmax`, or subtract the largest
-    score of the row first."""
-    return scores.exp() / scores.exp().sum(-1, keepdim=True)
-
-
-def log_of_softmax(scores):
-    """You use log_softmax: weights are the shares themselves, not their logarithms."""
-    return scores.log_softmax(-1)
 
 
 def averaged_over_heads(weights):
