@@ -371,8 +371,8 @@ def beam_search(
             complete |= rearrange(best_score == -math.inf, "b -> b 1")
         complete[:, width:] = False  # not among the `width` likeliest
         score, which = (found / penalties[length]).masked_fill(~complete, -math.inf).max(-1)
-        if (better := score > best_score).any():  # longer than any before
-            best, used = best.masked_fill(rearrange(better, "b -> b 1"), PAD), length + 1
+        if (better := score > best_score).any():
+            used = length + 1  # longer than what was best before
             best[better, :used] = longer[better, which[better]]
         best_score = score.maximum(best_score)
         log_p, alive = found.masked_fill(ends, -math.inf).topk(width)

@@ -136,6 +136,8 @@ def test_dropout_acts_on_what_the_function_gives_and_on_nothing_else(x):
     added = pre(x, torch.ones_like) - x
     assert_close(added.round(decimals=9).unique(), torch.tensor([0.0, 2.0]).double())
     assert_close(pre.eval()(x, torch.ones_like) - x, torch.ones_like(x))
+    post = Residual(DIM, "post", dropout=0.5).double()
+    assert_close(post(x, torch.zeros_like), post.norm(x))
 
 
 # the oracles
@@ -581,6 +583,18 @@ def test_a_larger_alpha_never_finds_a_shorter_target_when_all_are_seen():
         for alpha in (0.0, 1.0, 2.0, 4.0)
     ]
     assert lengths == sorted(lengths)
+
+
+def test_nothing_goes_on_after_its_end():
+    """Here END follows END for nothing, and a large penalty would reward the length."""
+
+    def again(target, rows=None):
+        after = torch.tensor([0.0, 0, 0.3, 0.7, 0]), torch.tensor([0.0, 0, 1, 0, 0])
+        ended = (target == END).any(-1, keepdim=True)
+        return torch.where(ended, after[1], after[0]).log()
+
+    found = beam_search(again, start(1), 4, width=3, alpha=4.0)
+    assert found.tolist() == [[1, 3, 3, 3, 2]]
 
 
 def test_beams_of_examples_do_not_mix(model, source):
