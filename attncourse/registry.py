@@ -58,7 +58,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Positions",
         "sinusoidal, learned, relative and rotary positions, skewing, CoordConv",
         "who still finds a neighbour in a longer sequence, and why",
-        90,
+        120,
     ),
     Chapter(
         4,

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from solutions import multi_head
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
+from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import attention_weights, causal_mask
 
 PAD, BEGIN, END = 0, 1, 2  # the first three words of every vocabulary
@@ -158,14 +159,6 @@ def from_torch(
 def padding(source: Int[Tensor, "b j"]) -> Bool[Tensor, "b 1 j"]:
     """The mask of a batch of sentences: True where there is a word."""
     return rearrange(source != PAD, "b j -> b 1 j")
-
-
-def sinusoidal(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n dim"]:
-    """Sine and cosine of each position in turn, ever slower (sec. 3.5)."""
-    rate = 10_000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
-    angle = rearrange(positions, "n -> n 1") * rate
-    waves = torch.stack([angle.sin(), angle.cos()], dim=-1)
-    return rearrange(waves, "n f wave -> n (f wave)")[:, :dim]
 
 
 class Transformer(nn.Module):

@@ -597,10 +597,15 @@ def test_nothing_goes_on_after_its_end():
     assert found.tolist() == [[1, 3, 3, 3, 2]]
 
 
-def test_beams_of_examples_do_not_mix(model, source):
-    together = translate(model, source, 6, width=3)
-    for b in range(B):
-        alone = translate(model, source[b : b + 1], 6, width=3)
+def test_beams_of_examples_do_not_mix(norm):
+    model = Transformer(9, WORDS, DIM, HEADS, HIDDEN, 1, norm).double().eval()
+    for weight in (model.out.weight, model.decoder[0].cross_attention.out.weight):
+        nn.init.normal_(weight, std=2)  # so that the source matters
+    sources = torch.randint(3, 9, (6, 5))
+    together = translate(model, sources, 6, width=3)
+    assert len({tuple(row) for row in together.tolist()}) > 2  # they are told apart
+    for b in range(6):
+        alone = translate(model, sources[b : b + 1], 6, width=3)
         assert together[b, : alone.shape[1]].equal(alone[0])
         assert (together[b, alone.shape[1] :] == PAD).all()
 

@@ -27,8 +27,9 @@ from attncourse import dates as calendar
 from attncourse.claims import claim
 from solutions import transformer as library
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
+from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import attention_weights, causal_mask, padding_mask
-from solutions.transformer import BEGIN, END, PAD, Incremental, padding, sinusoidal
+from solutions.transformer import BEGIN, END, PAD, Incremental, padding
 
 # %% [markdown]
 # ## 4.1 A layer: read, then think, and a way around both
