@@ -599,8 +599,9 @@ def test_nothing_goes_on_after_its_end():
 
 def test_beams_of_examples_do_not_mix(norm):
     model = Transformer(9, WORDS, DIM, HEADS, HIDDEN, 1, norm).double().eval()
-    for weight in (model.out.weight, model.decoder[0].cross_attention.out.weight):
-        nn.init.normal_(weight, std=2)  # so that the source matters
+    cross = model.decoder[0].cross_attention
+    for layer in (model.out, cross.value, cross.out):
+        nn.init.normal_(layer.weight, std=2)  # so that the source matters
     sources = torch.randint(3, 9, (6, 5))
     together = translate(model, sources, 6, width=3)
     assert len({tuple(row) for row in together.tolist()}) > 2  # they are told apart
