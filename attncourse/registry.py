@@ -60,6 +60,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "who still finds a neighbour in a longer sequence, and why",
         120,
     ),
+    Chapter(
+        4,
+        "transformer",
+        "The Transformer",
+        "encoder and decoder, label smoothing, warm-up, greedy and beam decoding, a cache",
+        "dates that are translated, and where the model looks for each figure",
+        120,
+    ),
 )
 
 
