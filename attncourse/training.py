@@ -62,8 +62,8 @@ class Plan:
     watch       the figure of `validate` that decides: smaller is better for "loss", larger for
                 any other
     rate        the learning rate of each step, counted from 1
-    average     how much of the running mean of the weights stays from step to step. The mean is
-                what is validated and kept
+    average     how much of the running mean of the weights stays from step to step, less at
+                first. The mean is what is validated and kept
     clip        the longest gradient
     save_every  steps between checkpoints; there is one after every epoch too
     """
@@ -90,6 +90,7 @@ class Record:
     items: int = 0
     all_items: int = 0
     seconds: float = 0.0  # of training and validation, over all sittings
+    cpu_seconds: float = 0.0  # of this process in them: fewer where the machine is shared
     history: list[dict[str, float]] = field(default_factory=list)  # one entry an epoch
     best: float = -inf
     best_epoch: int = 0
@@ -242,8 +243,7 @@ class Trainer:
         self.settings = settings | {"seed": plan.seed, "workers": self.workers.count}
         self.console = console or Console(highlight=False, quiet=not self.workers.leads)
         self.model = model.to(self.workers.device)
-        mean = get_ema_multi_avg_fn(plan.average)
-        self.averaged = AveragedModel(self.model, multi_avg_fn=mean)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=running_mean(plan.average))
         self.record = Record()
         self.best: dict[str, Tensor] = {}
         self.saved = True
@@ -277,14 +277,11 @@ class Trainer:
             line = bar.add_task(
                 f"epoch {record.epoch + 1}", total=len(batches), completed=record.batch, now=""
             )
-            items, start = record.items, time.perf_counter()
-            clock = start
+            items, seconds = record.items, record.seconds
             for batch in batches[record.batch :]:
-                self._step(model, batch)
-                now = time.perf_counter()
-                record.seconds += now - clock
-                clock = now
-                speed = (record.items - items) / (now - start)
+                with self._timed():
+                    self._step(model, batch)
+                speed = (record.items - items) / (record.seconds - seconds)
                 said = f"loss {record.loss / record.items:.3f} · {speed:,.0f} tokens/s"
                 bar.update(line, advance=1, now=said)
                 if self.stop or record.step % self.plan.save_every == 0:
@@ -321,9 +318,9 @@ class Trainer:
         record.all_items += int(items)
 
     def _end_of_epoch(self) -> None:
-        record, start = self.record, time.perf_counter()
-        figures = self._validate()
-        record.seconds += time.perf_counter() - start
+        record = self.record
+        with self._timed():
+            figures = self._validate()
         record.epoch += 1
         entry = {"epoch": record.epoch, "train_loss": record.loss / record.items} | figures
         record.history.append(entry)
@@ -351,6 +348,13 @@ class Trainer:
         if self.workers.count > 1:
             distributed.broadcast_object_list(figures, device=self.workers.device)
         return figures[0]
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        clock, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.record.seconds += time.perf_counter() - clock
+        self.record.cpu_seconds += time.process_time() - cpu
 
     def _precision(self):
         if not self.plan.bfloat16:
@@ -434,6 +438,17 @@ class Trainer:
                 f"{self.record.epoch} epochs complete",
                 soft_wrap=True,
             )
+
+
+def running_mean(average: float) -> Callable:
+    """A mean over about 1 / (1 - average) steps, and over a tenth of the steps while those are
+    fewer: it forgets the beginning."""
+
+    def update(means: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+        stays = min(average, (1 + int(steps)) / (10 + int(steps)))
+        get_ema_multi_avg_fn(stays)(means, weights, steps)
+
+    return update
 
 
 def refuse_others(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -376,7 +376,7 @@ def build(options: Options, words: int) -> Transformer:
 
 
 def rate(options: Options, step: int) -> float:
-    """The learning rate of the paper: rises for `warmup` steps, then falls as 1 / sqrt(step)."""
+    """The learning rate of the paper: rises for `warmup` steps, falls as 1 / sqrt(step)."""
     return options.dim**-0.5 * min(step**-0.5, step * options.warmup**-1.5)
 
 
@@ -486,6 +486,7 @@ def _report(
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "hardware": hardware(trainer.workers),
         "minutes": round(record.seconds / 60, 1),
+        "cpu_minutes": round(record.cpu_seconds / 60, 1),
         "tokens_per_second": round(record.all_items / record.seconds),
         "epochs": record.epoch,
         "best_epoch": record.best_epoch,
