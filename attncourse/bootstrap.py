@@ -64,8 +64,9 @@ def install():
 
 
 def target():
-    """The course; with what drives a browser where there is a browser for the tests."""
-    return "{}{}".format(ROOT, "[browser]" if any(map(shutil.which, BROWSERS)) else "")
+    """The course and what its tests need; what drives a browser only where there is one."""
+    browser = any(map(shutil.which, BROWSERS))
+    return "{}[{}]".format(ROOT, "browser,translate" if browser else "translate")
 
 
 def fingerprint():
