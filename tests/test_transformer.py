@@ -195,8 +195,8 @@ def test_with_torchs_weights_the_whole_model_gives_torchs_output(source, target,
         )
     )
     for mine, its in (ours.encoder, theirs.encoder), (ours.decoder, theirs.decoder):
-        for one, other in zip(mine, its.layers, strict=True):
-            one.load_state_dict(from_torch(other).state_dict())
+        for n, layer in enumerate(its.layers):
+            mine[n] = from_torch(layer)
     if norm == "pre":
         ours.encoder_norm.load_state_dict(theirs.encoder.norm.state_dict())
         ours.decoder_norm.load_state_dict(theirs.decoder.norm.state_dict())
@@ -424,7 +424,7 @@ def paper_loss(logits, target, smoothing):
             continue
         z = logits[b, i].exp().tolist()
         for word in range(len(z)):
-            q = smoothing / len(z) + (1 - smoothing) * (word == target[b, i])
+            q = smoothing / len(z) + (1 - smoothing) * (word == int(target[b, i]))
             total -= q * math.log(z[word] / sum(z))
         n += 1
     return torch.tensor(total / n, dtype=torch.float64)
@@ -471,7 +471,7 @@ def test_the_rate_rises_along_a_line_and_falls_as_one_over_the_root():
 # decoding
 
 TABLE = 2 * torch.randn(
-    5, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+    5, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(98)
 )
 
 
