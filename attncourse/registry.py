@@ -52,6 +52,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "a task that one head cannot solve and two can",
         60,
     ),
+    Chapter(
+        4,
+        "transformer",
+        "The Transformer",
+        "encoder and decoder, label smoothing, warm-up, greedy and beam decoding, a cache",
+        "dates that are translated, and where the model looks for each figure",
+        120,
+    ),
 )
 
 
