@@ -119,7 +119,7 @@ def _weekday(day: date, dice: Random) -> str:
 
 
 def misspelt(name: str, dice: Random) -> str:
-    """A name with one letter doubled or left out, or two swapped; one of three letters stays."""
+    """A name with one letter doubled or left out, or two swapped; three letters stay."""
     return name if len(name) < 4 else dice.choice(sorted(spellings(name)))
 
 

@@ -160,7 +160,7 @@ def padding(source: Int[Tensor, "b j"]) -> Bool[Tensor, "b 1 j"]:
     return rearrange(source != PAD, "b j -> b 1 j")
 
 
-def _sinusoidal(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n dim"]:
+def sinusoidal(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n dim"]:
     """Sine and cosine of each position in turn, ever slower (sec. 3.5)."""
     rate = 10_000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
     angle = rearrange(positions, "n -> n 1") * rate
@@ -213,7 +213,7 @@ class Transformer(nn.Module):
         """Words as vectors, times sqrt(dim), plus their positions `first`, `first` + 1, …"""
         x = embedding(words) * math.sqrt(embedding.embedding_dim)
         positions = torch.arange(first, first + words.shape[1], device=x.device).float()
-        return self.dropout(x + _sinusoidal(positions, x.shape[-1]).to(x.dtype))
+        return self.dropout(x + sinusoidal(positions, x.shape[-1]).to(x.dtype))
 
     def encode(self, source: Int[Tensor, "b j"]) -> Float[Tensor, "b j dim"]:
         """The memory: each source word as it is understood in its sentence."""

@@ -1866,8 +1866,8 @@ EXERCISES = [
             ),
             (
                 "Tokens read tokens that are not later: `causal_mask` of chapter 1, i i, sent"
-                " to the device of x. Then they read the memory, all of it but its padding. Then"
-                " each thinks by itself."
+                " to the device of x. Then they read the memory, all of it but its padding."
+                " Then each thinks by itself."
             ),
             (
                 "causal = causal_mask(i, i) on the device of x\n"
