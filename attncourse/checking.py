@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import isasyncgen, iscoroutine, isgenerator
+from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from attncourse.sheet import (
     digest,
     gradients,
     may_be_same,
+    parameters,
     probe_of,
     run,
     same,
@@ -93,7 +94,13 @@ class _Examination:
             return Verdict(
                 self.ex.id, PASSED, f"Passed, as a variant. {variant.message}", variant.name
             )
-        for find in (self.wrong_values, self.random, self.wrong_variations, self.wrong_mode):
+        for find in (
+            self.wrong_values,
+            self.random,
+            self.memory,
+            self.wrong_variations,
+            self.wrong_mode,
+        ):
             if fault := find():
                 return self.not_yet(fault)
         if self.unwritten:
@@ -137,6 +144,8 @@ class _Examination:
             return Fault(f"This is the class `{answer.__name__}`, not a function. {ask}")
         elif not callable(answer):
             return Fault(f"This is {_a(answer)}, not a function. {ask}")
+        if fault := self.other_order():
+            return fault
         first = self.results[0]
         if isinstance(first.fault, str):
             return Fault(first.fault)
@@ -144,6 +153,24 @@ class _Examination:
             if first.fault.unwritten:
                 return Fault("`__init__` is still to be written; take the one of the stub.")
             return self.crashed(first.fault, "__init__", self.trials[0])
+        return None
+
+    def other_order(self) -> Fault | None:
+        """The right arguments in another order: told before anything crashes on them."""
+        for probe in self.ex.probes:
+            owner = getattr(self.answer, probe, None) if self.ex.is_module else self.answer
+            mine = attempt(lambda o=owner: list(signature(o).parameters))
+            names = list(parameters(self.ex, probe))
+            if not isinstance(mine, list) or mine == names:
+                continue
+            first, wanted = [[n[:1] for n in ns if n != "self"] for ns in (mine, names)]
+            if first != wanted and sorted(first) == sorted(wanted) == sorted(set(wanted)):
+                return Fault(
+                    f"`{probe}` takes ({', '.join(mine)}); the exercise calls it with "
+                    f"({', '.join(names)}), in this order.",
+                    (),
+                    "arguments_in_another_order",
+                )
         return None
 
     @cached_property
@@ -189,6 +216,12 @@ class _Examination:
 
     def changes_input(self, result: Result) -> Fault:
         probe, name = result.changed
+        if name not in self.trials[0].inputs and self.ex.is_module:
+            return Fault(
+                f"`{probe}` changes the weights `{name}` of the layer. Only training may.",
+                ("Compute a new tensor from them instead.",),
+                "changes_its_weights",
+            )
         return Fault(
             f"`{probe}` changes its input `{name}` in place; it belongs to the caller. Return a"
             " new tensor.",
@@ -207,14 +240,22 @@ class _Examination:
         axes = self.ex.probes[probe]
         seen = self.seen(trial)
         worst = _worst(y, right, axes) if _comparable(y, right) else ""
+        done = self.right_before(probe)
         if found := self.recognised(index, probe):
             slip, whole = found
-            rest = () if whole else ("On other inputs something else departs as well.",)
+            rest = done if whole else ("On other inputs something else departs as well.",)
             return Fault(
                 slip.message, (seen, worst, *rest) if worst else (seen, *rest), slip.name
             )
         if wrong := _wrong_kind(probe, y, right, axes, trial):
-            return Fault(wrong, (seen,))
+            return Fault(wrong, (seen, *done))
+        if _nearly(y, right):
+            return Fault(
+                f"`{probe}` is right to a few digits only: is a part of it computed in single "
+                "precision (`.float()`, `dtype=`), or a small number added?",
+                (seen, worst),
+                "loses_precision",
+            )
         stage = self.first_stage(index, probe)
         if isinstance(y, Tensor) and y.is_floating_point() and y.isinf().any():
             what = (
@@ -232,8 +273,28 @@ class _Examination:
                     tuple(t for t in (stage, seen) if t),
                 )
         if stage:
-            return Fault(stage, (seen, worst))
-        return Fault(worst, (seen, *self.earlier(index)))
+            return Fault(stage, (seen, worst, *done))
+        if _rearranged(y, right):
+            return Fault(
+                f"`{probe}` returns the right numbers in another order: is an axis reshaped "
+                "where it should be moved? `rearrange` moves it.",
+                (seen, worst, *done),
+                "right_numbers_in_another_order",
+            )
+        return Fault(worst, (seen, *done, *self.earlier(index)))
+
+    def right_before(self, probe: str) -> tuple[str, ...]:
+        """That the probes before this one are right on every trial, if there are any."""
+        before = list(self.ex.probes)[: list(self.ex.probes).index(probe)]
+        right = all(
+            same(result.outcomes.get(one), self.sheet.expected(i, one))
+            for i, result in enumerate(self.results)
+            for one in before
+        )
+        if not before or not right:
+            return ()
+        names = " and ".join(f"`{one}`" for one in before)
+        return (f"{names} {'is' if len(before) == 1 else 'are'} right; look into `{probe}`.",)
 
     def earlier(self, index: int) -> tuple[str, ...]:
         """Which trials were right before this one: a cause often lies in the difference."""
@@ -264,14 +325,22 @@ class _Examination:
         return None
 
     def fits(self, slip: Slip, probes: Sequence[str], indices: Sequence[int]) -> bool:
-        """Whether a slip gives what the answer gives, and the solution does not."""
+        """Whether a slip, made in any way, gives what the answer gives, unlike the solution."""
+        ways = range(len(slip.ways) + 1)
+        return any(self.fits_so(slip, way, probes, indices) for way in ways)
+
+    def fits_so(
+        self, slip: Slip, way: int, probes: Sequence[str], indices: Sequence[int]
+    ) -> bool:
+        """Whether a slip gives what the answer gives, when it is made in one way."""
         told_apart = False
         for index in indices:
             for probe in probes:
                 y = self.results[index].outcomes.get(probe)
                 if not may_be_same(
-                    self.digests[index, probe], self.sheet.digest_of_slip(slip, index, probe)
-                ) or not same(y, self.sheet.of_slip(slip, index, probe)):
+                    self.digests[index, probe],
+                    self.sheet.digest_of_slip(slip, index, probe, way),
+                ) or not same(y, self.sheet.of_slip(slip, index, probe, way)):
                     return False
                 right = self.sheet.expected(index, probe)
                 told_apart |= not isinstance(y, Crash) and not same(y, right)
@@ -311,6 +380,11 @@ class _Examination:
             return None
         trial = self.trials[index]
 
+        def used(layer: str) -> bool:
+            found = gradients(self.ex, self.answer, trial, probe)
+            slopes = [found[n] for n in found if n.startswith(f"{layer}.")]
+            return any(slope is not None and slope.abs().max() > 0 for slope in slopes)
+
         def inside():
             mine, fault, _ = build(self.ex, self.answer, trial)
             right, _, _ = build(self.ex, self.ex.solution, trial)
@@ -320,6 +394,7 @@ class _Examination:
                 stages.calls(mine, arguments(self.ex, probe, trial.fresh())),
                 stages.calls(right, arguments(self.ex, probe, trial.fresh())),
                 trial,
+                used,
             )
 
         said = attempt(inside)
@@ -355,11 +430,26 @@ class _Examination:
             other = again.outcomes.get(probe)
             if isinstance(y, Tensor) and isinstance(other, Tensor) and not same(other, y):
                 return Fault(
-                    f"Two calls of `{probe}` on the same input give different results: is there"
-                    " dropout, or a layer or a random number made inside it?",
+                    f"Two calls of `{probe}` on the same input give different results: is "
+                    "there dropout, a layer or a random number made inside it, or something "
+                    "kept from call to call?",
                     (),
                     "random",
                 )
+        return None
+
+    def memory(self) -> Fault | None:
+        """Whether the order of the calls matters: something is kept from one to the next."""
+        for index in reversed(self.sheet.declared):
+            again = self.run(index)
+            for probe, y in self.results[index].outcomes.items():
+                if isinstance(y, Tensor) and not same(again.outcomes.get(probe), y):
+                    return Fault(
+                        f"`{probe}` depends on earlier calls: something is kept outside of it, "
+                        "such as a mask or a result. Compute from the arguments alone.",
+                        (self.seen(self.trials[index]),),
+                        "remembers_earlier_calls",
+                    )
         return None
 
     def wrong_variations(self) -> Fault | None:
@@ -398,7 +488,9 @@ class _Examination:
                 "changes_the_dtype",
             )
         for slip in self.sheet.slips:
-            if same(self.sheet.of_slip(slip, index, probe), y, trial.dtype):
+            ways = range(len(slip.ways) + 1)
+            tries = (self.sheet.of_slip(slip, index, probe, way) for way in ways)
+            if any(same(one, y, trial.dtype) for one in tries):
                 return Fault(slip.message, (self.seen(trial),), slip.name)
         if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
             return Fault(
@@ -438,18 +530,22 @@ class _Examination:
             if isinstance(mine, Crash):
                 fault = self.crashed(mine, probe, trial)
                 return Fault(fault.cause, ("While gradients are computed:", *fault.evidence))
+            lost = [
+                name
+                for name, wanted in right.items()
+                if mine.get(name) is None and wanted is not None and wanted.abs().max() > 0
+            ]
             for name, wanted in right.items():
                 got = mine.get(name)
-                if wanted is None or (got is None and wanted.abs().max() == 0):
-                    continue
-                if got is None:
+                if lost:
+                    names = ", ".join(f"`{one}`" for one in lost[:4])
                     return Fault(
-                        f"No gradient reaches `{name}`: is there a `detach`, `.data`,"
+                        f"No gradient reaches {names}: is there a `detach`, `.data`,"
                         " `no_grad`, `.item()`, numpy or a newly made tensor on the way?",
                         ("The values are right.", self.seen(trial)),
                         "no_gradient",
                     )
-                if not same(got, wanted):
+                if got is not None and wanted is not None and not same(got, wanted):
                     if got.isnan().any():
                         cause = (
                             f"The gradient for `{name}` is nan although the values are right."
@@ -457,7 +553,7 @@ class _Examination:
                         more = "Replacing nan after the softmax is too late: mask before it."
                     else:
                         cause = f"The values are right, but the gradient for `{name}` is not."
-                        more = "Is a part of the computation detached?"
+                        more = "Is a part of it detached, or divided by nearly nothing?"
                     return Fault(cause, (more, self.seen(trial)), "wrong_gradient")
         return None
 
@@ -480,9 +576,10 @@ class _Examination:
                     )
                 )
                 moved = isinstance(y, Tensor) and y.device.type != "meta"
-                mixed = isinstance(y, Crash) and "same device" in y.text
-                mixed = mixed or (
-                    isinstance(y, Crash) and "is not on the expected device" in y.text
+                mixed = isinstance(y, Crash) and (
+                    "same device" in y.text
+                    or "is not on the expected device" in y.text
+                    or ("copy out of meta" in y.text and "cpu" in y.line)
                 )
                 if moved or mixed:
                     line = (f"`{y.line}`",) if mixed and y.line else ()
@@ -618,12 +715,34 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
     if not isinstance(y, Tensor):
         return f"`{probe}` returns {_kind(y)}, not a tensor. Is a return wrong?"
     if y.shape != right.shape:
-        return f"`{probe}` returns {spell(y.shape, trial.sizes)}; it should return {axes}."
+        text = f"`{probe}` returns {spell(y.shape, trial.sizes)}; it should return {axes}."
+        lost = [size for size in right.shape if size not in y.shape]
+        if y.ndim == right.ndim - 1 and len(lost) == 1 and lost != [1]:
+            axis = spell(lost, trial.sizes)
+            text += f" The axis {axis} is missing: was it summed, averaged or never made?"
+        elif 1 in right.shape and y.shape == right.squeeze().shape:
+            text += " A `squeeze` takes away every axis of length 1; say which one you mean."
+        return text
     if y.dtype != right.dtype:
         return f"`{probe}` returns {_dtype(y)}; it should return {_dtype(right)}."
     if y.device != right.device:
         return f"`{probe}` returns a tensor on {y.device}; it should stay on {right.device}."
     return None
+
+
+def _nearly(y: Any, right: Any) -> bool:
+    """Right in the first digits: what single precision or a small constant leaves."""
+    if not _comparable(y, right) or not right.is_floating_point():
+        return False
+    scale = right.abs().max().clamp(min=1e-12)
+    return bool(((y - right).abs().max() < 1e-5 * scale).item())
+
+
+def _rearranged(y: Any, right: Any) -> bool:
+    """The same numbers at other places."""
+    if not _comparable(y, right) or not right.is_floating_point():
+        return False
+    return torch.allclose(y.flatten().sort().values, right.flatten().sort().values)
 
 
 def _kind(y: Any) -> str:
@@ -655,9 +774,12 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
     wrong = (
         ~torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)
     ).sum()
+    mine, wanted = number(y[at].item()), number(right[at].item())
+    if mine == wanted:
+        mine, wanted = f"{y[at].item():.10g}", f"{right[at].item():.10g}"
     return (
-        f"The result is {number(y[at].item())} at {place(at, axes)}; it should be "
-        f"{number(right[at].item())} ({wrong.item()} of {y.numel()} numbers are off)."
+        f"The result is {mine} at {place(at, axes)}; it should be "
+        f"{wanted} ({wrong.item()} of {y.numel()} numbers are off)."
     )
 
 

@@ -12,6 +12,10 @@ Shapes = dict[str, str]  # the learner's tensors on that line, in letters
 def explain(crash: Crash, sizes: Mapping[str, int]) -> str | None:
     """The likely cause in one line, or None for an error that we do not know."""
     shapes = shapes_on_line(crash, sizes)
+    if re.search(r"\.T\b", crash.line) and any(len(s) > 2 for s in crash.shapes.values()):
+        return (
+            "`.T` turns all axes round; `.mT` exchanges the last two, `rearrange` says which."
+        )
     for pattern, reason in KNOWN:
         if found := re.search(pattern, f"{crash.kind}: {crash.text}", re.DOTALL):
             text = reason(found, crash, shapes) if callable(reason) else reason
@@ -32,7 +36,13 @@ def told(shapes: Shapes) -> str:
 
 def _in_letters(text: str, sizes: Mapping[str, int]) -> str:
     """⟨7⟩ in a text becomes `d` where d is 7."""
-    return re.sub(r"⟨(\d+)⟩", lambda m: f"{spell([int(m[1])], sizes)} ({m[1]})", text)
+    letters = {size: letter for letter, size in sizes.items()}
+
+    def named(found: re.Match) -> str:
+        size = int(found[1])
+        return f"{letters[size]} ({size})" if size in letters else found[1]
+
+    return re.sub(r"⟨(\d+)⟩", named, text)
 
 
 def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -44,6 +54,14 @@ def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
         + ". `@` sums the last axis of the left over the last but one of the right; did you"
         " forget to transpose one?"
     )
+
+
+def _layer(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    has, wants = found[2], found[3]
+    if "self." not in crash.line and "@" in crash.line:
+        return _product(found, crash, shapes)
+    text = f"a layer is given a last axis of {has} and wants one of {wants}"
+    return text + (f": {told(shapes)}." if told(shapes) else ".")
 
 
 def _broadcast(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -107,6 +125,7 @@ def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
+    (r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", _layer),
     (
         r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of"
         r" batch2"
@@ -194,7 +213,7 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         r"expected scalar type|to have the same dtype|expected dtype|must have the same dtype"
         r"|Found dtype|same dtype, but got",
         (
-            "two floating types meet: something you make is float32 while the input is float64."
+            "two floating types meet: something you make has a type of its own."
             " Make it with the input's dtype and device: `torch.zeros(…, dtype=x.dtype,"
             " device=x.device)`."
         ),
@@ -203,6 +222,20 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         r"Expected all tensors to be on the same device",
         "something you make lies on another device than the input: pass `device=x.device`.",
     ),
+    (
+        r"'(?:Linear|Module|Conv2d)' (?:object|and)|and '(?:Linear|Module|Conv2d)'"
+        r"|not (?:Linear|Conv2d)|<class 'torch.nn.modules",
+        "a layer stands where a tensor should: call it on its input, `self.layer(x)`.",
+    ),
+    (
+        r"Torch not compiled with CUDA|No CUDA GPUs|NVIDIA driver",
+        "you ask for a GPU. An answer stays on the device of its input: `device=x.device`.",
+    ),
+    (
+        r"sqrt\(\).*not (?:int|float)",
+        "`torch.sqrt` wants a tensor; for a Python number take `math.sqrt`.",
+    ),
+    (r"NoneType", _none),
     (
         r"masked_fill_? only supports boolean masks|must be a boolean tensor|condition to be of"
         r" bool"
@@ -244,10 +277,6 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
             r" numpy|tensor.detach\(\).numpy"
         ),
         "numpy cannot follow gradients. Stay with torch from input to output.",
-    ),
-    (
-        r"NoneType",
-        _none,
     ),
     (
         r"NameError: name '(\w+)' is not defined",

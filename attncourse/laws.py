@@ -4,8 +4,9 @@ A law gets a `Look` at the wrong answer and says in one line what it breaks, or 
 are tried in the order in which an exercise lists them, by name.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -118,6 +119,15 @@ def _shares(look: Look, weights: Tensor) -> str | None:
                 f"Your weights sum to 1 over {letter}. They must sum to 1 over the keys j, for "
                 "every query i: the softmax runs over the wrong axis."
             )
+    if close(weights.square().sum(-1)[live], torch.ones_like(rows[live])):
+        return "The squares of your weights sum to 1 over the keys, not the weights themselves."
+    if (rows[live].abs() < 1e-9).any() and close(rows[live].round(), rows[live]):
+        if allowed.all():
+            return "There are queries that get no weights at all, although nothing is hidden."
+        return (
+            "Queries from which some keys are hidden get no weights at all. Only a query that "
+            "may attend to nothing gets 0: `any`, not `all`."
+        )
     total = weights.sum((-1, -2))
     if close(total, torch.ones_like(total)):
         return (
@@ -160,9 +170,10 @@ def _masked(look: Look, weights: Tensor) -> str | None:
                 "A query that may attend to nothing still spends weights up to "
                 f"{number(empty.max().item())}. They should all be 0."
             )
-    forbidden, permitted = weights[~allowed], weights[allowed]
+    forbidden = weights[~allowed]
     if forbidden.numel() and forbidden.abs().max() > 1e-9:
-        if permitted.numel() and permitted.abs().max() < 1e-9:
+        both = (allowed.any(-1) & ~allowed.all(-1))[..., None].expand_as(allowed)
+        if both.any() and weights[both & allowed].abs().max() < 1e-9:
             return (
                 "The mask is inverted: you attend where it is False. It is True where a query"
                 " may attend."
@@ -171,7 +182,8 @@ def _masked(look: Look, weights: Tensor) -> str | None:
         index = torch.unravel_index(where, weights.shape)
         return (
             f"A key that the mask forbids gets weight {number(weights[index].item())} "
-            f"(at {place(index, look.axes)}); it must get 0."
+            f"(at {place(index, look.axes)}); it must get 0. Is the mask used for every query, "
+            "example and head, and is what you fill in -inf?"
         )
     return None
 
@@ -196,7 +208,7 @@ def _scale(look: Look, weights: Tensor, expected: Tensor) -> str | None:
     slope = ((mine * right).sum() / right.square().sum()).item()
     if (mine - slope * right).abs().max() > 1e-6 * right.abs().max().clamp(min=1):
         return None
-    if abs(slope - 1) < 1e-6:
+    if abs(slope - 1) < 1e-6 or not math.isfinite(slope):
         return None
     if slope < 0:
         return (
@@ -220,11 +232,11 @@ def _named(x: float, sizes: Mapping[str, int]) -> str:
     ways = {"{}": 1.0, "sqrt({})": 0.5, "{}²": 2.0, "{}^(1/4)": 0.25}
     for form, power in ways.items():
         for letter, size in sizes.items():
-            if size > 1 and abs(x - size**power) < 1e-6 * x:
+            if size > 2 and abs(x - size**power) < 1e-6 * x:
                 return f"{form.format(letter)} = {number(x)}"
     for form, power in ways.items():
         for letter, size in sizes.items():
-            if size > 1 and abs(x - size**-power) < 1e-6 * x:
+            if size > 2 and abs(x - size**-power) < 1e-6 * x:
                 return f"1 / {form.format(letter)} = {number(x)}"
     return number(x)
 
@@ -233,14 +245,26 @@ def _named(x: float, sizes: Mapping[str, int]) -> str:
 def output_is_a_mixture_of_values(look: Look) -> str | None:
     """What comes out is weights times v: nothing is added, nothing else is done to v."""
     v = look.trial.inputs.get("v")
-    if not isinstance(v, Tensor):
+    if not isinstance(v, Tensor) or not look.y.isfinite().all():
         return None
+    other = look.ask(v=v.flip(-1) + v.square())
+    if close(other, look.y):
+        return "Your output does not depend on the values v. It is their weighted mean."
     nothing = look.ask(v=torch.zeros_like(v))
     if isinstance(nothing, Tensor) and nothing.isfinite().all() and nothing.abs().max() > 1e-9:
         return (
             "With all values 0 your output is not 0: something is added that is not weights "
             "times v."
         )
+    moved = look.ask(v=v + 1)
+    if close(moved, look.y):
+        return (
+            "Adding 1 to all values does not move your output; it should move it by 1. Is a "
+            "mean taken off, or are the weights not shares that sum to 1?"
+        )
+    mean, spread = look.y.mean(-1), look.y.var(-1, unbiased=False)
+    if mean.abs().max() < 1e-3 and (spread - 1).abs().max() < 1e-2:
+        return "Your output is normalised (mean 0, variance 1 over e). That is no part of it."
     double = look.ask(v=2 * v)
     if isinstance(double, Tensor) and double.isfinite().all() and not close(double, 2 * look.y):
         return (
@@ -255,9 +279,12 @@ def _map_of(look: Look) -> Tensor | Crash | None:
     v = look.trial.inputs.get("v")
     if not isinstance(v, Tensor):
         return None
-    n = v.shape[-2]
-    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
-    return look.ask(v=eye)
+    n, more = v.shape[-2], 13  # a width that no other axis has
+    eye = torch.eye(n, n + more, dtype=v.dtype).expand(*v.shape[:-2], n, n + more).contiguous()
+    weights = look.ask(v=eye)
+    if isinstance(weights, Tensor) and weights.shape[-1] == n + more:
+        return weights[..., :n]
+    return None
 
 
 @law
@@ -270,7 +297,9 @@ def weights_inside_are_right(look: Look) -> str | None:
     axes = look.axes.rsplit(" ", 1)[0] + " j"
     if weights.shape[-1] != sizes.get("j") or weights.ndim != look.y.ndim:
         return None
+    v_width = sizes["j"] + 13
     inside = Look(look.trial, look.probe, axes, weights, look.expected, look.ask)
+    inside = replace(inside, trial=replace(look.trial, sizes=sizes | {"e": v_width}))
     said = None
     if sizes_of(axes, weights.shape).get("i") == sizes.get("i"):
         said = _masked(inside, weights) or _shares(inside, weights)

@@ -105,7 +105,7 @@ def _bundle(fig: Figure, alt: str) -> dict[str, str]:
 
 def _smaller(picture: io.BytesIO) -> bytes:
     """A PNG with the 256 colours that matter most: a third of the bytes, alike to the eye."""
-    colours = Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours = Image.open(picture).convert("RGB").quantize(256, kmeans=2)
     buffer = io.BytesIO()
     colours.save(buffer, format="png", optimize=True)
     return buffer.getvalue()

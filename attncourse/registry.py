@@ -52,6 +52,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "a task that one head cannot solve and two can",
         60,
     ),
+    Chapter(
+        4,
+        "transformer",
+        "The Transformer",
+        "encoder and decoder, label smoothing, warm-up, greedy and beam decoding, a cache",
+        "dates that are translated, and where the model looks for each figure",
+        120,
+    ),
 )
 
 
@@ -85,7 +93,8 @@ class Slip:
     """A wrong answer that people really give; the learner reads `message` when it is theirs.
 
     A `variant` is not wrong: it is another published reading, and the message says whose.
-    `parts` names the single slips of which a combined one is made.
+    `parts` names the single slips of which a combined one is made; `ways` are more answers that
+    make the same slip and differ in what does not matter.
     """
 
     name: str
@@ -93,6 +102,7 @@ class Slip:
     answer: Callable
     variant: bool = False
     parts: tuple[str, ...] = ()
+    ways: tuple[Callable, ...] = ()
 
 
 def slip(answer: Callable) -> Slip:

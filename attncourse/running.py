@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 OURS = str(Path(__file__).parent)
+SOLUTIONS = str(Path(__file__).parent.parent / "solutions")
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -113,7 +114,7 @@ def _crash(error: BaseException) -> Crash:
     for depth, (frame, lineno) in enumerate(reversed(frames)):
         file = frame.f_code.co_filename
         if (
-            file.startswith((OURS, "<frozen", *LIBRARIES))
+            file.startswith((OURS, SOLUTIONS, "<frozen", *LIBRARIES))
             or file == "<__array_function__ internals>"
         ):
             continue

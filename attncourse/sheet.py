@@ -48,7 +48,7 @@ class Result:
 
     outcomes  a value or a Crash for each probe
     fault     why there are none: a Crash, or a sentence about the layers
-    changed   (probe, input) of the first input that was changed in place
+    changed   (probe, name) of the first input or weight that was changed in place
     note      what was let pass when the weights were copied
     """
 
@@ -102,7 +102,7 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
     return Prepared(trial.name, VALUES, trial.sizes, inputs, axes, trial.init, weights)
 
 
-def variations(ex: Exercise, first: Prepared) -> Iterator[Prepared]:
+def variations(ex: Exercise, first: Prepared, large: bool = True) -> Iterator[Prepared]:
     """The first trial once more: with large numbers, scattered in memory, in single
     precision."""
 
@@ -115,15 +115,15 @@ def variations(ex: Exercise, first: Prepared) -> Iterator[Prepared]:
 
     tensors = [x for x in first.inputs.values() if isinstance(x, Tensor)]
     floats = [x for x in tensors if x.is_floating_point()]
-    if floats and LARGE not in ex.skip:
-        yield turned(LARGE, "with inputs a thousand times as large", lambda x: 1000 * x)
+    if floats and large and LARGE not in ex.skip:
+        yield turned(LARGE, f"{first.name}, a thousand times as large", lambda x: 1000 * x)
     if floats and STRIDED not in ex.skip:
-        yield turned(STRIDED, "with inputs that are not contiguous in memory", _strided)
+        yield turned(STRIDED, f"{first.name}, not contiguous in memory", _strided)
     if floats and FLOAT32 not in ex.skip:
         single = first.weights and {
             n: w.float() if w.is_floating_point() else w for n, w in first.weights.items()
         }
-        yield turned(FLOAT32, "in single precision", Tensor.float, single)
+        yield turned(FLOAT32, f"{first.name}, in single precision", Tensor.float, single)
 
 
 def build(
@@ -204,13 +204,7 @@ def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
     for probe in ex.probes:
         inputs = trial.fresh()
         outcomes[probe] = outcome(ex, built, probe, inputs)
-        for name, before in trial.inputs.items():
-            if (
-                changed is None
-                and isinstance(before, Tensor)
-                and not _equal(before, inputs[name])
-            ):
-                changed = probe, name
+        changed = changed or _changed(ex, built, trial, probe, inputs)
         if isinstance(outcomes[probe], Crash) and outcomes[probe].kind == "KeyboardInterrupt":
             break
     return Result(outcomes, None, changed, note)
@@ -224,6 +218,18 @@ def outcome(ex: Exercise, built: Any, probe: str, inputs: Mapping[str, Any]) -> 
             return probe_of(ex, built, probe)(*arguments(ex, probe, inputs))
 
     return attempt(call)
+
+
+def _changed(
+    ex: Exercise, built: Any, trial: Prepared, probe: str, inputs: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """(probe, name) of an input or a weight that is not as it was. Statistics may move."""
+    kept = [(n, x, inputs[n]) for n, x in trial.inputs.items() if isinstance(x, Tensor)]
+    if ex.is_module:
+        state = zip(trial.weights.items(), built.state_dict().values(), strict=True)
+        moving = ("running_", "num_batches")
+        kept += [(n, x, now) for (n, x), now in state if not any(m in n for m in moving)]
+    return next(((probe, n) for n, before, now in kept if not _equal(before, now)), None)
 
 
 def _equal(before: Tensor, after: Tensor) -> bool:
@@ -288,8 +294,10 @@ class Sheet:
         """The declared trials, then the variations on the first of them."""
         with calm():
             trials = [prepare(self.ex, t, t.name) for t in self.ex.trials()]
-            trials += variations(self.ex, trials[0])
-            return tuple(trials)
+            more = [*variations(self.ex, trials[0])]
+            if trials[-1].inputs.keys() != trials[0].inputs.keys():  # with a mask, say
+                more += variations(self.ex, trials[-1], large=False)
+            return (*trials, *more)
 
     @property
     def declared(self) -> range:
@@ -317,15 +325,16 @@ class Sheet:
             )
         return y
 
-    def of_slip(self, slip: Slip, index: int, probe: str) -> Any:
-        """What a slip makes of a trial."""
-        return self._outcome(slip.name, slip.answer, index, probe)
+    def of_slip(self, slip: Slip, index: int, probe: str, way: int = 0) -> Any:
+        """What a slip makes of a trial, made in one of its ways; 0 is the usual one."""
+        answer = slip.ways[way - 1] if way else slip.answer
+        return self._outcome(f"{slip.name} {way}", answer, index, probe)
 
-    def digest_of_slip(self, slip: Slip, index: int, probe: str) -> Any:
+    def digest_of_slip(self, slip: Slip, index: int, probe: str, way: int = 0) -> Any:
         """The digest of what a slip makes of a trial, made once."""
-        key = slip.name, index, probe
+        key = f"{slip.name} {way}", index, probe
         if key not in self._digests:
-            self._digests[key] = digest(self.of_slip(slip, index, probe))
+            self._digests[key] = digest(self.of_slip(slip, index, probe, way))
         return self._digests[key]
 
     def expected_gradients(self, index: int, probe: str) -> Any:
@@ -432,6 +441,8 @@ def slips(ex: Exercise) -> tuple[Slip, ...]:
             if one.parts and (shown in seen or any(same(outcomes, part) for part in simpler)):
                 continue
             seen.add(shown)
+            for way in range(1, len(one.ways) + 1):
+                seen.add(_fingerprint([known.of_slip(one, *at, way) for at in places]))
             kept.append(one)
     return tuple(kept)
 

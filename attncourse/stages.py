@@ -1,6 +1,6 @@
 """Where an answer departs first: the inside of a module, told by what its layers are given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +39,26 @@ def calls(layer: nn.Module, arguments: Sequence[Any]) -> list[Call]:
     return seen
 
 
-def departs(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
-    """The first layer that is given something else than in the solution, in one line."""
+def departs(
+    mine: list[Call],
+    right: list[Call],
+    trial: Prepared,
+    used: Callable[[str], bool] = lambda layer: False,
+) -> str | None:
+    """The first layer that is given something else than in the solution, in one line.
+
+    `used` tells whether a layer that is not called has an effect all the same.
+    """
     called = {call.layer for call in mine}
     if not called:
         return None
     for want in right:
         if want.layer not in called:
+            if used(want.layer):
+                return (
+                    f"You use the weights of `self.{want.layer}` by hand, and otherwise than "
+                    "the layer does: x Wᵀ + bias, once. Call the layer itself."
+                )
             return f"`self.{want.layer}` is never applied."
         theirs = [call.given for call in mine if call.layer == want.layer]
         if any(same(given, want.given, trial.dtype) for given in theirs):

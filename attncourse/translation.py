@@ -25,14 +25,14 @@ from torch.nn.utils.rnn import pad_sequence
 from attncourse import training
 from attncourse.training import Plan, Record, Trainer, Workers, computes_bfloat16
 from attncourse.workspace import UserError
+from solutions import transformer
 from solutions.transformer import (
     BEGIN,
     END,
     PAD,
-    Incremental,
     Transformer,
-    beam_search,
-    greedy,
+    label_smoothing_loss,
+    learning_rate,
 )
 
 UNKNOWN = 3
@@ -304,15 +304,9 @@ class Translation:
         """The smoothed cross-entropies of a batch, summed, and how many words there are."""
         smoothing = self.options.smoothing if smoothing is None else smoothing
         batch = Batch(*(words.to(self.device) for words in batch))
+        words = int((batch.target != PAD).sum())
         logits = model(batch.source, batch.given)
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1),
-            batch.target.flatten(),
-            ignore_index=PAD,
-            label_smoothing=smoothing,
-            reduction="sum",
-        )
-        return loss, int((batch.target != PAD).sum())
+        return words * label_smoothing_loss(logits, batch.target, smoothing), words
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The cross-entropy a word, without smoothing, and the BLEU of greedy decoding."""
@@ -322,7 +316,6 @@ class Translation:
         return {"loss": loss, "bleu": bleu(said, self.val.target)[0]}
 
 
-@torch.no_grad()
 def translate(
     model: Transformer,
     tokenizer: Tokenizer,
@@ -335,16 +328,10 @@ def translate(
     device = next(model.parameters()).device
     words = tokenizer.encode(texts)
     said = [""] * len(texts)
-    model.eval()
     for chosen in buckets([(len(row), 0) for row in words], tokens):
         source = padded([words[i] for i in chosen]).to(device)
-        start = torch.full_like(source[:, :1], BEGIN)
         longest = source.shape[1] * 3 // 2 + 10
-        if beam == 1:
-            found = greedy(Incremental(model, source), start, longest)
-        else:
-            step = Incremental(model, source.repeat_interleave(beam, dim=0))
-            found = beam_search(step, start, longest, beam, alpha)
+        found = transformer.translate(model, source, longest, beam, alpha)
         for i, text in zip(chosen, tokenizer.decode(found), strict=True):
             said[i] = text
     return said
@@ -373,11 +360,6 @@ def build(options: Options, words: int) -> Transformer:
         options.dropout,
         share=True,
     )
-
-
-def rate(options: Options, step: int) -> float:
-    """The learning rate of the paper: rises for `warmup` steps, falls as 1 / sqrt(step)."""
-    return options.dim**-0.5 * min(step**-0.5, step * options.warmup**-1.5)
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
@@ -421,7 +403,9 @@ def _train(
     plan = Plan(
         epochs=options.epochs,
         patience=options.patience,
-        rate=lambda step: rate(options, step),
+        rate=lambda step: learning_rate(
+            torch.tensor(float(step)), options.dim, options.warmup
+        ).item(),
         watch=options.watch,
         seed=options.seed,
         save_every=options.save_every,

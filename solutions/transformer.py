@@ -25,10 +25,11 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from solutions import multi_head
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
 from solutions.scaled_dot_product import attention_weights, causal_mask
 
@@ -63,17 +64,14 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def before(self, x: Float[Tensor, "b n dim"]) -> Float[Tensor, "b n dim"]:
-        """What the function is given: x, normalised or as it is."""
-        return self.norm(x) if self.pre else x
-
     def forward(
         self, x: Float[Tensor, "b n dim"], function: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "b n dim"]:
-        """norm(x + function(x)), or x + function(norm(x)). Dropout acts on the function's
-        output."""
-        y = x + self.dropout(function(self.before(x)))
-        return y if self.pre else self.norm(y)
+        """norm(x + function(x)), or x + function(norm(x)). Dropout acts on what the function
+        gives."""
+        if self.pre:
+            return x + self.dropout(function(self.norm(x)))
+        return self.norm(x + self.dropout(function(x)))
 
 
 class EncoderLayer(nn.Module):
@@ -88,28 +86,13 @@ class EncoderLayer(nn.Module):
         self.around_attention = Residual(dim, norm, dropout)
         self.around_feed_forward = Residual(dim, norm, dropout)
 
-    def attention(
-        self, x: Float[Tensor, "b n dim"], mask: Bool[Tensor, "*#b #n #n"] | None = None
-    ) -> Float[Tensor, "b head n n"]:
-        """The map of each head."""
-        return self.self_attention.attention(self.around_attention.before(x), mask=mask)
-
     def forward(
         self, x: Float[Tensor, "b n dim"], mask: Bool[Tensor, "*#b #n #n"] | None = None
     ) -> Float[Tensor, "b n dim"]:
-        """Attention, then the feed-forward network, each with its way around."""
+        """Attention, then the feed-forward network, each with its way around. `mask` is True
+        where a token may attend."""
         x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
         return self.around_feed_forward(x, self.feed_forward)
-
-
-class Cache(NamedTuple):
-    """What a decoder layer remembers: keys and values of the words so far and of the
-    memory."""
-
-    keys: Float[Tensor, "b head i d"]
-    values: Float[Tensor, "b head i d"]
-    memory_keys: Float[Tensor, "b head j d"]
-    memory_values: Float[Tensor, "b head j d"]
 
 
 class DecoderLayer(nn.Module):
@@ -126,19 +109,6 @@ class DecoderLayer(nn.Module):
         self.around_cross = Residual(dim, norm, dropout)
         self.around_feed_forward = Residual(dim, norm, dropout)
 
-    def attention(
-        self,
-        x: Float[Tensor, "b i dim"],
-        memory: Float[Tensor, "b j dim"],
-        memory_mask: Bool[Tensor, "*#b #i #j"] | None = None,
-    ) -> tuple[Float[Tensor, "b head i i"], Float[Tensor, "b head i j"]]:
-        """The maps of each head: tokens on earlier tokens, and tokens on the memory."""
-        causal = causal_mask(x.shape[1], x.shape[1]).to(x.device)
-        own = self.self_attention.attention(self.around_self.before(x), mask=causal)
-        x = self.around_self(x, lambda x: self.self_attention(x, mask=causal))
-        x = self.around_cross.before(x)
-        return own, self.cross_attention.attention(x, memory, memory_mask)
-
     def forward(
         self,
         x: Float[Tensor, "b i dim"],
@@ -152,83 +122,57 @@ class DecoderLayer(nn.Module):
         x = self.around_cross(x, lambda x: self.cross_attention(x, memory, memory_mask))
         return self.around_feed_forward(x, self.feed_forward)
 
-    def start(self, memory: Float[Tensor, "b j dim"]) -> Cache:
-        """The cache before the first token: no words yet, and the memory, projected once."""
-        layer = self.cross_attention
-        keys, values = (
-            split_heads(layer.key(memory), layer.heads),
-            split_heads(layer.value(memory), layer.heads),
-        )
-        return Cache(keys[:, :, :0], values[:, :, :0], keys, values)
 
-    def step(
-        self,
-        x: Float[Tensor, "b 1 dim"],
-        cache: Cache,
-        memory_mask: Bool[Tensor, "*#b 1 #j"] | None = None,
-    ) -> tuple[Float[Tensor, "b 1 dim"], Cache]:
-        """One more token: what `forward` gives for the last one, and the longer cache."""
-        own, other = self.self_attention, self.cross_attention
-        if memory_mask is not None:
-            memory_mask = rearrange(memory_mask, "... i j -> ... 1 i j")
+def from_torch(
+    layer: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer,
+) -> EncoderLayer | DecoderLayer:
+    """A layer with the weights of torch's, without dropout: it gives the same output.
 
-        def read_own(x):
-            nonlocal cache
-            q, k, v = (split_heads(f(x), own.heads) for f in (own.query, own.key, own.value))
-            read, keys, values = attend_and_remember(q, k, v, cache.keys, cache.values)
-            cache = cache._replace(keys=keys, values=values)
-            return own.out(merge_heads(read))
-
-        def read_memory(x):
-            q = split_heads(other.query(x), other.heads)
-            weights = attention_weights(q, cache.memory_keys, memory_mask)
-            return other.out(merge_heads(weights @ cache.memory_values))
-
-        x = self.around_self(x, read_own)
-        x = self.around_cross(x, read_memory)
-        return self.around_feed_forward(x, self.feed_forward), cache
+    Raises ValueError where torch's has another activation than a ReLU.
+    """
+    if layer.activation not in (nn.functional.relu, torch.relu):
+        raise ValueError(f"{layer.activation=} is not a ReLU")
+    decodes = isinstance(layer, nn.TransformerDecoderLayer)
+    sizes = (layer.linear1.in_features, layer.self_attn.num_heads, layer.linear1.out_features)
+    norm = "pre" if layer.norm_first else "post"
+    ours = (DecoderLayer if decodes else EncoderLayer)(*sizes, norm, dropout=0.0)
+    ours.to(layer.linear1.weight)
+    pairs = [(ours.feed_forward.up, layer.linear1), (ours.feed_forward.down, layer.linear2)]
+    attention = multi_head.from_torch(layer.self_attn)
+    pairs.append((ours.self_attention, attention))
+    if decodes:
+        pairs.append((ours.cross_attention, multi_head.from_torch(layer.multihead_attn)))
+        around = (ours.around_self, ours.around_cross, ours.around_feed_forward)
+        norms = (layer.norm1, layer.norm2, layer.norm3)
+    else:
+        around = (ours.around_attention, ours.around_feed_forward)
+        norms = (layer.norm1, layer.norm2)
+    for one, theirs in zip(around, norms, strict=True):
+        one.norm.eps = theirs.eps
+        pairs.append((one.norm, theirs))
+    for mine, theirs in pairs:
+        mine.load_state_dict(theirs.state_dict())
+    return ours
 
 
-def attend_and_remember(
-    q: Float[Tensor, "b head 1 d"],
-    k: Float[Tensor, "b head 1 d"],
-    v: Float[Tensor, "b head 1 d"],
-    keys: Float[Tensor, "b head past d"],
-    values: Float[Tensor, "b head past d"],
-) -> tuple[
-    Float[Tensor, "b head 1 d"],
-    Float[Tensor, "b head now d"],
-    Float[Tensor, "b head now d"],
-]:
-    """One query attends to all keys so far, its own among them: what it reads, and the keys and
-    values with one more each."""
-    keys, values = torch.cat([keys, k], dim=-2), torch.cat([values, v], dim=-2)
-    return attention_weights(q, keys) @ values, keys, values
+def padding(source: Int[Tensor, "b j"]) -> Bool[Tensor, "b 1 j"]:
+    """The mask of a batch of sentences: True where there is a word."""
+    return rearrange(source != PAD, "b j -> b 1 j")
 
 
-def _sinusoidal(n: int, dim: int) -> Float[Tensor, "n dim"]:
-    """Sines and cosines of the position, ever slower: features 2 f and 2 f + 1 turn together."""
-    rate = 10_000 ** (-torch.arange(0, dim, 2) / dim)
-    angle = rearrange(torch.arange(n), "n -> n 1") * rate
+def sinusoidal(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n dim"]:
+    """Sine and cosine of each position in turn, ever slower (sec. 3.5)."""
+    rate = 10_000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
+    angle = rearrange(positions, "n -> n 1") * rate
     waves = torch.stack([angle.sin(), angle.cos()], dim=-1)
     return rearrange(waves, "n f wave -> n (f wave)")[:, :dim]
-
-
-class Maps(NamedTuple):
-    """Attention maps, one for each layer: encoder b head j j, decoder b head i i, cross
-    b head i j."""
-
-    encoder: list[Tensor]
-    decoder: list[Tensor]
-    cross: list[Tensor]
 
 
 class Transformer(nn.Module):
     """An encoder that reads the source, and a decoder that writes the target word by word.
 
-    Words are numbers; 0 is padding, 1 begins a target and 2 ends it. With `share` the source,
-    the target and the output use one matrix. Raises ValueError where vocabularies of different
-    size would have to.
+    Words are numbers: 0 is padding, 1 begins a target and 2 ends it. With `share` source,
+    target and output use one matrix; ValueError where the vocabularies differ in size.
     """
 
     def __init__(
@@ -245,46 +189,37 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         if share and source_words != target_words:
-            raise ValueError(
-                f"{source_words=} and {target_words=} cannot share a matrix: not equal"
-            )
-        self.dim = dim
+            raise ValueError(f"{source_words=} and {target_words=} cannot share a matrix")
         self.source = nn.Embedding(source_words, dim)
         self.target = self.source if share else nn.Embedding(target_words, dim)
         self.out = nn.Linear(dim, target_words, bias=False)
-        if share:
-            self.out.weight = self.source.weight
         sizes = (dim, heads, hidden, norm, dropout)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(layers))
         self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(layers))
-        pre = norm == "pre"  # post-norm has normalised already, in its last layer
+        pre = norm == "pre"  # with post-norm the last layer has normalised already
         self.encoder_norm = nn.LayerNorm(dim) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(dim) if pre else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self._initialise()
-
-    def _initialise(self):
-        """Glorot's for every matrix; embeddings such that, times sqrt(dim), they have size 1."""
-        for weight in self.parameters():
-            if weight.ndim > 1:
-                nn.init.xavier_uniform_(weight)
+        for matrix in (weight for weight in self.parameters() if weight.ndim > 1):
+            nn.init.xavier_uniform_(matrix)
         for layer in (self.source, self.target, self.out):
-            nn.init.normal_(layer.weight, std=self.dim**-0.5)
+            nn.init.normal_(layer.weight, std=dim**-0.5)  # so that embed gives numbers near 1
+        if share:
+            self.out.weight = self.source.weight
 
     def embed(
         self, words: Int[Tensor, "b n"], embedding: nn.Embedding, first: int = 0
     ) -> Float[Tensor, "b n dim"]:
-        """Words as vectors, with their positions added; the first stands at position
-        `first`."""
-        x = embedding(words) * math.sqrt(self.dim)
-        positions = _sinusoidal(first + words.shape[1], self.dim)[first:]
-        return self.dropout(x + positions.to(x))
+        """Words as vectors, times sqrt(dim), plus their positions `first`, `first` + 1, …"""
+        x = embedding(words) * math.sqrt(embedding.embedding_dim)
+        positions = torch.arange(first, first + words.shape[1], device=x.device).float()
+        return self.dropout(x + sinusoidal(positions, x.shape[-1]).to(x.dtype))
 
     def encode(self, source: Int[Tensor, "b j"]) -> Float[Tensor, "b j dim"]:
         """The memory: each source word as it is understood in its sentence."""
-        x, mask = self.embed(source, self.source), padding(source)
+        x = self.embed(source, self.source)
         for layer in self.encoder:
-            x = layer(x, mask)
+            x = layer(x, padding(source))
         return self.encoder_norm(x)
 
     def decode(
@@ -294,65 +229,77 @@ class Transformer(nn.Module):
         source: Int[Tensor, "b j"],
     ) -> Float[Tensor, "b i words"]:
         """After each target word the logits of the next. `source` says what is padding."""
-        x, mask = self.embed(target, self.target), padding(source)
+        x = self.embed(target, self.target)
         for layer in self.decoder:
-            x = layer(x, memory, mask)
+            x = layer(x, memory, padding(source))
         return self.out(self.decoder_norm(x))
 
     def forward(
         self, source: Int[Tensor, "b j"], target: Int[Tensor, "b i"]
     ) -> Float[Tensor, "b i words"]:
-        """After each target word the logits of the next: `target` begins with BEGIN."""
+        """After each target word the logits of the next. `target` begins with BEGIN."""
         return self.decode(target, self.encode(source), source)
 
-    def attention(self, source: Int[Tensor, "b j"], target: Int[Tensor, "b i"]) -> Maps:
-        """Every map of every layer and head."""
-        maps, mask = Maps([], [], []), padding(source)
-        x = self.embed(source, self.source)
-        for layer in self.encoder:
-            maps.encoder.append(layer.attention(x, mask))
-            x = layer(x, mask)
-        memory, x = self.encoder_norm(x), self.embed(target, self.target)
-        for layer in self.decoder:
-            own, cross = layer.attention(x, memory, mask)
-            maps.decoder.append(own)
-            maps.cross.append(cross)
-            x = layer(x, memory, mask)
-        return maps
+
+def parameters(words: int, dim: int, hidden: int, layers: int) -> int:
+    """How many numbers a post-norm Transformer learns that shares its matrix of words."""
+    attention = 4 * dim**2 + 4 * dim
+    feed_forward = 2 * dim * hidden + hidden + dim
+    norm = 2 * dim
+    encoder_layer = attention + feed_forward + 2 * norm
+    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    return words * dim + layers * (encoder_layer + decoder_layer)
 
 
-def padding(source: Int[Tensor, "b j"]) -> Bool[Tensor, "b 1 j"]:
-    """The mask of a batch of sentences: True where there is a word."""
-    return rearrange(source != PAD, "b j -> b 1 j")
+def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Float[Tensor, "b head _ _"]]:
+    """The map of every attention inside a model, read off while the model runs.
 
-
-class Incremental:
-    """The next word's logits, at the cost of one word a call: all that came before is cached.
-
-    Call it with the target so far, which grows by one word from call to call. `rows` says which
-    row of the last call each row continues, where that is not the same one.
+    The names are those of the layers, such as "decoder.0.cross_attention".
     """
+    maps, handles = {}, []
+    for name, layer in model.named_modules():
+        if isinstance(layer, MultiHeadAttention):
 
-    def __init__(self, model: Transformer, source: Int[Tensor, "b j"]):
-        self.model, self.mask = model, padding(source)
-        memory = model.encode(source)
-        self.caches = [layer.start(memory) for layer in model.decoder]
+            def note(layer, args, kwargs, name=name):
+                maps[name] = layer.attention(*args, **kwargs)
 
-    def __call__(
-        self, target: Int[Tensor, "b i"], rows: Int[Tensor, " b"] | None = None
-    ) -> Float[Tensor, "b words"]:
-        if rows is not None:
-            self.mask = self.mask[rows]
-            self.caches = [Cache(*(part[rows] for part in cache)) for cache in self.caches]
-        model, first = self.model, self.caches[0].keys.shape[-2]
-        if target.shape[1] != first + 1:
-            raise ValueError(
-                f"{target.shape[1]} words, of which {first} are known: not one more"
-            )
-        x = model.embed(target[:, -1:], model.target, first)
-        for n, layer in enumerate(model.decoder):
-            x, self.caches[n] = layer.step(x, self.caches[n], self.mask)
-        return rearrange(model.out(model.decoder_norm(x)), "b 1 words -> b words")
+            handles.append(layer.register_forward_pre_hook(note, with_kwargs=True))
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps
+
+
+# training
+
+
+def label_smoothing_loss(
+    logits: Float[Tensor, "b i words"], target: Int[Tensor, "b i"], smoothing: float = 0.1
+) -> Float[Tensor, ""]:
+    """Cross-entropy with a target that is not quite sure: the mean over words that are no
+    padding.
+
+    The right word gets 1 - smoothing, and all words share the rest equally (Szegedy et al.).
+    """
+    log_p = logits.log_softmax(-1)
+    right = rearrange(log_p.gather(-1, target[..., None]), "b i 1 -> b i")
+    any_word = reduce(log_p, "b i words -> b i", "mean")
+    loss = -(1 - smoothing) * right - smoothing * any_word
+    return loss[target != PAD].mean()
+
+
+def learning_rate(
+    step: Float[Tensor, "*n"], dim: int, warmup: int = 4000
+) -> Float[Tensor, "*n"]:
+    """Up along a line for `warmup` steps, then down as 1 / sqrt(step); steps count from 1
+    (eq. 3)."""
+    return dim**-0.5 * torch.minimum(step**-0.5, step * warmup**-1.5)
+
+
+# decoding
 
 
 def greedy(
@@ -361,10 +308,9 @@ def greedy(
     """Always the likeliest next word, until every example has ended or has `longest` words.
 
     `logits` maps targets so far, b i, to the logits of the next word, b words. `start` is the
-    first word of each, BEGIN. It is kept; after its END an example has PAD.
+    first word of each, BEGIN; it is kept and not counted. After its END an example has PAD.
     """
-    target = start
-    ended = torch.zeros_like(start[:, 0], dtype=torch.bool)
+    target, ended = start, torch.zeros_like(start[:, 0], dtype=torch.bool)
     while target.shape[1] <= longest and not ended.all():
         word = logits(target).argmax(-1).masked_fill(ended, PAD)
         target = torch.cat([target, rearrange(word, "b -> b 1")], dim=-1)
@@ -373,15 +319,16 @@ def greedy(
 
 
 def length_penalty(length: Float[Tensor, "*n"], alpha: float) -> Float[Tensor, "*n"]:
-    """What the log-probability of so many words is divided by (Wu et al., eq. 14)."""
+    """What the log-probability of a target of so many words is divided by (Wu et al., eq.
+    14)."""
     return ((5 + length) / 6) ** alpha
 
 
 def beam_step(
     log_p: Float[Tensor, "b beam"], next_log_p: Float[Tensor, "b beam words"], width: int
 ) -> tuple[Float[Tensor, "b width"], Int[Tensor, "b width"], Int[Tensor, "b width"]]:
-    """The `width` likeliest ways to go on: their log-probabilities, the beams that they
-    continue and the words that they add, the likeliest first."""
+    """The `width` likeliest ways to go on, the likeliest first: their log-probabilities, the
+    beams that they continue, and the words that they add."""
     words = next_log_p.shape[-1]
     every = rearrange(log_p, "b beam -> b beam 1") + next_log_p
     best, place = rearrange(every, "b beam word -> b (beam word)").topk(width)
@@ -395,47 +342,163 @@ def beam_search(
     width: int = 4,
     alpha: float = 0.6,
 ) -> Int[Tensor, "b i"]:
-    """The best target found with `width` alive at a time, by log p / length_penalty.
+    """The target with the largest log p / length_penalty that is found with `width` beams.
 
-    `logits` maps targets so far, (b beam) i, and the rows of the last call that they continue,
-    to the logits of the next word. Length counts the words after BEGIN, END with them. An
-    example of which nothing has ended after `longest` words gives its likeliest.
+    `logits` maps targets so far, (b beam) i, and the rows of the last call which they continue
+    to the logits of the next word, (b beam) words. A length counts END and not BEGIN. Where
+    nothing has ended after `longest` words, the likeliest is taken as it is.
     """
-    b = len(start)
-    target = repeat(start, "b 1 -> b beam 1", beam=width)
-    first = torch.arange(b * width, device=start.device)
-    rows = first  # which row of the last call each row continues
-    offset = rearrange(first[::width], "b -> b 1")  # where the rows of each example begin
-    found = start.new_full((b, 1 + longest), PAD)
-    found_score = torch.full((b,), -math.inf, device=start.device)
-    log_p = None
+    b, device = len(start), start.device
+    own_rows = rearrange(torch.arange(b * width, device=device), "(b beam) -> b beam", b=b)
+    beams, rows = repeat(start, "b 1 -> b beam 1", beam=width), own_rows
+    penalties = length_penalty(torch.arange(longest + 1.0), alpha).tolist()
+    log_p = torch.full((b, width), -math.inf, device=device)
+    log_p[:, 0] = 0  # all beams are alike at first: one is enough
+    best = start.new_full((b, 1 + longest), PAD)
+    best_score = torch.full((b,), -math.inf, device=device)
+    used = 1
     for length in range(1, longest + 1):
-        flat = rearrange(target, "b beam i -> (b beam) i")
-        step = logits(flat, rows).float().log_softmax(-1)
-        step = rearrange(step, "(b beam) words -> b beam words", beam=width)
-        if log_p is None:  # all beams are alike: let only the first go on
-            log_p = torch.full((b, width), -math.inf, device=start.device)
-            log_p[:, 0] = 0
-        # Of twice as many at most half end here, so `width` stay alive.
-        best, beam, word = beam_step(log_p, step, min(2 * width, width * step.shape[-1]))
-        longer = torch.cat(
-            [target.gather(1, repeat(beam, "b w -> b w i", i=length)), word[..., None]], dim=-1
+        step = logits(
+            rearrange(beams, "b beam i -> (b beam) i"), rearrange(rows, "b beam -> (b beam)")
         )
-        penalty = length_penalty(torch.tensor(float(length)), alpha).item()
-        last = length == longest
-        ends = (word == END) | last
-        score = (best / penalty).masked_fill(~ends, -math.inf)
-        score, which = score.max(-1)
-        better = score > found_score
-        candidate = longer[torch.arange(b, device=start.device), which]
-        found[better] = PAD
-        found[better, : length + 1] = candidate[better]
-        found_score = torch.where(better, score, found_score)
-        alive, keep = best.masked_fill(word == END, -math.inf).topk(width)
-        target = longer.gather(1, repeat(keep, "b w -> b w i", i=length + 1))
-        log_p, rows = alive, rearrange(offset + beam.gather(1, keep), "b beam -> (b beam)")
-        # Words only cost: no log-probability rises, and no penalty is larger than the last.
-        hope = alive[:, 0] / length_penalty(torch.tensor(float(longest)), alpha).item()
-        if (found_score >= hope).all():
+        step = rearrange(step.float().log_softmax(-1), "(b beam) words -> b beam words", b=b)
+        # At most half of twice as many end here, so enough are left to go on.
+        found, parent, word = beam_step(log_p, step, min(2 * width, width * step.shape[-1]))
+        longer = torch.cat([_rows(beams, parent), rearrange(word, "b w -> b w 1")], dim=-1)
+        ends = word == END
+        complete = ends.clone()
+        if length == longest:
+            complete |= rearrange(best_score == -math.inf, "b -> b 1")
+        complete[:, width:] = False  # not among the `width` likeliest
+        score, which = (found / penalties[length]).masked_fill(~complete, -math.inf).max(-1)
+        if (better := score > best_score).any():  # longer than any before
+            best, used = best.masked_fill(rearrange(better, "b -> b 1"), PAD), length + 1
+            best[better, :used] = longer[better, which[better]]
+        best_score = score.maximum(best_score)
+        log_p, alive = found.masked_fill(ends, -math.inf).topk(width)
+        beams, rows = _rows(longer, alive), own_rows[:, :1] + parent.gather(1, alive)
+        # A longer target is never likelier, and no penalty is larger than the last.
+        if (best_score >= log_p[:, 0] / penalties[-1]).all():
             break
-    return found[:, : int((found != PAD).sum(-1).max())]
+    return best[:, :used]
+
+
+def _rows(x: Int[Tensor, "b beam i"], which: Int[Tensor, "b w"]) -> Int[Tensor, "b w i"]:
+    """Of each example the rows named, with repetitions."""
+    return x.gather(1, repeat(which, "b w -> b w i", i=x.shape[-1]))
+
+
+# a word at a time, with what is known kept
+
+
+def attend_and_remember(
+    q: Float[Tensor, "b head 1 d"],
+    k: Float[Tensor, "b head 1 d"],
+    v: Float[Tensor, "b head 1 d"],
+    keys: Float[Tensor, "b head past d"],
+    values: Float[Tensor, "b head past d"],
+) -> tuple[
+    Float[Tensor, "b head 1 d"],
+    Float[Tensor, "b head now d"],
+    Float[Tensor, "b head now d"],
+]:
+    """The newest token attends to all so far, itself among them: what it reads, then keys and
+    values with its own at the end."""
+    keys, values = torch.cat([keys, k], dim=-2), torch.cat([values, v], dim=-2)
+    return attention_weights(q, keys) @ values, keys, values
+
+
+class Cache(NamedTuple):
+    """What a decoder layer remembers: keys and values of the words so far, and of the
+    memory."""
+
+    keys: Float[Tensor, "b head i d"]
+    values: Float[Tensor, "b head i d"]
+    memory_keys: Float[Tensor, "b head j d"]
+    memory_values: Float[Tensor, "b head j d"]
+
+
+def start_cache(layer: DecoderLayer, memory: Float[Tensor, "b j dim"]) -> Cache:
+    """The cache before the first token: no words yet, and the memory, projected once."""
+    cross = layer.cross_attention
+    keys = split_heads(cross.key(memory), cross.heads)
+    values = split_heads(cross.value(memory), cross.heads)
+    return Cache(keys[:, :, :0], values[:, :, :0], keys, values)
+
+
+def decoder_step(
+    layer: DecoderLayer,
+    x: Float[Tensor, "b 1 dim"],
+    cache: Cache,
+    memory_mask: Bool[Tensor, "*#b 1 #j"] | None = None,
+) -> tuple[Float[Tensor, "b 1 dim"], Cache]:
+    """One more token: what the layer gives for the last of all so far, and the longer cache."""
+    own, cross = layer.self_attention, layer.cross_attention
+    if memory_mask is not None:
+        memory_mask = rearrange(memory_mask, "... i j -> ... 1 i j")  # the same for every head
+
+    def read_words(x):
+        nonlocal cache
+        q, k, v = (split_heads(part(x), own.heads) for part in (own.query, own.key, own.value))
+        read, keys, values = attend_and_remember(q, k, v, cache.keys, cache.values)
+        cache = cache._replace(keys=keys, values=values)
+        return own.out(merge_heads(read))
+
+    def read_memory(x):
+        q = split_heads(cross.query(x), cross.heads)
+        weights = attention_weights(q, cache.memory_keys, memory_mask)
+        return cross.out(merge_heads(weights @ cache.memory_values))
+
+    x = layer.around_self(x, read_words)
+    x = layer.around_cross(x, read_memory)
+    return layer.around_feed_forward(x, layer.feed_forward), cache
+
+
+class Incremental:
+    """The next word's logits at the cost of one word a call: what came before is kept.
+
+    Call it with the targets so far, which grow by one word from call to call. `rows` names the
+    row of the last call that each row continues, if that is not its own.
+    """
+
+    def __init__(self, model: Transformer, source: Int[Tensor, "b j"]):
+        self.model, self.mask = model, padding(source)
+        memory = model.encode(source)
+        self.caches = [start_cache(layer, memory) for layer in model.decoder]
+
+    def __call__(
+        self, target: Int[Tensor, "b i"], rows: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b words"]:
+        """The logits of the word after each target."""
+        model, known = self.model, self.caches[0].keys.shape[-2]
+        if target.shape[1] != known + 1:
+            raise ValueError(f"{target.shape[1]} words after {known}: one more at a time")
+        if rows is not None:
+            self.mask = self.mask[rows]
+            self.caches = [Cache(*(part[rows] for part in cache)) for cache in self.caches]
+        x = model.embed(target[:, -1:], model.target, first=known)
+        for n, layer in enumerate(model.decoder):
+            x, self.caches[n] = decoder_step(layer, x, self.caches[n], self.mask)
+        return rearrange(model.out(model.decoder_norm(x)), "b 1 words -> b words")
+
+
+@torch.no_grad()
+def translate(
+    model: Transformer,
+    source: Int[Tensor, "b j"],
+    longest: int,
+    width: int = 1,
+    alpha: float = 0.6,
+) -> Int[Tensor, "b i"]:
+    """Targets for the sources, greedily where `width` is 1, else by beams. Dropout is off
+    meanwhile."""
+    training = model.training
+    model.eval()
+    try:
+        start = torch.full_like(source[:, :1], BEGIN)
+        if width == 1:
+            return greedy(Incremental(model, source), start, longest)
+        rows = repeat(source, "b j -> (b beam) j", beam=width)
+        return beam_search(Incremental(model, rows), start, longest, width, alpha)
+    finally:
+        model.train(training)

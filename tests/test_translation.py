@@ -24,7 +24,6 @@ from attncourse.translation import (
     folder,
     load,
     padded,
-    rate,
     read,
     sentences,
     translate,
@@ -307,14 +306,6 @@ def test_the_loss_is_that_of_each_sentence_alone(tokenizer):
     loss, words = task.loss(model, batch)
     assert words == count
     torch.testing.assert_close(loss, by_hand)
-
-
-def test_the_rate_is_that_of_the_paper():
-    options = replace(OPTIONS, dim=512, warmup=4000)
-    rates = [rate(options, step) for step in range(1, 12_001)]
-    assert max(rates) == rates[3999] == pytest.approx(512**-0.5 * 4000**-0.5)
-    assert rates[1999] == pytest.approx(rates[3999] / 2)
-    assert rates[11_999] == pytest.approx(512**-0.5 * 12_000**-0.5)
 
 
 # ---------------------------------------------------------------- a run

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attncourse.exercises.scaled_dot_product import attention_masks
-from attncourse.families import also, family
+from attncourse.families import also, family, naturally
 from attncourse.registry import Exercise, Given, Trial
 from solutions.multi_head import (
     MultiHeadAttention,
@@ -135,8 +135,12 @@ def project(self, x, context):
     return self.query(x), self.key(context), self.value(context)
 
 
-def split(x, heads):
+def split(x, heads, role):
     return rearrange(x, "b n (head d) -> b head n d", head=heads)
+
+
+def dots(q, k):
+    return q @ k.mT
 
 
 def by_root_of_d(scores, q, k, heads):
@@ -169,13 +173,14 @@ def merge(x):
     return rearrange(x, "b head n d -> b n (head d)")
 
 
-def end(self, y, x):
+def end(self, y, x, mask):
     return self.out(y)
 
 
 def recipe(
     projecting=project,
     splitting=split,
+    scoring=dots,
     scaling=by_root_of_d,
     masking=hide,
     normalising=over_keys,
@@ -190,16 +195,30 @@ def recipe(
         def attention(self, x, context=None, mask=None):
             context = x if context is None else context
             q, k, _ = projecting(self, x, context)
-            q, k = splitting(q, self.heads), splitting(k, self.heads)
-            scores = scaling(q @ k.mT, q, k, self.heads)
+            q, k = splitting(q, self.heads, "q"), splitting(k, self.heads, "k")
+            scores = scaling(scoring(q, k), q, k, self.heads)
             return after(normalising(masking(scores, mask)), mask)
 
         def forward(self, x, context=None, mask=None):
             v = projecting(self, x, x if context is None else context)[2]
-            y = mixing(self.attention(x, context, mask), splitting(v, self.heads))
-            return ending(self, merging(y), x)
+            y = mixing(self.attention(x, context, mask), splitting(v, self.heads, "v"))
+            return ending(self, merging(y), x, mask)
 
     return Answer
+
+
+def as_it_comes(weights, mask):
+    """Rows without keys are left alone; where that shows, as nan, it is a slip of its own."""
+    if weights.isnan().any():
+        raise ValueError("this shows")
+    return weights
+
+
+def nan_to_zero(weights, mask):
+    return weights.nan_to_num(0)
+
+
+UNSAID = dict(after=(empty_rows, as_it_comes, nan_to_zero))
 
 
 def context_ignored(self, x, context):
@@ -286,25 +305,86 @@ def projections_without_bias(self, x, context):
     return tuple(F.linear(y, layer.weight) for layer, y in pairs)
 
 
+def weights_not_transposed(self, x, context):
+    """You project with x W. The weight of nn.Linear is stored transposed: x Wᵀ + bias. Call the
+    layer, `self.query(x)`."""
+    pairs = ((self.query, x), (self.key, context), (self.value, context))
+    return tuple(y @ layer.weight + layer.bias for layer, y in pairs)
+
+
+def values_from_keys(self, x, context):
+    """The values are made of the projected keys. They are made of the context itself."""
+    k = self.key(context)
+    return self.query(x), k, self.value(k)
+
+
+def values_projected_twice(self, x, context):
+    """The values are projected twice. Once is enough."""
+    return self.query(x), self.key(context), self.value(self.value(context))
+
+
 def relu_after_projections(self, x, context):
     """You apply a ReLU to the projections. They are linear."""
     return tuple(y.relu() for y in project(self, x, context))
 
 
-def split_features_outside(x, heads):
+def split_features_outside(x, heads, role):
     """You split with "(d head)": head 0 gets every so-many-th feature. The head is outside:
     "(head d)"."""
     return rearrange(x, "b n (d head) -> b head n d", head=heads)
 
 
 @also(merging=merged_features_outside)
-def features_outside_both_times(x, heads):
+def features_outside_both_times(x, heads, role):
     """You split and merge with "(d head)". That is consistent, but not what `split_heads` does
     and not what weights from elsewhere expect: "(head d)"."""
     return rearrange(x, "b n (d head) -> b head n d", head=heads)
 
 
-def split_by_raw_reshape(x, heads):
+def keys_split_features_outside(x, heads, role):
+    """You split the keys with "(d head)", unlike the queries. The head is outside: "(head
+    d)"."""
+    return split_features_outside(x, heads, role) if role == "k" else split(x, heads, role)
+
+
+def queries_split_features_outside(x, heads, role):
+    """You split the queries with "(d head)", unlike the keys. The head is outside: "(head
+    d)"."""
+    return split_features_outside(x, heads, role) if role == "q" else split(x, heads, role)
+
+
+def values_split_features_outside(x, heads, role):
+    """You split the values with "(d head)". The head is outside: "(head d)"."""
+    return split_features_outside(x, heads, role) if role == "v" else split(x, heads, role)
+
+
+def keys_split_by_raw_reshape(x, heads, role):
+    """You reshape the keys to b head n d in one go: different tokens get mixed. Cut the last
+    axis first, then move the heads forward."""
+    return split_by_raw_reshape(x, heads, role) if role == "k" else split(x, heads, role)
+
+
+def queries_split_by_raw_reshape(x, heads, role):
+    """You reshape the queries to b head n d in one go: different tokens get mixed. Cut the last
+    axis first, then move the heads forward."""
+    return split_by_raw_reshape(x, heads, role) if role == "q" else split(x, heads, role)
+
+
+def values_split_by_raw_reshape(x, heads, role):
+    """You reshape the values to b head n d in one go: different tokens get mixed. Cut the last
+    axis first, then move the heads forward."""
+    return split_by_raw_reshape(x, heads, role) if role == "v" else split(x, heads, role)
+
+
+def one_map_for_all_heads(x, heads, role):
+    """All heads have one map, made of the whole width: queries and keys are not split. Each
+    head compares its own d features."""
+    if role == "v":
+        return split(x, heads, role)
+    return repeat(x, "b n dim -> b head n dim", head=heads)
+
+
+def split_by_raw_reshape(x, heads, role):
     """You reshape b n dim to b head n d in one go: different tokens get mixed. Cut the last
     axis first, then move the heads forward."""
     return x.reshape(x.shape[0], heads, x.shape[1], -1)
@@ -315,7 +395,7 @@ def back_by_raw_reshape(x):
 
 
 @also(merging=back_by_raw_reshape)
-def reshaped_there_and_back(x, heads):
+def reshaped_there_and_back(x, heads, role):
     """You reshape b n dim to b head n d and back without moving an axis: different tokens get
     mixed. Cut the last axis first, then move the heads forward."""
     return x.reshape(x.shape[0], heads, x.shape[1], -1)
@@ -328,26 +408,49 @@ def heads_beside_features(x):
 @also(
     merging=heads_beside_features, masking=lambda scores, mask: scores, after=lambda w, mask: w
 )
-def attends_across_heads(x, heads):
+def attends_across_heads(x, heads, role):
     """Your heads attend to each other within a token: the scores are b n head head. Move the
     heads before the tokens, b head n d, so that tokens attend to tokens."""
     return rearrange(x, "b n (head d) -> b n head d", head=heads)
 
 
-def one_wide_head(x, heads):
+def one_wide_head(x, heads, role):
     """You do not split: there is one head of width dim."""
     return rearrange(x, "b n dim -> b 1 n dim")
 
 
-def heads_and_width_exchanged(x, heads):
+def heads_and_width_exchanged(x, heads, role):
     """Number and width of the heads are exchanged: you cut into pieces of `heads` features
     instead of into `heads` pieces."""
     return rearrange(x, "b n (head d) -> b head n d", d=heads)
 
 
-def first_piece_for_all(x, heads):
+def first_piece_for_all(x, heads, role):
     """Every head gets the same piece of the features. Head h gets the h-th."""
     return repeat(x[..., : x.shape[-1] // heads], "b n d -> b head n d", head=heads)
+
+
+def cosine_similarity(q, k):
+    """You divide queries and keys by their lengths (cosine similarity). The scores are the
+    plain inner products, over sqrt(d)."""
+    return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
+
+
+def negative_squared_distance(q, k):
+    """Your scores are negative squared distances; attention has inner products."""
+    return -torch.cdist(q, k).square()
+
+
+def absolute_products(q, k):
+    """You take the absolute value of the scores: a key that disagrees counts like one that
+    agrees."""
+    return dots(q, k).abs()
+
+
+def keys_reshaped(q, k):
+    """You reshape k to b head d n instead of transposing it: the numbers of different keys get
+    mixed."""
+    return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
 
 
 def unscaled(scores, q, k, heads):
@@ -356,7 +459,8 @@ def unscaled(scores, q, k, heads):
 
 
 def divided_by_d(scores, q, k, heads):
-    """You divide the scores by d; it is sqrt(d), the root of the width of a head."""
+    """You divide the scores by d; it is sqrt(d), the root of the width of a head. (Or do you
+    scale twice? `attention_weights` does it already.)"""
     return scores / q.shape[-1]
 
 
@@ -400,6 +504,7 @@ def divided_by_fourth_root(scores, q, k, heads):
     return scores / q.shape[-1] ** 0.25
 
 
+@naturally(after=as_it_comes)
 def mask_ignored(scores, mask):
     """The mask is not used: masked keys are attended to."""
     return scores
@@ -411,29 +516,41 @@ def mask_inverted(scores, mask):
     return scores if mask is None else scores.masked_fill(over_heads_too(mask), -math.inf)
 
 
+@naturally(after=as_it_comes)
+def mask_inverted_and_finite(scores, mask):
+    """The mask is inverted: it is True where a query may attend, and you push just that down
+    (by -1e9). Hide where it is False."""
+    return scores if mask is None else scores - 1e9 * over_heads_too(mask).to(scores)
+
+
+@naturally(after=as_it_comes)
 def mask_fills_zero(scores, mask):
     """Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf: exp(-inf) = 0."""
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), 0.0)
 
 
+@naturally(after=as_it_comes)
 def mask_fills_tiny(scores, mask):
     """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill
     with -inf; -1e9 and 1e-9 are not the same."""
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), 1e-4)
 
 
+@naturally(after=as_it_comes)
 def mask_weakly(scores, mask):
     """You fill masked scores with a number that is not small enough: masked keys keep a visible
     share. Fill with -inf."""
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), -1.0)
 
 
+@naturally(after=as_it_comes)
 def mask_added(scores, mask):
     """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it
     is False."""
     return scores if mask is None else scores + over_heads_too(mask).to(scores)
 
 
+@also(after=lambda weights, mask: weights)
 def mask_fills_plus_infinity(scores, mask):
     """Masked scores become +inf: they take everything, and inf - inf is nan. Fill with -inf."""
     return scores if mask is None else scores.masked_fill(~over_heads_too(mask), math.inf)
@@ -449,6 +566,7 @@ def mask_of_first_query(scores, mask):
     return hide(scores, mask if mask is None else mask[..., :1, :])
 
 
+@naturally(after=as_it_comes)
 def mask_in_first_head(scores, mask):
     """The mask is used in the first head only. It holds in every head."""
     if mask is None:
@@ -467,6 +585,42 @@ def always_causal(scores, mask):
 
 def times_mask(weights, mask):
     return weights if mask is None else weights * over_heads_too(mask)
+
+
+def mask_transposed(scores, mask):
+    """You use the mask transposed. Its rows are queries and its columns keys, as in the map."""
+    return hide(scores, mask if mask is None else mask.mT)
+
+
+def mask_is_taken_as_causal(scores, mask):
+    """Whatever mask you are given, you hide the future. Use the mask that comes in."""
+    if mask is None:
+        return scores
+    lower = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return scores.masked_fill(~lower, -math.inf)
+
+
+def mask_repeated_in_the_wrong_order(scores, mask):
+    """Heads are folded into the batch in one order and the mask is repeated in the other: an
+    example gets the mask of another. For (b head) repeat each mask in a row, for (head b) all
+    of them."""
+    if mask is None or mask.ndim < 3:
+        return hide(scores, mask)
+    b, heads = scores.shape[:2]
+    whole = mask.expand(b, *mask.shape[1:]).repeat(heads, 1, 1)
+    whole = rearrange(whole, "(b head) i j -> b head i j", b=b)
+    return scores.masked_fill(~whole, -math.inf)
+
+
+def mask_repeated_in_the_other_wrong_order(scores, mask):
+    """Heads are folded into the batch as (head b) and the mask is repeated for (b head): an
+    example gets the mask of another."""
+    if mask is None or mask.ndim < 3:
+        return hide(scores, mask)
+    b, heads = scores.shape[:2]
+    whole = mask.expand(b, *mask.shape[1:]).repeat_interleave(heads, 0)
+    whole = rearrange(whole, "(head b) i j -> b head i j", b=b)
+    return scores.masked_fill(~whole, -math.inf)
 
 
 @also(after=times_mask)
@@ -504,6 +658,12 @@ def no_softmax(scores):
     return scores
 
 
+@naturally(masking=mask_fills_zero, after=as_it_comes)
+def no_softmax_and_zeros(scores):
+    """The softmax is missing: your weights are the bare scores, 0 where the mask is False."""
+    return scores
+
+
 def softmax_twice(scores):
     """The softmax is applied twice: the second one flattens the weights."""
     return scores.softmax(-1).softmax(-1)
@@ -526,7 +686,7 @@ def softmin(scores):
 
 
 def naive_exponential(scores):
-    """exp overflows for large scores: inf / inf is nan. Use `softmax`, or subtract the largest
+    """For large scores exp overflows: inf / inf is nan. Use `softmax`, or subtract the largest
     score of the row first."""
     return scores.exp() / scores.exp().sum(-1, keepdim=True)
 
@@ -579,6 +739,21 @@ def values_of_first_head(weights, v):
     return weights @ v[:, :1]
 
 
+def values_of_next_head(weights, v):
+    """The heads mix each other's values. Each head has its own."""
+    return weights @ v.roll(1, 1)
+
+
+def values_of_heads_backwards(weights, v):
+    """The heads mix each other's values, in reverse order. Each head has its own."""
+    return weights @ v.flip(1)
+
+
+def last_head_for_all(weights, v):
+    """Every head gives what the last one found. Each gives its own."""
+    return (weights @ v)[:, -1:].expand(*weights.shape[:-1], v.shape[-1])
+
+
 def plain_mean(weights, v):
     """Your output is the plain mean of the values: the weights play no part."""
     return v.mean(-2, keepdim=True).expand(*weights.shape[:-1], v.shape[-1])
@@ -607,6 +782,20 @@ def merge_by_raw_reshape(x):
     return x.reshape(x.shape[0], x.shape[2], -1)
 
 
+def folded_and_unfolded_otherwise(x):
+    """Heads are folded into the batch as (head b) and unfolded as (b head): examples and heads
+    get mixed. Unfold as you folded."""
+    folded = rearrange(x, "b head n d -> (head b) n d")
+    return rearrange(folded, "(b head) n d -> b n (head d)", head=x.shape[1])
+
+
+def unfolded_and_folded_otherwise(x):
+    """Heads are folded into the batch as (b head) and unfolded as (head b): examples and heads
+    get mixed. Unfold as you folded."""
+    folded = rearrange(x, "b head n d -> (b head) n d")
+    return rearrange(folded, "(head b) n d -> b n (head d)", head=x.shape[1])
+
+
 def merge_backwards(x):
     """You merge the heads in reverse order. Head 0 comes first."""
     return rearrange(x.flip(1), "b head n d -> b n (head d)")
@@ -626,31 +815,59 @@ def merge_to_their_sum(x):
     )
 
 
-def no_output_projection(self, y, x):
+def no_output_projection(self, y, x, mask):
     """The last projection is missing: `self.out` mixes what the heads have found."""
     return y
 
 
-def output_projection_twice(self, y, x):
+def output_projection_twice(self, y, x, mask):
     """`self.out` is applied twice. Once is enough."""
     return self.out(self.out(y))
 
 
-def residual_added(self, y, x):
+def residual_added(self, y, x, mask):
     """You add the input (a residual connection). That belongs to the layer around attention, in
     chapter 04."""
     return self.out(y) + x
 
 
-def out_without_bias(self, y, x):
+def out_without_bias(self, y, x, mask):
     """The bias of `self.out` is left out: call the layer, not only its weight."""
     return F.linear(y, self.out.weight)
 
 
-def normalised(self, y, x):
+def normalised(self, y, x, mask):
     """You normalise the output (LayerNorm). That belongs to the layer around attention, in
     chapter 04."""
     return F.layer_norm(self.out(y), y.shape[-1:])
+
+
+def residual_and_norm(self, y, x, mask):
+    """You add the input and normalise. Both belong to the layer around attention, in chapter
+    04."""
+    return F.layer_norm(self.out(y) + x, y.shape[-1:])
+
+
+def out_weight_not_transposed(self, y, x, mask):
+    """You end with y W. The weight of nn.Linear is stored transposed: y Wᵀ + bias. Call the
+    layer, `self.out(y)`."""
+    return y @ self.out.weight + self.out.bias
+
+
+def bias_once_per_head(self, y, x, mask):
+    """The bias of `self.out` is added once for every head. Merge the heads first, then call the
+    layer once."""
+    return self.out(y) + (self.heads - 1) * self.out.bias
+
+
+def empty_rows_zero_at_the_end(self, y, x, mask):
+    """A query that may attend to nothing gives 0 at the very end. Its weights are 0, so
+    `self.out` gives its bias."""
+    y = self.out(y)
+    if mask is None:
+        return y
+    dead = ~mask.expand(len(x), x.shape[1], mask.shape[-1]).any(-1)
+    return y.masked_fill(dead[..., None], 0)
 
 
 @also(ending=no_output_projection)
@@ -660,15 +877,46 @@ def out_before_attention(self, x, context):
     return self.query(x), self.key(context), self.out(self.value(context))
 
 
-def relu_at_the_end(self, y, x):
+def relu_at_the_end(self, y, x, mask):
     """You apply a ReLU at the end. The output is linear in what the heads found."""
     return self.out(y).relu()
+
+
+OFTEN = (  # those that come in twos
+    context_ignored,
+    keys_by_query_layer,
+    values_by_key_layer,
+    split_features_outside,
+    features_outside_both_times,
+    split_by_raw_reshape,
+    reshaped_there_and_back,
+    attends_across_heads,
+    unscaled,
+    divided_by_d,
+    divided_by_root_of_dim,
+    multiplied_by_root,
+    mask_ignored,
+    mask_inverted,
+    mask_fills_zero,
+    mask_added,
+    mask_after_the_softmax,
+    over_queries,
+    over_heads,
+    over_batch,
+    softmax_twice,
+    empty_rows_are_nan,
+    empty_rows_are_uniform,
+    merge_features_outside,
+    merge_by_raw_reshape,
+    no_output_projection,
+    residual_added,
+)
 
 
 def attention_trials():
     wide = dict(x="b i (head d)", context="b j (head d)")
     alone = dict(b=2, n=5, head=3, d=4)
-    cross = dict(b=3, i=6, j=4, head=2, d=5)
+    cross = dict(b=3, i=6, j=4, head=2, d=7)
     square = dict(b=2, n=7, head=5, d=3)
     causal = dict(b=3, n=4, head=2, d=5)
     _, padding, empty = attention_masks(cross)
@@ -981,8 +1229,13 @@ EXERCISES = [
                 one_layer_for_all,
                 projections_without_bias,
                 relu_after_projections,
+                weights_not_transposed,
+                values_from_keys,
+                values_projected_twice,
                 out_before_attention,
             ),
+            unsaid=UNSAID,
+            paired=OFTEN,
             splitting=(
                 split_features_outside,
                 features_outside_both_times,
@@ -992,6 +1245,19 @@ EXERCISES = [
                 one_wide_head,
                 heads_and_width_exchanged,
                 first_piece_for_all,
+                keys_split_features_outside,
+                queries_split_features_outside,
+                values_split_features_outside,
+                keys_split_by_raw_reshape,
+                queries_split_by_raw_reshape,
+                values_split_by_raw_reshape,
+                one_map_for_all_heads,
+            ),
+            scoring=(
+                cosine_similarity,
+                negative_squared_distance,
+                absolute_products,
+                keys_reshaped,
             ),
             scaling=(
                 unscaled,
@@ -1007,6 +1273,7 @@ EXERCISES = [
             masking=(
                 mask_ignored,
                 mask_inverted,
+                mask_inverted_and_finite,
                 mask_fills_zero,
                 mask_fills_tiny,
                 mask_weakly,
@@ -1017,6 +1284,10 @@ EXERCISES = [
                 mask_in_first_head,
                 always_causal,
                 mask_after_the_softmax,
+                mask_transposed,
+                mask_is_taken_as_causal,
+                mask_repeated_in_the_wrong_order,
+                mask_repeated_in_the_other_wrong_order,
             ),
             normalising=(
                 over_queries,
@@ -1024,6 +1295,7 @@ EXERCISES = [
                 over_batch,
                 over_queries_and_keys,
                 no_softmax,
+                no_softmax_and_zeros,
                 softmax_twice,
                 sigmoid_for_softmax,
                 exp_not_divided,
@@ -1038,12 +1310,17 @@ EXERCISES = [
                 weights_averaged,
                 values_of_first_head,
                 plain_mean,
+                values_of_next_head,
+                values_of_heads_backwards,
+                last_head_for_all,
                 scaled_again,
             ),
             merging=(
                 merge_features_outside,
                 merge_by_raw_reshape,
                 merge_backwards,
+                folded_and_unfolded_otherwise,
+                unfolded_and_folded_otherwise,
                 merge_to_their_mean,
                 merge_to_their_sum,
             ),
@@ -1054,6 +1331,10 @@ EXERCISES = [
                 out_without_bias,
                 normalised,
                 relu_at_the_end,
+                residual_and_norm,
+                out_weight_not_transposed,
+                bias_once_per_head,
+                empty_rows_zero_at_the_end,
             ),
         ),
         hints=(

@@ -6,7 +6,7 @@ import torch
 from einops import einsum, rearrange, reduce, repeat
 from torch.nn import functional as F
 
-from attncourse.families import also, family
+from attncourse.families import also, family, naturally
 from attncourse.registry import Exercise, Given, Trial
 from solutions.scaled_dot_product import (
     AdditiveAttention,
@@ -36,7 +36,7 @@ def softmax_trials():
 
 
 def no_maximum(x):
-    """exp overflows for large scores: inf / inf is nan. Subtract the largest score of each row
+    """For large scores exp overflows: inf / inf is nan. Subtract the largest score of each row
     first; it cancels in the quotient."""
     return x.exp() / x.exp().sum(-1, keepdim=True)
 
@@ -504,8 +504,8 @@ def weights_recipe(
 ):
     """`attention_weights` with some of its steps replaced."""
 
-    def answer(q, k, mask=None):
-        scores = scale(score(q, k), q, k, None)
+    def answer(q, k, mask=None, v=None):
+        scores = scale(score(q, k), q, k, v)
         return after(normalise(masking(scores, mask)), mask)
 
     return answer
@@ -516,7 +516,7 @@ def attention_recipe(mixing=mix, **steps):
     weights = weights_recipe(**steps)
 
     def answer(q, k, v, mask=None):
-        return mixing(weights(q, k, mask), v, q, k)
+        return mixing(weights(q, k, mask, v), v, q, k)
 
     return answer
 
@@ -576,7 +576,8 @@ def unscaled(scores, q, k, v):
 
 
 def divided_by_d(scores, q, k, v):
-    """You divide the scores by d; eq. 1 divides by sqrt(d)."""
+    """You divide the scores by d; eq. 1 divides by sqrt(d). (Or do you scale
+    twice?)"""
     return scores / q.shape[-1]
 
 
@@ -614,12 +615,33 @@ def divided_by_fourth_root(scores, q, k, v):
     return scores / q.shape[-1] ** 0.25
 
 
+def divided_by_root_of_value_width(scores, q, k, v):
+    """You divide by the root of the width of the values, sqrt(e). It is the width of q and k
+    that counts: sqrt(d)."""
+    return scores / math.sqrt(v.shape[-1])
+
+
 def divided_by_root_of_batch(scores, q, k, v):
     """You divide by the root of the first axis, sqrt(b). It is the width that counts: sqrt(d),
     the last axis of q."""
     return scores / math.sqrt(q.shape[0])
 
 
+def as_it_comes(weights, mask):
+    """Rows without keys are left alone; where that shows, as nan, it is a slip of its own."""
+    if weights.isnan().any():
+        raise ValueError("this shows")
+    return weights
+
+
+def nan_to_zero(weights, mask):
+    return weights.nan_to_num(0)
+
+
+UNSAID = dict(after=(empty_rows, as_it_comes, nan_to_zero))
+
+
+@naturally(after=as_it_comes)
 def mask_ignored(scores, mask):
     """The mask is not used: masked keys are attended to."""
     return scores
@@ -630,23 +652,34 @@ def mask_inverted(scores, mask):
     return scores if mask is None else scores.masked_fill(mask, -math.inf)
 
 
+@naturally(after=as_it_comes)
+def mask_inverted_and_finite(scores, mask):
+    """The mask is inverted: it is True where a query may attend, and you push just that down
+    (by -1e9). Hide where it is False."""
+    return scores if mask is None else scores - 1e9 * mask.to(scores)
+
+
+@naturally(after=as_it_comes)
 def mask_fills_zero(scores, mask):
     """Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf: exp(-inf) = 0."""
     return scores if mask is None else scores.masked_fill(~mask, 0.0)
 
 
+@naturally(after=as_it_comes)
 def mask_fills_tiny(scores, mask):
     """Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill
     with -inf; -1e9 and 1e-9 are not the same."""
     return scores if mask is None else scores.masked_fill(~mask, 1e-4)
 
 
+@naturally(after=as_it_comes)
 def mask_added(scores, mask):
     """You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where it
     is False."""
     return scores if mask is None else scores + mask.to(scores)
 
 
+@also(after=lambda weights, mask: weights)
 def mask_fills_plus_infinity(scores, mask):
     """Masked scores become +inf: they take everything, and inf - inf is nan. Fill with -inf."""
     return scores if mask is None else scores.masked_fill(~mask, math.inf)
@@ -680,10 +713,33 @@ def mask_is_taken_as_causal(scores, mask):
     )
 
 
+@naturally(after=as_it_comes)
 def mask_weakly(scores, mask):
-    """You fill masked scores with a number that is not small enough: masked keys keep a visible
-    share. Fill with -inf."""
+    """You fill masked scores with a number that is not small enough (-1?): masked keys keep a
+    visible share. Fill with -inf."""
     return scores if mask is None else scores.masked_fill(~mask, -1.0)
+
+
+@naturally(after=as_it_comes)
+def mask_fills_minus_ten(scores, mask):
+    """You fill masked scores with a number that is not small enough (-10?): masked keys keep a
+    visible share. Fill with -inf."""
+    return scores if mask is None else scores.masked_fill(~mask, -10.0)
+
+
+def fill_minus_infinity(weights, mask):
+    return weights if mask is None else weights.masked_fill(~mask, -math.inf)
+
+
+@also(after=fill_minus_infinity)
+def minus_infinity_after_the_softmax(scores, mask):
+    """You fill the weights with -inf, after the softmax. Fill the scores, before it."""
+    return scores
+
+
+def mask_transposed(scores, mask):
+    """You use the mask transposed. Its rows are queries and its columns keys, as in the map."""
+    return scores if mask is None else scores.masked_fill(~mask.mT, -math.inf)
 
 
 def times_mask(weights, mask):
@@ -719,6 +775,12 @@ def no_softmax(scores):
     return scores
 
 
+@naturally(masking=mask_fills_zero, after=as_it_comes)
+def no_softmax_and_zeros(scores):
+    """The softmax is missing: your weights are the bare scores, 0 where the mask is False."""
+    return scores
+
+
 def softmax_twice(scores):
     """The softmax is applied twice: the second one flattens the weights."""
     return scores.softmax(-1).softmax(-1)
@@ -743,6 +805,37 @@ def relu_for_softmax(scores):
 def exp_not_divided(scores):
     """You take exp of the scores but do not divide by their sum over the keys j."""
     return scores.exp()
+
+
+def negative_scores_count_nothing(scores):
+    """Negative scores count like 0 (a ReLU before the softmax). The softmax takes any
+    number."""
+    return scores.relu().masked_fill(scores == -math.inf, -math.inf).softmax(-1)
+
+
+def squashed(scores):
+    """You squash the scores with a tanh before the softmax. It takes any number."""
+    return scores.tanh().masked_fill(scores == -math.inf, -math.inf).softmax(-1)
+
+
+def two_best_keys(scores):
+    """Each query attends to its two best keys alone (top-k). The softmax shares the weight out
+    over all keys."""
+    least = scores.topk(min(2, scores.shape[-1]), -1).values[..., -1:]
+    return scores.masked_fill(scores < least, -math.inf).softmax(-1)
+
+
+def divided_by_length(scores):
+    """Your weights have length 1: their squares sum to 1, not the weights. The softmax divides
+    by the sum over j."""
+    return F.normalize((scores - scores.amax(-1, keepdim=True)).exp(), dim=-1)
+
+
+def maximum_of_everything(scores):
+    """You subtract one maximum for all rows: in a row far below it every exponential is 0. Each
+    row has its own."""
+    shares = (scores - scores.max()).exp()
+    return shares / shares.sum(-1, keepdim=True)
 
 
 def softmin(scores):
@@ -775,7 +868,7 @@ def one_more_in_the_sum(scores):
 
 
 def naive_exponential(scores):
-    """exp overflows for large scores: inf / inf is nan. Use `softmax`, or subtract the largest
+    """For large scores exp overflows: inf / inf is nan. Use `softmax`, or subtract the largest
     score of the row first."""
     return scores.exp() / scores.exp().sum(-1, keepdim=True)
 
@@ -792,11 +885,17 @@ def empty_rows_are_nan(weights, mask):
 
 
 def empty_rows_are_uniform(weights, mask):
-    """A query that may attend to nothing gets the mean of all values: with a finite filler such
-    as -1e9 its softmax is uniform. Its weights, and so its output, are 0."""
+    """A query that may attend to nothing gets the mean of all values: its weights are uniform,
+    as with a finite filler such as -1e9. They, and so the output, should be 0."""
     if mask is None:
         return weights
     return weights.masked_fill(~mask.any(-1, keepdim=True), 1 / weights.shape[-1])
+
+
+def all_for_any(weights, mask):
+    """Queries from which some keys are hidden get 0. Only a query that may attend to nothing
+    does: `any`, not `all`."""
+    return weights if mask is None else weights.masked_fill(~mask.all(-1, keepdim=True), 0)
 
 
 def transposed_output(weights, v, q, k):
@@ -903,6 +1002,7 @@ SCALES = (
 MASKS = (
     mask_ignored,
     mask_inverted,
+    mask_inverted_and_finite,
     mask_fills_zero,
     mask_fills_tiny,
     mask_added,
@@ -913,17 +1013,26 @@ MASKS = (
     always_causal,
     mask_is_taken_as_causal,
     mask_weakly,
+    mask_fills_minus_ten,
+    minus_infinity_after_the_softmax,
+    mask_transposed,
 )
 NORMS = (
     over_queries,
     over_batch,
     over_queries_and_keys,
     no_softmax,
+    no_softmax_and_zeros,
     softmax_twice,
     log_of_softmax,
     sigmoid_for_softmax,
     relu_for_softmax,
     exp_not_divided,
+    negative_scores_count_nothing,
+    squashed,
+    two_best_keys,
+    divided_by_length,
+    maximum_of_everything,
     softmin,
     divided_by_sum,
     winner_takes_all,
@@ -932,7 +1041,7 @@ NORMS = (
     naive_exponential,
     powers_of_two,
 )
-AFTER = (empty_rows_are_nan, empty_rows_are_uniform)
+AFTER = (empty_rows_are_nan, empty_rows_are_uniform, all_for_any)
 MIXES = (
     transposed_output,
     plain_mean,
@@ -949,6 +1058,39 @@ MIXES = (
     values_of_first_example,
     values_reversed,
     softmax_of_values,
+)
+
+
+OFTEN = (  # those that come in twos
+    cosine_similarity,
+    keys_reshaped,
+    unscaled,
+    divided_by_d,
+    multiplied_by_root,
+    divided_by_root_of_keys,
+    divided_by_root_of_queries,
+    mask_ignored,
+    mask_inverted,
+    mask_fills_zero,
+    mask_fills_tiny,
+    mask_added,
+    mask_after_the_softmax,
+    always_causal,
+    over_queries,
+    over_batch,
+    softmax_twice,
+    log_of_softmax,
+    sigmoid_for_softmax,
+    exp_not_divided,
+    softmin,
+    naive_exponential,
+    empty_rows_are_nan,
+    empty_rows_are_uniform,
+    transposed_output,
+    plain_mean,
+    only_the_weights,
+    weights_as_well,
+    value_added,
 )
 
 
@@ -973,6 +1115,7 @@ def attention_trials(values=True):
 
     one, two = sizes(b=2, i=3, j=5, d=7, e=11), sizes(b=3, i=6, j=4, d=5, e=2)
     square = sizes(b=3, i=4, j=4, d=6, e=6)
+    lone = sizes(b=1, i=1, j=4, d=7, e=3)
     causal, padding, empty = attention_masks(two)
     other = attention_masks(one)[2]
     return (
@@ -982,6 +1125,12 @@ def attention_trials(values=True):
         Trial("with a causal mask", two, qkv | dict(mask=causal)),
         Trial("with a padding mask", two, qkv | dict(mask=padding)),
         Trial("with a query that may attend to nothing", two, qkv | dict(mask=empty)),
+        Trial("with one query of one example", lone, qkv),
+        Trial(
+            "with a causal mask and as many keys as queries",
+            square,
+            qkv | dict(mask=Given("i j", causal_mask(4, 4))),
+        ),
         Trial("with another such mask", one, qkv | dict(mask=other)),
     )
 
@@ -1028,7 +1177,7 @@ def weights_shared_again(q, k, mask=None):
     shares = torch.exp(shares - shares.amax(-1, keepdim=True))
     if mask is not None:
         shares = shares * mask
-    return shares / shares.sum(-1, keepdim=True).clamp(min=1e-300)
+    return shares / shares.sum(-1, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)
 
 
 def attention_loops(q, k, v, mask=None):
@@ -1226,6 +1375,8 @@ EXERCISES = [
         trials=lambda: attention_trials(values=False),
         slips=family(
             weights_recipe,
+            unsaid=UNSAID,
+            paired=OFTEN,
             score=SCORES,
             scale=SCALES,
             masking=MASKS,
@@ -1263,8 +1414,10 @@ EXERCISES = [
         trials=attention_trials,
         slips=family(
             attention_recipe,
+            unsaid=UNSAID,
+            paired=OFTEN,
             score=SCORES,
-            scale=SCALES,
+            scale=(*SCALES, divided_by_root_of_value_width),
             masking=MASKS,
             normalise=NORMS,
             after=AFTER,
