@@ -306,11 +306,13 @@ class Translation:
         batch = Batch(*(words.to(self.device) for words in batch))
         words = int((batch.target != PAD).sum())
         logits = model(batch.source, batch.given)
+        # A loss in bfloat16 would have three digits.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return words * label_smoothing_loss(logits, batch.target, smoothing), words
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The cross-entropy a word, without smoothing, and the BLEU of greedy decoding."""
-        losses = [self.loss(model, batch, smoothing=0) for batch in self._val_batches]
+        losses = [self.loss(model, batch, smoothing=0.0) for batch in self._val_batches]
         loss = sum(loss.item() for loss, _ in losses) / sum(count for _, count in losses)
         said = translate(model, self.tokenizer, self.val.source, tokens=self.options.tokens)
         return {"loss": loss, "bleu": bleu(said, self.val.target)[0]}
