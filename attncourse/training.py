@@ -138,8 +138,8 @@ def device_of(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise UserError(f'cannot compute on "{name}": {why} Try --device cpu.') from None
+        why = str(error).strip().splitlines()[0].rstrip(".")
+        raise UserError(f'cannot compute on "{name}": {why}. Try --device cpu.') from None
     return device
 
 
@@ -257,7 +257,8 @@ class Trainer:
         model: nn.Module = self.model
         if self.workers.count > 1:
             model = DistributedDataParallel(self.model)
-        with self._signals(), torch.random.fork_rng():
+        gpu = [self.workers.device] if self.workers.device.type == "cuda" else []
+        with self._signals(), torch.random.fork_rng(gpu):
             while not self.record.finished(self.plan):
                 self._epoch(model)
         if not self.saved:
@@ -273,7 +274,8 @@ class Trainer:
             )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         columns += (TextColumn("{task.fields[now]}"), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True) as bar:
+        nowhere = not (self.console.is_terminal or self.console.is_jupyter)  # a log, say
+        with Progress(*columns, console=self.console, transient=True, disable=nowhere) as bar:
             line = bar.add_task(
                 f"epoch {record.epoch + 1}", total=len(batches), completed=record.batch, now=""
             )
@@ -403,17 +405,18 @@ class Trainer:
             write_whole(self.path, buffer.getbuffer())
             self.saved = True
         except OSError as error:
-            self.saved = False
+            known, self.saved = not self.saved, False
             if must:
                 raise UserError(
                     f"cannot write {self.path}: {error.strerror}. The checkpoint before it is "
                     "unchanged: make room, and the same command goes on from there."
                 ) from None
-            self.console.print(
-                f"cannot write {self.path}: {error.strerror}. The one before it is unchanged; "
-                "training goes on, and tries again.",
-                soft_wrap=True,
-            )
+            if not known:
+                self.console.print(
+                    f"cannot write {self.path}: {error.strerror}. The one before it is "
+                    "unchanged; training goes on, and tries again.",
+                    soft_wrap=True,
+                )
 
     def _state(self) -> dict[str, Any]:
         return {

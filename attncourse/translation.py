@@ -501,5 +501,5 @@ def _digest(data: bytes) -> str:
 def _json(result: dict[str, Any]) -> bytes:
     """JSON with a list of numbers on one line."""
     text = json.dumps(result, indent=1, ensure_ascii=False)
-    short = re.sub(r"\[[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text)
+    short = re.sub(r"\[([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
     return short.encode() + b"\n"

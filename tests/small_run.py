@@ -17,6 +17,7 @@ from torch import nn
 from attncourse.training import Plan, Trainer, Workers, workers
 
 EPOCHS, BATCHES = 3, 5
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows kills at once with either
 
 
 class Sines:
@@ -68,7 +69,7 @@ def trainer(folder, task=None, dropout=0.5, workers=None, settings=None, **plan)
 def main(folder, last=0):
     def during(step):
         if step == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), KILL)
 
     with workers("cpu") as here:
         dropout = 0.5 if here.count == 1 else 0.0
