@@ -98,13 +98,13 @@ def test_letters_become_numbers_and_come_back():
 
 
 def test_shorter_texts_are_padded_at_the_end():
-    assert numbers(["31", "1"]).tolist() == [[17, 15], [15, PAD]]
-    assert numbers(["1"], begin=True).tolist() == [[BEGIN, 15, END]]
+    assert numbers(["31", "1"]).tolist() == [[16, 14], [14, PAD]]
+    assert numbers(["1"], begin=True).tolist() == [[BEGIN, 14, END]]
     assert numbers([]).shape == (0, 0)
 
 
 def test_texts_stop_at_the_end():
-    assert texts(torch.tensor([[BEGIN, 15, END, 17, PAD], [17, 17, PAD, PAD, PAD]])) == [
+    assert texts(torch.tensor([[BEGIN, 14, END, 16, PAD], [16, 16, PAD, PAD, PAD]])) == [
         "1",
         "33",
     ]

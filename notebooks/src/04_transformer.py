@@ -329,6 +329,8 @@ later[:, 3] = 19  # perturb word 3
 after = model(source, later)
 print("no bit changes before word 3:", torch.equal(after[:, :3], before[:, :3]))
 print("logits change from word 3 on:", bool((after[:, 3:] != before[:, 3:]).all()))
+
+# %%
 alone = model(source[1:, :4], target[1:])
 print("alone, without its padding:  ", torch.allclose(before[1:], alone))
 apart = torch.cat([model.encode(source[:1]), model.encode(source[1:])])
@@ -358,6 +360,7 @@ class Unhidden(nn.Module):
         return self.attention(x, context)
 
 
+# %%
 def depends(layer):
     """How strongly output i depends on token j: the size of the gradient, i j."""
 
@@ -488,14 +491,22 @@ check("transformer.label_smoothing_loss", label_smoothing_loss)
 
 # %%
 right = torch.tensor([[3]])
-for smoothing in (0.0, 0.1, 0.3):
+
+
+def descended(smoothing):
+    """Where 3000 steps take ten logits that start at 0."""
     logits = torch.zeros(1, 1, 10, requires_grad=True)
     optimizer = torch.optim.SGD([logits], lr=2)
     for _ in range(3000):
-        loss = label_smoothing_loss(logits, right, smoothing)
         optimizer.zero_grad()
-        loss.backward()
+        label_smoothing_loss(logits, right, smoothing).backward()
         optimizer.step()
+    return logits
+
+
+# %%
+for smoothing in (0.0, 0.1, 0.3):
+    logits = descended(smoothing)
     gap = (logits[0, 0, 3] - logits[0, 0, 4]).item()
     its = F.cross_entropy(logits[0], right[0], label_smoothing=smoothing)
     same = torch.isclose(label_smoothing_loss(logits, right, smoothing), its, atol=1e-6)
@@ -662,21 +673,6 @@ check("transformer.greedy", greedy)
 # `from solutions.transformer import greedy`.
 
 # %% [markdown]
-# ### Exercise: `beam_step`
-#
-# Keep several targets alive, and at each step the `width` likeliest ways to go on. Rows of
-# the result are sorted, the likeliest first.
-
-# %% exercise="transformer.beam_step"
-
-# %%
-check("transformer.beam_step", beam_step)
-
-# %% [markdown]
-# Stuck? `hint("transformer.beam_step")`. To read on without solving it:
-# `from solutions.transformer import beam_step`.
-
-# %% [markdown]
 # ### Exercise: `length_penalty`
 #
 # Every word costs, so a bare $\log p$ prefers short sentences. It is therefore divided by
@@ -690,6 +686,21 @@ check("transformer.length_penalty", length_penalty)
 # %% [markdown]
 # Stuck? `hint("transformer.length_penalty")`. To read on without solving it:
 # `from solutions.transformer import length_penalty`.
+
+# %% [markdown]
+# ### Exercise: `beam_step`
+#
+# Keep several targets alive, and at each step the `width` likeliest ways to go on. Rows of
+# the result are sorted, the likeliest first.
+
+# %% exercise="transformer.beam_step"
+
+# %%
+check("transformer.beam_step", beam_step)
+
+# %% [markdown]
+# Stuck? `hint("transformer.beam_step")`. To read on without solving it:
+# `from solutions.transformer import beam_step`.
 
 # %% [markdown]
 # ### Two beams see what one misses
@@ -1012,15 +1023,12 @@ plots.show(fig, "A map whose bright cells lie over year, month and day, as each 
 
 # %%
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.2))
-own, other = maps["encoder.0.self_attention"], maps["decoder.0.self_attention"][: len(iso)]
-title = "Encoder: letters near, and of one word"
-plots.heat(axs[0], own.sqrt(), "letter j", "letter i", title, bar=False)
+own = maps["encoder.0.self_attention"].sqrt()
+plots.heat(axs[0], own, "letter j", "letter i", "Encoder: near, and of one word", bar=False)
 letters(axs[0], text, text)
 axs[0].tick_params(labelsize=6)
-title = "Decoder: which place is next?"
-plots.heat(
-    axs[1], other[:, : len(iso)].sqrt(), "letter before", "letter written", title, bar=False
-)
+own = maps["decoder.0.self_attention"][: len(iso), : len(iso)].sqrt()
+plots.heat(axs[1], own, "before", "written", "Decoder: which place is next?", bar=False)
 letters(axs[1], "^" + iso[:-1], iso)
 fig.colorbar(axs[0].images[0], ax=axs, label="root of the share", shrink=0.8)
 plots.show(fig, "Left: brighter near the diagonal. Right: a triangle, bright at a few letters.")
