@@ -1744,7 +1744,7 @@ EXERCISES = [
         blank=("forward",),
         slips=family(
             ways,
-            pairs=False,
+            paired=(),
             after=(
                 always_pre,
                 exchanged,
@@ -1766,7 +1766,7 @@ EXERCISES = [
                 norm_without_weights,
             ),
         )
-        + family(ways, pairs=False, after=(always_post,)),
+        + family(ways, paired=(), after=(always_post,)),
         hints=(
             'Where does the norm stand with "post", and where with "pre"?',
             (
@@ -1827,7 +1827,7 @@ EXERCISES = [
         blank=("forward",),
         slips=family(
             recipe,
-            pairs=False,
+            paired=(),
             hiding=(
                 nothing_hidden,
                 past_hidden,
@@ -1888,7 +1888,7 @@ EXERCISES = [
         blank=("encode", "decode"),
         slips=family(
             whole,
-            pairs=False,
+            paired=(),
             encoding=(
                 source_padding_seen,
                 padding_seen,
