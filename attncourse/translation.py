@@ -466,18 +466,21 @@ def _report(
     trainer: Trainer, record: Record, model: nn.Module, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """What a reader needs to judge the result, and to get it again."""
-    names = [name for name in record.history[0] if name != "epoch"]
+    names = {name: f"val_{name}" for name in record.history[0]} | {"train_loss": "train_loss"}
+    del names["epoch"]
     return {
         "seeds": [trainer.plan.seed],
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "hardware": hardware(trainer.workers),
         "minutes": round(record.seconds / 60, 1),
         "cpu_minutes": round(record.cpu_seconds / 60, 1),
-        "tokens_per_second": round(record.all_items / record.seconds),
+        "target_tokens_per_second": round(record.all_items / record.seconds),
         "epochs": record.epoch,
         "best_epoch": record.best_epoch,
         "steps": record.step,
-        "curves": {name: [round(e[name], 4) for e in record.history] for name in names},
+        "curves": {
+            to: [round(e[name], 4) for e in record.history] for name, to in names.items()
+        },
         "settings": settings,
         "versions": {name: version(name) for name in ("torch", "sentencepiece", "sacrebleu")},
     }

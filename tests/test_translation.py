@@ -266,6 +266,11 @@ def test_an_example_larger_than_a_batch_goes_alone():
     assert buckets([(3, 3), (50, 2), (3, 2)], 10) == [[2, 0], [1]]
 
 
+def test_examples_meet_others_in_another_epoch():
+    one, other = (set(map(frozenset, buckets(lengths(), 300, shuffled(n)))) for n in (0, 1))
+    assert len(one & other) < len(one) / 4
+
+
 def test_neighbours_in_length_need_little_padding():
     """Drawn at random, about 40 % would be padding."""
     sizes = lengths()
@@ -315,7 +320,7 @@ def run(text, into, **changes):
     return translation.train(replace(OPTIONS, **changes), text, into, "cpu")
 
 
-TIMES = ("minutes", "cpu_minutes", "tokens_per_second")
+TIMES = ("minutes", "cpu_minutes", "target_tokens_per_second")
 
 
 def without_times(result):
@@ -332,7 +337,7 @@ def test_a_small_translator_learns_to_count_in_german(tmp_path):
     assert "version:" in result["signature"]
     assert result == json.loads((into / "result.json").read_text(encoding="utf-8"))
     assert {path.name for path in into.iterdir()} >= {"checkpoint.pt", "tokenizer.model"}
-    assert len(result["curves"]["bleu"]) == result["epochs"]
+    assert len(result["curves"]["val_bleu"]) == result["epochs"]
     model, tokenizer = load(into)
     test = counted(30, 2)
     said = translate(model, tokenizer, test.source, OPTIONS.beam)
@@ -398,3 +403,16 @@ def test_bleu_of_the_reference_is_100():
     texts = counted(5, 0).target
     assert bleu(texts, texts)[0] == pytest.approx(100)
     assert bleu(texts, texts[::-1])[0] < 50
+
+
+def test_the_result_that_is_kept_says_how_it_was_reached():
+    path = Path(__file__).parents[1] / "results" / "translate.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept["test"] == TEST
+    assert kept["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert kept["bleu"] >= 35
+    assert kept["seeds"]
+    assert kept["hardware"]
+    assert kept["minutes"] < 60
+    assert {len(curve) for curve in kept["curves"].values()} == {kept["epochs"]}
+    assert set(kept["curves"]) == {"train_loss", "val_loss", "val_bleu"}
