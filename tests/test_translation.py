@@ -313,6 +313,17 @@ def test_the_loss_is_that_of_each_sentence_alone(tokenizer):
     torch.testing.assert_close(loss, by_hand)
 
 
+def test_the_validation_is_without_smoothing(tokenizer):
+    task = task_of(tokenizer, smoothing=0.2)
+    model = translation.build(OPTIONS, len(tokenizer)).eval()
+    losses = []
+    for source, target in zip(*task.val_words, strict=True):
+        given = torch.tensor([[BEGIN, *target[:-1].tolist()]])
+        logits = model(source.unsqueeze(0), given)[0]
+        losses.append(nn.functional.cross_entropy(logits, target, reduction="none"))
+    torch.testing.assert_close(task.validate(model)["loss"], torch.cat(losses).mean().item())
+
+
 # ---------------------------------------------------------------- a run
 
 
