@@ -64,10 +64,9 @@ def install():
 
 
 def target():
-    """The course with what the tests compare it with, and, where there is a browser, with what
-    drives one."""
+    """The course and what its tests need; what drives a browser only where there is one."""
     browser = ",browser" if any(map(shutil.which, BROWSERS)) else ""
-    return f"{ROOT}[oracles{browser}]"
+    return f"{ROOT}[oracles,translate{browser}]"
 
 
 def fingerprint():

@@ -53,6 +53,10 @@ def optional() -> dict[str, tuple[bool, str]]:
             find_spec("playwright") is not None,
             'browser tests of the notebooks: pip install -e ".[browser]"',
         ),
+        "sentencepiece": (
+            find_spec("sentencepiece") is not None and find_spec("sacrebleu") is not None,
+            'the translator, with sacrebleu: pip install -e ".[translate]"',
+        ),
         "C compiler": (compiler is not None, "torch.compile on the CPU"),
         "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),
     }
