@@ -109,9 +109,9 @@ def test_the_second_run_installs_nothing(clone, installed):
 
 def test_make_installs_what_the_tests_compare_with(monkeypatch):
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
-    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles]"
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate]"
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: name)
-    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,browser]"
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate,browser]"
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
