@@ -10,7 +10,7 @@
 import math
 from collections.abc import Callable
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Literal
 
@@ -187,6 +187,7 @@ for norm in ("post", "pre"):
 
 
 # %%
+@cache
 def stream(norm, depth=12):
     """The size of a token's features after each layer, and how alike the tokens are."""
     torch.manual_seed(0)
@@ -198,9 +199,8 @@ def stream(norm, depth=12):
     return torch.stack(sizes).detach(), along(layers, tokens)
 
 
-sizes, likeness = zip(*(stream(norm) for norm in ("post", "pre")), strict=True)
-
 # %%
+sizes, likeness = zip(stream("post"), stream("pre"), strict=True)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.5))
 names = ("post-norm", "pre-norm")
 ys = dict(zip(names, sizes, strict=True))
@@ -213,6 +213,7 @@ for ax in axs:
 plots.show(fig, "Left: post-norm stays at 1, pre-norm rises. Right: both stay low, alone is 1.")
 
 # %%
+sizes, likeness = zip(stream("post"), stream("pre"), strict=True)
 claim(abs(sizes[0][-1] - 1) < 0.01, "post-norm: features have size 1 after every layer")
 claim(sizes[1][-1] > 1.1, "pre-norm: what the layers add makes the stream grow")
 claim(max(last[3] for last in likeness) < 0.5, "in both, tokens are themselves after 3 layers")
@@ -587,9 +588,8 @@ def first_gradients(norm, layers=12):
     return torch.stack(list(last))
 
 
-ys = {f"{norm}-norm": first_gradients(norm) for norm in ("post", "pre")}
-
 # %%
+ys = {f"{norm}-norm": first_gradients(norm) for norm in ("post", "pre")}
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 plots.lines(
     ax, range(1, 13), ys, "layer", "size of gradient", "Post-norm pulls at its last layers"
@@ -956,9 +956,12 @@ def small():
     return Transformer(calendar.WORDS, calendar.WORDS, 64, 4, 128, layers=1, dropout=0.0)
 
 
-torch.manual_seed(0)
-model = small()
-losses = train(model, steps=2000)
+@cache
+def trained():
+    """The model after 2000 steps, and its losses."""
+    torch.manual_seed(0)
+    model = small()
+    return model, train(model, steps=2000)
 
 
 # %%
@@ -977,17 +980,21 @@ def right_share(model, texts, isos, logits=Incremental):
 
 
 # %% tags=["nbval-ignore-output"]
-accuracy = right_share(model, test.text, test.iso)
-print(f"right in every letter: {accuracy:.1%} of days never seen")
+model, losses = trained()
+print(
+    f"right in every letter: {right_share(model, test.text, test.iso):.1%} of days never seen"
+)
 print(f"loss at the end: {sum(losses[-100:]) / 100:.3f}")
 mine = ["3rd of Febuary '87", "Wensday, 12 Sept. 2001", "on 7/4/76", "the 1st of agust 1999"]
 for text, iso in zip(mine, write(model, mine), strict=True):
     print(f"{text:32} {iso}")
 
 # %%
+model, losses = trained()
+accuracy = right_share(model, test.text, test.iso)
 claim(accuracy > 0.99, "over 99 % of the test are right in every letter")
 claim(sum(losses[-100:]) / 100 < 0.72, "the loss has come down to its floor of 0.700")
-claim(min(losses) > 0.69, "and never goes below it by more than the chance of a batch")
+claim(min(losses) > 0.69, "and not below it, give or take rounding")
 
 # %% [markdown]
 # **What you should see.** 99.9 %, give or take a few days: four starts gave 99.7 to 100 %. The
@@ -1008,14 +1015,19 @@ def letters(ax, columns, rows):
     ax.set_yticks(range(len(rows)), rows)
 
 
-text = "the 3rd of febuary 1987"
-iso = write(model, [text])[0]
-maps = library.attention_maps(
-    model, calendar.numbers([text]), calendar.numbers([iso], begin=True)
-)
-maps = {name: reduce(grid, "1 head i j -> i j", "mean") for name, grid in maps.items()}
+@cache
+def read_off(text):
+    """What the model writes for a text, and its maps: the mean of four heads, by name."""
+    model, _ = trained()
+    iso = write(model, [text])[0]
+    words = calendar.numbers([text]), calendar.numbers([iso], begin=True)
+    maps = library.attention_maps(model, *words).items()
+    return iso, {name: reduce(grid, "1 head i j -> i j", "mean") for name, grid in maps}
+
 
 # %%
+text = "the 3rd of febuary 1987"
+iso, maps = read_off(text)
 cross = maps["decoder.0.cross_attention"][: len(iso)]
 fig, ax = plt.subplots(figsize=(6.0, 2.9))
 plots.heat(ax, cross, "letter read", "letter written", "It reads what it is about to write")
@@ -1023,6 +1035,7 @@ letters(ax, text, iso)
 plots.show(fig, "A map whose bright cells lie over year, month and day, as each is written.")
 
 # %%
+iso, maps = read_off(text)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.2))
 own = maps["encoder.0.self_attention"].sqrt()
 plots.heat(axs[0], own, "letter j", "letter i", "Encoder: near, and of one word", bar=False)
@@ -1056,6 +1069,7 @@ def shares_read(model, iso, parts=(slice(0, 4), slice(5, 7), slice(8, 10))):
 
 
 # %%
+model, _ = trained()
 found = torch.stack([shares_read(model, iso) for iso in test.iso[:200]]).mean(0)
 fig, ax = plt.subplots(figsize=(3.8, 2.8))
 plots.heat(ax, found, "part read", "part written", "Each part is read as it is written")
@@ -1066,7 +1080,7 @@ claim((found.diagonal() > 3 * (found.sum(-1) - found.diagonal())).all(), "and th
 
 
 # %%
-def inside_the_month(iso):
+def inside_the_month(model, iso):
     """What the letters of the month read of the month, and its share of the letters."""
     text, (_, month, _) = written_out(date.fromisoformat(iso))
     words = calendar.numbers([text]), calendar.numbers([iso], begin=True)
@@ -1074,7 +1088,9 @@ def inside_the_month(iso):
     return grid[month, month].sum(-1).mean(), torch.ones(len(text))[month].sum() / len(text)
 
 
-read, even = torch.tensor([inside_the_month(iso) for iso in test.iso[:200]]).mean(0)
+# %%
+model, _ = trained()
+read, even = torch.tensor([inside_the_month(model, iso) for iso in test.iso[:200]]).mean(0)
 claim(read > 1.2 * even, "in the encoder, letters of the month read mostly each other")
 
 # %% [markdown]
@@ -1097,12 +1113,17 @@ def recomputed(model, source):
     return lambda target: model.decode(target, memory, source)[:, -1]
 
 
-torch.manual_seed(0)
-cheat = small()
-cheat.decoder[0].self_attention = Unhidden(cheat.decoder[0].self_attention)
-cheating = train(cheat, steps=2000, at_most=400)
+@cache
+def cheat():
+    """A model that sees the next letter, after 400 steps, and its losses."""
+    torch.manual_seed(0)
+    model = small()
+    model.decoder[0].self_attention = Unhidden(model.decoder[0].self_attention)
+    return model, train(model, steps=2000, at_most=400)
+
 
 # %%
+losses, cheating = trained()[1], cheat()[1]
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 ys = {"honest": losses[:400], "sees the next letter": cheating}
 plots.lines(
@@ -1114,13 +1135,14 @@ plots.show(
 )
 
 # %% tags=["nbval-ignore-output"]
-print("writes:", write(cheat, test.text[:3], recomputed), "for", test.iso[:3])
+print("writes:", write(cheat()[0], test.text[:3], recomputed), "for", test.iso[:3])
 
 # %%
-cheated = right_share(cheat, test.text[:300], test.iso[:300], recomputed)
-end = sum(cheating[-50:]) / 50
+model, cheating = cheat()
+end, honest_end = sum(cheating[-50:]) / 50, sum(trained()[1][350:400]) / 50
 claim(end < 0.75, "the cheat's loss is at the floor after 400 steps")
-claim(end < sum(losses[350:400]) / 50 - 0.05, "the honest model's is well above it")
+claim(end < honest_end - 0.05, "the honest model's is well above it")
+cheated = right_share(model, test.text[:300], test.iso[:300], recomputed)
 claim(cheated < 0.05, "but hardly a date that the cheat writes is right")
 
 # %% [markdown]
@@ -1137,11 +1159,11 @@ claim(cheated < 0.05, "but hardly a date that the cheat writes is right")
 # %% tags=["nbval-ignore-output"]
 days = [date.fromisoformat(iso) for iso in test.iso[:300]]
 texts = [f"{calendar.DAYS[(day.weekday() + 3) % 7]}, {written_out(day)[0]}" for day in days]
-misled = right_share(model, texts, test.iso[:300])
-print(f"{texts[0]!r}: {write(model, texts[:1])[0]}")
-print(f"right with a wrong day of the week: {misled:.1%}")
+print(f"{texts[0]!r}: {write(trained()[0], texts[:1])[0]}")
+print(f"right: {right_share(trained()[0], texts, test.iso[:300]):.1%}")
 
 # %%
+misled = right_share(trained()[0], texts, test.iso[:300])
 claim(misled > 0.95, "a wrong day of the week leads hardly ever astray")
 
 # %% [markdown]
