@@ -156,6 +156,11 @@ def waves(x):
     return (2 * x).sin() + x
 
 
+def cosine(x):
+    """A function that is not 0 at 0, so that it matters where dropout stands."""
+    return (2 * x).cos()
+
+
 def running_mean(x):
     """A function that mixes tokens: the mean of all tokens so far."""
     n = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
@@ -163,8 +168,8 @@ def running_mean(x):
 
 
 def residual_trials():
-    def trial(name, norm, function, **sizes):
-        init = dict(dim=sizes["dim"], norm=norm, dropout=0.0)
+    def trial(name, norm, function, dropout=0.0, **sizes):
+        init = dict(dim=sizes["dim"], norm=norm, dropout=dropout)
         return Trial(name, sizes, dict(x="b n dim", function=function), init)
 
     return (
@@ -172,6 +177,8 @@ def residual_trials():
         trial('with norm="pre"', "pre", waves, b=2, n=3, dim=5),
         trial('with norm="post" around a mean', "post", running_mean, b=3, n=7, dim=4),
         trial('with norm="pre" around a mean', "pre", running_mean, b=3, n=7, dim=4),
+        trial('with norm="post" and all dropped', "post", cosine, 1.0, b=2, n=3, dim=5),
+        trial('with norm="pre" and all dropped', "pre", cosine, 1.0, b=2, n=3, dim=5),
     )
 
 
@@ -183,12 +190,16 @@ def right_pre(self, x, f):
     return x + f(self.norm(x))
 
 
-def ways(after=right_post, before=right_pre):
+def drop(self, function):
+    return lambda x: self.dropout(function(x))
+
+
+def ways(after=right_post, before=right_pre, dropped=drop):
     """`Residual` with one of its two forms, or both, replaced."""
 
     class Answer(Residual):
         def forward(self, x, function):
-            return (before if self.pre else after)(self, x, function)
+            return (before if self.pre else after)(self, x, dropped(self, function))
 
     return Answer
 
@@ -289,6 +300,46 @@ def norm_without_weights(self, x, f):
     return x + f(F.layer_norm(x, x.shape[-1:]))
 
 
+@also(before=norm_of_the_function)
+def always_norm_of_the_function(self, x, f):
+    """In both cases you norm what the function gives. "post" norms the sum, norm(x + f(x));
+    "pre" norms what goes in, x + f(norm(x))."""
+    return x + self.norm(f(x))
+
+
+@also(before=no_norm_pre)
+def no_norm_at_all(self, x, f):
+    """There is no norm. "post" is norm(x + f(x)), "pre" is x + f(norm(x))."""
+    return x + f(x)
+
+
+@also(before=no_way_around_pre)
+def no_way_around_at_all(self, x, f):
+    """x is never added, and so there is no way around the function. "post" is norm(x + f(x)),
+    "pre" is x + f(norm(x))."""
+    return self.norm(f(x))
+
+
+def dropout_forgotten(self, function):
+    """Dropout is missing. It acts on what the function gives, before x is added."""
+    return function
+
+
+def dropout_before_the_function(self, function):
+    """Dropout acts on what the function is given. It acts on what the function gives."""
+    return lambda x: function(self.dropout(x))
+
+
+@also(
+    after=lambda self, x, f: self.norm(self.dropout(x + f(x))),
+    before=lambda self, x, f: self.dropout(x + f(self.norm(x))),
+)
+def dropout_after_the_sum(self, function):
+    """Dropout acts on the sum, x and all. It acts on what the function gives, before x is
+    added."""
+    return function
+
+
 class InTwoSteps(Residual):
     def forward(self, x, function):
         given = self.norm(x) if self.pre else x
@@ -304,8 +355,8 @@ class NormByHand(Residual):
 
     def forward(self, x, function):
         if not self.pre:
-            return self.by_hand(x + function(x))
-        return x + function(self.by_hand(x))
+            return self.by_hand(x + self.dropout(function(x)))
+        return x + self.dropout(function(self.by_hand(x)))
 
 
 # the encoder layer
@@ -1332,6 +1383,17 @@ def ends_again_and_again(logits, start, longest):
     return decoded(logits, start, longest, fill=END)
 
 
+def forgets_who_has_ended(logits, start, longest):
+    """You look at the last words only: you stop where all are END at once, and examples that
+    ended before go on. Remember who has ended; they get PAD."""
+    target = start
+    for _ in range(longest):
+        target = torch.cat([target, logits(target).argmax(-1)[:, None]], dim=1)
+        if (target[:, -1] == END).all():
+            break
+    return target
+
+
 def stops_with_the_first(logits, start, longest):
     """You stop when one example has ended. Go on until all have."""
     return decoded(logits, start, longest, stop=lambda ended: ended.any())
@@ -1755,7 +1817,11 @@ EXERCISES = [
                 function_of_the_function,
                 multiplied,
                 subtracted,
+                always_norm_of_the_function,
+                no_norm_at_all,
+                no_way_around_at_all,
             ),
+            dropped=(dropout_forgotten, dropout_before_the_function, dropout_after_the_sum),
             before=(
                 mean_of_both,
                 normed_way_around,
@@ -2030,6 +2096,7 @@ EXERCISES = [
         trials=greedy_trials,
         slips=(
             goes_on_after_the_end,
+            forgets_who_has_ended,
             ends_again_and_again,
             stops_with_the_first,
             never_stops_early,
