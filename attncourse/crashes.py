@@ -210,6 +210,11 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         lambda f, c, s: f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩: {told(s)}.",
     ),
     (
+        r"but found Bool|but got .*[Bb]ool|and c10::Bool|Bool and|implemented for 'Bool'",
+        "a boolean mask stands where numbers are wanted. Is it passed in another argument's "
+        "place? Pass it by name, `mask=…`.",
+    ),
+    (
         r"expected scalar type|to have the same dtype|expected dtype|must have the same dtype"
         r"|Found dtype|same dtype, but got",
         (
@@ -277,6 +282,10 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
             r" numpy|tensor.detach\(\).numpy"
         ),
         "numpy cannot follow gradients. Stay with torch from input to output.",
+    ),
+    (
+        r"'Tensor' object is not callable",
+        "a tensor stands where a function is wanted: pass the function, not what it gave.",
     ),
     (
         r"NameError: name '(\w+)' is not defined",

@@ -3,6 +3,7 @@
 `check` looks at nothing else: all that it knows of the solution comes from a `Sheet`.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -395,6 +396,8 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
         )
     if isinstance(expected, Crash) or isinstance(y, Crash):
         return isinstance(y, Crash) and isinstance(expected, Crash)
+    if isinstance(expected, float):
+        return isinstance(y, float) and math.isclose(y, expected, rel_tol=1e-6, abs_tol=1e-8)
     if not isinstance(expected, Tensor):
         return type(y) is type(expected) and y == expected
     if not isinstance(y, Tensor) or y.shape != expected.shape or y.dtype != expected.dtype:

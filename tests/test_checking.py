@@ -434,3 +434,5 @@ def test_equality_is_of_shapes_before_values():
     assert not same(x + 1e-5, x)
     assert not same((x,), x)
     assert not same(3.0, 3)
+    assert same(0.1 + 0.2, 0.3)
+    assert not same(0.3001, 0.3)
