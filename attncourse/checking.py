@@ -262,6 +262,8 @@ class _Examination:
                 f"`{probe}` returns {y.isinf().sum().item()} values that are not finite (inf)."
             )
             return Fault(what, tuple(t for t in (stage, seen) if t))
+        if not self.ex.is_module and _rearranged(y, right):
+            return self.rearranged(probe, (seen, worst))
         reason = self.broken_law(trial, probe, y, right) if isinstance(y, Tensor) else None
         if reason:
             return Fault(reason, tuple(t for t in (stage, seen, worst) if t))
@@ -275,13 +277,17 @@ class _Examination:
         if stage:
             return Fault(stage, (seen, worst, *done))
         if _rearranged(y, right):
-            return Fault(
-                f"`{probe}` returns the right numbers in another order: is an axis reshaped "
-                "where it should be moved? `rearrange` moves it.",
-                (seen, worst, *done),
-                "right_numbers_in_another_order",
-            )
+            return self.rearranged(probe, (seen, worst, *done))
         return Fault(worst, (seen, *done, *self.earlier(index)))
+
+    def rearranged(self, probe: str, evidence: tuple[str, ...]) -> Fault:
+        """The right numbers at other places."""
+        return Fault(
+            f"`{probe}` returns the right numbers in another order: is an axis reshaped where "
+            "it should be moved? `rearrange` moves it.",
+            evidence,
+            "right_numbers_in_another_order",
+        )
 
     def right_before(self, probe: str) -> tuple[str, ...]:
         """That the probes before this one are right on every trial, if there are any."""

@@ -110,6 +110,8 @@ def _shares(look: Look, weights: Tensor) -> str | None:
     allowed = look.allowed(weights.shape)
     live = allowed.any(-1)
     rows = weights.sum(-1)
+    if rows[live].isnan().any():
+        return "Some of your weights are nan: is 0 multiplied by -inf, or 0 divided by 0?"
     if close(rows[live], torch.ones_like(rows[live])):
         return None
     for axis, letter in enumerate(letters[:-1]):
@@ -195,6 +197,35 @@ def scale_is_right(look: Look) -> str | None:
 
 
 def _scale(look: Look, weights: Tensor, expected: Tensor) -> str | None:
+    return _places(look, weights, expected) or _factor(look, weights, expected)
+
+
+def _places(look: Look, weights: Tensor, expected: Tensor) -> str | None:
+    """What depends on the places i and j alone, and not on what queries and keys hold."""
+    if look.mask is not None or len(weights) < 2:
+        return None
+    none = weights == 0
+    if none.flatten(0, -2).all(0).any():
+        j = int(none.flatten(0, -2).all(0).long().argmax())
+        return f"Key j={j} never gets any weight: does a loop or a slice leave it out?"
+    if none.any() and (none == none[:1]).all():
+        return (
+            "Some pairs i, j get no weight, the same ones in every example, although nothing "
+            "is hidden: is a window or a mask of your own built in?"
+        )
+    if none.any() or (weights < 0).any():
+        return None
+    added = weights.log() - expected.clamp(min=1e-250).log()
+    added = added - added.mean(-1, keepdim=True)
+    if added.abs().max() > 1e-6 and close(added, added[:1].expand_as(added)):
+        return (
+            "Something is added to your scores that depends on the places i and j alone, not "
+            "on what q and k hold: a bias by position?"
+        )
+    return None
+
+
+def _factor(look: Look, weights: Tensor, expected: Tensor) -> str | None:
     usable = look.allowed(weights.shape) & (weights > 1e-200) & (expected > 1e-200)
     if usable.sum() < 4:
         return None

@@ -83,6 +83,32 @@ def test_all_are_silent_about_the_solution():
             "The sign of your scores is turned",
         ),
         (
+            "scale_is_right",
+            lambda q, k: (
+                q @ k.mT / 7**0.5 - (torch.arange(3)[:, None] - torch.arange(5)).abs()
+            ).softmax(-1),
+            False,
+            "depends on the places i and j alone",
+        ),
+        (
+            "scale_is_right",
+            lambda q, k: attention_weights(q, k, torch.ones(3, 5).tril(1).bool()),
+            False,
+            "Key j=4 never gets any weight",
+        ),
+        (
+            "scale_is_right",
+            lambda q, k: attention_weights(q, k, torch.ones(3, 5).tril(2).bool()),
+            False,
+            "is a window or a mask of your own built in?",
+        ),
+        (
+            "rows_sum_to_one",
+            lambda q, k: attention_weights(q, k) * torch.nan,
+            False,
+            "Some of your weights are nan",
+        ),
+        (
             "examples_do_not_mix",
             lambda q, k: attention_weights(q, k.mean(0, keepdim=True).expand_as(k)),
             False,
