@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from attncourse import check
 from attncourse.registry import CHAPTERS
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +30,14 @@ def test_what_it_links_to_is_there():
         assert (ROOT / target).is_file(), target
     for chapter in CHAPTERS:
         assert (ROOT / f"notebooks/solved/{chapter.stem}.ipynb").is_file()
+
+
+def test_the_verdict_on_the_first_page_is_what_check_says():
+    def answer(q, k, v, mask=None):
+        scores = q @ k.mT / k.shape[-2] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1).nan_to_num(0) @ v
+
+    verdict = check("scaled_dot_product.scaled_dot_product_attention", answer)
+    assert repr(verdict) in README
