@@ -436,3 +436,42 @@ def test_equality_is_of_shapes_before_values():
     assert not same(3.0, 3)
     assert same(0.1 + 0.2, 0.3)
     assert not same(0.3001, 0.3)
+
+
+def test_an_answer_that_remembers_earlier_calls_is_caught():
+    kept = []
+
+    def remembering(q, k, v, mask=None):
+        kept.append(mask)
+        late = len(kept) > 12 and mask is not None  # right the first time round
+        return scaled_dot_product_attention(q, k, v, None if late else mask)
+
+    verdict = check(ATTENTION, remembering)
+    assert verdict.slip == "remembers_earlier_calls"
+
+
+def test_a_layer_that_changes_its_own_weights_is_caught():
+    class Shrinking(MultiHeadAttention):
+        def forward(self, x, context=None, mask=None):
+            y = super().forward(x, context, mask)
+            self.out.weight.data.mul_(0.5)
+            return y
+
+    verdict = check(HEADS, Shrinking)
+    assert verdict.slip == "changes_its_weights"
+    assert "`out.weight`" in first_line(verdict)
+
+
+def test_arguments_in_another_order_are_told_before_anything_crashes():
+    def keras(query, value, key, mask=None):
+        return scaled_dot_product_attention(query, key, value, mask)
+
+    verdict = check(ATTENTION, keras)
+    assert verdict.slip == "arguments_in_another_order"
+    assert "takes (query, value, key, mask)" in first_line(verdict)
+
+
+def test_a_squeeze_that_takes_too_much_is_caught():
+    verdict = check(ATTENTION, lambda *a: scaled_dot_product_attention(*a).squeeze())
+    assert verdict.status == "not yet"
+    assert "A `squeeze` takes away every axis of length 1" in first_line(verdict)
