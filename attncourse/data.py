@@ -1,9 +1,11 @@
-"""Photographs that ship with scikit-learn, made small by exact means."""
+"""Photographs and digits that ship with scikit-learn."""
+
+from typing import NamedTuple
 
 import torch
-from einops import reduce
-from jaxtyping import Float
-from sklearn.datasets import load_sample_image
+from einops import rearrange, reduce
+from jaxtyping import Float, Int
+from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor
 
 PHOTOGRAPHS = ("china", "flower")
@@ -29,3 +31,29 @@ def photograph(
     middle = pixels[top : top + k * height, left : left + k * width]
     sums = reduce(middle.long(), "(h p) (w q) c -> h w c", "sum", p=k, q=k)
     return (sums.double() / (255 * k**2)).float()
+
+
+class Digits(NamedTuple):
+    """Written digits and which they are.
+
+    image  b 1 h w, grey from 0 (paper) to 1 (ink), 8 x 8 pixels
+    label  b, from 0 to 9
+    """
+
+    image: Float[Tensor, "b 1 h w"]
+    label: Int[Tensor, " b"]
+
+
+UNSEEN = 450  # digits kept for testing, a quarter of the 1797
+
+
+def digits(test: bool = False) -> Digits:
+    """The digits that ship with scikit-learn, in the order in which they are stored.
+
+    The first 1347 are for training, the last 450 for testing: `test` gives those.
+    """
+    stored = load_digits()
+    image = rearrange(torch.from_numpy(stored.images / 16).float(), "b h w -> b 1 h w")
+    label = torch.from_numpy(stored.target).long()
+    part = slice(-UNSEEN, None) if test else slice(-UNSEEN)
+    return Digits(image[part], label[part])
