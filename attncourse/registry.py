@@ -68,6 +68,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        9,
+        "stand_alone",
+        "Stand-alone self-attention",
+        "windows, local attention with relative embeddings, a stem, the cost law",
+        "a network without convolutions, and what its windows can and cannot read",
+        120,
+    ),
 )
 
 
