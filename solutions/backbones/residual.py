@@ -1,11 +1,12 @@
 """Residual networks with a place for attention: one skeleton for every mechanism.
 
-    y = relu(shortcut(x) + a(branch(x)))        b c h w -> b e h' w', a is the attention
+    y = relu(shortcut(x) + a(branch(x)))        b c h w -> b e i j, a is the attention
     basic        3x3, 3x3                       e = planes
     bottleneck   1x1, 3x3 in groups, 1x1        e = 4 planes
     planes double from stage to stage, h and w halve at the first block of all but the first
 
-Axes     b batch, c channels, e outgoing channels, h w height and width in pixels
+Axes     b batch, c channels, e outgoing channels, h w height and width in pixels, i j those of
+         what comes out
 Cost     trainable weights and multiply-adds of convolutions and fully connected layers, for
          224 x 224, with the stride in the 3x3 | in the first 1x1:
          ResNet-18 11,689,512, 1.81 G; ResNet-50 25,557,032, 4.09 G | 3.86 G;
@@ -23,9 +24,10 @@ Differs  the stride stands in the 3x3, as everybody has it now; He et al. and th
 
 from collections.abc import Callable, Collection
 
-from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from solutions.channel import PLACEMENTS, residual, squeeze
 
 Attention = Callable[[int], nn.Module]  # channels
 Spatial = Callable[[int, int, int, int], nn.Module | None]  # channels, out, stride, stage
@@ -72,19 +74,26 @@ class Residual(nn.Module):
     """
 
     def __init__(
-        self, channels: int, out_channels: int, stride: int, attention: Attention | None
+        self,
+        channels: int,
+        out_channels: int,
+        stride: int,
+        attention: Attention | None,
+        placement: str,
     ):
         super().__init__()
-        self.attention = attention(out_channels) if attention else nn.Identity()
+        self.placement = placement
+        gated = channels if placement == "pre" else out_channels
+        self.attention = attention(gated) if attention else nn.Identity()
         self.downsample = nn.Identity()
         if stride > 1 or channels != out_channels:
             self.downsample = nn.Sequential(
                 convolution(channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
             )
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The shortcut and the attended branch, added."""
-        return (self.downsample(x) + self.attention(self.branch(x))).relu()
+        return residual(x, self.branch, self.attention, self.placement, self.downsample)
 
 
 class Basic(Residual):
@@ -99,14 +108,15 @@ class Basic(Residual):
         stride: int,
         window: Convolution,
         attention: Attention | None,
+        placement: str,
     ):
-        super().__init__(channels, planes, stride, attention)
+        super().__init__(channels, planes, stride, attention, placement)
         self.conv1 = window(channels, planes, stride)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = window(planes, planes, 1)
         self.bn2 = nn.BatchNorm2d(planes)
 
-    def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
+    def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The maps that are to be added to x, before attention."""
         return self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
 
@@ -123,11 +133,12 @@ class Bottleneck(Residual):
         stride: int,
         window: Convolution,
         attention: Attention | None,
+        placement: str,
         middle: int,
         stride_in: str,
     ):
         out_channels = planes * self.expansion
-        super().__init__(channels, out_channels, stride, attention)
+        super().__init__(channels, out_channels, stride, attention, placement)
         early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
         self.conv1 = convolution(channels, middle, 1, early)
         self.bn1 = nn.BatchNorm2d(middle)
@@ -136,7 +147,7 @@ class Bottleneck(Residual):
         self.conv3 = convolution(middle, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
 
-    def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
+    def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The maps that are to be added to x, before attention."""
         x = self.bn1(self.conv1(x)).relu()
         x = self.bn2(self.conv2(x)).relu()
@@ -168,6 +179,7 @@ class ResNet(nn.Module):
     between        from channels to a module, which stands between a stage and the next
     spatial        from channels, out_channels, stride, stage to a module that takes the place
                    of a 3x3, or to None, which keeps it
+    placement      where in a block attention stands: see `residual` in solutions.channel
     widen          multiplies the planes of the stages; the stem keeps its 64
 
     The names of the weights are torchvision's. Raises ValueError for what does not exist.
@@ -185,6 +197,7 @@ class ResNet(nn.Module):
         stride_in: str = "3x3",
         between: Attention | None = None,
         spatial: Spatial | None = None,
+        placement: str = "standard",
         widen: float = 1,
     ):
         super().__init__()
@@ -193,6 +206,8 @@ class ResNet(nn.Module):
             raise ValueError(f"{depth=} is none of {sorted(blocks)}")
         if stride_in not in ("3x3", "1x1"):
             raise ValueError(f'{stride_in=} is neither "3x3" nor "1x1"')
+        if placement not in PLACEMENTS:
+            raise ValueError(f"{placement=} is none of {', '.join(PLACEMENTS)}")
         if depth in BASIC and (groups, width) != (1, 64):
             raise ValueError(f"{depth=} has no bottlenecks for {groups=}, {width=}")
         channels = 64
@@ -205,13 +220,11 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 1 and position == 0 else 1
                 gate = attention if stage in stages else None
                 window = windows(spatial, stage, groups)
+                place = channels, planes, stride, window, gate, placement
                 if depth in BASIC:
-                    block = Basic(channels, planes, stride, window, gate)
+                    block = Basic(*place)
                 else:
-                    middle = planes * width // 64 * groups
-                    block = Bottleneck(
-                        channels, planes, stride, window, gate, middle, stride_in
-                    )
+                    block = Bottleneck(*place, planes * width // 64 * groups, stride_in)
                 layer.append(block)
                 channels = planes * block.expansion
             self.add_module(f"layer{stage}", layer)
@@ -219,7 +232,7 @@ class ResNet(nn.Module):
             self.between.append(between(channels) if between and not last else nn.Identity())
         self.fc = nn.Linear(channels, classes)
 
-    def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e h2 w2"]:
+    def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e i j"]:
         """The maps behind the last stage."""
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
         for stage, between in enumerate(self.between, start=1):
@@ -228,4 +241,4 @@ class ResNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
-        return self.fc(reduce(self.features(x), "b c h w -> b c", "mean"))
+        return self.fc(squeeze(self.features(x)))
