@@ -1,17 +1,19 @@
-"""Wide residual networks for small pictures: activation first, few layers, many channels.
+"""Residual networks for small pictures, activation first: wide ones, and deep narrow ones.
 
-    y = x + a(conv(relu(BN(conv(relu(BN(x)))))))      b c h w -> b e i j, a is the attention
-    depth = 6 n + 4, or 6 n + 2 for the narrow ones   three stages of n blocks
-    e = 16 widen, 32 widen, 64 widen                  the maps halve between the stages
+    y = x + a(conv(relu(BN(conv(relu(BN(x)))))))       b c h w -> b e i j, a is the attention
+    e = 16 widen, 32 widen, 64 widen                   three stages, the maps halve between them
+    depth = 6 n + 4, or 6 n + 2 by another count       n blocks a stage, of two 3x3 each
+    depth = 9 n + 2, and e four times as large         with bottlenecks: 1x1, 3x3, 1x1
 
 Axes     b batch, c channels, e outgoing channels, h w height and width in pixels, i j those of
          what comes out
-Cost     WRN-28-10 with 100 classes: 36,536,884 weights and 5.24 G multiply-adds for 32 x 32;
-         with pooled shortcuts 36,278,324 and 5.21 G
+Cost     trainable weights and multiply-adds for 32 x 32 and 100 classes: WRN-28-10 36,536,884,
+         5.24 G; with pooled shortcuts 36,278,324, 5.21 G; 164 layers of bottlenecks 1,726,388,
+         0.25 G
 Source   Zagoruyko, Komodakis, "Wide Residual Networks", BMVC 2016, arXiv:1605.07146, table 1;
          He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016,
          arXiv:1603.05027 (activation first)
-Differs  no dropout. The pooled shortcut counts no places outside of an odd map
+Differs  no dropout; a pooled shortcut takes the mean of what is there at the edge of an odd map
 """
 
 from collections.abc import Collection
@@ -46,7 +48,7 @@ class PooledShortcut(nn.Module):
 
 
 class PreActivation(nn.Module):
-    """Two 3x3 convolutions, each behind its normalisation and its ReLU."""
+    """A block whose convolutions stand behind their normalisation and ReLU."""
 
     def __init__(
         self,
@@ -56,15 +58,32 @@ class PreActivation(nn.Module):
         window: Convolution,
         attention: Attention | None,
         pooled: bool,
+        bottleneck: bool,
+        stride_in: str,
     ):
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv1 = window(channels, out_channels, stride)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = convolution(out_channels, out_channels, 3)
+        if bottleneck:
+            middle = out_channels // 4
+            early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
+            self.convs = nn.ModuleList(
+                [
+                    convolution(channels, middle, 1, early),
+                    window(middle, middle, late),
+                    convolution(middle, out_channels, 1),
+                ]
+            )
+            widths = channels, middle, middle
+        else:
+            self.convs = nn.ModuleList(
+                [
+                    window(channels, out_channels, stride),
+                    convolution(out_channels, out_channels, 3),
+                ]
+            )
+            widths = channels, out_channels
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         self.attention = attention(out_channels) if attention else nn.Identity()
-        self.project = None
-        self.shortcut = nn.Identity()
+        self.shortcut, self.project = nn.Identity(), None
         if stride > 1 or channels != out_channels:
             if pooled:
                 self.shortcut = PooledShortcut(channels, out_channels, stride)
@@ -73,8 +92,11 @@ class PreActivation(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The shortcut and the attended branch, added. A 1x1 shortcut sees the activated x."""
-        active = self.bn1(x).relu()
-        branch = self.conv2(self.bn2(self.conv1(active)).relu())
+        first, *others = zip(self.norms, self.convs, strict=True)
+        active = first[0](x).relu()
+        branch = first[1](active)
+        for norm, conv in others:
+            branch = conv(norm(branch).relu())
         kept = self.project(active) if self.project else self.shortcut(x)
         return kept + self.attention(branch)
 
@@ -82,13 +104,14 @@ class PreActivation(nn.Module):
 class WideResNet(nn.Module):
     """A residual network in which activation comes first, for pictures of 32 x 32.
 
-    depth      28 with widen=10 is WRN-28-10; 110 with widen=1 is the PreResNet-110
-    attention  from channels to a module, which works on the branch before the addition
-    stages     the stages whose blocks get it, counted from 1
-    shortcut   where the shape changes: "1x1", a convolution, or "pooled", which has no weights
-    between    from channels to a module, which stands between a stage and the next
-    spatial    from channels, out_channels, stride, stage to a module that takes the place of a
-               block's first 3x3, or to None, which keeps it
+    attention   from channels to a module, which works on the branch before the addition
+    stages      the stages whose blocks get it, counted from 1
+    shortcut    where the shape changes: "1x1", a convolution, or "pooled", without weights
+    between     from channels to a module, which stands between a stage and the next
+    spatial     from channels, out_channels, stride, stage to a module that takes the place of
+                a block's first 3x3, or to None, which keeps it
+    bottleneck  blocks of 1x1, 3x3, 1x1, with stride_in="3x3" or the first "1x1"
+
     Raises ValueError for what does not exist.
     """
 
@@ -102,28 +125,32 @@ class WideResNet(nn.Module):
         shortcut: str = "1x1",
         between: Attention | None = None,
         spatial: Spatial | None = None,
+        bottleneck: bool = False,
+        stride_in: str = "3x3",
     ):
         super().__init__()
-        if depth < 8 or depth % 6 not in (2, 4):
-            raise ValueError(f"{depth=} is neither 6 n + 2 nor 6 n + 4 with n from 1 on")
+        number, rest = divmod(depth - 2, 9 if bottleneck else 6)
+        if number < 1 or rest not in ((0,) if bottleneck else (0, 2)):
+            form = "9 n + 2" if bottleneck else "6 n + 4 or 6 n + 2"
+            raise ValueError(f"{depth=} is not {form} with n from 1 on")
         if shortcut not in ("1x1", "pooled"):
             raise ValueError(f'{shortcut=} is neither "1x1" nor "pooled"')
-        channels = 16
+        if stride_in not in ("3x3", "1x1"):
+            raise ValueError(f'{stride_in=} is neither "3x3" nor "1x1"')
+        pooled, channels = shortcut == "pooled", 16
         self.conv1 = convolution(3, channels, 3)
         self.between = nn.ModuleList()
         for stage in (1, 2, 3):
-            out_channels = int(16 * widen) * 2 ** (stage - 1)
-            layer = nn.Sequential()
-            for position in range((depth - 2) // 6):
-                stride = 2 if stage > 1 and position == 0 else 1
-                gate = attention if stage in stages else None
-                window = windows(spatial, stage)
-                layer.append(
-                    PreActivation(
-                        channels, out_channels, stride, window, gate, shortcut == "pooled"
-                    )
-                )
-                channels = out_channels
+            out_channels = int(16 * widen) * 2 ** (stage - 1) * (4 if bottleneck else 1)
+            gate = attention if stage in stages else None
+            window = windows(spatial, stage)
+            kind = window, gate, pooled, bottleneck, stride_in
+            layer = nn.Sequential(
+                PreActivation(channels, out_channels, 1 if stage == 1 else 2, *kind)
+            )
+            for _ in range(number - 1):
+                layer.append(PreActivation(out_channels, out_channels, 1, *kind))
+            channels = out_channels
             self.add_module(f"layer{stage}", layer)
             self.between.append(between(channels) if between and stage < 3 else nn.Identity())
         self.bn = nn.BatchNorm2d(channels)
