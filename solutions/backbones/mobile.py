@@ -108,7 +108,7 @@ class MobileNet(nn.Module):
         return self.fc(squeeze(self.features(x)))
 
 
-def eights(number: float) -> int:
+def eights(number: int | float) -> int:
     """The nearest multiple of 8, but none that is smaller by more than a tenth."""
     nearest = max(8, int(number + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * number else nearest + 8
