@@ -278,9 +278,11 @@ def translate(
     return said
 
 
-def bleu(said: Sequence[str], right: Sequence[str]) -> tuple[float, str]:
+def bleu(
+    said: Sequence[str], right: Sequence[str], lowercase: bool = False
+) -> tuple[float, str]:
     """BLEU of the corpus by sacrebleu, and the signature that says how it was computed."""
-    metric = _library("sacrebleu").BLEU()
+    metric = _library("sacrebleu").BLEU(lowercase=lowercase)
     score = metric.corpus_score(list(said), [list(right)]).score
     return score, str(metric.get_signature())
 
@@ -368,7 +370,10 @@ def _train(
 def evaluate(
     model: Transformer, tokenizer: Tokenizer, test: Pairs, options: Options
 ) -> dict[str, Any]:
-    """BLEU on the test set, by beam search and greedily, in float32, and the first examples."""
+    """BLEU on the test set in float32, by beam search and greedily, and the first examples.
+
+    Some papers score in lower case: `lowercase_bleu` is to be read beside theirs.
+    """
     said = translate(model, tokenizer, test.source, options.beam, options.alpha)
     score, signature = bleu(said, test.target)
     greedily = translate(model, tokenizer, test.source)
@@ -378,6 +383,7 @@ def evaluate(
         "test": TEST,
         "beam": options.beam,
         "alpha": options.alpha,
+        "lowercase_bleu": round(bleu(said, test.target, lowercase=True)[0], 2),
         "greedy_bleu": round(bleu(greedily, test.target)[0], 2),
         "examples": [
             {"source": source, "said": ours, "reference": target}
