@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attncourse.cost import Text, columns, cost
+from attncourse.cost import Cost, Text, columns, cost
 from attncourse.registry import nearest
 
 POWERS = {"": 0, "M": 6, "G": 9, "GB": 9}  # of ten, for what can be counted
@@ -82,16 +82,16 @@ TRAINED = "parameters are those that are trained"
 STORED = "parameters include the running means and variances of normalisation"
 RULES = {
     "resnet": Rule(V1),
-    "senet": Rule(f"{V1} (ResNeXt: in the 3x3); {STORED}; biases in both layers of the gate", 1, True),
+    "senet": Rule(f"{V1} (ResNeXt: in the 3x3); {STORED}; the gates have biases", 1, True),
     "gather-excite": Rule(f"{V1}; {STORED}", 1, True),
     "bam": Rule(f"{V1}; {TRAINED}"),
     "cbam": Rule(f"{V1}; {TRAINED}; biases in the MLP, which runs once for each pool"),
-    "aa": Rule(f"{V15}; {TRAINED}; pooled shortcuts in the WRN, no biases in the gate", 2),
+    "aa": Rule(f"{V15}; {TRAINED}; pooled shortcuts in the WRN, no biases in the gates", 2),
     "sasa": Rule(f"{V15}; {TRAINED}", 2),
     "transformer": Rule(f"{TRAINED}; one matrix for 37,000 words of both languages"),
-    "openai-blog": Rule("64 layers x 4 heads x n x n numbers of 4 bytes; recomputed: one layer"),
+    "openai-blog": Rule("64 layers x 4 heads x n x n x 4 bytes; recomputed: one layer of them"),
     "computed": Rule(f"multiply-adds of one image; {TRAINED}"),
-}  # fmt: skip
+}
 RULES["senet-cvpr"] = RULES["senet"]
 UNSTATED = Rule("not stated")
 
@@ -117,8 +117,8 @@ class Row:
 
 def slug(label: str) -> str:
     """The last part of an id: "ResNet50 + AvgPool (SE)" is "resnet50+avgpool-se"."""
-    plain = label.lower().replace(" + ", "+").replace("=", "")
-    return re.sub(r"[^a-z0-9+.]+", "-", plain).strip("-+.")
+    plain = re.sub(r"=(?=\d)", "", label.lower().replace(" + ", "+"))
+    return re.sub(r"[^a-z0-9+.]+", "-", plain).strip("-.").lstrip("+")
 
 
 @cache
@@ -142,12 +142,15 @@ def _rows() -> dict[str, Row]:
 
 
 def figures(under: str = "") -> tuple[Row, ...]:
-    """All rows, or those whose id begins with a paper or a table. Raises UnknownFigure."""
-    found = [row for id, row in _rows().items() if f"{id}.".startswith(f"{under}." if under else "")]
+    """All rows, or those of a paper or a table. Raises UnknownFigure."""
+    rows = _rows().values()
+    if not under:
+        return tuple(rows)
+    found = tuple(row for row in rows if f"{row.id}.".startswith(f"{under}."))
     if not found:
-        tables = {id.rpartition(".")[0] if n else id.split(".")[0] for id in _rows() for n in (0, 1)}
+        tables = {".".join(row.id.split(".")[:n]): None for row in rows for n in (1, 2)}
         raise UnknownFigure(f'There is no "{under}" among the figures.{nearest(under, tables)}')
-    return tuple(found)
+    return found
 
 
 def figure(id: str) -> Row:
@@ -155,9 +158,7 @@ def figure(id: str) -> Row:
     try:
         return _rows()[id]
     except (KeyError, TypeError):
-        raise UnknownFigure(
-            f'There is no figure "{id}".{nearest(id, _rows())}'
-        ) from None
+        raise UnknownFigure(f'There is no figure "{id}".{nearest(id, _rows())}') from None
 
 
 # ---------------------------------------------------------------- built here
@@ -165,9 +166,8 @@ def figure(id: str) -> Row:
 
 def build(id: str) -> nn.Module:
     """The model of a row, as its paper describes it. Raises ValueError where none is known."""
-    row = figure(id)
-    if id not in _builders():
-        raise ValueError(f'nothing here builds "{row.label}": pass a model, compare(model, "{id}")')
+    if figure(id).id not in _builders():
+        raise ValueError(f'nothing here builds "{id}": compare(model, "{id}") a model of yours')
     return _builders()[id]()
 
 
@@ -179,13 +179,14 @@ def buildable() -> tuple[str, ...]:
 @cache
 def _builders() -> dict[str, Callable[[], nn.Module]]:
     """What builds the model of a row; `solutions` is imported when it is asked for."""
-    from solutions.backbones import ResNet, WideResNet
+    from solutions.backbones import MnasNet, MobileNet, ResNet, WideResNet
     from solutions.channel import ECA, GatherExcite, SqueezeExcite
     from solutions.spatial import BAM, CBAM, ChannelGate
     from solutions.transformer import Transformer
 
     se = partial(SqueezeExcite, bias=True)
     v1 = partial(ResNet, stride_in="1x1")
+    small = partial(ResNet, stem="small", classes=100)
     resnext = partial(ResNet, groups=32, width=4)
     wide = partial(WideResNet, 28, 10, shortcut="pooled")
 
@@ -234,6 +235,9 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "computed.torchvision.resnext50-32x4d": partial(resnext, 50),
         "computed.torchvision.resnext101-32x8d": partial(ResNet, 101, groups=32, width=8),
         "computed.torchvision.resnext101-64x4d": partial(ResNet, 101, groups=64, width=4),
+        "computed.torchvision.wide-resnet50-2": partial(ResNet, 50, width=128),
+        "computed.torchvision.wide-resnet101-2": partial(ResNet, 101, width=128),
+        "computed.timm.resnet50-block-args-attn-layer-se": partial(ResNet, 50, se),
         "computed.timm.seresnet50": partial(ResNet, 50, se),
         "computed.timm.resnet50-block-args-attn-layer-eca": partial(ResNet, 50, ECA),
         "computed.wrn.wrn-28-10-cifar-10": partial(WideResNet, 28, 10, classes=10),
@@ -245,8 +249,8 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "computed.attention.resnet50+cbam-official-code": partial(ResNet, 50, CBAM),
         "computed.attention.resnet18+cbam": partial(ResNet, 18, CBAM),
         "computed.attention.resnet50+bam-official-code": partial(ResNet, 50, between=BAM),
-        "computed.attention.resnet50-cifar-100": partial(ResNet, 50, classes=100),
-        "computed.attention.resnet50+bam-cifar-100": partial(ResNet, 50, between=BAM, classes=100),
+        "computed.attention.resnet50-cifar-100": partial(small, 50),
+        "computed.attention.resnet50+bam-cifar-100": partial(small, 50, between=BAM),
         "computed.macs.resnet18": partial(ResNet, 18),
         "computed.macs.resnet34": partial(ResNet, 34),
         "computed.macs.resnet50-v1.5-stride-in-3x3": partial(ResNet, 50),
@@ -262,6 +266,11 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "computed.sasa.resnet-26-baseline": partial(ResNet, 26),
         "computed.sasa.resnet-38-baseline": partial(ResNet, 38),
     }  # fmt: skip
+    for version in ("senet", "senet-cvpr"):
+        built[f"{version}.table3.mobilenet"] = MobileNet
+        built[f"{version}.table3.se-mobilenet"] = partial(MobileNet, se)
+    for name, widen in (("0-5", 0.5), ("0-75", 0.75), ("1-0", 1.0), ("1-3", 1.3)):
+        built[f"computed.torchvision.mnasnet{name}"] = partial(MnasNet, "B1", widen=widen)
     for depth in (18, 34, 50, 101, 152):
         built[f"resnet.table1.resnet-{depth}"] = partial(v1, depth)
         built[f"computed.torchvision.resnet{depth}"] = partial(ResNet, depth)
@@ -363,14 +372,15 @@ def compare(model: nn.Module | str, id: str | None = None, input: Any = None) ->
     row = figure(id)
     if model is None and id in _formulas():
         computed = _formulas()[id]
+    elif not COUNTABLE & set(row.printed):
+        raise ValueError(f'"{id}" prints {", ".join(row.printed)}: nothing to count')
+    elif model is None and input is None:
+        computed = _counted(_spent(id), row.rule)
     else:
-        countable = {"parameters", "FLOPs", "multiply-adds", "running statistics"}
-        if not countable & set(row.printed):
-            raise ValueError(f'"{id}" prints {", ".join(row.printed)}: nothing to count')
-        if model is None:
-            with torch.device("meta"):
-                model = build(id)
-        computed = _counted(model, row, _input(model, id) if input is None else input)
+        model = build(id) if model is None else model
+        computed = _counted(
+            cost(model, _input(model, id) if input is None else input), row.rule
+        )
     lines = (
         Line(name, printed, computed[name])
         for name, printed in row.printed.items()
@@ -379,16 +389,39 @@ def compare(model: nn.Module | str, id: str | None = None, input: Any = None) ->
     return Comparison(row, tuple(lines))
 
 
-def _counted(model: nn.Module, row: Row, input: Any) -> Mapping[str, int]:
-    spent = cost(model, input)
+COUNTABLE = {"parameters", "FLOPs", "multiply-adds", "running statistics"}
+
+
+def _counted(spent: Cost, rule: Rule) -> Mapping[str, int]:
     kept = spent.running_statistics
     multiply_adds = spent.multiply_adds + spent.attention
     return {
-        "parameters": spent.parameters + (kept if row.rule.statistics else 0),
+        "parameters": spent.parameters + (kept if rule.statistics else 0),
         "running statistics": kept,
         "multiply-adds": multiply_adds,
-        "FLOPs": row.rule.factor * multiply_adds,
+        "FLOPs": rule.factor * multiply_adds,
     }
+
+
+SPENT: dict[Any, Cost] = {}  # many rows are of the same network
+
+
+def _spent(id: str) -> Cost:
+    """What the model of a row costs, built on the meta device."""
+    key = _key(_builders().get(id)), _small(id)
+    if key not in SPENT:
+        with torch.device("meta"):
+            model = build(id)
+        SPENT[key] = cost(model, _input(model, id))
+    return SPENT[key]
+
+
+def _key(make: Any) -> Any:
+    """What two builders have in common that build the same network."""
+    if not isinstance(make, partial):
+        return make
+    options = tuple(sorted((name, _key(value)) for name, value in make.keywords.items()))
+    return make.func, tuple(map(_key, make.args)), options
 
 
 def _input(model: nn.Module, id: str) -> Any:
@@ -396,15 +429,136 @@ def _input(model: nn.Module, id: str) -> Any:
     if id.startswith("transformer."):
         word = torch.ones(1, 1, dtype=torch.long, device=next(model.parameters()).device)
         return word, word
-    small = "cifar" in id or id.startswith("computed.wrn.")
-    return (1, 3, 32, 32) if small else (1, 3, 224, 224)
+    return (1, 3, 32, 32) if _small(id) else (1, 3, 224, 224)
 
 
-def compare_all(ids: tuple[str, ...]) -> Text:
-    """Several rows as one table, for a chapter that shows a paper's table live."""
+def _small(id: str) -> bool:
+    return "cifar" in id or id.startswith("computed.wrn.")
+
+
+def compare_all(under: str) -> Text:
+    """Every row below a table's id that can be built, as one table."""
     cells = [
-        (line.metric, one.row.label, str(line.printed), f"{line.computed:,}", line.agreement)
-        for one in map(compare, ids)
+        (one.row.label, line.metric, str(line.printed), f"{line.computed:,}", line.agreement)
+        for one in (compare(row.id) for row in figures(under) if row.id in buildable())
         for line in one.lines
     ]
-    return columns(["", "", "printed", "computed", "agreement"], cells)
+    return columns([under, "", "printed", "computed", "agreement"], cells)
+
+
+# ---------------------------------------------------------------- contradictions
+
+
+@dataclass(frozen=True, repr=False)
+class Contradiction:
+    """Figures that cannot both be right, each with its source, and what to make of them."""
+
+    what: str
+    figures: tuple[tuple[str, str], ...]  # the figure; an id, or the place in words
+    says: str
+
+    def __repr__(self) -> str:
+        told = "\n".join(f"{text}: {_place(where)}" for text, where in self.figures)
+        return f"{self.what}\n{told}\n{self.says}"
+
+
+def _place(where: str) -> str:
+    if where not in _rows():
+        return where
+    row = _rows()[where]
+    return f"{row.label}, {row.source}; {row.confidence}"
+
+
+def contradictions() -> tuple[Contradiction, ...]:
+    """Printed figures that contradict each other, or the model they are printed for."""
+    return CONTRADICTIONS
+
+
+CONTRADICTIONS = (
+    Contradiction(
+        "ResNet-50 with squeeze-and-excitation, in one paper",
+        (
+            ("25.92 M", "cbam.table1.resnet50+avgpool-se"),
+            ("3.94 G", "cbam.table1.resnet50+avgpool-se"),
+            ("28.09 M", "cbam.table4.resnet50+se"),
+            ("3.860 G", "cbam.table4.resnet50+se"),
+            ("25.92 M", "bam.imagenet.resnet50+bam"),
+        ),
+        "Table 1 has the figures of ResNet-50 with BAM. Use Table 4, which comes out.",
+    ),
+    Contradiction(
+        "What CBAM adds to the detection of objects",
+        (
+            ("+0.9 mAP", "CBAM, caption of table 6"),
+            ("27.0 %", "cbam.table6.resnet50"),
+            ("28.1 %", "cbam.table6.resnet50+cbam"),
+            ("29.1 %", "cbam.table6.resnet101"),
+            ("30.8 %", "cbam.table6.resnet101+cbam"),
+        ),
+        "The rows differ by 1.1 and 1.7.",
+    ),
+    Contradiction(
+        "Where ResNet-50 with CBAM halves its maps",
+        (
+            ("3.864 G", "cbam.table4.resnet50+cbam"),
+            ("4.096 G", "counted of the released code's structure, stride in the 3x3"),
+        ),
+        "The paper counts with the stride in the first 1x1; the code has it in the 3x3.",
+    ),
+    Contradiction(
+        "How BAM's branches meet",
+        (("M_c + M_s", "BAM, formula"), ("M_c * M_s", "BAM, released code")),
+        "The paper adds, the code multiplies; the number of parameters is the same.",
+    ),
+    Contradiction(
+        "The projections of stand-alone self-attention, ResNet-50",
+        (
+            ("14711336", "computed.sasa.resnet-50-grouped-projections-as-the-text-says"),
+            ("18.0 M", "sasa.table1.resnet-50-conv-stem+attn"),
+        ),
+        "The text has them grouped; the table needs the full ones, 18,012,200.",
+    ),
+    Contradiction(
+        "The accuracy of stand-alone self-attention with relative positions",
+        (
+            ("80.2 %", "sasa.table5.relative"),
+            ("77.4 %", "sasa.table1.resnet-50-conv-stem+attn"),
+        ),
+        "Tables 3 and 5 are on held-out training images, 1, 4, 6 and 7 on ImageNet's "
+        "validation set: never compare across.",
+    ),
+    Contradiction(
+        "The error of ResNet-50 on ImageNet",
+        (
+            ("24.80 %", "senet.table2.resnet-50"),
+            ("24.56 %", "cbam.table4.resnet50"),
+            ("23.30 %", "senet.table10.resnet-50-original"),
+        ),
+        "Three schedules of training; compare only what was trained alike.",
+    ),
+    Contradiction(
+        "BLEU of the big Transformer, English to French",
+        (
+            ("41.8", "transformer.table2.transformer-big"),
+            ("41.0", "Vaswani et al., section 6.1"),
+        ),
+        "The table and the text of one paper.",
+    ),
+    Contradiction(
+        "Multiply-adds of ResNet-34 in attention-augmented convolution",
+        (
+            ("7.4 G", "aa.imagenet.resnet-34"),
+            ("3.664 G", "cbam.table4.resnet34"),
+        ),
+        "Twice 3.664 is 7.33. AA-ResNet-34, the parameters of AA-WRN-28-10 and most FLOPs of "
+        "that paper do not come out of its description either.",
+    ),
+    Contradiction(
+        "ResNet-50 with CBAM, as released and in timm",
+        (
+            ("28089624", "computed.attention.resnet50+cbam-official-code"),
+            ("28073576", "computed.timm.resnet50-block-args-attn-layer-cbam"),
+        ),
+        "timm's MLP has no biases. Its gernet is GPU-Efficient ResNet, not Gather-Excite.",
+    ),
+)  # fmt: skip
