@@ -188,11 +188,11 @@ def train_digits(
     net, (image, label), unseen = DigitNet(*layers), digits(), digits(test=True)
     image, label = image[:examples], label[:examples]
     taught = [p for p in net.parameters() if p.requires_grad]
-    steps = epochs * (examples // 50)
+    steps = epochs * (examples // 20)
     optimizer = torch.optim.Adam(taught)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, steps)
     for _ in range(epochs):
-        for batch in torch.randperm(examples).split(50)[: examples // 50]:
+        for batch in torch.randperm(examples).split(20)[: examples // 20]:
             loss = F.cross_entropy(net(image[batch]), label[batch])
             optimizer.zero_grad()
             loss.backward()
