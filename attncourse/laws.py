@@ -544,8 +544,8 @@ def shares_of_the_window(look: Look) -> str | None:
         return None
     if look.y.isnan().any():
         return (
-            "Some of your weights are nan: are all places of a window hidden? The pixel itself"
-            " is always inside."
+            "Some of your weights are nan: a softmax over nothing but -inf. The pixel itself is"
+            " always inside, so one softmax over dy and dx together finds something."
         )
     if (look.y < -1e-9).any():
         return (
@@ -637,6 +637,11 @@ def content_and_place_in_windows(look: Look) -> str | None:
     ]
     if not wrong:
         return None
+    if (times - times[0]).abs().max() < 1e-6:
+        return (
+            f"Your scores are {number(times[0].item())} times as large as they should be: q · k"
+            " + q · r, and nothing is scaled."
+        )
     return f"In your scores counts {', '.join(wrong)}. Each counts once, and nothing is scaled."
 
 
@@ -651,6 +656,12 @@ def equal_values_stay(look: Look) -> str | None:
         return None
     if close(y, torch.ones_like(y)):
         return None
+    more = look.ask(v=v + 1)
+    if not isinstance(more, Tensor) or not close(more, look.y + y):
+        return (
+            "Your output is not the values' mean with weights: what equal values add to it "
+            "depends on the others. Is something added to v, or done to the output?"
+        )
     h, w = y.shape[-2:]
     reach = look.trial.inputs.get("window", 3) // 2
     middle = y[..., reach : h - reach, reach : w - reach]

@@ -1,13 +1,15 @@
 """Chapter 09, stand-alone self-attention: what is asked, what goes wrong, what helps."""
 
 import math
+from dataclasses import replace
 
 import torch
 from einops import einsum, rearrange, repeat
 from torch.nn import functional as F
 
 from attncourse.families import also, family
-from attncourse.registry import Exercise, Slip, Trial
+from attncourse.letters import shape_of
+from attncourse.registry import Exercise, Given, Slip, Trial
 from solutions.stand_alone import (
     SpatialValues,
     StandAloneSelfAttention2d,
@@ -123,6 +125,24 @@ def edges_reflected(x, window):
     return beyond(
         x, window, lambda i, n: (n - 1 - (i % (2 * n - 2) - n + 1).abs()) if n > 1 else 0 * i
     )
+
+
+def padded_with_ones(x, window):
+    """Beyond the edges you put ones. There should be zeros."""
+    return windows(x - 1, window) + 1
+
+
+def across_turned(x, window):
+    """Left and right are exchanged in your windows: dx = 0 is the pixel on the left."""
+    return windows(x, window).flip(-1)
+
+
+def counted_from_the_front(x, window):
+    """You count the axes from the front: with an axis of heads, rows are not axis 2. Rows and
+    columns are the last two: -2 and -1."""
+    reach = window // 2
+    padded = F.pad(x, (reach, reach, reach, reach))
+    return padded.unfold(2, window, 1).unfold(3, window, 1)
 
 
 def wrapped_around(x, window):
@@ -398,6 +418,17 @@ def both_tables_turned(rows, columns):
     return relative_embeddings(rows.flip(1), columns.flip(1))
 
 
+def table_of_columns_turned(rows, columns):
+    """Your columns run backwards: row 0 of their table belongs to dx = 0, on the left."""
+    return relative_embeddings(rows, columns.flip(1))
+
+
+def joined_along_the_heads(rows, columns):
+    """You join along the heads: there are twice as many, half as wide. Join along the
+    features."""
+    return torch.cat(spread(rows, columns), 0)
+
+
 def places_exchanged(rows, columns):
     """Your places are dx dy. Rows run along dy, the first axis of a window: dy dx."""
     return relative_embeddings(rows, columns).mT
@@ -468,10 +499,21 @@ def attention_trials(values=False):
         inputs |= dict(rows="head dy half", columns="head dx half", window=window)
         return Trial(name, sizes, inputs)
 
+    def zeros(trial):
+        """The same with a pixel whose key is 0, which is inside all the same."""
+        k = torch.randn(
+            shape_of("b head d h w", trial.sizes),
+            generator=torch.Generator().manual_seed(0),
+            dtype=torch.float64,
+        )
+        k[..., 1, 2] = 0
+        return replace(trial, inputs=trial.inputs | dict(k=Given("b head d h w", k)))
+
     return (
         trial("for window = 5", 5, b=2, head=3, d=8, half=4, h=6, w=7),
         trial("for a window larger than the picture", 7, b=3, head=5, d=2, half=1, h=4, w=6),
         trial("on a single row of pixels, window = 3", 3, b=2, head=5, d=8, half=4, h=1, w=6),
+        zeros(trial("where a key is 0, window = 3", 3, b=2, head=5, d=8, half=4, h=7, w=6)),
     )
 
 
@@ -603,6 +645,26 @@ def no_content(q, k, window):
     """What the keys hold plays no part: q · k is missing, or all places get the key of the
     pixel itself. Put the keys into windows. (The paper tries q · r alone in its table 6.)"""
     return 0 * right_content(q, k, window)
+
+
+def queries_for_keys(q, k, window):
+    """Queries meet queries: q takes the place of k. It is q · k."""
+    return right_content(q, q, window)
+
+
+def keys_for_queries(q, k, window):
+    """Keys meet keys: k takes the place of q. It is q · k."""
+    return right_content(k, k, window)
+
+
+def place_by_own_key(q, k, r, window):
+    return right_place(k, k, r, window)
+
+
+@also(place=place_by_own_key)
+def roles_exchanged(q, k, window):
+    """Queries and keys are exchanged: the pixel asks with its key. It asks with q."""
+    return right_content(k, q, window)
 
 
 def absolute_content(q, k, window):
@@ -796,13 +858,13 @@ def middle_hidden(scores):
 def over_columns_alone(scores):
     """Your softmax runs over dx alone: every row of the window sums to 1. It runs over dy and
     dx together."""
-    return scores.softmax(-1).nan_to_num(0)
+    return scores.softmax(-1)
 
 
 def over_rows_alone(scores):
     """Your softmax runs over dy alone: every column of the window sums to 1. It runs over dy
     and dx together."""
-    return scores.softmax(-2).nan_to_num(0)
+    return scores.softmax(-2)
 
 
 def one_axis_then_the_other(scores):
@@ -909,6 +971,21 @@ def values_summed_over_features(weights, q, k, v, window):
     return y.sum(2, keepdim=True).expand_as(y)
 
 
+def output_scaled(weights, q, k, v, window):
+    """You divide the output by sqrt(d). Nothing is scaled."""
+    return mixed(weights, q, k, v, window) / math.sqrt(q.shape[2])
+
+
+def output_rectified(weights, q, k, v, window):
+    """You add a ReLU. There is none."""
+    return mixed(weights, q, k, v, window).relu()
+
+
+def values_from_queries(weights, q, k, v, window):
+    """You average the queries. It is the values that are averaged."""
+    return mixed(weights, q, k, q, window)
+
+
 def values_window_begins_at_the_pixel(weights, q, k, v, window):
     """The window of your values begins at the pixel. It stands in the middle, as for the
     keys."""
@@ -925,6 +1002,9 @@ STEPS = dict(
         keys_transposed,
         window_begins_at_the_pixel,
         no_content,
+        queries_for_keys,
+        keys_for_queries,
+        roles_exchanged,
         absolute_content,
         cosine_content,
     ),
@@ -1000,12 +1080,40 @@ PAIRED = (
     own_value,
     values_turned_round,
 )
-UNSAID = dict(joining=(divided_by_root,))
+UNSAID = dict(joining=(divided_by_root,), after=(lambda weights: weights.nan_to_num(0),))
 
 
 SCALED = (
     "You divide the scores by sqrt(d), as chapter 1 does and HaloNet after this paper. The"
     " paper itself does not: its widths are small, and its queries learn their length."
+)
+
+
+def place_after_the_softmax(q, k, rows, columns, window):
+    """You add q · r after the softmax. It is part of the scores."""
+    r = relative_embeddings(rows, columns)
+    return weights_recipe(place=no_place)(q, k, rows, columns, window) + right_place(
+        q, k, r, window
+    )
+
+
+def hidden_where_keys_are_zero(q, k, rows, columns, window):
+    """You take a key of zeros for a place outside. A pixel inside may have such a key as well:
+    ask `inside`, not the numbers."""
+    steps = dict(masking=lambda scores: scores.masked_fill(gone, -math.inf))
+    gone = (windows(k, window) == 0).all(2)
+    return weights_recipe(**steps)(q, k, rows, columns, window)
+
+
+def output_hidden_where_keys_are_zero(q, k, v, rows, columns, window):
+    weights = hidden_where_keys_are_zero(q, k, rows, columns, window)
+    return mixed(weights, q, k, v, window)
+
+
+HiddenWhereKeysAreZero = Slip(
+    "hidden_where_keys_are_zero",
+    " ".join(hidden_where_keys_are_zero.__doc__.split()),
+    output_hidden_where_keys_are_zero,
 )
 DividedByRootInWeights = Slip(
     "divided_by_root", SCALED, weights_recipe(joining=divided_by_root), variant=True
@@ -1228,6 +1336,22 @@ def scaled_twice(self, q, k):
     return q * self.scale, k * self.scale
 
 
+def scaled_again(self, q, k):
+    """You multiply by `self.scale` twice. Once is enough, on the queries."""
+    return q * self.scale**2, k
+
+
+def scaled_by_heads(self, q, k):
+    """You divide by the root of the number of heads. With `scaled` it is sqrt(d), the width of
+    a head: multiply by `self.scale`."""
+    return q * self.heads**-0.5, k
+
+
+def keys_passed_first(self, q, k):
+    """You pass the keys where the queries belong: `local_attention(q, k, v, …)`."""
+    return k, q * self.scale
+
+
 def columns_for_rows(self):
     """You pass the columns where the rows belong: `local_attention` takes the rows first."""
     return self.columns, self.rows
@@ -1350,6 +1474,16 @@ def averaged_first(self, x):
     """You average before the attention. The paper attends first, at full size, and averages
     afterwards."""
     return averaged(self, x)
+
+
+def always_two(self, y):
+    """You average over 2 x 2 pixels whatever the stride is. It is stride x stride."""
+    return y if self.stride == 1 else F.avg_pool2d(y, 2, ceil_mode=True)
+
+
+def averaged_without_a_step(self, y):
+    """You average over stride x stride pixels, but go on by one: leave out `stride=1`."""
+    return F.avg_pool2d(y, min(self.stride, *y.shape[-2:]), 1)
 
 
 def relu_at_the_end(self, y):
@@ -1506,6 +1640,40 @@ def place_through_matrix(channels, window, relative=True):
     return 3 * channels**2 + 2 * window**2 * channels + relative * channels
 
 
+def convolution_counted(channels, window, relative=True):
+    """You count a 3 x 3 convolution. Count attention: three projections and the products."""
+    return 9 * channels**2
+
+
+def one_projection(channels, window, relative=True):
+    """You count one projection. Queries, keys and values are three."""
+    return channels**2 + (2 + relative) * window**2 * channels
+
+
+def places_without_features(channels, window, relative=True):
+    """You count one multiply-add for each place. A product of two vectors costs their length, c
+    in all heads."""
+    return 3 * channels**2 + (2 + relative) * window**2
+
+
+def projected_in_every_place(channels, window, relative=True):
+    """You project keys and values anew in every window. They are made once a pixel and then
+    read by all windows around: 3 c² in all."""
+    return (1 + 2 * window**2) * channels**2 + (2 + relative) * window**2 * channels
+
+
+def all_projected_in_every_place(channels, window, relative=True):
+    """You count the projections for each place of the window. They are made once a pixel: 3
+    c²."""
+    return 3 * window**2 * channels**2 + (2 + relative) * window**2 * channels
+
+
+def place_by_tables(channels, window, relative=True):
+    """You count q · r by its two tables, window c. That is how little it can cost; the paper
+    counts it for each place, window² c, and so do we."""
+    return 3 * channels**2 + 2 * window**2 * channels + relative * window * channels
+
+
 def cost_by_steps(channels, window, relative=True):
     steps = [channels * channels] * 3 + [channels * window * window] * 2
     return sum(steps) + (channels * window * window if relative else 0)
@@ -1524,6 +1692,7 @@ def window_trials():
         trial("for 64 channels and 3 x 3", channels=64, kernel=3),
         trial("for 64 channels and 5 x 5", channels=64, kernel=5),
         trial("for 27 channels and 3 x 3", channels=27, kernel=3),
+        trial("for 110 channels and 3 x 3", channels=110, kernel=3),
         trial("for 6 channels and 7 x 7", channels=6, kernel=7),
         trial("for 3 channels and 3 x 3", channels=3, kernel=3),
         trial("for 16 channels and 1 x 1", channels=16, kernel=1),
@@ -1591,6 +1760,30 @@ def kernel_not_squared(channels, kernel=3):
 def at_least_one(channels, kernel=3):
     """You give 1 where even a single pixel costs too much. There it is 0."""
     return max(largest_window(channels, kernel), 1)
+
+
+def next_odd_number_above(channels, kernel=3):
+    """From an even root you go up to the next odd number: too dear. Go down."""
+    square = (kernel**2 - 3) * channels // 2
+    if square < 1:
+        return 0
+    root = math.isqrt(square)
+    return root if root % 2 else root + 1
+
+
+def rounded_to_the_nearest(channels, kernel=3):
+    """You round the root to the nearest whole number, which may be too large. Round down:
+    `math.isqrt`."""
+    square = (kernel**2 - 3) * channels / 2
+    if square < 1:
+        return 0
+    root = round(math.sqrt(square))
+    return root if root % 2 else root - 1
+
+
+def less_than_nothing(channels, kernel=3):
+    """Where nothing fits you give -1. It is 0."""
+    return largest_window(channels, kernel) or -1
 
 
 def window_by_search(channels, kernel=3):
@@ -1752,6 +1945,17 @@ def stretched(h, w, block):
     return torch.arange(h) * block // h, torch.arange(w) * block // w
 
 
+def places_drawn_out(h, w, block):
+    """You repeat each place, "(dy n)", so that one block covers the picture. It is the block
+    that is repeated, "(n dy)": pixel h has the place h % block."""
+    return torch.arange(h) // -(-h // block), torch.arange(w) // -(-w // block)
+
+
+def blocks_turned(h, w, block):
+    """Your places run backwards. Pixel 0 has place 0."""
+    return (-1 - torch.arange(h)) % block, (-1 - torch.arange(w)) % block
+
+
 def number_of_the_block(h, w, block):
     """You take the number of the block, h // block. The place *in* the block is h % block."""
     return (torch.arange(h) // block) % block, (torch.arange(w) // block) % block
@@ -1861,6 +2065,9 @@ EXERCISES = [
             edges_repeated,
             edges_reflected,
             wrapped_around,
+            padded_with_ones,
+            across_turned,
+            counted_from_the_front,
             shifted_at_the_edges,
             blocks_instead,
             places_before_pixels,
@@ -1929,7 +2136,9 @@ EXERCISES = [
             halves_interleaved,
             rows_for_half_of_the_heads,
             table_of_rows_turned,
+            table_of_columns_turned,
             both_tables_turned,
+            joined_along_the_heads,
             places_exchanged,
             features_at_the_end,
             first_heads_table,
@@ -1966,6 +2175,8 @@ EXERCISES = [
                 unsaid=UNSAID,
                 **STEPS,
             ),
+            place_after_the_softmax,
+            hidden_where_keys_are_zero,
             DividedByRootInWeights,
         ),
         hints=(
@@ -1979,7 +2190,7 @@ EXERCISES = [
             (
                 "content: q (b head d h w) with windows of k, over d -> b head h w dy dx\n"
                 "position: q with the vectors (head d dy dx), over d -> b head h w dy dx\n"
-                "their sum, -inf where not inside(h, w, window)\n"
+                "their sum, -inf where not inside(h, w, window), moved to q.device\n"
                 "softmax over (dy dx), and apart again"
             ),
         ),
@@ -2015,10 +2226,14 @@ EXERCISES = [
                     first_heads_weights,
                     largest_only,
                     value_added,
+                    output_scaled,
+                    output_rectified,
+                    values_from_queries,
                     values_summed_over_features,
                     values_window_begins_at_the_pixel,
                 ),
             ),
+            HiddenWhereKeysAreZero,
             DividedByRoot,
         ),
         hints=(
@@ -2073,7 +2288,15 @@ EXERCISES = [
                 values_by_query_layer,
             ),
             splitting=(features_outside,),
-            scaling=(scale_not_used, always_scaled, keys_scaled, scaled_twice),
+            scaling=(
+                scale_not_used,
+                always_scaled,
+                keys_scaled,
+                scaled_twice,
+                scaled_again,
+                scaled_by_heads,
+                keys_passed_first,
+            ),
             tables=(columns_for_rows, rows_for_columns_too),
             attending=(
                 edges_not_hidden,
@@ -2092,6 +2315,8 @@ EXERCISES = [
                 zeros_averaged_in,
                 parts_of_equal_size,
                 averaged_over_three,
+                always_two,
+                averaged_without_a_step,
                 relu_at_the_end,
             ),
             mapping=(window_flattened, map_strided, map_averaged_over_heads),
@@ -2131,6 +2356,12 @@ EXERCISES = [
             as_a_convolution,
             multiplied_and_added,
             place_through_matrix,
+            convolution_counted,
+            one_projection,
+            places_without_features,
+            projected_in_every_place,
+            all_projected_in_every_place,
+            place_by_tables,
         ),
         hints=(
             "How many numbers are multiplied for one score q · k, in all heads together?",
@@ -2160,6 +2391,9 @@ EXERCISES = [
             always_for_3_x_3,
             kernel_not_squared,
             at_least_one,
+            next_odd_number_above,
+            rounded_to_the_nearest,
+            less_than_nothing,
         ),
         hints=(
             "Write both costs down, with c for the channels, and divide by c. What is left?",
@@ -2208,6 +2442,8 @@ EXERCISES = [
             ordering=(mixtures_first, block_exchanged),
             tiling=(
                 stretched,
+                places_drawn_out,
+                blocks_turned,
                 number_of_the_block,
                 tiled_from_the_end,
                 tiled_one_late,
