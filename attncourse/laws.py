@@ -627,6 +627,8 @@ def content_and_place_in_windows(look: Look) -> str | None:
 
     mine = centred(look.y.clamp(min=1e-250).log())
     known = torch.stack([centred(term) for term in terms.values()], -1)
+    if torch.linalg.matrix_rank(known) < len(terms):  # one row of pixels says nothing of rows
+        return None
     times = torch.linalg.lstsq(known, mine[:, None], driver="gelsd").solution[:, 0]
     if not times.isfinite().all() or (known @ times - mine).abs().max() > 1e-6:
         return None

@@ -611,6 +611,10 @@ def not_summed_over_d(q, k, window):
     return q[..., None, None] * windows(k, window)
 
 
+def place_summed_apart_by_query(q, k, r, window):
+    return einsum(q, r, "b n d h w, n e y x -> b n h w y x")
+
+
 def summed_apart(q, k, window):
     """Your einsum has different letters for the features of q and k, so each is summed on its
     own. Give both the letter d, then products are summed."""
@@ -665,6 +669,19 @@ def place_by_own_key(q, k, r, window):
 def roles_exchanged(q, k, window):
     """Queries and keys are exchanged: the pixel asks with its key. It asks with q."""
     return right_content(k, q, window)
+
+
+@also(place=place_by_own_key)
+def keys_for_queries_everywhere(q, k, window):
+    """The queries are not used: the pixel asks with its key. It asks with q."""
+    return right_content(k, k, window)
+
+
+@also(place=place_summed_apart_by_query)
+def summed_apart_from_the_sum(q, k, window):
+    """Your einsum has different letters for the features of q and of key plus vector, so each
+    is summed on its own. Give both the letter d, then products are summed."""
+    return summed_apart(q, k, window)
 
 
 def absolute_content(q, k, window):
@@ -1004,6 +1021,8 @@ STEPS = dict(
         no_content,
         queries_for_keys,
         keys_for_queries,
+        keys_for_queries_everywhere,
+        summed_apart_from_the_sum,
         roles_exchanged,
         absolute_content,
         cosine_content,
@@ -1061,7 +1080,6 @@ STEPS = dict(
 # Values beyond the edges are 0: whether their weights are is not seen in the output.
 MASKINGS = tuple(step for step in STEPS["masking"] if step is not hidden_after_the_softmax)
 PAIRED = (
-    summed_apart,
     keys_turned_round,
     keys_transposed,
     no_place,
