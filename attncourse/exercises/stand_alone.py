@@ -1499,6 +1499,12 @@ def always_two(self, y):
     return y if self.stride == 1 else F.avg_pool2d(y, 2, ceil_mode=True)
 
 
+def two_even_without_a_stride(self, y):
+    """You average over 2 x 2 pixels whatever the stride is, even where it is 1. It is stride x
+    stride."""
+    return F.avg_pool2d(y, 2, ceil_mode=True)
+
+
 def averaged_without_a_step(self, y):
     """You average over stride x stride pixels, but go on by one: leave out `stride=1`."""
     return F.avg_pool2d(y, min(self.stride, *y.shape[-2:]), 1)
@@ -2334,6 +2340,7 @@ EXERCISES = [
                 parts_of_equal_size,
                 averaged_over_three,
                 always_two,
+                two_even_without_a_stride,
                 averaged_without_a_step,
                 relu_at_the_end,
             ),

@@ -366,17 +366,13 @@ claim((bilateral(noisy)[y, x] - by_hand).abs().max() < 1e-5, "and it is the filt
 # corner pixel (top) read, which one in the middle (bottom)? The window is 5.
 
 # %%
-names = {
-    "stand-alone": "stand-alone",
-    "neighbourhood": "NATTEN",
-    "blocks": "Swin",
-    "halo": "HaloNet",
-}
+names = {"blocks": "Swin", "halo": "HaloNet", "neighbourhood": "NATTEN"}
 fig, axs = plt.subplots(2, 4, figsize=(6.4, 3.4))
-for column, (kind, name) in enumerate(names.items()):
+kinds = "stand-alone", "neighbourhood", "blocks", "halo"
+for column, kind in enumerate(kinds):
     seen = readers(kind, 12, 12, 5).float()
     for ax, (y, x) in zip(axs[:, column], ((0, 0), (6, 4)), strict=True):
-        plots.image(ax, seen[y, x], f"{name}: {int(seen[y, x].sum())}")
+        plots.image(ax, seen[y, x], f"{names.get(kind, kind)}: {int(seen[y, x].sum())}")
         ax.plot(x, y, "o", color="#e69f00")
         ax.spines[:].set_visible(True)
 plots.show(fig, "Eight small maps: which pixels one pixel reads, for four kinds of windows.")
@@ -501,24 +497,15 @@ claim(min(blind) > 0.02, "and nearly that much is found")
 claim(min(pointed("relative", 5, seed) for seed in range(3)) > 0.98, "with tables, everything")
 
 # %% tags=["nbval-ignore-output"]
-rest = {
-    "window of 3": ("relative", 3),
-    "absolute": ("absolute", 5),
-    "q · r alone": ("place alone", 5),
-}
-for name, way in rest.items():
-    print(f"{name:12}", spread([pointed(*way, seed) for seed in range(2)]))
-claim(
-    max(abs(pointed("relative", 3, s)) for s in range(2)) < 0.02, "too small a window: nothing"
-)
-claim(
-    min(pointed("absolute", 5, s) for s in range(2)) > 0.9,
-    "absolute places can be turned into steps",
-)
-claim(
-    min(pointed("place alone", 5, s) for s in range(2)) > 0.98,
-    "and what keys hold is not needed",
-)
+short = [pointed("relative", 3, seed) for seed in range(2)]
+absolute = [pointed("absolute", 5, seed) for seed in range(2)]
+alone = [pointed("place alone", 5, seed) for seed in range(2)]
+print("window of 3 ", spread(short))
+print("absolute    ", spread(absolute))
+print("q · r alone ", spread(alone))
+claim(max(short) < 0.02, "too small a window: nothing")
+claim(min(absolute) > 0.9, "absolute places can be turned into steps")
+claim(min(alone) > 0.98, "and what keys hold is not needed")
 
 # %% [markdown]
 # **What you should see.** 0.04 without places, as derived; 1 with tables; 0 with a window that does
@@ -775,19 +762,14 @@ claim((ways["place alone"].mean() - five.mean()).abs() < 0.12, "q · r alone is 
 
 # %% tags=["nbval-ignore-output"]
 attends, keeps = ("relative", 5), None
-orders = {
-    "convolution, convolution": (keeps, keeps),
-    "convolution, attention": (keeps, attends),
-    "attention, convolution": (attends, keeps),
-    "attention, attention": (attends, attends),
-}
-results = {name: torch.tensor(seeds(*order)) for name, order in orders.items()}
-for name, found in results.items():
-    print(f"{name:25}", spread(found.tolist()))
-early, both = results["convolution, attention"], results["attention, attention"]
-claim(
-    early.mean() > both.mean(), "a convolution first and attention later beats attention alone"
-)
+lead, late = torch.tensor(seeds(keeps, keeps)), torch.tensor(seeds(keeps, attends))
+soon, both = torch.tensor(seeds(attends, keeps)), torch.tensor(seeds(attends, attends))
+print("two convolutions        ", spread(lead.tolist()))
+print("convolution, attention  ", spread(late.tolist()))
+print("attention, convolution  ", spread(soon.tolist()))
+print("attention, attention    ", spread(both.tolist()))
+claim(lead.mean() > both.mean(), "two convolutions beat attention alone on few digits")
+claim(late.mean() > both.mean(), "so does a convolution with attention later")
 
 # %% [markdown]
 # **What you should see.** Two convolutions lead with 0.80 to 0.83; with attention late 0.72 to 0.82,
