@@ -121,7 +121,8 @@ def residual(
 def placement_of(block: Callable) -> str:
     """Where a residual block has its gate, found out by two probes, without looking inside.
 
-    block  is called as block(x, branch, gate) and returns its output
+    block  is called as block(x, branch, gate) and returns its output. Without any gate it reads
+           as "pre": a branch that returns a constant does not show what it was given
     """
 
     def halve(t):
