@@ -145,8 +145,7 @@ def gather(x: Float[Tensor, "b c h w"], extent: int | None = None) -> Float[Tens
     """
     if extent is None:
         return reduce(x, "b c h w -> b c 1 1", "mean")
-    reach = min(extent, max(x.shape[-2:]))  # beyond the map there is nothing to gather
-    return F.avg_pool2d(x, 2 * reach - 1, extent, reach - 1, count_include_pad=False)
+    return F.avg_pool2d(x, 2 * extent - 1, extent, extent - 1, count_include_pad=False)
 
 
 class GatherExcite(nn.Module):
