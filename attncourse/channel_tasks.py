@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,25 +38,29 @@ def cue_task(examples: int, k: int = 4, height: int = 5, width: int = 7) -> Cued
     return Cued(image, (sign[torch.arange(examples), cue] + 1) // 2, cue)
 
 
-def in_two_inks(found: Digits, negative: Int[Tensor, " b"]) -> Float[Tensor, "b 2 h w"]:
-    """Each digit as two planes, where there is ink and where there is none; where `negative` is
-    1, ink and paper have changed places, as in the negative of a photograph."""
-    flipped = rearrange(negative, "b -> b 1 1 1")
-    ink = torch.where(flipped == 1, 1 - found.image, found.image)
-    return torch.cat([ink, 1 - ink], dim=1)
+def photographs(found: Digits, negative: Int[Tensor, " b"]) -> Float[Tensor, "b 6 h w"]:
+    """Each digit photographed in colour, under a lamp of a colour drawn at random; where
+    `negative` is 1, as the negative of the film.
+
+    Three planes hold red, green and blue from -1 (dark) to 1, the other three minus these.
+    """
+    lamp = 0.5 + 0.5 * torch.rand(len(negative), 3)
+    colour = 2 * rearrange(lamp, "b rgb -> b rgb 1 1") * found.image - 1
+    sign = rearrange(1 - 2 * negative, "b -> b 1 1 1")
+    return torch.cat([sign * colour, -sign * colour], dim=1)
 
 
 class PlaneReader(nn.Module):
-    """Scores that are linear in the gated planes: a gain for each plane, a weight for each
-    pixel."""
+    """Scores that are linear in the mean of the gated planes: a gain for each plane, a weight for
+    each pixel."""
 
-    def __init__(self, gate: nn.Module, pixels: int, classes: int):
+    def __init__(self, gate: nn.Module, pixels: int = 64, classes: int = 10):
         super().__init__()
         self.gate, self.read = gate, nn.Linear(pixels, classes)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
-        return self.read(rearrange(self.gate(x), "b c h w -> b (c h w)"))
+        return self.read(reduce(self.gate(x), "b c h w -> b (h w)", "mean"))
 
 
 class CueReader(nn.Module):
@@ -85,19 +89,19 @@ def negatives(steps: int, share: float = 0.5) -> Iterator[tuple[Tensor, Tensor]]
         chosen = torch.randint(len(found.label), (128,))
         batch = Digits(found.image[chosen], found.label[chosen])
         lot = (torch.rand(128) < share).long()
-        yield in_two_inks(batch, lot), batch.label
+        yield photographs(batch, lot), batch.label
 
 
 def unseen_negatives(share: float = 0.5) -> tuple[Tensor, Tensor]:
-    """The digits kept for testing, each once as it is and, unless the share is 0, once as its
-    negative."""
+    """The digits kept for testing, always under the same lamps: each once as it is and, unless the
+    share is 0, once as its negative."""
     found = digits(test=True)
-    whole = torch.zeros(len(found.label), dtype=torch.long)
-    images, labels = in_two_inks(found, whole), found.label
-    if share:
-        images = torch.cat([images, in_two_inks(found, whole + 1)])
-        labels = torch.cat([labels, labels])
-    return images, labels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        images = photographs(found, torch.zeros(len(found.label), dtype=torch.long))
+    if not share:
+        return images, found.label
+    return torch.cat([images, -images]), torch.cat([found.label, found.label])
 
 
 def train(
