@@ -1,4 +1,5 @@
-"""Tasks that fixed weights for the planes of an image cannot solve, and gains of its own can."""
+"""Tasks that fixed weights for the planes of an image cannot solve, and gains of its own"
+" can."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -51,8 +52,8 @@ def photographs(found: Digits, negative: Int[Tensor, " b"]) -> Float[Tensor, "b 
 
 
 class PlaneReader(nn.Module):
-    """Scores that are linear in the mean of the gated planes: a gain for each plane, a weight for
-    each pixel."""
+    """Scores that are linear in the mean of the gated planes: a gain for each plane, a weight
+    for each pixel."""
 
     def __init__(self, gate: nn.Module, pixels: int = 64, classes: int = 10):
         super().__init__()
@@ -93,8 +94,8 @@ def negatives(steps: int, share: float = 0.5) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def unseen_negatives(share: float = 0.5) -> tuple[Tensor, Tensor]:
-    """The digits kept for testing, always under the same lamps: each once as it is and, unless the
-    share is 0, once as its negative."""
+    """The digits kept for testing, always under the same lamps: each once as it is and, unless
+    the share is 0, once as its negative."""
     found = digits(test=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -173,7 +173,7 @@ class GatherExcite(nn.Module):
         if extent is not None and extent < 1:
             raise ValueError(f"{extent=} must be at least 1")
         self.extent, self.size = extent, size
-        self.filters = _filters(channels, size, extent) if learned else None
+        self.filters = gather_filters(channels, size, extent) if learned else None
         self.layers = None
         if reduction is not None:
             middle = bottleneck(channels, reduction)
@@ -208,7 +208,9 @@ class GatherExcite(nn.Module):
         return x * self.attention(x)
 
 
-def _filters(channels: int, size: tuple[int, int] | None, extent: int | None) -> nn.Sequential:
+def gather_filters(
+    channels: int, size: tuple[int, int] | None, extent: int | None
+) -> nn.Sequential:
     """A filter a channel: one as large as the map, or 3x3 at every other pixel, repeated."""
     norm = nn.BatchNorm2d
     if extent is None:
