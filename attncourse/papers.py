@@ -188,7 +188,7 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
     v1 = partial(ResNet, stride_in="1x1")
     small = partial(ResNet, stem="small", classes=100)
     resnext = partial(ResNet, groups=32, width=4)
-    wide = partial(WideResNet, 28, 10.0, shortcut="pooled")
+    wide = partial(WideResNet, 28, 10, shortcut="pooled")
 
     def ge(channels: int) -> nn.Module:
         side = 56 * 256 // channels  # 56 x 56 maps of 256 channels, 28 x 28 of 512, …
@@ -240,12 +240,12 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "computed.timm.resnet50-block-args-attn-layer-se": partial(ResNet, 50, se),
         "computed.timm.seresnet50": partial(ResNet, 50, se),
         "computed.timm.resnet50-block-args-attn-layer-eca": partial(ResNet, 50, ECA),
-        "computed.wrn.wrn-28-10-cifar-10": partial(WideResNet, 28, 10.0, classes=10),
-        "computed.wrn.wrn-28-10-cifar-100": partial(WideResNet, 28, 10.0),
+        "computed.wrn.wrn-28-10-cifar-10": partial(WideResNet, 28, 10, classes=10),
+        "computed.wrn.wrn-28-10-cifar-100": partial(WideResNet, 28, 10),
         "computed.wrn.wrn-28-10-cifar-100-zero-pad-shortcuts": wide,
-        "computed.wrn.wrn-28-8-cifar-100": partial(WideResNet, 28, 8.0),
-        "computed.wrn.wrn-16-8-cifar-10": partial(WideResNet, 16, 8.0, classes=10),
-        "computed.wrn.wrn-40-4-cifar-10": partial(WideResNet, 40, 4.0, classes=10),
+        "computed.wrn.wrn-28-8-cifar-100": partial(WideResNet, 28, 8),
+        "computed.wrn.wrn-16-8-cifar-10": partial(WideResNet, 16, 8, classes=10),
+        "computed.wrn.wrn-40-4-cifar-10": partial(WideResNet, 40, 4, classes=10),
         "computed.attention.resnet50+cbam-official-code": partial(ResNet, 50, CBAM),
         "computed.attention.resnet18+cbam": partial(ResNet, 18, CBAM),
         "computed.attention.resnet50+bam-official-code": partial(ResNet, 50, between=BAM),
@@ -261,7 +261,7 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "computed.macs.resnext101-32x4d-v1": partial(resnext, 101, stride_in="1x1"),
         "computed.macs.resnet-26-1-2-4-1-v1.5": partial(ResNet, 26),
         "computed.macs.resnet-38-2-3-5-2-v1.5": partial(ResNet, 38),
-        "computed.macs.wrn-28-10-cifar-100": partial(WideResNet, 28, 10.0),
+        "computed.macs.wrn-28-10-cifar-100": partial(WideResNet, 28, 10),
         "computed.macs.wrn-28-10-cifar-100-zero-pad": wide,
         "computed.sasa.resnet-26-baseline": partial(ResNet, 26),
         "computed.sasa.resnet-38-baseline": partial(ResNet, 38),
