@@ -562,6 +562,26 @@ def gains_scale_x(look: Look) -> str | None:
 
 
 @law
+def gains_reach_their_channel(look: Look) -> str | None:
+    """What scales a channel of x is the gain of this channel, of this image."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    mine, right = look.y / x, look.expected / x
+    whole = all(close(t, t[..., :1, :1].expand_as(t)) for t in (mine, right))
+    if not whole or x.shape[-1] < 2 or not mine.isfinite().all():
+        return None
+    mine, right = mine[..., 0, 0], right[..., 0, 0]
+    if close(mine.sort(-1).values, right.sort(-1).values):
+        return "You scale by the right gains, but channels get those of other channels."
+    at = torch.unravel_index((mine - right).abs().argmax(), mine.shape)
+    return (
+        f"At {place(at, 'b c')} you scale x by {number(mine[at].item())}; its gain is"
+        f" {number(right[at].item())}. What is done to the gains on the way?"
+    )
+
+
+@law
 def pixels_are_all_alike(look: Look) -> str | None:
     """Means of whole maps do not change when the pixels change places."""
     x = look.trial.inputs.get("x")
@@ -576,6 +596,21 @@ def pixels_are_all_alike(look: Look) -> str | None:
         "Shuffle the pixels of an image, and your result changes. That of a mean over h and w"
         " does not: is it taken over all pixels, once, and over nothing else?"
     )
+
+
+@law
+def gains_come_from_the_means(look: Look) -> str | None:
+    """Maps may be replaced by their means: the gains stay."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "attention" or not isinstance(x, Tensor) or x.ndim != 4:
+        return None
+    even = look.ask(x=x.mean((-2, -1), keepdim=True).expand_as(x).contiguous())
+    if close(even, look.expected) and not close(even, look.y):
+        return (
+            "Of maps that are the same everywhere your gains are right, of others they are not:"
+            " what goes into the layers is not the mean of each map."
+        )
+    return None
 
 
 @law

@@ -50,6 +50,15 @@ def test_what_is_added_is_seen_where_x_is_0():
     assert "Where x is 0" in said("channel.squeeze_excite", excite(None, forward))
 
 
+def test_another_squeeze_than_the_mean_is_told():
+    def attention(self, x):
+        spread = (x - x.mean((-2, -1), keepdim=True)).square().mean((-2, -1))
+        return self.up(self.down(squeeze(x) + 3 * spread).relu()).sigmoid()
+
+    cause = said("channel.squeeze_excite", excite(attention))
+    assert "not the mean of each map" in cause
+
+
 def test_pixels_that_do_not_count_alike_are_told():
     cause = said("channel.squeeze", lambda x: reduce(x[..., 1:], "b c h w -> b c", "mean"))
     assert "Shuffle the pixels" in cause

@@ -143,8 +143,8 @@ def excite_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("without biases", False, 3, b=2, c=6, h=5, w=7),
-        trial("with biases", True, 4, b=3, c=8, h=2, w=5),
+        trial("without biases", False, 3, b=2, c=12, h=5, w=7, m=4),
+        trial("with biases", True, 2, b=3, c=10, h=2, w=4, m=5),
         trial("on maps of one pixel", True, 1, b=4, c=3, h=1, w=1),
     )
 
@@ -187,6 +187,21 @@ def sum_for_the_mean(x):
 def spread_for_the_mean(x):
     """You squeeze by the standard deviation of each map. Eq. 2 takes the mean: `squeeze(x)`."""
     return x.std((-2, -1), unbiased=False)
+
+
+def magnitudes_for_the_mean(x):
+    """You squeeze by the mean magnitude of each map. Eq. 2 keeps the signs: `squeeze(x)`."""
+    return magnitudes(x)
+
+
+def middle_for_the_mean(x):
+    """You squeeze by the median of each map. Eq. 2 takes the mean: `squeeze(x)`."""
+    return half_way(x)
+
+
+def smallest_for_the_mean(x):
+    """You squeeze by the smallest value of each map. Eq. 2 takes the mean: `squeeze(x)`."""
+    return reduce(x, "b c h w -> b c", "min")
 
 
 def images_mixed(x):
@@ -344,6 +359,23 @@ def one_more(t):
 def doubled(t):
     """You double the gains. Eq. 3 gives them in (0, 1)."""
     return 2 * t.sigmoid()
+
+
+def halved(t):
+    """Your gains run from 1/2 to 1: half of a sigmoid, and 1/2 more. Eq. 3 is the sigmoid
+    itself."""
+    return 0.5 + 0.5 * t.sigmoid()
+
+
+def open_or_shut(t):
+    """Your gains are 0 or 1. Eq. 3 leaves all values between, or nothing could be learned."""
+    return (t > 0).to(t)
+
+
+def shares(t):
+    """You divide the gains by their sum: the channels compete. Eq. 3 gates each channel
+    alone."""
+    return t.sigmoid() / t.sigmoid().sum(-1, keepdim=True)
 
 
 def turned_round(t):
@@ -952,8 +984,8 @@ def x_of_zeros(block):
 
 NOTHING_OF_X = Slip(
     "nothing_of_x",
-    "Nothing of your x comes through: it is 0, or negative, and the ReLU of the block makes 0"
-    " of it. Probe with x above 0.",
+    'You say "none of the four" of all four: does anything of x come through? Where x is 0 or'
+    " negative the ReLU of the block leaves 0. Probe with x above 0.",
     negative_x,
     ways=(x_of_zeros,),
 )
@@ -1594,6 +1626,9 @@ EXERCISES = [
                     largest_for_the_mean,
                     sum_for_the_mean,
                     spread_for_the_mean,
+                    magnitudes_for_the_mean,
+                    middle_for_the_mean,
+                    smallest_for_the_mean,
                     images_mixed,
                     squeezed_after_relu,
                     mean_and_largest,
@@ -1629,6 +1664,9 @@ EXERCISES = [
                     sigmoid_twice,
                     one_more,
                     doubled,
+                    halved,
+                    open_or_shut,
+                    shares,
                     turned_round,
                 ),
                 scaling=(
@@ -1680,7 +1718,9 @@ EXERCISES = [
         laws=(
             "examples_do_not_mix",
             "gains_scale_x",
+            "gains_reach_their_channel",
             "gains_lie_between_0_and_1",
+            "gains_come_from_the_means",
             "logits_are_right",
             "pixels_are_all_alike",
         ),
@@ -1946,7 +1986,12 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(GatherExciteLoops, GatherExciteSpreadFirst),
-        laws=("gains_scale_x", "gains_lie_between_0_and_1", "logits_are_right"),
+        laws=(
+            "gains_scale_x",
+            "gains_reach_their_channel",
+            "gains_lie_between_0_and_1",
+            "logits_are_right",
+        ),
     ),
     Exercise(
         id="channel.eca",
@@ -1995,7 +2040,9 @@ EXERCISES = [
         laws=(
             "examples_do_not_mix",
             "gains_scale_x",
+            "gains_reach_their_channel",
             "gains_lie_between_0_and_1",
+            "gains_come_from_the_means",
             "logits_are_right",
             "pixels_are_all_alike",
         ),
