@@ -177,14 +177,9 @@ class GatherExcite(nn.Module):
         self.layers = None
         if reduction is not None:
             middle = bottleneck(channels, reduction)
-            self.layers = nn.Sequential(
-                nn.ReLU()
-                if learned
-                else nn.Identity(),  # after a batch norm, as the authors do
-                nn.Conv2d(channels, middle, 1),
-                nn.ReLU(),
-                nn.Conv2d(middle, channels, 1),
-            )
+            first = nn.ReLU() if learned else nn.Identity()  # behind the batch norm
+            down, up = nn.Conv2d(channels, middle, 1), nn.Conv2d(middle, channels, 1)
+            self.layers = nn.Sequential(first, down, nn.ReLU(), up)
 
     def gather(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c u v"]:
         """What there is around every `extent`-th pixel."""
