@@ -68,15 +68,24 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        5,
+        "channel",
+        "Channel attention",
+        "squeeze-and-excitation, its four placements, gather-excite, ECA",
+        "gains that undo a change of light, and the papers' tables coming out",
+        75,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input with chosen values, such as a mask, and its axes in letters."""
+    """An input with chosen values, such as a mask, and its axes in letters; or, with axes "", a
+    word that is passed on as it is."""
 
     axes: str
-    value: Tensor
+    value: Tensor | str
 
 
 @dataclass(frozen=True)
