@@ -368,7 +368,7 @@ class _Examination:
             if fault is not None:
                 return fault
             inputs = trial.fresh() | changes
-            with torch.no_grad():
+            with torch.set_grad_enabled("gradients" in self.ex.skip):
                 return attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )

@@ -224,7 +224,7 @@ def outcome(ex: Exercise, built: Any, probe: str, inputs: Mapping[str, Any]) -> 
     """What one probe gives, or the Crash it ends in."""
 
     def call():
-        with torch.no_grad():
+        with torch.set_grad_enabled("gradients" in ex.skip):  # it may take some itself
             return probe_of(ex, built, probe)(*arguments(ex, probe, inputs))
 
     return attempt(call)

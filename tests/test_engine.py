@@ -201,3 +201,25 @@ def test_a_trial_may_be_one_of_evaluation():
 def test_the_mode_without_a_trial_is_tried_as_well():
     assert "departs after `.eval()`" in check(normed(False), BatchStatistics).message
     assert "departs in training mode" in check(normed(True), RunningStatistics).message
+
+
+def slope(x):
+    """The gradient of the sum of squares."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(x.square().sum(), x)[0]
+
+
+def test_an_answer_may_take_gradients_itself():
+    ex = Exercise(
+        id="engine.slope",
+        solution=slope,
+        probes={"slope": "b c"},
+        trials=lambda: (Trial("once", dict(b=2, c=3), dict(x="b c")),),
+        slips=(),
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        skip=frozenset({"gradients"}),
+    )
+    assert check(ex, slope).status == "passed"
+    assert check(ex, lambda x: 3 * x).status == "not yet"
