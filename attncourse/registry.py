@@ -68,6 +68,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        6,
+        "spatial",
+        "Spatial attention",
+        "CBAM's two gates and their order, BAM, SResNet's layer, GALA, Grad-CAM",
+        "a task that needs both what and where, and what a network looks at in clutter",
+        120,
+    ),
 )
 
 
