@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncourse.data import digits
+
 PLANES = 4  # planes of signs, and as many planes of cues
 QUADRANT = 8  # pixels across
 CORNER = 3  # how far the marks stand from the place they mark
@@ -117,3 +119,97 @@ def accuracy(reader: nn.Module, places: int = 4, examples: int = 2000) -> float:
         torch.manual_seed(1000 + places)
         image, answer, *_ = cued_signs(examples, places)
     return (reader(image).argmax(-1) == answer).float().mean().item()
+
+
+class Clutter(NamedTuple):
+    """Written digits, each somewhere in a larger image full of pieces of other digits.
+
+    image  b 1 h w, grey from 0 (paper) to 1 (ink), 16 x 24 pixels
+    label  b, from 0 to 9
+    box    b h w, True on the 8 x 8 pixels of the digit
+    """
+
+    image: Float[Tensor, "b 1 h w"]
+    label: Int[Tensor, " b"]
+    box: Bool[Tensor, "b h w"]
+
+
+def clutter(examples: int, test: bool = False, pieces: int = 8) -> Clutter:
+    """Digits of scikit-learn in clutter, drawn anew at each call.
+
+    A piece is a quarter of a digit, 4 x 4 pixels, somewhere; the digit lies on top of them.
+    """
+    source, labels = digits(test)
+    h, w, side, quarter = 16, 24, 8, 4
+    image = torch.zeros(examples, h, w)
+    b = rearrange(torch.arange(examples), "b -> b 1 1")
+
+    def spots(size: int) -> tuple[Tensor, Tensor]:
+        top, left = (torch.randint(n - size + 1, (examples,)) for n in (h, w))
+        grid = torch.arange(size)
+        return (
+            rearrange(top, "b -> b 1 1") + rearrange(grid, "h -> 1 h 1"),
+            rearrange(left, "b -> b 1 1") + rearrange(grid, "w -> 1 1 w"),
+        )
+
+    quarters = rearrange(source, "b 1 (i h) (j w) -> (b i j) h w", i=2, j=2)
+    for _ in range(pieces):
+        image[b, *spots(quarter)] = quarters[torch.randint(len(quarters), (examples,))]
+    which = torch.randint(len(source), (examples,))
+    digit, place = rearrange(source[which], "b 1 h w -> b h w"), spots(side)
+    image[b, *place] = digit
+    box = torch.zeros(examples, h, w, dtype=torch.bool)
+    box[b, *place] = True
+    return Clutter(rearrange(image, "b h w -> b 1 h w"), labels[which], box)
+
+
+class Recogniser(nn.Module):
+    """Three convolutions, attention behind the last, the mean of each map, scores.
+
+    attention  from channels to a module
+    """
+
+    def __init__(self, attention: Callable[[int], nn.Module] = nn.Identity):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU()),
+            *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+            attention(32),
+        )
+        self.read = nn.Linear(32, 10)
+
+    def head(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
+        """Scores out of the maps: their means, read linearly."""
+        return self.read(reduce(maps, "b c h w -> b c", "mean"))
+
+    def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b classes"]:
+        """A score for each digit."""
+        return self.head(self.features(x))
+
+
+def train_recogniser(
+    attention: Callable[[int], nn.Module], seed: int, steps: int = 250
+) -> Recogniser:
+    """Make a recogniser and teach it digits in clutter."""
+    torch.manual_seed(seed)
+    net = Recogniser(attention)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
+    for _ in range(steps):
+        image, label, _ = clutter(64)
+        optimizer.zero_grad()
+        F.cross_entropy(net(image), label).backward()
+        optimizer.step()
+        slower.step()
+    return net.eval()
+
+
+def share_inside(
+    maps: Float[Tensor, "b h w"], box: Bool[Tensor, "b i j"]
+) -> Float[Tensor, " b"]:
+    """How much of each map, which is nowhere negative, lies in the box; 0 for an empty map."""
+    h, w = maps.shape[-2:]
+    cells = reduce(box.to(maps), "b (h p) (w q) -> b h w", "mean", h=h, w=w)
+    whole = reduce(maps, "b h w -> b", "sum")
+    return reduce(maps * cells, "b h w -> b", "sum") / whole.clamp(min=1e-12)
