@@ -167,12 +167,13 @@ class Recogniser(nn.Module):
     """Three convolutions, attention behind the last, the mean of each map, scores.
 
     attention  from channels to a module
+    planes     of the image: 1 where it is grey, 3 where it is in colour
     """
 
-    def __init__(self, attention: Callable[[int], nn.Module] = nn.Identity):
+    def __init__(self, attention: Callable[[int], nn.Module] = nn.Identity, planes: int = 1):
         super().__init__()
         self.features = nn.Sequential(
-            *(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(planes, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
             *(nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
             attention(32),
@@ -183,21 +184,27 @@ class Recogniser(nn.Module):
         """Scores out of the maps: their means, read linearly."""
         return self.read(reduce(maps, "b c h w -> b c", "mean"))
 
-    def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b classes"]:
-        """A score for each digit."""
+    def forward(self, x: Float[Tensor, "b planes h w"]) -> Float[Tensor, "b classes"]:
+        """A score for each class."""
         return self.head(self.features(x))
 
 
 def train_recogniser(
-    attention: Callable[[int], nn.Module], seed: int, steps: int = 250
+    attention: Callable[[int], nn.Module],
+    seed: int,
+    steps: int = 250,
+    draw: Callable[[int], tuple[Tensor, ...]] = clutter,
 ) -> Recogniser:
-    """Make a recogniser and teach it digits in clutter."""
+    """Make a recogniser and teach it what `draw` draws, images and labels, so many at a time.
+
+    Those are digits in clutter where nothing else is said.
+    """
     torch.manual_seed(seed)
-    net = Recogniser(attention)
+    net = Recogniser(attention, planes=draw(1)[0].shape[1])
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
     for _ in range(steps):
-        image, label, _ = clutter(64)
+        image, label, *_ = draw(64)
         optimizer.zero_grad()
         F.cross_entropy(net(image), label).backward()
         optimizer.step()

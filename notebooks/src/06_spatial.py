@@ -6,7 +6,7 @@
 # and CBAM's tables counted to the digit. **120 min · CPU is enough**
 
 # %%
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -18,18 +18,11 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint, plots
+from attncourse import spatial_tasks as tasks
 from attncourse.claims import claim
-from attncourse.cost import cost
-from attncourse.papers import compare, figure
-from attncourse.spatial_tasks import (
-    accuracy,
-    clutter,
-    cued_signs,
-    share_inside,
-    train_reader,
-    train_recogniser,
-    vote,
-)
+from attncourse.data import cifar10
+from attncourse.papers import compare
+from attncourse.workspace import UserError
 from solutions.channel import SqueezeExcite, bottleneck, squeeze
 from solutions.spatial import Head, ProjectedSpatialGate, centred
 
@@ -54,14 +47,12 @@ torch.manual_seed(0)
 
 # %%
 torch.manual_seed(0)
-image, answer, plane, _, peak = cued_signs(8, places=1)
-cues = image[torch.arange(8), 4 + plane]
+image, _, plane, _, peak = tasks.cued_signs(8, places=1)
+cues, other = image[torch.arange(8), 4 + plane], image[0, 4 + (plane[0] + 1) % 4]
+named = {"any other": other, "brighter": cues[~peak][0], "a peak": cues[peak][0]}
 fig, axs = plt.subplots(1, 3, figsize=(6.2, 2.2))
-bright, peaked = cues[~peak][0], cues[peak][0]
-other = image[0, 4 + (plane[0] + 1) % 4]
-named = {"Any other": other, "Brighter": bright, "A peak": peaked}
 for ax, (title, grid) in zip(axs, named.items(), strict=True):
-    title = f"{title}: mean {grid.mean():.2f}, max {grid.max():.0f}"
+    title = f"{title}\nmean {grid.mean():.2f}, max {grid.max():.0f}"
     plots.heat(ax, grid, "w", "h", title, high=3, bar=ax is axs[-1])
 plots.show(
     fig, "Three planes with four marks each; the second grey all over, the third with a peak."
@@ -147,7 +138,10 @@ claim((both(x) - se(x)).abs().max() > 0.05, "with the maximum it is something el
 def scores(make, places, seeds=3):
     """Accuracies over several seeds."""
     return torch.tensor(
-        [accuracy(train_reader(make, seed, places), places) for seed in range(seeds)]
+        [
+            tasks.accuracy(tasks.train_reader(make, seed, places), places)
+            for seed in range(seeds)
+        ]
     )
 
 
@@ -165,7 +159,7 @@ pools = {
 }
 found = {name: scores(make, places=1) for name, make in pools.items()}
 report(found)
-print(f"ceilings: vote {vote(4):.4f}, one cue {(1 + vote(4)) / 2:.4f}")
+print(f"ceilings: vote {tasks.vote(4):.4f}, one cue {(1 + tasks.vote(4)) / 2:.4f}")
 claim(max(found["mean"].max(), found["max"].max()) < 0.88, "one pool: at most 27/32, nearly")
 claim(found["mean and max"].median() > 0.95, "both pools: nearly always right")
 
@@ -183,7 +177,7 @@ claim(found["mean and max"].median() > 0.95, "both pools: nearly always right")
 
 # %%
 torch.manual_seed(3)
-image, answer, plane, place, _ = cued_signs(1)
+image, answer, plane, place, _ = tasks.cued_signs(1)
 fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.7))
 row, column = place[0].tolist()
 signs, marks = image[0, plane[0]], image[0, 4 + (plane[0] + 1) % 4]
@@ -347,9 +341,9 @@ claim(found["parallel"].median() > 0.9, "side by side: nearly always right")
 # on what the second gate needs to see; the paper has one run of each.
 
 # %% tags=["nbval-ignore-output"]
-reader = train_reader(partial(CBAM, 8, 1), seed=0)
+reader = tasks.train_reader(partial(CBAM, 8, 1), seed=0)
 torch.manual_seed(5)
-image, _, plane, place, _ = cued_signs(1)
+image, _, plane, place, _ = tasks.cued_signs(1)
 with torch.no_grad():
     gain = reader.gate.attention(image)[0]
 fig, axs = plt.subplots(1, 4, figsize=(6.4, 1.9))
@@ -580,7 +574,7 @@ claim((gala(x) == 0).all(), "without shares GALA is silent")
 
 # %%
 torch.manual_seed(2)
-image, label, box = clutter(3, test=True)
+image, label, box = tasks.clutter(3, test=True)
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.8))
 for b, ax in enumerate(axs):
     plots.image(ax, 1 - image[b], f"a {label[b].item()}")
@@ -637,24 +631,26 @@ check("spatial.grad_cam", grad_cam)
 # frame? The frame is 64 of 384 pixels: a map that knows nothing has 0.167 in it.
 
 # %% tags=["nbval-ignore-output"]
-nets = {
-    "without": [train_recogniser(lambda c: nn.Identity(), seed) for seed in range(3)],
-    "with CBAM": [train_recogniser(partial(CBAM, reduction=4), seed) for seed in range(3)],
-}
+plain, gated = (lambda c: nn.Identity()), partial(CBAM, reduction=4)
+nets = {"without": [tasks.train_recogniser(plain, seed) for seed in range(3)]}
+nets["with CBAM"] = [tasks.train_recogniser(gated, seed) for seed in range(3)]
+
+# %% tags=["nbval-ignore-output"]
 torch.manual_seed(9)
-image, label, box = clutter(1000, test=True)
+image, label, box = tasks.clutter(1000, test=True)
 for name, ones in nets.items():
     for net in ones:
         maps = net.features(image).detach()
         right = (net.head(maps).argmax(-1) == label).float().mean()
-        inside = share_inside(grad_cam(maps, net.head, label), box).mean()
+        inside = tasks.share_inside(grad_cam(maps, net.head, label), box).mean()
         print(f"{name:10} right {right:.2f}   in the frame {inside:.2f}")
-        claim(inside > 0.25, "more than chance, 0.167")
+        claim(inside > 0.3 and right > 0.75, "right, and in the frame, far above chance")
 
 # %% [markdown]
-# **What you should see.** All six look at the digit far more than chance. Neither kind of figure
-# settles which network is better: the seeds spread as far as the two kinds differ, and a map tells what
-# made the score, not whether it is right.
+# **What you should see.** All six look at the digit far more than chance. They are right equally
+# often, within the spread of the seeds, near 0.89; and those *without* CBAM have more in the frame,
+# near 0.77 against 0.58 to 0.68. A map says what made the score. It is no measure of quality, and
+# attention does not promise that it becomes tidier.
 
 # %% tags=["nbval-ignore-output"]
 shown = [0, 1, 2, 3]
@@ -669,6 +665,39 @@ for row, (name, ones) in zip(axs[1:], nets.items(), strict=True):
 plots.show(
     fig, "Cluttered digits, and below them maps without and with CBAM, bright on the digit."
 )
+
+# %% [markdown]
+# ### Photographs, where they are on disk
+#
+# CIFAR-10 has 32 x 32 pixels and ten kinds of things. It is not part of the course: `attncourse data
+# cifar10` fetches it. Without it the next cell prints a line, and you go on.
+
+# %% tags=["nbval-ignore-output"]
+try:
+    photos, unseen = cifar10("train", count=10_000), cifar10("test", count=1000)
+except UserError as error:
+    photos = None
+    print(f"No photographs here; go on. {error}")
+
+
+def draw(examples):
+    """Some photographs and what they show."""
+    which = torch.randint(len(photos.label), (examples,))
+    return photos.image[which], photos.label[which]
+
+
+# %% tags=["nbval-ignore-output"]
+if photos:
+    fig, axs = plt.subplots(3, 5, figsize=(6.4, 4.2))
+    for ax, one, k in zip(axs[0], unseen.image, unseen.label, strict=False):
+        plots.image(ax, one, photos.names[k])
+    for row, name in zip(axs[1:], ("without", "CBAM"), strict=True):
+        attention = gated if name == "CBAM" else plain
+        net = tasks.train_recogniser(attention, seed=0, steps=150, draw=draw)
+        drawn = grad_cam(net.features(unseen.image[:5]), net.head, unseen.label[:5])
+        for ax, one in zip(row, drawn, strict=True):
+            plots.image(ax, one / one.max().clamp(min=1e-9), name)
+    plots.show(fig, f"{photos.title}: five photographs, and maps without and with CBAM.")
 
 # %% [markdown]
 # ### The law on your own network
