@@ -995,6 +995,20 @@ def last_norm_missing(self, x, step, layers):
     return last(one_after_the_other(self, x, step, rest)).relu()
 
 
+def middle_norm_missing(self, x, step, layers):
+    """The normalisation after `self.near` is missing: all three layers have their own."""
+    for number, layer in enumerate(layers):
+        x = layer(x).relu() if number == 1 else step(number, layer(x))
+    return x
+
+
+def first_step_missing(self, x, step, layers):
+    """Normalisation and ReLU after `self.down` are missing: all three layers have them."""
+    for number, layer in enumerate(layers):
+        x = step(number, layer(x)) if number else layer(x)
+    return x
+
+
 def dilation_ignored(self, x, step, layers):
     """The convolutions are not dilated: call `self.near` and `self.far`, which are."""
     first, *rest = layers
@@ -1354,6 +1368,19 @@ def smoothed_before_growing(self, z):
     return z
 
 
+def grown_only(z, h, w):
+    return repeat(z, "b 1 h w -> b 1 (h down) (w across)", down=2, across=2)
+
+
+class CutAfterSmoothing(SpatialLayer):
+    """On odd maps you cut after `self.smooth`: the last row and column then see what is cut
+    off. Cut before it."""
+
+    def attention(self, x):
+        z = grown_only(look_then_shrink(self, mean_channel(x), relus, relus), 0, 0)
+        return self.smooth(z)[:, 0, : x.shape[-2], : x.shape[-1]].sigmoid()
+
+
 def biases_taken_off(self, z):
     """The bias of `self.smooth` is left out: call the layer."""
     return self.smooth(z) - self.smooth.bias
@@ -1531,6 +1558,18 @@ def terms_subtracted(g, p, a, m):
 def terms_multiplied(g, p, a, m):
     """You multiply the two terms. They are added: a (g + l) + m g l."""
     return a * (g + p) * m * g * p
+
+
+def product_in_the_sum(g, p, a, m):
+    """You multiply the product by both shares: a (g + l + m g l). It is a (g + l) + m g l."""
+    return a * (g + p + m * g * p)
+
+
+@also(squashing=plain)
+def each_term_squashed(g, p, a, m):
+    """You squash sum and product each by tanh and add: gains reach 2. Add first, then
+    squash."""
+    return (a * (g + p)).tanh() + (m * g * p).tanh()
 
 
 def shares_squashed(g, p, a, m):
@@ -1735,6 +1774,21 @@ def mean_over_the_batch(scores, classes):
     """You average the scores over the batch: the maps shrink with its size. Sum them; images do
     not mix."""
     return chosen_score(scores, classes) / len(scores)
+
+
+def of_a_sigmoid(scores, classes):
+    """You differentiate a sigmoid of the score. The score itself is meant."""
+    return scores[torch.arange(len(scores)), classes].sigmoid().sum()
+
+
+def sign_turned(scores, classes):
+    """The sign of the score is turned: you see what speaks against the class."""
+    return -chosen_score(scores, classes)
+
+
+def against_the_others(scores, classes):
+    """You subtract the scores of the other classes. Only that of the class asked for counts."""
+    return 2 * chosen_score(scores, classes) - scores.sum()
 
 
 def first_image_alone(scores, classes):
@@ -2112,6 +2166,8 @@ EXERCISES = [
                 with_shortcuts,
                 last_relu_missing,
                 last_norm_missing,
+                middle_norm_missing,
+                first_step_missing,
                 dilation_ignored,
             ),
             ending=(squashed_early, rectified_end, centred_end, bias_of_out_missing),
@@ -2186,24 +2242,27 @@ EXERCISES = [
         probes={"attention": "b h w", "forward": "b c h w"},
         trials=layer_trials,
         blank=("attention", "forward"),
-        slips=family(
-            layer_recipe,
-            paired=(first_relu_missing, second_relu_missing, no_sigmoid, residual_added),
-            averaging=(largest_channel, summed_channels, first_channel),
-            first=(first_relu_missing,),
-            second=(second_relu_missing,),
-            chain=(shrink_without_look, pooled_look),
-            growing=(
-                not_cut,
-                tiled,
-                interpolated,
-                exact_neighbour,
-                cut_at_the_front,
-                spread_with_zeros,
+        slips=(
+            CutAfterSmoothing,
+            *family(
+                layer_recipe,
+                paired=(first_relu_missing, second_relu_missing, no_sigmoid, residual_added),
+                averaging=(largest_channel, summed_channels, first_channel),
+                first=(first_relu_missing,),
+                second=(second_relu_missing,),
+                chain=(shrink_without_look, pooled_look),
+                growing=(
+                    not_cut,
+                    tiled,
+                    interpolated,
+                    exact_neighbour,
+                    cut_at_the_front,
+                    spread_with_zeros,
+                ),
+                ending=(not_smoothed, smoothed_before_growing, biases_taken_off),
+                squashing=SQUASHING,
+                applying=APPLYING,
             ),
-            ending=(not_smoothed, smoothed_before_growing, biases_taken_off),
-            squashing=SQUASHING,
-            applying=APPLYING,
         ),
         hints=(
             "A map of 5 x 7 shrinks by stride 2 to 3 x 4. How large is it after every pixel has"
@@ -2249,6 +2308,8 @@ EXERCISES = [
                     each_its_share,
                     terms_subtracted,
                     terms_multiplied,
+                    product_in_the_sum,
+                    each_term_squashed,
                     shares_squashed,
                     global_left_out,
                     local_left_out,
@@ -2290,6 +2351,9 @@ EXERCISES = [
                 best_class,
                 every_class_asked_for,
                 mean_over_the_batch,
+                of_a_sigmoid,
+                sign_turned,
+                against_the_others,
                 first_image_alone,
             ),
             averaging=(
