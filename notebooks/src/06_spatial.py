@@ -294,10 +294,15 @@ check("spatial.cbam", CBAM)
 # %% tags=["nbval-ignore-output"]
 found = {"no gate": scores(nn.Identity, 4)}
 found["channel gate"] = scores(partial(ChannelGate, 8, 1), 4)
-for describe in ("conv", "pool"):
-    for kernel in (3, 7):
-        make = partial(CBAM, 8, 1, kernel, describe=describe)
-        found[f"both gates, {describe}, {kernel}x{kernel}"] = scores(make, 4)
+for kernel in (3, 7):
+    make = partial(CBAM, 8, 1, kernel, describe="conv")
+    found[f"both gates, conv, {kernel}x{kernel}"] = scores(make, 4)
+report(found)
+
+# %% tags=["nbval-ignore-output"]
+for kernel in (3, 7):
+    make = partial(CBAM, 8, 1, kernel)
+    found[f"both gates, pool, {kernel}x{kernel}"] = scores(make, 4)
 report(found)
 narrow = torch.cat([found[f"both gates, {one}, 3x3"] for one in ("conv", "pool")])
 wide = [found[f"both gates, {one}, 7x7"].median() for one in ("conv", "pool")]
@@ -633,6 +638,8 @@ check("spatial.grad_cam", grad_cam)
 # %% tags=["nbval-ignore-output"]
 plain, gated = (lambda c: nn.Identity()), partial(CBAM, reduction=4)
 nets = {"without": [tasks.train_recogniser(plain, seed) for seed in range(3)]}
+
+# %% tags=["nbval-ignore-output"]
 nets["with CBAM"] = [tasks.train_recogniser(gated, seed) for seed in range(3)]
 
 # %% tags=["nbval-ignore-output"]
