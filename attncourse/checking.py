@@ -309,7 +309,8 @@ class _Examination:
 
     def seen(self, trial: Prepared) -> str:
         """On which trial."""
-        return f"Seen {trial.name} ({', '.join(f'{a}={n}' for a, n in trial.sizes.items())})."
+        sizes = ", ".join(f"{axis}={n}" for axis, n in trial.sizes.items())
+        return f"Seen {trial.name} ({sizes})." if sizes else f"Seen {trial.name}."
 
     def recognised(self, index: int, probe: str) -> tuple[Slip, bool] | None:
         """The slip that gives what the answer gives, and whether it does so on every trial."""

@@ -69,6 +69,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         120,
     ),
     Chapter(
+        5,
+        "channel",
+        "Channel attention",
+        "squeeze-and-excitation, its four placements, gather-excite, ECA",
+        "gains that undo a change of light, and the papers' tables coming out",
+        75,
+    ),
+    Chapter(
         6,
         "spatial",
         "Spatial attention",
@@ -81,10 +89,11 @@ CHAPTERS: tuple[Chapter, ...] = (
 
 @dataclass(frozen=True)
 class Given:
-    """An input with chosen values, such as a mask, and its axes in letters."""
+    """An input with chosen values, such as a mask, and its axes in letters; or, with axes "", a
+    word that is passed on as it is."""
 
     axes: str
-    value: Tensor
+    value: Tensor | str
 
 
 @dataclass(frozen=True)

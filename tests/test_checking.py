@@ -475,3 +475,9 @@ def test_a_squeeze_that_takes_too_much_is_caught():
     verdict = check(ATTENTION, lambda *a: scaled_dot_product_attention(*a).squeeze())
     assert verdict.status == "not yet"
     assert "A `squeeze` takes away every axis of length 1" in first_line(verdict)
+
+
+def test_where_nothing_has_a_size_no_empty_brackets_are_shown():
+    verdict = check("multi_head.parameters", lambda dim, heads: 1)
+    assert "Seen for dim" in verdict.message
+    assert "()" not in verdict.message
