@@ -524,6 +524,105 @@ def coordinates_span_the_picture(look: Look) -> str | None:
     return None
 
 
+@law
+def nothing_comes_of_nothing(look: Look) -> str | None:
+    """Where x is 0, x times a gain is 0."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    holes = x.clone()
+    holes[..., -1] = 0
+    y = look.ask(x=holes)
+    if isinstance(y, Tensor) and y.shape == x.shape and y[..., -1].abs().max() > 1e-9:
+        return (
+            "Where x is 0 your output is not: something is added, or the map is not multiplied"
+            " with x."
+        )
+    return None
+
+
+def _gain(look: Look) -> Tensor | None:
+    """What x is multiplied with, read off what goes in and comes out."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    gain = look.y / x
+    return gain if gain.isfinite().all() else None
+
+
+@law
+def one_gain_for_each_channel(look: Look) -> str | None:
+    """A channel gate scales all pixels of a map alike, by a number in (0, 1)."""
+    gain = _gain(look)
+    if gain is None:
+        return gains_in_range(look) if look.probe != "forward" else None
+    if not close(gain, gain[..., :1, :1].expand_as(gain)):
+        return (
+            "Pixels of one channel are scaled by different numbers, from"
+            f" {number(gain[0, 0].min().item())} to {number(gain[0, 0].max().item())} at b=0,"
+            " c=0. A channel gate has one gain for a whole map: b c 1 1."
+        )
+    return None
+
+
+@law
+def one_gain_for_each_pixel(look: Look) -> str | None:
+    """A spatial gate scales all channels of a pixel alike."""
+    gain = _gain(look)
+    if gain is None:
+        return gains_in_range(look) if look.probe != "forward" else None
+    if not close(gain, gain[:, :1].expand_as(gain)):
+        return (
+            "Channels of one pixel are scaled by different numbers, from"
+            f" {number(gain[0, :, 0, 0].min().item())} to"
+            f" {number(gain[0, :, 0, 0].max().item())} at b=0, h=0, w=0. A spatial gate has one"
+            " gain for a whole pixel: b 1 h w."
+        )
+    return None
+
+
+@law
+def gains_in_range(look: Look) -> str | None:
+    """Gains that should lie between 0 and 1, or between -1 and 1, do."""
+    if look.probe != "attention" or not look.y.isfinite().all():
+        return None
+    low = -1 if (look.expected < 0).any() else 0
+    if look.y.min() < low or look.y.max() > 1:
+        return (
+            f"Your gains run from {number(look.y.min().item())} to"
+            f" {number(look.y.max().item())}; they lie between {low} and 1. Is what squashes"
+            f" them, {'tanh' if low else 'the sigmoid'}, the last step?"
+        )
+    return None
+
+
+@law
+def between_once_and_twice(look: Look) -> str | None:
+    """BAM adds a share of x to x: between x and 2 x."""
+    gain = _gain(look)
+    if gain is None or ((gain >= 1) & (gain <= 2)).all():
+        return None
+    return (
+        f"x is multiplied by numbers from {number(gain.min().item())} to"
+        f" {number(gain.max().item())}. x + x M lies between x and 2 x, since M is in (0, 1)."
+    )
+
+
+@law
+def a_constant_factor(look: Look) -> str | None:
+    """The right result, but for a factor that is the same everywhere."""
+    size = look.expected.abs()
+    if look.y.shape != look.expected.shape or size.max() < 1e-9:
+        return None
+    factor = (look.y.flatten()[size.argmax()] / look.expected.flatten()[size.argmax()]).item()
+    if abs(factor - 1) < 1e-6 or not close(look.y, factor * look.expected):
+        return None
+    sizes = dict(look.trial.sizes)
+    if "h" in sizes and "w" in sizes:
+        sizes |= {"h w": sizes["h"] * sizes["w"]}
+    return f"Your result is everywhere {_named(factor, sizes)} times what it should be."
+
+
 def _gains(look: Look) -> bool:
     return look.probe == "attention" and look.axes in {"b c", "b c h w", "b h w", "b 1 h w"}
 
