@@ -68,6 +68,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        8,
+        "relative_2d",
+        "Relative positions in the plane",
+        "relative logits gathered, skewed and as one product; the augmented convolution",
+        "who finds a thing where it never was in training, and what memory that takes",
+        110,
+    ),
 )
 
 

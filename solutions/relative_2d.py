@@ -163,31 +163,31 @@ def fused(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)[..., :e]
 
 
+def relative_weights(
+    q: Float[Tensor, "*batch h w d"],
+    k: Float[Tensor, "*batch h w d"],
+    rows: Float[Tensor, "r d"] | None = None,
+    columns: Float[Tensor, "s d"] | None = None,
+    logits: Callable[..., Tensor] = relative_logits_2d,
+) -> Float[Tensor, "*batch i j"]:
+    """The map: a key is scored by what it holds and by where it is, seen from the query.
+
+    Without tables, by what it holds alone. `logits` is one of the forms of the second part.
+    """
+    q = q / math.sqrt(q.shape[-1])
+    i, j = (rearrange(x, "... h w d -> ... (h w) d") for x in (q, k))
+    scores = einsum(i, j, "... i d, ... j d -> ... i j")
+    if rows is not None:
+        scores = scores + logits(q, rows, columns)
+    return scores.softmax(-1)
+
+
 LOGITS: dict[str, Callable[..., Tensor]] = {
     "naive": gathered_logits,
     "skew": relative_logits_2d,
     "broadcast": broadcast_logits,
 }
 IMPLEMENTATIONS = (*LOGITS, "fused", "augmented")
-
-
-def relative_weights(
-    q: Float[Tensor, "*batch h w d"],
-    k: Float[Tensor, "*batch h w d"],
-    rows: Float[Tensor, "r d"] | None = None,
-    columns: Float[Tensor, "s d"] | None = None,
-    implementation: str = "skew",
-) -> Float[Tensor, "*batch i j"]:
-    """The map: a key is scored by what it holds and by where it is, seen from the query.
-
-    Without tables, by what it holds alone.
-    """
-    q = q / math.sqrt(q.shape[-1])
-    scores = einsum(q, k, "... h w d, ... y x d -> ... h w y x")
-    scores = rearrange(scores, "... h w y x -> ... (h w) (y x)")
-    if rows is not None:
-        scores = scores + LOGITS.get(implementation, broadcast_logits)(q, rows, columns)
-    return scores.softmax(-1)
 
 
 def relative_attention_2d(
@@ -211,7 +211,7 @@ def relative_attention_2d(
     h = v.shape[-3]
     line = rearrange(v, "... y x e -> ... (y x) e")
     if implementation in LOGITS:
-        y = relative_weights(q, k, rows, columns, implementation) @ line
+        y = relative_weights(q, k, rows, columns, LOGITS[implementation]) @ line
         return rearrange(y, "... (h w) e -> ... h w e", h=h)
     q, bias = q / math.sqrt(q.shape[-1]), None
     if rows is not None and implementation == "augmented":
@@ -338,7 +338,7 @@ class AttentionAugmentedConv2d(nn.Module):
         if self.kqv is None:
             raise ValueError("upsilon=0 left no channel for attention: there is no map")
         q, k, _ = self.project(x)
-        return relative_weights(q, k, *self.tables(*q.shape[-3:-1]), self.implementation)
+        return relative_weights(q, k, *self.tables(*q.shape[-3:-1]))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f y x"]:
         """The maps of the convolution, then those of the attention."""
