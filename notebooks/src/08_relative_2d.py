@@ -28,6 +28,7 @@ from solutions.backbones import ResNet, WideResNet
 from solutions.backbones.augmented import augmented_resnet, augmented_wide_resnet
 from solutions.multi_head import MultiHeadAttention
 from solutions.relative_2d import (
+    IMPLEMENTATIONS,
     check_tables,
     fit_table,
     halved,
