@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
 
 import torch
 from einops import rearrange, reduce, repeat
@@ -190,8 +189,10 @@ def train_small(
     return network, right
 
 
-def alternate(calls: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Seconds for each call: the median over rounds in which all take turns.
+def alternate(
+    calls: Mapping[str, Callable[[], object]], rounds: int = 7
+) -> dict[str, list[float]]:
+    """Seconds for each call in each round, in order of size; all take turns in a round.
 
     What disturbs the machine for a while then disturbs them alike. One round before does not
     count.
@@ -202,4 +203,4 @@ def alternate(calls: Mapping[str, Callable[[], object]], rounds: int = 7) -> dic
             start = time.perf_counter()
             call()
             spent[name].append(time.perf_counter() - start)
-    return {name: median(times[1:]) for name, times in spent.items()}
+    return {name: sorted(times[1:]) for name, times in spent.items()}
