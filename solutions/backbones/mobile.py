@@ -5,7 +5,7 @@
     y + x                                                where it has the shape of x
 
     3x3 and window look at each channel alone; a is the attention. MobileNet has it behind the
-    1x1, behind the 3x3, or behind both.
+    1x1, behind the 3x3, behind the convolution before the first block, or behind all of them.
 
 Axes     b batch, c channels, e outgoing channels, t expansion, h w height and width in pixels,
          i j those of what comes out
@@ -63,8 +63,9 @@ class MobileNet(nn.Module):
     """Each block looks at every channel alone (3x3) and then at every pixel alone (1x1).
 
     attention  from channels to a module
-    after      behind which of the two it stands, in every block: "depthwise", "pointwise"
-    between    from channels to a module, which stands before each block that halves the map
+    after      behind what it stands: "stem", every "depthwise" 3x3, every "pointwise" 1x1
+    between    from channels to a module, which stands before each block that halves the map,
+               but for the first of them
     widen      multiplies the channels of all blocks
     Raises ValueError for a place that does not exist.
     """
@@ -75,25 +76,27 @@ class MobileNet(nn.Module):
         classes: int = 1000,
         after: Collection[str] = ("pointwise",),
         between: Attention | None = None,
-        widen: float = 1,
+        widen: int | float = 1,
     ):
         super().__init__()
-        if set(after) - {"depthwise", "pointwise"}:
-            raise ValueError(f'{after=} has other places than "depthwise" and "pointwise"')
+        if not set(after) <= {"stem", "depthwise", "pointwise"}:
+            raise ValueError(f'{after=} has others than "stem", "depthwise", "pointwise"')
+        self.layers = nn.Sequential()
         channels = int(32 * widen)
-        layers = nn.Sequential(*normalised(3, channels, 3, 2), nn.ReLU())
-        for number, stride in MOBILE:
-            out_channels = int(number * widen)
-            if between and stride == 2:
-                layers.append(between(channels))
-            layers.extend([*normalised(channels, channels, 3, stride, channels), nn.ReLU()])
-            if attention and "depthwise" in after:
-                layers.append(attention(channels))
-            layers.extend([*normalised(channels, out_channels, 1), nn.ReLU()])
-            if attention and "pointwise" in after:
-                layers.append(attention(out_channels))
+
+        def add(place, *convolved):
+            self.layers.extend([*normalised(*convolved), nn.ReLU()])
+            if attention and place in after:
+                self.layers.append(attention(convolved[1]))
+
+        add("stem", 3, channels, 3, 2)
+        for number, (planes, stride) in enumerate(MOBILE):
+            out_channels = int(planes * widen)
+            if between and stride == 2 and number > 1:
+                self.layers.append(between(channels))
+            add("depthwise", channels, channels, 3, stride, channels)
+            add("pointwise", channels, out_channels, 1)
             channels = out_channels
-        self.layers = layers
         self.fc = nn.Linear(channels, classes)
 
     def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e i j"]:
@@ -105,7 +108,7 @@ class MobileNet(nn.Module):
         return self.fc(squeeze(self.features(x)))
 
 
-def eights(number: float) -> int:
+def eights(number: int | float) -> int:
     """The nearest multiple of 8, but none that is smaller by more than a tenth."""
     nearest = max(8, int(number + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * number else nearest + 8
@@ -153,7 +156,7 @@ class MnasNet(nn.Module):
         kind: str = "A1",
         attention: Attention | None = None,
         classes: int = 1000,
-        widen: float = 1,
+        widen: int | float = 1,
     ):
         super().__init__()
         if kind not in MNAS:

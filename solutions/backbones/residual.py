@@ -73,7 +73,7 @@ class Residual(nn.Module):
     Whoever inherits has a `branch` from `channels` to `out_channels`.
     """
 
-    def __init__(
+    def join(
         self,
         channels: int,
         out_channels: int,
@@ -81,7 +81,7 @@ class Residual(nn.Module):
         attention: Attention | None,
         placement: str,
     ):
-        super().__init__()
+        """Make what stands around the branch."""
         self.placement = placement
         gated = channels if placement == "pre" else out_channels
         self.attention = attention(gated) if attention else nn.Identity()
@@ -110,11 +110,12 @@ class Basic(Residual):
         attention: Attention | None,
         placement: str,
     ):
-        super().__init__(channels, planes, stride, attention, placement)
+        super().__init__()
         self.conv1 = window(channels, planes, stride)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2 = window(planes, planes, 1)
         self.bn2 = nn.BatchNorm2d(planes)
+        self.join(channels, planes, stride, attention, placement)
 
     def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The maps that are to be added to x, before attention."""
@@ -137,8 +138,8 @@ class Bottleneck(Residual):
         middle: int,
         stride_in: str,
     ):
+        super().__init__()
         out_channels = planes * self.expansion
-        super().__init__(channels, out_channels, stride, attention, placement)
         early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
         self.conv1 = convolution(channels, middle, 1, early)
         self.bn1 = nn.BatchNorm2d(middle)
@@ -146,6 +147,7 @@ class Bottleneck(Residual):
         self.bn2 = nn.BatchNorm2d(middle)
         self.conv3 = convolution(middle, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
+        self.join(channels, out_channels, stride, attention, placement)
 
     def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The maps that are to be added to x, before attention."""
@@ -167,6 +169,16 @@ def begin(stem: str | nn.Module, channels: int) -> tuple[nn.Module, nn.Module, n
     return first, nn.BatchNorm2d(channels), pool
 
 
+def through(
+    network: nn.Module, stages: int, x: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b e i j"]:
+    """The stages of a network one after the other, with what stands between them."""
+    for stage in range(1, stages + 1):
+        x = getattr(network, f"layer{stage}")(x)
+        x = getattr(network, f"between{stage}")(x)
+    return x
+
+
 class ResNet(nn.Module):
     """A residual network whose blocks have a place for attention.
 
@@ -181,6 +193,7 @@ class ResNet(nn.Module):
                    of a 3x3, or to None, which keeps it
     placement      where in a block attention stands: see `residual` in solutions.channel
     widen          multiplies the planes of the stages; the stem keeps its 64
+    zero_init      start each block as its shortcut alone: no weight in its last normalisation
 
     The names of the weights are torchvision's. Raises ValueError for what does not exist.
     """
@@ -198,7 +211,8 @@ class ResNet(nn.Module):
         between: Attention | None = None,
         spatial: Spatial | None = None,
         placement: str = "standard",
-        widen: float = 1,
+        widen: int | float = 1,
+        zero_init: bool = False,
     ):
         super().__init__()
         blocks = BASIC | BOTTLENECK
@@ -210,10 +224,12 @@ class ResNet(nn.Module):
             raise ValueError(f"{placement=} is none of {', '.join(PLACEMENTS)}")
         if depth in BASIC and (groups, width) != (1, 64):
             raise ValueError(f"{depth=} has no bottlenecks for {groups=}, {width=}")
+        if not set(stages) <= {1, 2, 3, 4}:
+            raise ValueError(f"{stages=} has others than 1, 2, 3 and 4")
         channels = 64
         self.conv1, self.bn1, self.maxpool = begin(stem, channels)
-        self.between = nn.ModuleList()
-        for stage, number in enumerate(blocks[depth], start=1):
+        self.numbers = blocks[depth]
+        for stage, number in enumerate(self.numbers, start=1):
             planes = int(64 * widen) * 2 ** (stage - 1)
             layer = nn.Sequential()
             for position in range(number):
@@ -225,19 +241,19 @@ class ResNet(nn.Module):
                     block = Basic(*place)
                 else:
                     block = Bottleneck(*place, planes * width // 64 * groups, stride_in)
+                if zero_init:
+                    nn.init.zeros_((block.bn2 if depth in BASIC else block.bn3).weight)
                 layer.append(block)
                 channels = planes * block.expansion
             self.add_module(f"layer{stage}", layer)
-            last = stage == len(blocks[depth])
-            self.between.append(between(channels) if between and not last else nn.Identity())
+            follows = between is not None and stage < len(self.numbers)
+            self.add_module(f"between{stage}", between(channels) if follows else nn.Identity())
         self.fc = nn.Linear(channels, classes)
 
     def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e i j"]:
         """The maps behind the last stage."""
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
-        for stage, between in enumerate(self.between, start=1):
-            x = between(self.get_submodule(f"layer{stage}")(x))
-        return x
+        return through(self, len(self.numbers), x)
 
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""

@@ -27,6 +27,7 @@ from solutions.backbones.residual import (
     Convolution,
     Spatial,
     convolution,
+    through,
     windows,
 )
 from solutions.channel import squeeze
@@ -47,6 +48,11 @@ class PooledShortcut(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.before, self.after))
 
 
+def activated(conv: nn.Module, channels: int) -> list[nn.Module]:
+    """A convolution behind its normalisation and ReLU."""
+    return [nn.BatchNorm2d(channels), nn.ReLU(), conv]
+
+
 class PreActivation(nn.Module):
     """A block whose convolutions stand behind their normalisation and ReLU."""
 
@@ -62,26 +68,20 @@ class PreActivation(nn.Module):
         stride_in: str,
     ):
         super().__init__()
+        self.bn = nn.BatchNorm2d(channels)
         if bottleneck:
             middle = out_channels // 4
             early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
-            self.convs = nn.ModuleList(
-                [
-                    convolution(channels, middle, 1, early),
-                    window(middle, middle, late),
-                    convolution(middle, out_channels, 1),
-                ]
+            self.branch = nn.Sequential(
+                convolution(channels, middle, 1, early),
+                *activated(window(middle, middle, late), middle),
+                *activated(convolution(middle, out_channels, 1), middle),
             )
-            widths = channels, middle, middle
         else:
-            self.convs = nn.ModuleList(
-                [
-                    window(channels, out_channels, stride),
-                    convolution(out_channels, out_channels, 3),
-                ]
+            self.branch = nn.Sequential(
+                window(channels, out_channels, stride),
+                *activated(convolution(out_channels, out_channels, 3), out_channels),
             )
-            widths = channels, out_channels
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         self.attention = attention(out_channels) if attention else nn.Identity()
         self.shortcut, self.project = nn.Identity(), None
         if stride > 1 or channels != out_channels:
@@ -92,13 +92,9 @@ class PreActivation(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e i j"]:
         """The shortcut and the attended branch, added. A 1x1 shortcut sees the activated x."""
-        first, *others = zip(self.norms, self.convs, strict=True)
-        active = first[0](x).relu()
-        branch = first[1](active)
-        for norm, conv in others:
-            branch = conv(norm(branch).relu())
+        active = self.bn(x).relu()
         kept = self.project(active) if self.project else self.shortcut(x)
-        return kept + self.attention(branch)
+        return kept + self.attention(self.branch(active))
 
 
 class WideResNet(nn.Module):
@@ -118,7 +114,7 @@ class WideResNet(nn.Module):
     def __init__(
         self,
         depth: int = 28,
-        widen: float = 10,
+        widen: int | float = 10,
         attention: Attention | None = None,
         classes: int = 100,
         stages: Collection[int] = (1, 2, 3),
@@ -137,9 +133,10 @@ class WideResNet(nn.Module):
             raise ValueError(f'{shortcut=} is neither "1x1" nor "pooled"')
         if stride_in not in ("3x3", "1x1"):
             raise ValueError(f'{stride_in=} is neither "3x3" nor "1x1"')
+        if not set(stages) <= {1, 2, 3}:
+            raise ValueError(f"{stages=} has others than 1, 2 and 3")
         pooled, channels = shortcut == "pooled", 16
         self.conv1 = convolution(3, channels, 3)
-        self.between = nn.ModuleList()
         for stage in (1, 2, 3):
             out_channels = int(16 * widen) * 2 ** (stage - 1) * (4 if bottleneck else 1)
             gate = attention if stage in stages else None
@@ -152,16 +149,14 @@ class WideResNet(nn.Module):
                 layer.append(PreActivation(out_channels, out_channels, 1, *kind))
             channels = out_channels
             self.add_module(f"layer{stage}", layer)
-            self.between.append(between(channels) if between and stage < 3 else nn.Identity())
+            follows = between is not None and stage < 3
+            self.add_module(f"between{stage}", between(channels) if follows else nn.Identity())
         self.bn = nn.BatchNorm2d(channels)
         self.fc = nn.Linear(channels, classes)
 
     def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e i j"]:
         """The maps behind the last stage, activated."""
-        x = self.conv1(x)
-        for stage, between in enumerate(self.between, start=1):
-            x = between(self.get_submodule(f"layer{stage}")(x))
-        return self.bn(x).relu()
+        return self.bn(through(self, 3, self.conv1(x))).relu()
 
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
