@@ -50,8 +50,8 @@ def install():
     if STAMP.exists():
         STAMP.unlink()
     LOG.write_text("", encoding="utf-8")
-    # Older ones download whole wheels to answer a dry run.
-    pip("install", "--quiet", "pip>=23.2")
+    # Older ones know no groups, and download whole wheels to answer a dry run.
+    pip("install", "--quiet", "pip>=25.1")
     torch = settle_torch()
     pinned = VENV / "constraints.txt"
     pinned.write_text(
@@ -59,6 +59,8 @@ def install():
         encoding="utf-8",
     )
     pip("install", "--quiet", "-c", str(pinned), "-e", target())
+    alone = "{}:oracles-alone".format(ROOT / "pyproject.toml")
+    pip("install", "--quiet", "--no-deps", "-c", str(pinned), "--group", alone)
     STAMP.write_text(wanted, encoding="utf-8")
     say(f"Installed, with torch {torch}")
 

@@ -17,6 +17,17 @@ PACKAGES = (
     "matplotlib",
     "jupyterlab",
 )
+ORACLES = (
+    "positional_encodings",
+    "conformer",
+    "pytorchcv",
+    "mmcv",
+    "captum",
+    "halonet_pytorch",
+    "bottleneck_transformer_pytorch",
+    "local_attention",
+    "natten",
+)
 
 
 def chromium() -> str | None:
@@ -56,6 +67,10 @@ def optional() -> dict[str, tuple[bool, str]]:
         "sentencepiece": (
             find_spec("sentencepiece") is not None and find_spec("sacrebleu") is not None,
             'the translator, with sacrebleu: pip install -e ".[translate]"',
+        ),
+        "oracles": (
+            all(map(find_spec, ORACLES)),
+            "independent implementations that the tests compare with: make install",
         ),
         "C compiler": (compiler is not None, "torch.compile on the CPU"),
         "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),

@@ -12,13 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attncourse.cost import cost, table
 from attncourse.counting import count
+from solutions.backbones import ResNet
 from solutions.multi_head import MultiHeadAttention, multiply_adds
-
-
-class Lambda(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
+from solutions.spatial import CBAM
 
 
 def torchs_count(model, *inputs):
@@ -330,3 +326,24 @@ def test_the_table_has_a_column_for_each_model_and_no_row_without_a_number():
     assert "training" not in shown
     assert len({len(line) for line in rest}) <= 2
     assert repr(one).splitlines()[0].split() == ["parameters", "3,100"]
+
+
+# ---------------------------------------------------------------- whole networks
+
+
+def test_a_resnet_50_is_counted_at_once_and_agrees_with_torchs_counter():
+    with torch.device("meta"):
+        model, image = ResNet(50, CBAM), torch.zeros(1, 3, 224, 224)
+    start = time.process_time()
+    made = cost(model, image)
+    assert time.process_time() - start < 5  # a fifth of a second without checks of types
+    assert made.multiply_adds == torchs_count(model.eval(), image)
+    assert (made.parameters, made.running_statistics) == (28_089_624, 53_152)
+    assert (made.largest_tensor, made.largest_layer) == (64 * 112 * 112, "conv1")
+
+
+def test_the_mlp_of_cbam_runs_once_for_each_pool():
+    c, m, h, w = 32, 2, 5, 7
+    made = cost(CBAM(c, reduction=16, kernel=3), (1, c, h, w))
+    assert made.multiply_adds == 2 * (2 * c * m) + 2 * 9 * h * w
+    assert made.parameters == 2 * c * m + m + c + 2 * 9 + 2

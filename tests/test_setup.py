@@ -14,14 +14,17 @@ from packaging.requirements import Requirement
 from attncourse import bootstrap
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 PINS = {
     line.partition("==")[0].lower(): line.partition("==")[2]
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 }
 EXTRAS = PROJECT["optional-dependencies"].values()
-ALL = [Requirement(text) for texts in (PROJECT["dependencies"], *EXTRAS) for text in texts]
+GROUPS = PYPROJECT["dependency-groups"].values()
+ASKED = (PROJECT["dependencies"], *EXTRAS, *GROUPS)
+ALL = [Requirement(text) for texts in ASKED for text in texts]
 
 
 def test_conda_installs_what_pyproject_asks_for():
@@ -112,6 +115,13 @@ def test_make_installs_what_the_tests_compare_with(monkeypatch):
     assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate]"
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: name)
     assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate,browser]"
+
+
+def test_what_asks_for_too_much_comes_without_it(clone, installed):
+    bootstrap.install()
+    (command,) = (command for command in installed if "oracles-alone" in command)
+    assert "--no-deps" in command
+    assert "-c" in command
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
