@@ -470,7 +470,9 @@ title = "One form grows with the side to the power of 3"
 plots.lines(ax, sides, largest, "side of the map in pixels", "largest tensor a head", title)
 ax.set(xscale="log", yscale="log", xticks=sides.tolist(), xticklabels=sides.tolist())
 ax.minorticks_off()
-plots.show(fig, "Three rising lines on logarithmic axes; that of the augmented form is the lowest.")
+plots.show(
+    fig, "Three rising lines on logarithmic axes; that of the augmented form is the lowest."
+)
 
 # %% [markdown]
 # ### Exercise: `augmented_pair`
