@@ -128,6 +128,31 @@ def later_alike(n):
     return offsets(n).clamp(max=n - 1)
 
 
+def wraps_around(n):
+    """You take key minus query modulo n, as on a torus: above the query comes the bottom row.
+    The row of the table is key minus query, plus n - 1."""
+    return (offsets(n) - (n - 1)) % n
+
+
+def one_query_for_all_pixels(q, down, across):
+    """You ask with the mean query of the map. Each pixel asks with its own: q at h w."""
+    return both_multiplied(q.mean((-3, -2), keepdim=True).expand(q.shape), down, across)
+
+
+def one_query_for_all_heads(q, down, across):
+    """All heads ask with their mean query. The tables are shared, the queries are not."""
+    mean = q.mean(-4, keepdim=True) if q.ndim > 4 else q
+    return both_multiplied(mean.expand(q.shape), down, across)
+
+
+def half_for_rows_half_for_columns(q, down, across):
+    """You take half of the features for rows and half for columns, as chapter 9 will. Here the
+    two vectors have all d features, and are added."""
+    half = q.shape[-1] // 2
+    first = torch.arange(q.shape[-1], device=q.device) < half
+    return both_multiplied(q, down * first, across * ~first)
+
+
 def rows_alone(q, down, across):
     """The columns are missing: your logits know how far above or below a key is, and not how
     far to the side."""
@@ -209,6 +234,16 @@ def divided_already(logits, q):
     return logits / math.sqrt(q.shape[-1])
 
 
+def divided_by_d(logits, q):
+    """You divide by d here. The queries come divided by sqrt(d): these are plain products."""
+    return logits / q.shape[-1]
+
+
+def rectified_logits(logits, q):
+    """You apply a ReLU. Logits may be negative: these are plain products."""
+    return logits.relu()
+
+
 def softmax_already(logits, q):
     """You take a softmax here. The content has to be added first: these are plain products."""
     return logits.softmax(-1)
@@ -227,6 +262,7 @@ PLANE = family(
         one_row_late,
         one_row_early,
         later_alike,
+        wraps_around,
     ),
     multiplying=(
         rows_alone,
@@ -237,6 +273,9 @@ PLANE = family(
         mean_of_both,
         not_with_the_query,
         with_the_query_of_the_key,
+        one_query_for_all_pixels,
+        one_query_for_all_heads,
+        half_for_rows_half_for_columns,
     ),
     flattening=(
         keys_column_by_column,
@@ -245,7 +284,7 @@ PLANE = family(
         keys_down,
         axes_mixed,
     ),
-    ending=(divided_already, softmax_already),
+    ending=(divided_already, divided_by_d, rectified_logits, softmax_already),
 )
 
 
@@ -387,6 +426,56 @@ def music_transformer(x):
     return F.pad(past, (1, 0)).flatten(-2).unflatten(-1, (n + 1, n))[..., 1:, :]
 
 
+def only_how_far_on_a_line(x):
+    """You take the absolute distance: left and right neighbours share a column. Column r is the
+    offset r - (n - 1), with its sign."""
+    n = width(x)
+    far = (offsets(n) - (n - 1)).abs() + n - 1
+    return x.gather(-1, far.expand(*x.shape[:-1], n))
+
+
+def distances_from_column_0(x):
+    """You take the absolute distance, counted from column 0. Column r is the offset r - (n -
+    1), with its sign."""
+    n = width(x)
+    far = (offsets(n) - (n - 1)).abs()
+    return x.gather(-1, far.expand(*x.shape[:-1], n))
+
+
+def without_n_minus_1(x):
+    """You read column j - i: a negative index counts from the end, so the diagonal is the most
+    negative offset. Column j - i + n - 1."""
+    n = width(x)
+    return x.gather(-1, ((offsets(n) - (n - 1)) % x.shape[-1]).expand(*x.shape[:-1], n))
+
+
+def reshaped_without_padding(x):
+    """You reshape without padding: rows stay aligned as they were read, and numbers of
+    different queries mix. One number more in each row makes each begin one step later."""
+    n = width(x)
+    return x.reshape(*x.shape[:-2], 2 * n - 1, n)[..., :n, :]
+
+
+def cut_into_rows_of_n(x):
+    """You pad and cut the line into rows of n: 2n of them, which mixes queries. Rows of 2n - 1
+    move each query by one."""
+    n = width(x)
+    return F.pad(x, (0, 1)).reshape(*x.shape[:-2], 2 * n, n)[..., :n, :]
+
+
+def queries_and_keys_mixed_up(x):
+    """You take row j of x for query i: the number at offset j - i that the *key* gives. It is
+    row i, the query's own."""
+    n = width(x)
+    turned = offsets(n).mT.expand(*x.shape[:-1], n)
+    return x.gather(-1, turned).mT.contiguous()
+
+
+def scaled_on_the_way(x):
+    """You scale on the way. Skewing moves numbers and changes none."""
+    return rel_to_abs(x) / math.sqrt(width(x))
+
+
 def queries_turned(x):
     """Your queries are upside down: row i holds what belongs to query n - 1 - i."""
     return rel_to_abs(x).flip(-2)
@@ -406,6 +495,13 @@ SKEWS = (
     one_offset_short,
     music_transformer,
     queries_turned,
+    only_how_far_on_a_line,
+    distances_from_column_0,
+    without_n_minus_1,
+    reshaped_without_padding,
+    cut_into_rows_of_n,
+    queries_and_keys_mixed_up,
+    scaled_on_the_way,
 )
 
 
@@ -721,6 +817,28 @@ def by_all_heads(content, place, d, heads):
     return (content + place) / math.sqrt(d * heads)
 
 
+def fourth_root(content, place, d, heads):
+    """You divide by the fourth root of d. That is for dividing q *and* k; dividing q alone
+    takes sqrt(d)."""
+    return (content + place) / d**0.25
+
+
+def by_the_number_of_pixels(content, place, d, heads):
+    """You divide by the root of the number of pixels. It is the width that counts: sqrt(d), the
+    last axis of q."""
+    return (content + place) / math.sqrt(content.shape[-1])
+
+
+def times_root_of_d(content, place, d, heads):
+    """You multiply q by sqrt(d). Divide."""
+    return (content + place) * math.sqrt(d)
+
+
+def place_times_content(content, place, d, heads):
+    """You multiply content and places. They are added: q · (k + R + C)."""
+    return content * place / d if isinstance(place, torch.Tensor) else content / math.sqrt(d)
+
+
 def place_subtracted(content, place, d, heads):
     """You subtract the places. They are added to the content."""
     return (content - place) / math.sqrt(d)
@@ -750,6 +868,11 @@ def over_a_row_of_keys(scores):
     return scores.unflatten(-1, (-1, w)).softmax(-1).flatten(-2)
 
 
+def softmax_twice(scores):
+    """You take the softmax twice. Once is enough."""
+    return scores.softmax(-1).softmax(-1)
+
+
 def no_softmax(scores):
     """The softmax is missing: you return the bare scores."""
     return scores
@@ -758,6 +881,21 @@ def no_softmax(scores):
 def sigmoid(scores):
     """A sigmoid is no share: the weights of a query sum to 1 over the keys. Take a softmax."""
     return scores.sigmoid()
+
+
+def keys_ask(q, k, rows=None, columns=None, logits=relative_logits_2d):
+    """q and k have changed roles: your rows belong to the keys. The query asks: it is q that is
+    divided and that meets the tables."""
+    return relative_weights(k, q, rows, columns)
+
+
+def places_by_the_key_turned(q, k, rows=None, columns=None, logits=relative_logits_2d):
+    """You ask the tables with k and turn the result: the key then says where it wants to be
+    seen from. It is the query that knows where it looks: logits(q, …)."""
+    scores = from_q_and_k(q, k)
+    if rows is not None:
+        scores = scores + relative_logits_2d(k, rows, columns).mT
+    return (scores / math.sqrt(q.shape[-1])).softmax(-1)
 
 
 def place_after_the_softmax(q, k, rows=None, columns=None, logits=relative_logits_2d):
@@ -858,6 +996,20 @@ def marks_column_by_column(h, w, like):
     return row, column
 
 
+def marks_of_rows_repeated(h, w, like):
+    """Your ones for the rows change from pixel to pixel. Reading row by row, the row stays the
+    same for w pixels: "h y -> (h w) y", or repeat_interleave(w)."""
+    _, column = ones(h, w, like)
+    return torch.eye(h).to(like).repeat(w, 1).reshape(h, w, h), column
+
+
+def marks_of_columns_repeated(h, w, like):
+    """Your ones for the columns stay for several pixels. Reading row by row, the column changes
+    with every pixel: "w x -> (h w) x", or repeat(h, 1)."""
+    row, _ = ones(h, w, like)
+    return row, torch.eye(w).to(like).repeat_interleave(h, 0).reshape(h, w, w)
+
+
 def marks_turned(h, w, like):
     """Your ones count rows and columns from the far end. Row 0 has its 1 first."""
     row, column = ones(h, w, like)
@@ -919,6 +1071,17 @@ def roles_exchanged(q, k, rows, columns):
     places. It is q."""
     longer_k, longer_q = augmented_pair(k, q, rows, columns)
     return longer_q, longer_k
+
+
+def keys_returned_first(q, k, rows, columns):
+    """You return the keys first. First the longer queries, then the longer keys."""
+    return augmented_pair(q, k, rows, columns)[::-1]
+
+
+def everything_scaled(q, k, rows, columns):
+    """You divide by sqrt(d) here. The queries come divided: append plain products."""
+    longer_q, longer_k = augmented_pair(q, k, rows, columns)
+    return longer_q / math.sqrt(q.shape[-1]), longer_k
 
 
 def products_of_k(q, k, rows, columns):
@@ -1069,6 +1232,24 @@ def keys_without_values(dk, dv):
     return dk, dv
 
 
+def values_returned_first(out_channels, kappa, upsilon, heads):
+    """You return dv first. The order is dk, dv."""
+    return attention_widths(out_channels, kappa, upsilon, heads)[::-1]
+
+
+def widths_of_one_head(out_channels, kappa, upsilon, heads):
+    """You return the widths of one head. dk and dv are those of all heads together."""
+    dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
+    return dk // heads, dv // heads
+
+
+def multiple_of_eight(out_channels, kappa, upsilon, heads):
+    """You round down to a multiple of 8. It is a multiple of `heads`; in the paper's networks
+    the two are the same."""
+    dk, dv = (math.floor(round(x * out_channels / 8, 6)) * 8 for x in (kappa, upsilon))
+    return (max(dk, 20 * heads), dv) if dv else (0, 0)
+
+
 def values_have_a_least_width(out_channels, kappa, upsilon, heads):
     """You give the values 20 features a head as well. The least width is for the keys."""
     dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
@@ -1116,13 +1297,13 @@ def layer_trials():
         dk, dv = attention_widths(sizes["f"], 0.5, 0.5, sizes["head"])
         y, x = -(-h // stride), -(-w // stride)
         g, u = (-(-y // 2), -(-x // 2)) if downsample else (y, x)
-        sizes |= dict(h=h, w=w, y=y, x=x, g=g, u=u, i=g * u, j=g * u)
+        sizes |= dict(y=y, x=x, g=g, u=u, i=g * u, j=g * u, h=h, w=w)
         sizes |= dict(d=dk // sizes["head"], e=dv // sizes["head"])
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("on a map of 3 x 4 pixels", 3, 4, b=2, c=5, f=13, head=2),
-        trial("with stride 2", 5, 6, stride=2, b=2, c=4, f=19, head=3),
+        trial("on a map of 4 x 7 pixels", 4, 7, b=3, c=5, f=25, head=2),
+        trial("with stride 2", 5, 8, stride=2, b=2, c=7, f=36, head=3),
         trial("with downsample", 5, 4, downsample=True, b=3, c=2, f=9, head=2),
         trial("of another size than its tables", 2, 5, size=(4, 3), b=3, c=4, f=9, head=2),
     )
@@ -1378,6 +1559,42 @@ def with_a_shortcut(self, x, y):
     return torch.cat([self.conv(x).relu(), y], 1)
 
 
+class AttentionByKeys(AttentionAugmentedConv2d):
+    """In `attention` q and k have changed roles. The queries come first: relative_weights(q, k,
+    …)."""
+
+    def attention(self, x):
+        q, k, _ = self.project(x)
+        return relative_weights(k, q, *sized(self, q))
+
+
+class BlurredWithoutStride(AttentionAugmentedConv2d):
+    """You call `halved` also where the stride is 1: it then blurs the map and halves nothing.
+    Call it for a larger stride only."""
+
+    def project(self, x):
+        x = smaller(self, halved(x, self.stride))
+        return tuple(heads_outside(self, t) for t in keys_queries_values(self, self.kqv(x)))
+
+
+class ScaledInProject(AttentionAugmentedConv2d):
+    """You divide q by sqrt(d) in `project`. `relative_weights` and `relative_attention_2d` do
+    it: return the queries as they are."""
+
+    def project(self, x):
+        q, k, v = super().project(x)
+        return q / math.sqrt(q.shape[-1]), k, v
+
+
+class PlacesNotInForward(AttentionAugmentedConv2d):
+    """`forward` does not use the tables: pass `*self.tables(h, w)` to `relative_attention_2d`
+    as well."""
+
+    def forward(self, x):
+        y = self.out(merged(self, relative_attention_2d(*self.project(x))))
+        return convolution_first(self, x, bilinear(self, y, x))
+
+
 class LayerByEinsum(AttentionAugmentedConv2d):
     """One product after the other, heads as a batch, enlarged before the last projection."""
 
@@ -1614,11 +1831,24 @@ EXERCISES = [
                     all_scaled_twice,
                     unscaled,
                     by_all_heads,
+                    fourth_root,
+                    by_the_number_of_pixels,
+                    times_root_of_d,
+                    place_times_content,
                     place_subtracted,
                     place_alone,
                 ),
-                normalising=(over_queries, over_heads, over_a_row_of_keys, no_softmax, sigmoid),
+                normalising=(
+                    over_queries,
+                    over_heads,
+                    over_a_row_of_keys,
+                    softmax_twice,
+                    no_softmax,
+                    sigmoid,
+                ),
             ),
+            keys_ask,
+            places_by_the_key_turned,
             place_after_the_softmax,
             two_softmaxes,
         ),
@@ -1652,6 +1882,8 @@ EXERCISES = [
                 saying=(said_scaled, said_turned, said_absolute),
                 marking=(
                     marks_column_by_column,
+                    marks_of_rows_repeated,
+                    marks_of_columns_repeated,
                     marks_turned,
                     marks_all_ones,
                     marks_missing,
@@ -1665,6 +1897,8 @@ EXERCISES = [
                 ),
             ),
             roles_exchanged,
+            keys_returned_first,
+            everything_scaled,
             products_of_k,
             replace(slip(marks_in_front), variant=True),
         ),
@@ -1697,7 +1931,14 @@ EXERCISES = [
         slips=(
             *family(
                 widths_recipe,
-                paired=(shares_swapped, rounded_up, rounded_to_the_nearest, no_least_width),
+                paired=(
+                    shares_swapped,
+                    rounded_up,
+                    rounded_to_the_nearest,
+                    not_a_multiple,
+                    no_least_width,
+                    keys_without_values,
+                ),
                 sharing=(shares_swapped, keys_by_upsilon_too),
                 rounding=(
                     rounded_up,
@@ -1708,6 +1949,9 @@ EXERCISES = [
                 least=(no_least_width, twenty_in_all, always_twenty, at_most_twenty),
                 emptying=(keys_without_values,),
             ),
+            values_returned_first,
+            widths_of_one_head,
+            multiple_of_eight,
             values_have_a_least_width,
             one_feature_a_head_at_least,
         ),
@@ -1738,29 +1982,40 @@ EXERCISES = [
         },
         trials=layer_trials,
         blank=("project", "attention", "forward"),
-        slips=family(
-            layer_recipe,
-            paired=(
-                queries_first,
-                features_outside,
-                merged_features_outside,
-                scale_undone,
-                scaled_before,
-                not_projected,
-                attention_first,
-                merged_by_reshape,
-                no_places,
+        slips=(
+            AttentionByKeys,
+            BlurredWithoutStride,
+            ScaledInProject,
+            PlacesNotInForward,
+            *family(
+                layer_recipe,
+                paired=(
+                    queries_first,
+                    features_outside,
+                    merged_features_outside,
+                    scale_undone,
+                    scaled_before,
+                    not_projected,
+                    attention_first,
+                    merged_by_reshape,
+                    no_places,
+                ),
+                striding=(zeros_are_counted, stride_skips, stride_takes_the_largest),
+                shrinking=(never_smaller, skips_pixels, smaller_zeros_counted),
+                splitting=(queries_first, values_first, values_in_front_of_keys),
+                heading=(features_outside, pixels_not_moved),
+                placing=(
+                    no_places,
+                    tables_from_the_other_end,
+                    tables_exchanged,
+                    tables_drawn_anew,
+                ),
+                asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
+                merging=(merged_features_outside, merged_by_reshape, merged_turned),
+                projecting=(not_projected, rectified),
+                enlarging=(nearest, corners_aligned),
+                joining=(attention_first, convolution_of_nothing, with_a_shortcut),
             ),
-            striding=(zeros_are_counted, stride_skips, stride_takes_the_largest),
-            shrinking=(never_smaller, skips_pixels, smaller_zeros_counted),
-            splitting=(queries_first, values_first, values_in_front_of_keys),
-            heading=(features_outside, pixels_not_moved),
-            placing=(no_places, tables_from_the_other_end, tables_exchanged, tables_drawn_anew),
-            asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
-            merging=(merged_features_outside, merged_by_reshape, merged_turned),
-            projecting=(not_projected, rectified),
-            enlarging=(nearest, corners_aligned),
-            joining=(attention_first, convolution_of_nothing, with_a_shortcut),
         ),
         hints=(
             "conv, kqv, out and the tables were made. In which order does x meet them?",
