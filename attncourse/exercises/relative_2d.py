@@ -229,6 +229,13 @@ def axes_mixed(logits):
     return mixed.reshape(*mixed.shape[:-4], h * w, h * w)
 
 
+def turned_axes_mixed(logits):
+    """You flatten w x h y as it lies. It has to be read as (h w) (y x): move the axes first."""
+    h, w = logits.shape[-4:-2]
+    mixed = rearrange(logits, "... h w y x -> ... w x h y")
+    return mixed.reshape(*mixed.shape[:-4], h * w, h * w)
+
+
 def divided_already(logits, q):
     """You divide by sqrt(d) here. The queries come divided: these are plain products."""
     return logits / math.sqrt(q.shape[-1])
@@ -237,6 +244,12 @@ def divided_already(logits, q):
 def divided_by_d(logits, q):
     """You divide by d here. The queries come divided by sqrt(d): these are plain products."""
     return logits / q.shape[-1]
+
+
+def earlier_pixels_alone(logits, q):
+    """You set the logits of later pixels to 0, as in the Transformer's decoder. In a picture
+    all keys are there."""
+    return logits.tril()
 
 
 def rectified_logits(logits, q):
@@ -284,8 +297,48 @@ PLANE = family(
         keys_down,
         axes_mixed,
     ),
-    ending=(divided_already, divided_by_d, rectified_logits, softmax_already),
+    ending=(
+        divided_already,
+        divided_by_d,
+        earlier_pixels_alone,
+        rectified_logits,
+        softmax_already,
+    ),
 )
+
+
+def halves_read(of_rows=in_reading_order, of_columns=in_reading_order):
+    """`gathered_logits` in which the two halves are read in orders of their own."""
+
+    def answer(q, rows, columns):
+        h, w = q.shape[-3:-1]
+        down, across = rows[offsets(h)], columns[offsets(w)]
+        return of_rows(rows_alone(q, down, across)) + of_columns(columns_alone(q, down, across))
+
+    return answer
+
+
+def half_slips():
+    """A permute is missing in one half: what ports of the paper's code got wrong most often."""
+    orders = (
+        (keys_column_by_column, "numbers the keys column by column, (x y)"),
+        (queries_column_by_column, "numbers the queries column by column, (w h)"),
+        (column_by_column, "numbers all pixels column by column"),
+        (keys_down, "has keys down and queries across, j i"),
+        (axes_mixed, "is flattened before its axes are in place"),
+        (turned_axes_mixed, "is flattened as w x h y"),
+    )
+    for half in ("rows", "columns"):
+        for order, says in orders:
+            yield Slip(
+                f"{half}_{order.__name__}",
+                f"The half of the {half} {says}; the other half is right. A permute is missing:"
+                " both are (h w) (y x) before they are added.",
+                halves_read(**{f"of_{half}": order}),
+            )
+
+
+HALVES = tuple(half_slips())
 
 
 def rows_turned(q, rows, columns):
@@ -586,16 +639,35 @@ WholeTable = Slip(
 )
 
 
-def queries_lie_column_by_column(q, rows, columns):
-    """You turn the map for the rows and do not turn it back: their logits are w h y and are
-    added as h w y. Bring them into the order h w first."""
-    down = relative_logits_1d(rearrange(q, "... h w d -> ... w h d"), rows)
-    across = relative_logits_1d(q, columns)
-    h, w = q.shape[-3:-1]
-    down = down.reshape(*down.shape[:-3], h, w, h)
-    return rearrange(
-        down[..., :, None] + across[..., None, :], "... h w y x -> ... (h w) (y x)"
+def skewed_in_the_plane(wrong):
+    """`relative_logits_2d` with a slip of `rel_to_abs` inside."""
+    one = slip(wrong)
+
+    def answer(q, rows, columns):
+        down = one.answer(rearrange(q @ rows.mT, "... h w r -> ... w h r"))
+        down = rearrange(down, "... w h y -> ... h w y 1")
+        across = one.answer(q @ columns.mT)
+        return in_reading_order(down + rearrange(across, "... h w x -> ... h w 1 x"))
+
+    return replace(one, answer=answer)
+
+
+PLANE_SKEWS = tuple(
+    map(
+        skewed_in_the_plane,
+        (
+            padded_on_the_left,
+            first_columns_kept,
+            first_row_dropped,
+            not_skewed_from_the_middle,
+            moved_the_other_way,
+            music_transformer,
+            reshaped_without_padding,
+            cut_into_rows_of_n,
+            queries_turned,
+        ),
     )
+)
 
 
 def plane_by_skew(q, rows, columns):
@@ -670,6 +742,21 @@ def cut_not_sorted(q, rows, columns):
     for all queries. Sort them first: `rows[offsets(h)]` is h y d."""
     h, w = q.shape[-3:-1]
     return (q @ rows.mT)[..., :h], (q @ columns.mT)[..., :w]
+
+
+def down_turned(q, rows, columns):
+    """Your rows are read from the other end, your columns are right: below is y - h > 0."""
+    return axis_logits(q, rows.flip(0), columns)
+
+
+def across_turned(q, rows, columns):
+    """Your columns are read from the other end, your rows are right: right is x - w > 0."""
+    return axis_logits(q, rows, columns.flip(0))
+
+
+def softmax_of_each(q, rows, columns):
+    """You take a softmax here. The content has to be added first: these are plain products."""
+    return tuple(x.softmax(-1) for x in axis_logits(q, rows, columns))
 
 
 def keys_before_queries(q, rows, columns):
@@ -1533,6 +1620,12 @@ def nearest(self, y, x):
     return F.interpolate(y, size=size, mode="nearest") if self.downsample else y
 
 
+def bicubic(self, y, x):
+    """You enlarge by mode="bicubic". It is bilinear."""
+    size = [-(-n // self.stride) for n in x.shape[-2:]]
+    return F.interpolate(y, size=size, mode="bicubic") if self.downsample else y
+
+
 def corners_aligned(self, y, x):
     """You enlarge with align_corners=True: then pixels are points at the corners. They are
     squares: align_corners=False."""
@@ -1566,6 +1659,16 @@ class AttentionByKeys(AttentionAugmentedConv2d):
     def attention(self, x):
         q, k, _ = self.project(x)
         return relative_weights(k, q, *sized(self, q))
+
+
+class ForwardByKeys(AttentionAugmentedConv2d):
+    """In `forward` q and k have changed roles. The queries come first: relative_attention_2d(q,
+    k, v, …)."""
+
+    def forward(self, x):
+        q, k, v = self.project(x)
+        y = self.out(merged(self, relative_attention_2d(k, q, v, *sized(self, q))))
+        return convolution_first(self, x, bilinear(self, y, x))
 
 
 class BlurredWithoutStride(AttentionAugmentedConv2d):
@@ -1662,7 +1765,7 @@ EXERCISES = [
         solution=gathered_logits,
         probes={"gathered_logits": "b head i j"},
         trials=plane_trials,
-        slips=(*PLANE, rows_turned, columns_turned),
+        slips=(*PLANE, *HALVES, rows_turned, columns_turned),
         hints=(
             "A query in row 1, a key in row 3 of four. Which row of the table of seven?",
             (
@@ -1732,10 +1835,11 @@ EXERCISES = [
         trials=plane_trials,
         slips=(
             *PLANE,
+            *HALVES,
+            *PLANE_SKEWS,
             rows_turned,
             columns_turned,
             WholeTable,
-            queries_lie_column_by_column,
         ),
         hints=(
             "What has the logit of a row, h w y, to do with the column of the key?",
@@ -1780,6 +1884,9 @@ EXERCISES = [
             ),
             not_sorted,
             cut_not_sorted,
+            down_turned,
+            across_turned,
+            softmax_of_each,
         ),
         hints=(
             "How large is `rows[offsets(h)]`, and how large was the table of all pairs?",
@@ -1984,6 +2091,7 @@ EXERCISES = [
         blank=("project", "attention", "forward"),
         slips=(
             AttentionByKeys,
+            ForwardByKeys,
             BlurredWithoutStride,
             ScaledInProject,
             PlacesNotInForward,
@@ -2013,7 +2121,7 @@ EXERCISES = [
                 asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
                 merging=(merged_features_outside, merged_by_reshape, merged_turned),
                 projecting=(not_projected, rectified),
-                enlarging=(nearest, corners_aligned),
+                enlarging=(nearest, bicubic, corners_aligned),
                 joining=(attention_first, convolution_of_nothing, with_a_shortcut),
             ),
         ),
