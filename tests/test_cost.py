@@ -112,6 +112,23 @@ def test_a_product_with_what_comes_of_weights_alone_is_a_product_by_weights():
     assert made.attention == 2 * 3 * 4
 
 
+@pytest.mark.parametrize(
+    "make", [torch.ones_like, lambda x: x.new_ones(2, 3), lambda x: x.new_full((2, 3), 0.5)]
+)
+def test_what_takes_only_its_shape_from_the_input_does_not_depend_on_it(make):
+    made = cost(lambda x: make(x) @ x.T, (2, 3))
+    assert (made.multiply_adds, made.attention) == (12, 0)
+
+
+def test_what_is_written_into_zeros_depends_on_what_is_written():
+    def windows(x):
+        room = torch.zeros(2, 5)
+        room[:, 1:4] = x
+        return room @ room.T
+
+    assert cost(windows, (2, 3)).attention == 20
+
+
 @pytest.mark.parametrize("d", [1, 4])
 @pytest.mark.parametrize("write", ["einsum", "einops", "matmul", "bmm"])
 def test_a_contraction_over_an_axis_of_length_1_counts_too(write, d):
