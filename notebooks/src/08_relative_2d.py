@@ -617,19 +617,24 @@ check("relative_2d.attention_augmented_conv", AttentionAugmentedConv2d)
 # With tables of zeros and all channels, it must be chapter 2 on flattened pixels; without
 # values, a convolution.
 
-# %%
-torch.manual_seed(0)
-layer, x = AttentionAugmentedConv2d(40, 40, 3, 1, 1, 2, (5, 7)), torch.randn(2, 40, 5, 7)
-nn.init.zeros_(layer.rows), nn.init.zeros_(layer.columns)
-plain = MultiHeadAttention(40, 2)
-weights = (*layer.kqv.weight.flatten(1).chunk(3), layer.out.weight.flatten(1))
-parts = plain.key, plain.query, plain.value, plain.out
-for part, weight in zip(parts, weights, strict=True):
-    part.load_state_dict({"weight": weight, "bias": torch.zeros(40)})
 
 # %%
-flat = rearrange(layer(x), "b c h w -> b (h w) c")
-same = torch.allclose(flat, plain(rearrange(x, "b c h w -> b (h w) c")), atol=1e-6)
+def as_multi_head(layer):
+    """Multi-head attention with the layer's weights, and no biases."""
+    plain = MultiHeadAttention(40, 2)
+    weights = (*layer.kqv.weight.flatten(1).chunk(3), layer.out.weight.flatten(1))
+    parts = plain.key, plain.query, plain.value, plain.out
+    for part, weight in zip(parts, weights, strict=True):
+        part.load_state_dict({"weight": weight, "bias": torch.zeros(40)})
+    return plain
+
+
+# %%
+x = torch.randn(2, 40, 5, 7)
+layer = AttentionAugmentedConv2d(40, 40, 3, 1, 1, 2, (5, 7))
+nn.init.zeros_(layer.rows), nn.init.zeros_(layer.columns)
+flat = as_multi_head(layer)(rearrange(x, "b c h w -> b (h w) c"))
+same = torch.allclose(rearrange(layer(x), "b c h w -> b (h w) c"), flat, atol=1e-6)
 claim(same, "it is multi-head attention on pixels in a line")
 layer = AttentionAugmentedConv2d(40, 24, upsilon=0)
 claim(torch.equal(layer(x), layer.conv(x)), "and without values a convolution")
@@ -660,12 +665,11 @@ def weights_of(channels, share):
     return parameters(channels, channels, 3, *widths, 8, (14, 14)) if share else 9 * channels**2
 
 
+# %%
 shares, curves = [s / 16 for s in range(17)], {}
 for channels in (256, 512):
     counts = [weights_of(channels, share) for share in shares]
     curves[f"{channels} channels"] = [n / counts[0] for n in counts]
-
-# %%
 fig, ax = plt.subplots(figsize=(4.8, 2.6))
 title = "Attention is cheaper than a 3x3"
 plots.lines(ax, shares, curves, "share of attention", "weights of the layer", title)
