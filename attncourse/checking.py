@@ -239,7 +239,8 @@ class _Examination:
             return self.crashed(y, probe, trial, named)
         axes = self.ex.probes[probe]
         seen = self.seen(trial)
-        worst = _worst(y, right, axes) if _comparable(y, right) else ""
+        comparable = _comparable(y, right) or _parts_comparable(y, right)
+        worst = _worst(y, right, axes) if comparable else ""
         done = self.right_before(probe)
         if found := self.recognised(index, probe):
             slip, whole = found
@@ -692,6 +693,16 @@ def _comparable(y: Any, right: Any) -> bool:
     )
 
 
+def _parts_comparable(y: Any, right: Any) -> bool:
+    """Several tensors each, of the same shapes."""
+    return (
+        isinstance(right, tuple)
+        and isinstance(y, (tuple, list))
+        and len(y) == len(right)
+        and all(_comparable(a, b) for a, b in zip(y, right, strict=True))
+    )
+
+
 def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
     """Type, number of returns, shape, dtype or device, in this order; None if all agree."""
     if y is None:
@@ -713,6 +724,8 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
     if not isinstance(right, Tensor):
         if type(y) is not type(right):
             return f"`{probe}` returns {_kind(y)}; it should return {_kind(right)}."
+        if same(y, right):  # one of several values, and not the wrong one
+            return None
         return f"`{probe}` returns {y!r}; it should return {right!r}."
     if isinstance(y, (tuple, list)):
         return (
@@ -764,7 +777,8 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
         pairs = zip(
             y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True
         )
-        return next((_worst(a, b, ax) for a, b, ax in pairs if not same(a, b)), "")
+        wrong = ((n, *pair) for n, pair in enumerate(pairs) if not same(*pair[:2]))
+        return next((f"In [{n}]: {_worst(a, b, ax)}" for n, a, b, ax in wrong), "")
     if right.dtype == torch.bool:
         off = y != right
         at = torch.unravel_index(off.flatten().long().argmax(), y.shape)

@@ -84,6 +84,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "a task that needs both what and where, and what a network looks at in clutter",
         120,
     ),
+    Chapter(
+        8,
+        "relative_2d",
+        "Relative positions in the plane",
+        "relative logits gathered, skewed and as one product; the augmented convolution",
+        "who finds a thing where it never was in training, and what memory that takes",
+        110,
+    ),
 )
 
 
