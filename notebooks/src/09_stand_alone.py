@@ -680,7 +680,7 @@ print(papers.compare(without, "sasa.table1.resnet-50-full-attn"))
 # %% [markdown]
 # **What you should see.** To the digit: 10.3 and 18.0 M parameters; 4.5, 7.0 and 7.2 G. ResNet-38
 # has 14.2 M and 5.7 G. The last row needs $q \cdot r$ in the stem too: the text leaves it open, and
-# without it 7.0 comes out.
+# without it 7.1 comes out.
 #
 # The text lets each head project its own share of the channels, $W \in \mathbb{R}^{d_{out}/N \times
 # d_{in}/N}$. The tables do not. Count it:
