@@ -500,3 +500,17 @@ def test_of_several_tensors_the_worst_element_of_the_first_wrong_one_is_told():
 
     verdict = check("relative_2d.axis_logits", squared)
     assert first_line(verdict).startswith("In [1]: The result is")
+
+
+def test_a_module_that_needs_an_earlier_exercise_waits_for_it():
+    def attention_widths(*sizes):
+        raise NotImplementedError
+
+    class Waits(torch.nn.Module):
+        def __init__(self, *sizes, **more):
+            super().__init__()
+            attention_widths(*sizes)
+
+    verdict = check("relative_2d.attention_augmented_conv", Waits)
+    assert verdict.status == "not attempted"
+    assert "that comes first" in verdict.message
