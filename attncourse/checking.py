@@ -1,7 +1,7 @@
 """Compare an answer with the solution and say what is wrong, in the words of the chapter."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
@@ -509,17 +509,17 @@ class _Examination:
         return Fault(wrong or _worst(y, right, self.ex.probes[probe]), (self.seen(trial),))
 
     def wrong_mode(self) -> Fault | None:
-        """Whether `eval` changes what it should not."""
+        """Whether the other mode, of training and evaluation, changes what it should not."""
         if not self.ex.is_module:
             return None
-        trial = self.trials[0]
-        mine = run(self.ex, lambda **init: self.answer(**init).eval(), trial)
-        right = run(self.ex, lambda **init: self.ex.solution(**init).eval(), trial)
+        trial = replace(self.trials[0], evaluate=not self.trials[0].evaluate)
+        mine, right = run(self.ex, self.answer, trial), run(self.ex, self.ex.solution, trial)
+        here, there = "in training mode", "after `.eval()`"
+        if trial.evaluate is False:
+            here, there = there, here
         for probe, expected in right.outcomes.items():
             if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
-                return Fault(
-                    f"`{probe}` is right in training mode and departs after `.eval()`."
-                )
+                return Fault(f"`{probe}` is right {here} and departs {there}.")
         return None
 
     def wrong_gradients(self) -> Fault | None:

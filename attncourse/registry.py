@@ -83,17 +83,20 @@ class Given:
 class Trial:
     """One set of inputs to compare answers on.
 
-    name    how a message speaks of it: "with a causal mask"
-    sizes   the size of each letter. All differ, so a shape spells its own axes
-    inputs  in the order of the call: a string is drawn from a normal distribution with these
-            axes ("b i d"); `Given` is taken as it is; anything else is passed on untouched
-    init    what a module is constructed with
+    name      how a message speaks of it: "with a causal mask"
+    sizes     the size of each letter. All differ, so a shape spells its own axes
+    inputs    in the order of the call: a string is drawn from a normal distribution with these
+              axes ("b i d"); `Given` is taken as it is; anything else is passed on untouched
+    init      what a module is constructed with
+    evaluate  whether a module is in evaluation mode, as after `.eval()`; else it trains. Where
+              there is BatchNorm, have both kinds: training hides factors and added constants
     """
 
     name: str
     sizes: Mapping[str, int]
     inputs: Mapping[str, Any]
     init: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: bool = False
 
 
 @dataclass(frozen=True)
