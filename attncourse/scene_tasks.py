@@ -91,15 +91,44 @@ class Segmenter(nn.Module):
         return self.head(self.middle(self.stem(x)))
 
 
-def train(make: Callable[[], nn.Module], seed: int, steps: int = 300, lr: float = 3e-3):
-    """Make a network and teach it to read maps."""
+def train(
+    make: Callable[[], nn.Module], seed: int, steps: int = 300, lr: float = 3e-3
+) -> nn.Module:
+    """Make a network and teach it to read maps; what comes back is in evaluation mode.
+
+    The losses of a network with several outputs are added.
+    """
     torch.manual_seed(seed)
     network = make()
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     for _ in range(steps):
         scenes = maps(16)
-        loss = F.cross_entropy(network(scenes.image), scenes.truth, ignore_index=-1)
+        outputs = network(scenes.image)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        loss = sum(F.cross_entropy(y, scenes.truth, ignore_index=-1) for y in outputs)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     return network.eval()
+
+
+def unseen(examples: int = 200) -> Scenes:
+    """Maps to be tested on, always the same; the random numbers of the caller are left
+    alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1000)
+        return maps(examples)
+
+
+@torch.no_grad()
+def named(network: nn.Module, image: Float[Tensor, "b 3 h w"]) -> Int[Tensor, "b h w"]:
+    """The class of the highest score for each pixel; of the first output, if there are
+    several."""
+    scores = network(image)
+    return (scores[0] if isinstance(scores, tuple) else scores).argmax(1)
+
+
+def accuracy(predicted: Int[Tensor, "b h w"], truth: Int[Tensor, "b h w"]) -> float:
+    """The share of pixels of the countries that are named rightly."""
+    counted = truth >= 0
+    return (predicted == truth)[counted].float().mean().item()
