@@ -201,3 +201,15 @@ def test_a_trial_may_be_one_of_evaluation():
 def test_the_mode_without_a_trial_is_tried_as_well():
     assert "departs after `.eval()`" in check(normed(False), BatchStatistics).message
     assert "departs in training mode" in check(normed(True), RunningStatistics).message
+
+
+def test_several_values_may_come_in_a_list():
+    def two(x):
+        return x + 1, 2 * x
+
+    def listed(x):
+        return [x + 1, 2 * x]
+
+    trial = Trial("on two examples", dict(b=2, n=3), dict(x="b n"))
+    ex = Exercise("engine.two", two, {"two": ("b n", "b n")}, lambda: (trial,), (), (), 1, 1)
+    assert check(ex, listed).status == "passed"
