@@ -104,6 +104,23 @@ def summed_apart(q, k):
     return q.sum(-1, keepdim=True) * k.sum(-1, keepdim=True).mT
 
 
+def centred_features(q, k):
+    """You take the mean off the features of each vector first. Queries and keys are taken as
+    they are."""
+    return (q - q.mean(-1, keepdim=True)) @ (k - k.mean(-1, keepdim=True)).mT
+
+
+def rectified_products(q, k):
+    """You rectify the products before the softmax. They may be negative, and stay so."""
+    return (q @ k.mT).relu()
+
+
+def absolute_products(q, k):
+    """You take the absolute value of the products: a key that disagrees counts like one that
+    agrees."""
+    return (q @ k.mT).abs()
+
+
 def divided_by_m(scores, q, k):
     """You divide the products by m. They are taken as they are: no scale."""
     return scores / q.shape[-1]
@@ -118,6 +135,11 @@ def multiplied_by_root(scores, q, k):
 def divided_by_root_of_keys(scores, q, k):
     """You divide by the root of the number of keys. The products are taken as they are."""
     return scores / math.sqrt(k.shape[-2])
+
+
+def divided_by_root_of_queries(scores, q, k):
+    """You divide by the root of the number of queries. The products are taken as they are."""
+    return scores / math.sqrt(q.shape[-2])
 
 
 def divided_by_keys_first(scores, q, k):
@@ -174,6 +196,17 @@ def exponential_alone(scores):
 def softmax_and_over_n(scores):
     """You divide by the number of keys after the softmax. The softmax has divided already."""
     return scores.softmax(-1) / scores.shape[-1]
+
+
+def softmax_times_n(scores):
+    """You multiply by the number of keys after the softmax. Leave the shares as they are."""
+    return scores.softmax(-1) * scores.shape[-1]
+
+
+def exponential_over_all(scores):
+    """You divide by the sum of all exponentials, over examples, queries and keys. Each query
+    has its own sum, over the keys (`sum(-1, keepdim=True)`)."""
+    return scores.flatten().softmax(0).reshape(scores.shape)
 
 
 def softmax_twice(scores):
@@ -324,6 +357,41 @@ def mixture_absolute(q, k, v):
     return weights / weights.sum(-1, keepdim=True) @ v
 
 
+def mixture_over_e(q, k, v):
+    """You divide by e, the width of the values. N is the number of keys, `k.shape[-2]`."""
+    return q @ (k.mT @ v) / v.shape[-1]
+
+
+def mixture_over_axis_1(q, k, v):
+    """You divide by `k.shape[1]`: with more axes in front that is not the number of keys,
+    `k.shape[-2]`."""
+    return q @ (k.mT @ v) / k.shape[1]
+
+
+def mixture_query_softmax(q, k, v):
+    """You take a softmax of the queries. This form has none: queries are taken as they are."""
+    return dot_product_mixture(q.softmax(-1), k, v)
+
+
+def mixture_key_softmax(q, k, v):
+    """You take a softmax of the keys over the pixels. This form has none: keys are taken as
+    they are, and the sum is divided by N."""
+    return q @ (k.softmax(-2).mT @ v)
+
+
+def mixture_linear_attention(q, k, v):
+    """You map queries and keys through elu + 1, as linear Transformers do. Here they are taken
+    as they are."""
+    return (F.elu(q) + 1) @ ((F.elu(k) + 1).mT @ v)
+
+
+def mixture_linear_attention_normalised(q, k, v):
+    """That is the linear Transformer: elu + 1, divided by the sum of the weights. Here queries
+    and keys are taken as they are, and the sum is divided by N."""
+    q, k = F.elu(q) + 1, F.elu(k) + 1
+    return q @ (k.mT @ v) / (q @ k.sum(-2, keepdim=True).mT)
+
+
 def mixture_by_tensordot(q, k, v):
     return torch.einsum("...im,...me->...ie", q, k.transpose(-1, -2).matmul(v / v.shape[-2]))
 
@@ -458,6 +526,37 @@ def leaky_as_in_graphs(scores):
     return F.leaky_relu(scores, 0.2)
 
 
+def gelu_instead(scores):
+    """You take a gelu. This form has a relu."""
+    return F.gelu(scores)
+
+
+def exponential_instead(scores):
+    """You take the exponential. This form has a relu."""
+    return scores.exp()
+
+
+def absolute_instead(scores):
+    """You take the absolute value. This form has a relu: what is negative becomes 0."""
+    return scores.abs()
+
+
+def divided_by_root_of_n(scores, q, k):
+    """You divide by the root of the number of keys. Divide by the number itself."""
+    return scores / math.sqrt(k.shape[-2])
+
+
+def divided_by_twice_the_width(scores, q, k):
+    """You divide by the length of w, 2 m. N is the number of keys."""
+    return scores / (2 * q.shape[-1])
+
+
+def divided_by_axis_1(scores, q, k):
+    """You divide by `k.shape[1]`: with more axes in front that is not the number of keys,
+    `k.shape[-2]`."""
+    return scores / k.shape[1]
+
+
 def not_divided(scores, q, k):
     """1/N is missing: divide by the number of keys."""
     return scores
@@ -501,41 +600,28 @@ def concatenation_by_loops(q, k, w):
 
 
 def block_trials():
-    def trial(name, form, evaluate=False, subsample=1, **sizes):
+    """Evaluation mode first: in training BatchNorm hides factors and lets examples mix."""
+
+    def trial(form, subsample=1, training=False, **sizes):
         h, w = sizes["h"], sizes["w"]
         keys = math.ceil(h / subsample) * math.ceil(w / subsample)
         init = dict(channels=sizes["c"], form=form, middle=sizes["m"], subsample=subsample)
         sizes |= dict(j=keys, i=h * w)
-        return Trial(name, sizes, dict(x="b c h w"), init, evaluate)
+        name = f'with form="{form}"'
+        name += f", subsample={subsample}" if subsample > 1 else ""
+        name += " in training mode" if training else ""
+        return Trial(name, sizes, dict(x="b c h w"), init, not training)
 
     return (
-        trial('with form="embedded"', "embedded", b=2, c=6, m=4, h=3, w=5),
-        trial('with form="gaussian", not training', "gaussian", True, b=2, c=3, m=4, h=5, w=2),
-        trial('with form="dot", not training', "dot", True, b=3, c=6, m=5, h=2, w=4),
-        trial('with form="concatenation"', "concatenation", b=2, c=4, m=3, h=5, w=3),
-        trial(
-            "with keys and values pooled by 2, not training",
-            "embedded",
-            True,
-            2,
-            b=2,
-            c=8,
-            m=3,
-            h=5,
-            w=4,
-        ),
-        trial('with form="dot" and pooling by 2', "dot", False, 2, b=2, c=7, m=5, h=4, w=6),
-        trial(
-            'with form="gaussian" and pooling by 3',
-            "gaussian",
-            True,
-            3,
-            b=2,
-            c=3,
-            m=2,
-            h=5,
-            w=4,
-        ),
+        trial("embedded", b=2, c=6, m=4, h=3, w=5),
+        trial("gaussian", b=2, c=3, m=4, h=5, w=2),
+        trial("dot", b=3, c=6, m=5, h=2, w=4),
+        trial("concatenation", b=2, c=4, m=3, h=5, w=3),
+        trial("embedded", 2, b=2, c=8, m=3, h=5, w=4),
+        trial("dot", 2, b=2, c=7, m=5, h=4, w=6),
+        trial("gaussian", 3, b=2, c=3, m=2, h=5, w=4),
+        trial("concatenation", 2, b=3, c=5, m=2, h=3, w=7),
+        trial("embedded", training=True, b=2, c=7, m=3, h=4, w=3),
     )
 
 
@@ -768,6 +854,96 @@ def gaussian_scaled(self, q, k):
     return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
 
 
+def gaussian_cosine(self, q, k):
+    """In the Gaussian form you divide pixels by their lengths (cosine). They are compared as
+    they are."""
+    return gaussian_weights(F.normalize(q, dim=-1), F.normalize(k, dim=-1))
+
+
+def both_softmax_forms(scoring):
+    """A slip that is made once for the two softmax forms, as where they share a line."""
+    scoring.also = dict(gaussian=scoring)
+    return scoring
+
+
+@both_softmax_forms
+def both_scaled(self, q, k):
+    """You divide the Gaussian forms by the root of the width of q. The products are taken as
+    they are: the authors' code scales the embedded form only, the paper none."""
+    return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
+
+
+@both_softmax_forms
+def both_by_root_of_channels(self, q, k):
+    """You divide the Gaussian forms by sqrt(channels). The products are taken as they are."""
+    return gaussian_weights(q / math.sqrt(self.out.out_features), k)
+
+
+@both_softmax_forms
+def both_times_root(self, q, k):
+    """You multiply the Gaussian forms by the root of the width of q: dividing by width**-0.5
+    does that, a bug that was published once. The products are taken as they are."""
+    return gaussian_weights(q * math.sqrt(q.shape[-1]), k)
+
+
+@both_softmax_forms
+def both_by_root_of_keys(self, q, k):
+    """You divide the Gaussian forms by the root of the number of keys. The products are taken
+    as they are."""
+    return gaussian_weights(q / math.sqrt(k.shape[-2]), k)
+
+
+@both_softmax_forms
+def both_by_keys_first(self, q, k):
+    """You divide the products by N before the softmax. The Gaussian forms have no 1/N: the
+    softmax divides by the sum."""
+    return gaussian_weights(q / k.shape[-2], k)
+
+
+@both_softmax_forms
+def both_over_queries(self, q, k):
+    """Your softmax runs over the queries i. It runs over the keys, the last axis."""
+    return (q @ k.mT).softmax(-2)
+
+
+@both_softmax_forms
+def both_over_pairs(self, q, k):
+    """Your softmax runs over queries and keys together. Each query has its own, over the
+    keys."""
+    return (q @ k.mT).flatten(-2).softmax(-1).unflatten(-1, (q.shape[-2], k.shape[-2]))
+
+
+@both_softmax_forms
+def both_bare(self, q, k):
+    """The softmax is missing in the Gaussian forms: you return the products."""
+    return q @ k.mT
+
+
+@both_softmax_forms
+def both_exponential_alone(self, q, k):
+    """You take the exponential and do not divide by its sum over the keys."""
+    return (q @ k.mT).exp()
+
+
+@both_softmax_forms
+def both_exponential_over_n(self, q, k):
+    """You divide exponentials by N. In the Gaussian forms they are divided by their sum over
+    the keys: a softmax."""
+    return (q @ k.mT).exp() / k.shape[-2]
+
+
+@both_softmax_forms
+def both_and_over_n(self, q, k):
+    """You divide the Gaussian forms by N on top of their softmax. It has divided by the sum."""
+    return gaussian_weights(q, k) / k.shape[-2]
+
+
+@both_softmax_forms
+def both_by_products_over_n(self, q, k):
+    """The softmax is missing in the Gaussian forms: products over N are the form "dot"."""
+    return dot_product_weights(q, k)
+
+
 def softmax_in_the_dot_form(self, q, k):
     """You take a softmax in the form "dot". It has none: it divides by N."""
     return gaussian_weights(q, k)
@@ -818,6 +994,44 @@ def pairs_key_first(self, q, k):
     """In the concatenation form the halves of `self.pair` are exchanged: the first half reads
     the query."""
     return concatenation_recipe(cutting=key_first)(q, k, self.pair)
+
+
+def neither_divided(self, q, k):
+    """1/N is missing in the forms "dot" and "concatenation": divide by the number of keys."""
+    return q @ k.mT
+
+
+def both_over_pixels(self, q, k):
+    """You divide "dot" and "concatenation" by the number of pixels that ask. After pooling
+    there are fewer keys: N counts the keys."""
+    return q @ k.mT / q.shape[-2]
+
+
+def softmax_in_all_forms(self, q, k):
+    """You take a softmax in all four forms. "dot" and "concatenation" have none: they divide by
+    N, the number of keys."""
+    return gaussian_weights(q, k)
+
+
+def pairs_over_pixels(self, q, k):
+    """In the concatenation form you divide by the number of pixels that ask. N counts the
+    keys, which are fewer after pooling."""
+    return concatenation_weights(q, k, self.pair) * k.shape[-2] / q.shape[-2]
+
+
+neither_divided.also = dict(concatenation=pairs_not_divided)
+both_over_pixels.also = dict(concatenation=pairs_over_pixels)
+softmax_in_all_forms.also = dict(concatenation=pairs_softmax)
+
+
+def softmax_of_weights(weights, v):
+    """`forward` applies a softmax to the map once more. The map holds the weights already."""
+    return weights.softmax(-1) @ v
+
+
+def values_rectified(weights, v):
+    """You put a relu on the values. They are linear."""
+    return weights @ v.relu()
 
 
 def weights_transposed(weights, v):
@@ -881,6 +1095,23 @@ def raw_reshape(self, y, x):
     return x + rearrange(y, "b c i -> b i c").reshape(x.shape)
 
 
+def raw_reshape_before_the_norm(self, y, x):
+    """You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the
+    channels forward first."""
+    return x + self.norm(self.out(y).reshape(len(x), x.shape[1], -1)).reshape(x.shape)
+
+
+def written_down_the_columns(self, y, x):
+    """You write the pixels down the columns, (w h). They come in the order (h w)."""
+    y = self.norm(rearrange(self.out(y), "b i c -> b c i"))
+    return x + rearrange(y, "b c (w h) -> b c h w", h=x.shape[2])
+
+
+def subtracted_from_x(self, y, x):
+    """You subtract what was found. It is added."""
+    return 2 * x - norm_and_residual(self, y, x)
+
+
 def residual_twice(self, y, x):
     """You add x twice."""
     return norm_and_residual(self, y, x) + x
@@ -897,6 +1128,10 @@ def scaled_like_the_code(self, q, k):
 
 
 OFTEN = (
+    both_scaled,
+    both_over_queries,
+    neither_divided,
+    softmax_in_all_forms,
     by_root_of_channels,
     times_root_of_m,
     embedded_over_queries,
@@ -1064,6 +1299,25 @@ def once_for_the_image(channels, middle, pixels, keys):
     return 4 * channels * middle + 2 * pixels * keys * middle
 
 
+def one_product_in_full_width(channels, middle, pixels, keys):
+    """You count weights times v with c features. Values have m: the way back to c comes
+    after."""
+    return 4 * pixels * channels * middle + pixels * keys * (middle + channels)
+
+
+def only_values_pooled_first(channels, middle, pixels, keys):
+    """You count the values (or the keys) for the pooled pixels. Every pixel is projected;
+    pooling comes after."""
+    return (
+        3 * pixels * channels * middle + keys * channels * middle + 2 * pixels * keys * middle
+    )
+
+
+def one_pixel(channels, middle, pixels, keys):
+    """You count one pixel. There are `pixels` of them."""
+    return 4 * channels * middle + 2 * keys * middle
+
+
 def biases_counted(channels, middle, pixels, keys):
     """You count the biases: they are added and not multiplied."""
     return multiply_adds(channels, middle, pixels, keys) + pixels * (3 * middle + channels)
@@ -1097,7 +1351,7 @@ def position_trials():
         return Trial(name, sizes, dict(x="b c h w"), init, evaluate)
 
     return (
-        trial("on maps of 3 x 5", b=2, c=8, m=4, h=3, w=5),
+        trial("on images of 3 x 5", b=2, c=8, m=4, h=3, w=5),
         trial("on maps of 4 x 3", b=3, c=6, m=2, h=4, w=3),
         trial("on rows, 1 x 7", b=2, c=9, m=3, h=1, w=7),
     )
@@ -1183,6 +1437,12 @@ def nothing_projected(self, x):
     return x, x, self.value(x)
 
 
+def values_compared(self, x):
+    """You compare the values. Queries and keys have layers of their own."""
+    v = self.value(x)
+    return v, v, v
+
+
 def position_rectified(self, x):
     """You put a relu after queries and keys. The paper's text says so, and the authors took it
     back: their code has plain layers."""
@@ -1233,6 +1493,17 @@ def position_max_minus(self, q, k):
     """You take the softmax of max − products: the least alike get most. (DANet's released
     channel attention does so; its position attention does not.)"""
     return (-(q @ k.mT)).softmax(-1)
+
+
+def position_divided_by_keys(self, q, k):
+    """You divide the products by the number of keys before the softmax. DANet does not
+    scale."""
+    return gaussian_weights(q / k.shape[-2], k)
+
+
+def position_divided_by_root_of_keys(self, q, k):
+    """You divide the products by the root of the number of keys. DANet does not scale."""
+    return gaussian_weights(q / math.sqrt(k.shape[-2]), k)
 
 
 def position_sigmoid(self, q, k):
@@ -1291,6 +1562,26 @@ def gated_by_position(self, y, x):
 def gamma_sigmoid(self, y, x):
     """You put gamma through a sigmoid: it would start at 1/2. It is taken as it is."""
     return x + self.gamma.sigmoid() * y
+
+
+def gamma_tanh(self, y, x):
+    """You put gamma through a tanh. It is taken as it is."""
+    return x + self.gamma.tanh() * y
+
+
+def gathered_subtracted(self, y, x):
+    """You subtract what was gathered. It is added."""
+    return x - self.gamma * y
+
+
+def rectified_in_the_end(self, y, x):
+    """You put a relu at the end. There is none: then gamma = 0 would not leave x as it is."""
+    return (x + self.gamma * y).relu()
+
+
+def x_scaled_by_gathered(self, y, x):
+    """You multiply x by 1 + gamma times what was gathered. It is added to x."""
+    return x * (1 + self.gamma * y)
 
 
 def neither(self, y, x):
@@ -1482,6 +1773,28 @@ def itself_left_out(self, e):
     return e.masked_fill(eye, -math.inf).softmax(-1)
 
 
+def one_minus_shares(self, e):
+    """With released=True you take 1 − softmax(E). The released code takes the softmax of
+    max − E: its rows sum to 1."""
+    return 1 - e.softmax(-1) if self.released else e.softmax(-1)
+
+
+def maximum_of_columns(self, e):
+    """With released=True you take the maximum over the first of the two channel axes. It is
+    that of the row, over the last axis."""
+    return (e.amax(-2, keepdim=True) - e).softmax(-1) if self.released else e.softmax(-1)
+
+
+def absolute_energy(self, e):
+    """You take the absolute value of the products. They may be negative, and stay so."""
+    return (-e.abs() if self.released else e.abs()).softmax(-1)
+
+
+def absolute_whatever(self, e):
+    """You take the absolute value of the products, and `released` is not looked at."""
+    return e.abs().softmax(-1)
+
+
 def channel_sigmoid(self, e):
     """You take a sigmoid. A softmax shares 1 out among the channels."""
     return (-e if self.released else e).sigmoid()
@@ -1661,6 +1974,24 @@ def both_classified_apart(self, p, c):
     return self.both(p) + self.both(c), *rest
 
 
+def scores_averaged(self, p, c):
+    """You classify each branch and average the scores. Add the branches, then classify the sum
+    with `self.both`."""
+    position, channel = self.position_alone(p), self.channel_alone(c)
+    return (position + channel) / 2, position, channel
+
+
+def branches_subtracted(self, p, c):
+    """You subtract the channel branch. The branches are added."""
+    _, *rest = three_outputs(self, p, c)
+    return self.both(p - c), *rest
+
+
+def log_of_scores(self, p, c):
+    """You return a log-softmax of the scores. The cross-entropy takes it: return the scores."""
+    return tuple(y.log_softmax(1) for y in three_outputs(self, p, c))
+
+
 def position_for_both(self, p, c):
     """Your first output sees the position branch alone. It sees the sum of both."""
     _, *rest = three_outputs(self, p, c)
@@ -1698,6 +2029,26 @@ def one_classifier(self, p, c):
 def softmax_of_scores(self, p, c):
     """You return a softmax of the scores. The cross-entropy takes it: return the scores."""
     return tuple(y.softmax(1) for y in three_outputs(self, p, c))
+
+
+class ClassifiedBeforeTheExits(DANetHead):
+    """Each branch alone is classified before its last convolution. Classify what comes out of
+    `position_out` and `channel_out`."""
+
+    def forward(self, x):
+        p, c = self.position(self.position_in(x)), self.channel(self.channel_in(x))
+        both = self.both(self.position_out(p) + self.channel_out(c))
+        return both, self.position_alone(p), self.channel_alone(c)
+
+
+class SummedBeforeTheExit(DANetHead):
+    """For the first output you add the branches before their last convolutions. Each goes
+    through its own, then they are added."""
+
+    def forward(self, x):
+        p, c = self.position(self.position_in(x)), self.channel(self.channel_in(x))
+        _, position, channel = three_outputs(self, self.position_out(p), self.channel_out(c))
+        return self.both(self.position_out(p + c)), position, channel
 
 
 class HeadStepByStep(DANetHead):
@@ -2063,11 +2414,15 @@ EXERCISES = [
                     keys_with_queries,
                     keys_reshaped,
                     summed_apart,
+                    centred_features,
+                    rectified_products,
+                    absolute_products,
                 ),
                 scale=(
                     divided_by_m,
                     multiplied_by_root,
                     divided_by_root_of_keys,
+                    divided_by_root_of_queries,
                     divided_by_keys_first,
                 ),
                 normalise=(
@@ -2080,6 +2435,8 @@ EXERCISES = [
                     exponential_over_n,
                     exponential_alone,
                     softmax_and_over_n,
+                    softmax_times_n,
+                    exponential_over_all,
                     softmax_twice,
                     log_of_softmax,
                     softmin,
@@ -2120,6 +2477,12 @@ EXERCISES = [
             mixture_relu,
             mixture_relu_apart,
             mixture_absolute,
+            mixture_over_e,
+            mixture_over_axis_1,
+            mixture_query_softmax,
+            mixture_key_softmax,
+            mixture_linear_attention,
+            mixture_linear_attention_normalised,
         ),
         hints=(
             "(q kᵀ) v and q (kᵀ v) are the same numbers. Which tensor is made in between?",
@@ -2155,6 +2518,9 @@ EXERCISES = [
                 tanh_instead,
                 leaky,
                 leaky_as_in_graphs,
+                gelu_instead,
+                exponential_instead,
+                absolute_instead,
             ),
             dividing=(
                 not_divided,
@@ -2162,6 +2528,9 @@ EXERCISES = [
                 divided_by_width,
                 divided_by_sum,
                 divided_by_pairs,
+                divided_by_root_of_n,
+                divided_by_twice_the_width,
+                divided_by_axis_1,
             ),
         ),
         hints=(
@@ -2213,22 +2582,49 @@ EXERCISES = [
                     embedded_without_softmax,
                     embedded_bare,
                     embedded_and_over_n,
+                    both_scaled,
+                    both_by_root_of_channels,
+                    both_times_root,
+                    both_by_root_of_keys,
+                    both_by_keys_first,
+                    both_over_queries,
+                    both_over_pairs,
+                    both_bare,
+                    both_exponential_alone,
+                    both_exponential_over_n,
+                    both_and_over_n,
+                    both_by_products_over_n,
                 ),
-                gaussian=(gaussian_over_n, gaussian_over_queries, gaussian_scaled),
+                gaussian=(
+                    gaussian_over_n,
+                    gaussian_over_queries,
+                    gaussian_scaled,
+                    gaussian_cosine,
+                ),
                 dot=(
                     softmax_in_the_dot_form,
                     dot_not_divided,
                     dot_over_queries,
                     dot_by_root_of_m,
+                    neither_divided,
+                    both_over_pixels,
+                    softmax_in_all_forms,
                 ),
                 concatenation=(
                     pairs_not_divided,
+                    pairs_over_pixels,
                     pairs_not_rectified,
                     pairs_softmax,
                     pairs_softmax_without_relu,
                     pairs_key_first,
                 ),
-                mixing=(weights_transposed, weights_averaged, values_alone),
+                mixing=(
+                    weights_transposed,
+                    weights_averaged,
+                    values_alone,
+                    softmax_of_weights,
+                    values_rectified,
+                ),
                 ending=(
                     no_residual,
                     no_norm,
@@ -2238,6 +2634,9 @@ EXERCISES = [
                     rectified_at_the_end,
                     rectified_before_adding,
                     raw_reshape,
+                    raw_reshape_before_the_norm,
+                    written_down_the_columns,
+                    subtracted_from_x,
                     residual_twice,
                     out_without_bias,
                 ),
@@ -2280,6 +2679,9 @@ EXERCISES = [
             counted_twice,
             full_width_layers,
             once_for_the_image,
+            one_product_in_full_width,
+            only_values_pooled_first,
+            one_pixel,
             biases_counted,
             projected_after_pooling,
         ),
@@ -2310,6 +2712,7 @@ EXERCISES = [
                 position_roles_swapped,
                 values_not_projected,
                 nothing_projected,
+                values_compared,
                 position_rectified,
                 position_all_rectified,
             ),
@@ -2322,6 +2725,8 @@ EXERCISES = [
                 position_without_softmax,
                 position_over_n,
                 position_max_minus,
+                position_divided_by_keys,
+                position_divided_by_root_of_keys,
                 position_sigmoid,
             ),
             mixing=(position_mixed_transposed,),
@@ -2336,6 +2741,10 @@ EXERCISES = [
                 gamma_sigmoid,
                 neither,
                 gamma_plus_one,
+                gamma_tanh,
+                gathered_subtracted,
+                rectified_in_the_end,
+                x_scaled_by_gathered,
             ),
         ),
         hints=(
@@ -2383,6 +2792,10 @@ EXERCISES = [
                     flag_ignored,
                     flag_turned,
                     itself_left_out,
+                    one_minus_shares,
+                    maximum_of_columns,
+                    absolute_energy,
+                    absolute_whatever,
                     channel_sigmoid,
                     squeezed,
                 ),
@@ -2397,6 +2810,10 @@ EXERCISES = [
                     gamma_sigmoid,
                     neither,
                     gamma_plus_one,
+                    gamma_tanh,
+                    gathered_subtracted,
+                    rectified_in_the_end,
+                    x_scaled_by_gathered,
                 ),
             ),
             Slip(
@@ -2429,34 +2846,41 @@ EXERCISES = [
         probes={"forward": ("b classes h w", "b classes h w", "b classes h w")},
         trials=head_trials,
         blank=("forward",),
-        slips=family(
-            head_recipe,
-            running=(
-                one_entrance,
-                one_exit,
-                one_after_the_other,
-                attention_exchanged,
-                no_attention,
-                no_position_attention,
-                no_channel_attention,
-                no_exits,
-                residual_around_attention,
-                exits_added_first,
+        slips=(
+            *family(
+                head_recipe,
+                running=(
+                    one_entrance,
+                    one_exit,
+                    one_after_the_other,
+                    attention_exchanged,
+                    no_attention,
+                    no_position_attention,
+                    no_channel_attention,
+                    no_exits,
+                    residual_around_attention,
+                    exits_added_first,
+                ),
+                classifying=(
+                    averaged_branches,
+                    multiplied_branches,
+                    largest_of_branches,
+                    scores_added,
+                    scores_averaged,
+                    branches_subtracted,
+                    log_of_scores,
+                    both_classified_apart,
+                    position_for_both,
+                    channel_for_both,
+                    outputs_exchanged,
+                    both_last,
+                    classifiers_exchanged,
+                    one_classifier,
+                    softmax_of_scores,
+                ),
             ),
-            classifying=(
-                averaged_branches,
-                multiplied_branches,
-                largest_of_branches,
-                scores_added,
-                both_classified_apart,
-                position_for_both,
-                channel_for_both,
-                outputs_exchanged,
-                both_last,
-                classifiers_exchanged,
-                one_classifier,
-                softmax_of_scores,
-            ),
+            slip(ClassifiedBeforeTheExits),
+            slip(SummedBeforeTheExit),
         ),
         hints=(
             "How many convolutions stand before and after each attention?",

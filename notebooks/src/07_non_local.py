@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots
+from attncourse import check, counting, hint, plots, scene_tasks
 from attncourse.claims import claim
 from attncourse.data import photograph
-from attncourse.scene_tasks import COLOURS, KINDS, SYMBOLS, unseen
-from attncourse.scene_tasks import Segmenter, accuracy, named, train  # isort: skip
+from attncourse.scene_tasks import KINDS, SYMBOLS, Segmenter, named, unseen
 from solutions.non_local import FORMS, classifier, conv_norm_relu, dot_product_weights, max_pool
 from solutions.spatial import CBAM
 
@@ -133,7 +132,7 @@ def reader(middle, seed, steps=300):
         "channel": lambda: ChannelAttention(),
         "channel, released": lambda: ChannelAttention(released=True),
     } | {form: lambda form=form: NonLocal(32, form) for form in FORMS}
-    return train(lambda: Segmenter(middles[middle]()), seed, steps)
+    return scene_tasks.train(lambda: Segmenter(middles[middle]()), seed, steps)
 
 
 # %%
@@ -155,11 +154,13 @@ def report(middle, seeds=2, steps=300):
 
 # %% tags=["nbval-ignore-output"]
 report("nothing", seeds=3)
-right = [accuracy(named(reader("nothing", s), scenes.image), scenes.truth) for s in range(3)]
+named_so = [named(reader("nothing", seed), scenes.image) for seed in range(3)]
+right = [scene_tasks.accuracy(predicted, scenes.truth) for predicted in named_so]
 print("pixels named rightly:", *(f"{share:.3f}" for share in sorted(right)))
 
 # %%
-right = [accuracy(named(reader("nothing", s), scenes.image), scenes.truth) for s in range(3)]
+named_so = [named(reader("nothing", seed), scenes.image) for seed in range(3)]
+right = [scene_tasks.accuracy(predicted, scenes.truth) for predicted in named_so]
 claim(max(right) < 0.38, "without the legend one pixel in three is right")
 claim(scores("nothing", seeds=3)[-1] < 0.22, "and the mIoU stays below 1/5, chance aside")
 
@@ -498,7 +499,7 @@ plots.show(
 weights, b = legend_maps()[:, :, 5:], rearrange(torch.arange(200), "b -> b 1 1")
 on_legend = weights[..., :2].sum((-1, -2)).mean().item()
 country = rearrange(scenes.image[..., 5:], "b c h w -> b h w 1 c")
-kind = (country - COLOURS).square().sum(-1).argmin(-1)
+kind = (country - scene_tasks.COLOURS).square().sum(-1).argmin(-1)
 row = rearrange(scenes.entry[b, kind, 0], "b h w -> b h w 1")  # the first of two rows
 entry = (torch.arange(12) == row) | (torch.arange(12) == row + 1)
 right = (weights[..., :2].sum(-1) * entry).sum(-1).mean().item()
@@ -581,13 +582,9 @@ sides = [4, 8, 12, 16, 24, 32, 48]
 names = "3 x 3 convolution", "non-local", "non-local, keys pooled", "CBAM"
 each = torch.stack([torch.tensor(costs(side)) / side**2 for side in sides])
 fig, ax = plt.subplots(figsize=(6.2, 2.9))
-title, label = (
-    "Attention costs more for each pixel, the more there are",
-    "multiply-adds a pixel",
-)
+title = "Attention costs more for each pixel, the more there are"
 curves = dict(zip(names, rearrange(each, "side layer -> layer side"), strict=True))
-plots.lines(ax, [side**2 for side in sides], curves, "pixels n", label, title)
-ax.axvline(448, color="grey", lw=0.8)
+plots.lines(ax, [side**2 for side in sides], curves, "pixels n", "multiply-adds a pixel", title)
 ax.set(xscale="log", yscale="log", ylim=(50, 3e6))
 ax.legend(ncols=2, loc="upper left")
 plots.show(fig, "A flat line for the convolution; the block crosses it at 448 pixels.")
