@@ -11,6 +11,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from attncourse import check
 from attncourse.counting import count
 from solutions.non_local import (
     FORMS,
@@ -496,6 +497,44 @@ def test_a_class_that_never_comes_up_is_left_out_and_one_that_is_made_up_is_not(
 def test_pixels_without_a_class_are_not_counted():
     truth = torch.tensor([0, 1, 255, -1])
     assert mean_iou(torch.tensor([0, 1, 0, 1]), truth, 2) == 1
+
+
+# what the check says
+
+
+def test_answers_by_way_of_the_large_tensor_are_right_but_too_dear():
+    def by_map(q, k, v):
+        return dot_product_weights(q, k) @ v
+
+    def by_pairs(q, k, w):
+        shape = (*q.shape[:-1], *k.shape[-2:])
+        pairs = torch.cat([q[..., None, :].expand(shape), k[..., None, :, :].expand(shape)], -1)
+        return (pairs @ w).relu() / k.shape[-2]
+
+    for id, answer in (("dot_product_mixture", by_map), ("concatenation_weights", by_pairs)):
+        verdict = check(f"non_local.{id}", answer)
+        assert (verdict.status, verdict.slip) == ("not yet", "largest_tensor")
+
+
+def test_the_released_codes_readings_pass_and_are_named():
+    class Scaled(NonLocal):
+        def attention(self, x):
+            q, k = self.queries_and_keys(x)
+            if self.form == "embedded":
+                return gaussian_weights(q / q.shape[-1] ** 0.5, k)
+            return super().attention(x)
+
+    class LeastAlike(ChannelAttention):
+        def attention(self, x):
+            energy = torch.einsum("bihw,bjhw->bij", x, x)
+            return (energy.amax(-1, keepdim=True) - energy).softmax(-1)
+
+    for id, answer, name in (
+        ("non_local", Scaled, "scaled_like_the_released_code"),
+        ("channel_attention", LeastAlike, "released_code_always"),
+    ):
+        verdict = check(f"non_local.{id}", answer)
+        assert (verdict.status, verdict.slip) == ("passed", name)
 
 
 # everything

@@ -245,7 +245,9 @@ for row, (what, (h, w)) in zip(axs, askers.items(), strict=True):
         title = "Standardised: its like" if standardise else "Raw: all like the brightest"
         plots.heat(ax, shares, "", "", title, high=shares.quantile(0.98).item(), bar=False)
         ax.set(xticks=[], yticks=[])
-plots.show(fig, "Raw maps are alike for both pixels; standardised, sky finds sky, trees trees.")
+plots.show(
+    fig, "Raw maps are alike for both pixels; standardised, sky finds sky, dark finds dark."
+)
 
 # %%
 favourite = rearrange(colour_maps(False), "h w p q -> (h w) (p q)").argmax(-1)
@@ -255,8 +257,8 @@ claim(favourite[0] == brightest, "it is the one with the longest vector: the bri
 
 # %% [markdown]
 # **What you should see.** A product is no likeness. Colours are never negative, so the brightest pixel
-# has the largest product with everyone: all look there. With the mean off, sky agrees with sky and
-# disagrees with trees. If your right maps look like the left ones, your softmax runs over $i$.
+# has the largest product with everyone: all look there. With the mean off, sky agrees with sky and the
+# tree with what is dark, be it wood or leaves. If your right maps look like the left ones, your softmax runs over $i$.
 
 # %% [markdown]
 # The *embedded* Gaussian leaves this to training: queries and keys are each a linear layer of $x$,
@@ -737,7 +739,7 @@ NAMES = ["red", "green", "blue", "dark", "red−blue", "green−red", "down", "a
 
 # %%
 x, rows = feature_maps(), dict(ylabel="channel i", yticks=range(8), yticklabels=NAMES)
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.7))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 3.4))
 e = einsum(x, x, "b i h w, b j h w -> b i j")[0] / 864
 paper, code = (ChannelAttention(released).attention(x)[0] for released in (False, True))
 plots.signed(axs[0], e, "channel j", "", "E / n: likeness", limit=1, bar=False)
