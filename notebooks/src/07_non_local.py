@@ -245,9 +245,7 @@ for row, (what, (h, w)) in zip(axs, askers.items(), strict=True):
         title = "Standardised: its like" if standardise else "Raw: all like the brightest"
         plots.heat(ax, shares, "", "", title, high=shares.quantile(0.98).item(), bar=False)
         ax.set(xticks=[], yticks=[])
-plots.show(
-    fig, "Raw maps are alike for both pixels; standardised, sky finds sky, dark finds dark."
-)
+plots.show(fig, "Raw maps are alike for both; standardised, sky finds sky, dark finds dark.")
 
 # %%
 favourite = rearrange(colour_maps(False), "h w p q -> (h w) (p q)").argmax(-1)
@@ -307,7 +305,8 @@ check("non_local.dot_product_mixture", dot_product_mixture)
 # %%
 def by_map(q, k, v):
     """The same numbers, by way of the map."""
-    return dot_product_weights(q, k) @ v
+    weights = dot_product_weights(q, k)
+    return weights @ v
 
 
 torch.manual_seed(0)
