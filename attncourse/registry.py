@@ -85,6 +85,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         120,
     ),
     Chapter(
+        7,
+        "non_local",
+        "Non-local and dual attention",
+        "the non-local block in four forms, DANet's position and channel attention, its head",
+        "maps that can only be read by their legend, and which pixel looks where",
+        120,
+    ),
+    Chapter(
         8,
         "relative_2d",
         "Relative positions in the plane",
