@@ -522,3 +522,71 @@ def coordinates_span_the_picture(look: Look) -> str | None:
                 f" {number(right.max().item())}."
             )
     return None
+
+
+def _keys(row: Tensor) -> str:
+    """The keys of a query as a sentence has them: "3, 4, 5", "none"."""
+    found = row.nonzero().flatten().tolist()
+    shown = ", ".join(map(str, found[:8])) + (", …" if len(found) > 8 else "")
+    return shown or "none"
+
+
+def _first_wrong_row(mine: Tensor, right: Tensor, verb: str) -> str | None:
+    """The first query whose keys are not what they should be."""
+    wrong = (mine != right).any(-1).nonzero().flatten()
+    if not len(wrong):
+        return None
+    i = int(wrong[0])
+    for row in wrong.tolist():  # a key that is missing or later says more than an early row
+        if row >= mine.shape[-1] // 2:
+            i = row
+            break
+    later = " Those after the query are later." if mine[i, i + 1 :].any() else ""
+    return (
+        f"Query i={i} {verb} keys {_keys(mine[i])}; it should be {_keys(right[i])}.{later}"
+        f" ({len(wrong)} of {len(mine)} queries are wrong.)"
+    )
+
+
+@law
+def queries_see_their_keys(look: Look) -> str | None:
+    """A mask, row by row, as lists of keys."""
+    if look.y.dtype != torch.bool or look.y.ndim != 2:
+        return None
+    return _first_wrong_row(look.y, look.expected, "sees")
+
+
+@law
+def queries_read_their_keys(look: Look) -> str | None:
+    """Which keys an answer reads, found with equal scores, against a window or a stride."""
+    inputs = look.trial.inputs
+    q, k, v = (inputs.get(name) for name in "qkv")
+    if not all(isinstance(x, Tensor) for x in (q, k, v)):
+        return None
+    n = v.shape[-2]
+    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
+    weights = look.ask(q=0 * q, k=0 * k, v=eye)
+    if not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    weights = weights.flatten(0, -3)[0]
+    ago = torch.arange(n)[:, None] - torch.arange(n)
+    if "window" in inputs:
+        right = (ago >= 0) & (ago < inputs["window"])
+    elif "stride" in inputs:
+        right = (ago >= 0) & (ago % inputs["stride"] == 0)
+    else:
+        return None
+    if said := _first_wrong_row(weights.abs() > 1e-9, right, "reads"):
+        return said
+    even = right / right.sum(-1, keepdim=True)
+    if not close(weights, even.to(weights)):
+        i = int((weights - even).abs().amax(-1).argmax())
+        return (
+            f"With equal scores query i={i} gives its {int(right[i].sum())} keys the shares"
+            f" {', '.join(number(w) for w in weights[i][right[i]][:6].tolist())}; they should"
+            " be equal and sum to 1. Does something else take a share, such as zeros?"
+        )
+    return (
+        "The right keys are read; what departs is how much of each: scores are q · k /"
+        " sqrt(d), and the softmax runs over the keys of a query."
+    )

@@ -68,6 +68,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        10,
+        "sparse",
+        "Sparse attention",
+        "local, strided and fixed patterns, two hops, heads, attention in blocks",
+        "who copies from far back, what memory allows, and digits drawn pixel by pixel",
+        120,
+    ),
 )
 
 

@@ -1,0 +1,126 @@
+"""Sparse against dense attention: time and memory over the length, and how far one gets.
+
+    python benchmarks/sparse.py           writes results/sparse.json
+
+One process a measurement, one thread. Time is the median of several runs, forward and backward;
+memory is what the process needed beyond what it held before, at its peak. stride = sqrt(n).
+"""
+
+import argparse
+import json
+import math
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
+from solutions.sparse import sparse_attention
+
+OUT = Path(__file__).parent.parent / "results" / "sparse.json"
+HEADS, WIDTH = 8, 32
+STRIDES = (32, 48, 64, 96, 128)  # n = 1024 … 16384
+KINDS = ("strided", "fixed", "dense, map built", "dense, fused")
+BOUND = 1024  # MiB, with one head
+
+
+def attention(kind: str, n: int):
+    """A function of q, k and v."""
+    if kind == "dense, fused":
+        return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    if kind == "dense, map built":
+        mask = causal_mask(n, n)
+        return lambda q, k, v: scaled_dot_product_attention(q, k, v, mask)
+    stride = max(1, math.isqrt(n))
+    return lambda q, k, v: sparse_attention(q, k, v, kind, stride)
+
+
+def held() -> float:
+    """The most memory this process has held so far, in MiB."""
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def measure(kind: str, n: int, heads: int, runs: int) -> dict[str, float]:
+    """Seconds of each run, forward and backward, and the memory that they needed."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    before = held()
+    call = attention(kind, n)
+    q, k, v = (torch.randn(1, heads, n, WIDTH, requires_grad=True) for _ in range(3))
+    seconds = []
+    for _ in range(runs):
+        q.grad = k.grad = v.grad = None
+        start = time.process_time()
+        call(q, k, v).square().sum().backward()
+        seconds.append(time.process_time() - start)
+    return {"seconds": statistics.median(seconds), "mib": held() - before, "whole": held()}
+
+
+def apart(kind: str, n: int, heads: int = HEADS, runs: int = 3) -> dict[str, float] | None:
+    """`measure` in a process of its own; None where that is stopped for its memory."""
+    command = [sys.executable, __file__, "--one", kind, str(n), str(heads), str(runs)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def slope(lengths, seconds) -> float:
+    """The exponent of n in time, by least squares in logarithms."""
+    x, y = ([math.log(value) for value in values] for values in (lengths, seconds))
+    return statistics.linear_regression(x, y).slope
+
+
+def reach(kind: str, bound: float) -> int:
+    """The longest length, in steps of a square, that stays under the bound with one head."""
+    low, high = 8, 1024  # roots of n
+    while high - low > 1:
+        middle = (low + high) // 2
+        guess = 4 * middle**4 if kind.startswith("dense") else 8 * middle**3
+        spent = None if guess / 2**20 > 2 * bound else apart(kind, middle**2, 1, 1)
+        low, high = (middle, high) if spent and spent["mib"] < bound else (low, middle)
+        print(f"  {kind}: {middle**2} tokens, {spent and round(spent['mib'])} MiB", flush=True)
+    return low**2
+
+
+def main() -> None:
+    """Measure everything and write it down."""
+    curves = {}
+    for kind in KINDS:
+        strides = [s for s in STRIDES if kind != "dense, map built" or s <= 64]
+        points = {s * s: apart(kind, s * s, runs=7 if s < 96 else 3) for s in strides}
+        curves[kind] = {
+            "n": list(points),
+            "seconds": [round(p["seconds"], 4) for p in points.values()],
+            "mib": [round(p["mib"]) for p in points.values()],
+            "process_mib": [round(p["whole"]) for p in points.values()],
+            "slope": round(slope(points, [p["seconds"] for p in points.values()]), 2),
+        }
+        print(kind, curves[kind], flush=True)
+    reached = {kind: reach(kind, BOUND) for kind in ("dense, map built", "strided", "fixed")}
+    found = {
+        "what": "forward and backward of causal attention, float32, batch 1, one thread",
+        "heads": HEADS,
+        "width": WIDTH,
+        "curves": curves,
+        "bound_mib": BOUND,
+        "reach_with_one_head": reached,
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {platform.system()}",
+    }
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--one", nargs=4, metavar=("KIND", "N", "HEADS", "RUNS"))
+    one = parser.parse_args().one
+    if one:
+        print(json.dumps(measure(one[0], *map(int, one[1:]))))
+    else:
+        main()
