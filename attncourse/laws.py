@@ -525,25 +525,22 @@ def coordinates_span_the_picture(look: Look) -> str | None:
 
 
 def _keys(row: Tensor) -> str:
-    """The keys of a query as a sentence has them: "3, 4, 5", "none"."""
+    """The keys of a query as a sentence has them: "keys 3, 4, 5", "no key"."""
     found = row.nonzero().flatten().tolist()
     shown = ", ".join(map(str, found[:8])) + (", …" if len(found) > 8 else "")
-    return shown or "none"
+    return f"key{'s' * (len(found) > 1)} {shown}" if found else "no key"
 
 
 def _first_wrong_row(mine: Tensor, right: Tensor, verb: str) -> str | None:
-    """The first query whose keys are not what they should be."""
-    wrong = (mine != right).any(-1).nonzero().flatten()
-    if not len(wrong):
+    """A query whose keys are not what they should be: one from the middle, if there is one."""
+    wrong = (mine != right).any(-1).nonzero().flatten().tolist()
+    if not wrong:
         return None
-    i = int(wrong[0])
-    for row in wrong.tolist():  # a key that is missing or later says more than an early row
-        if row >= mine.shape[-1] // 2:
-            i = row
-            break
-    later = " Those after the query are later." if mine[i, i + 1 :].any() else ""
+    i = next((row for row in wrong if row >= mine.shape[-1] // 2), wrong[0])
+    later = mine[i, i + 1 :].any() and not right.triu(1).any()
     return (
-        f"Query i={i} {verb} keys {_keys(mine[i])}; it should be {_keys(right[i])}.{later}"
+        f"query i={i} {verb} {_keys(mine[i])}; it should be {_keys(right[i])}."
+        f"{' No key may be later than its query.' * bool(later)}"
         f" ({len(wrong)} of {len(mine)} queries are wrong.)"
     )
 
@@ -556,36 +553,56 @@ def queries_see_their_keys(look: Look) -> str | None:
     return _first_wrong_row(look.y, look.expected, "sees")
 
 
-@law
-def queries_read_their_keys(look: Look) -> str | None:
-    """Which keys an answer reads, found with equal scores, against a window or a stride."""
-    inputs = look.trial.inputs
-    q, k, v = (inputs.get(name) for name in "qkv")
-    if not all(isinstance(x, Tensor) for x in (q, k, v)):
-        return None
-    n = v.shape[-2]
-    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
-    weights = look.ask(q=0 * q, k=0 * k, v=eye)
-    if not isinstance(weights, Tensor) or weights.shape != eye.shape:
-        return None
-    weights = weights.flatten(0, -3)[0]
+def _sparse_masks(look: Look, heads: int) -> list[Tensor] | None:
+    """Which keys each head should read, from the window, the stride or the two masks given."""
+    inputs, n = look.trial.inputs, look.trial.inputs["v"].shape[-2]
     ago = torch.arange(n)[:, None] - torch.arange(n)
     if "window" in inputs:
-        right = (ago >= 0) & (ago < inputs["window"])
-    elif "stride" in inputs:
-        right = (ago >= 0) & (ago % inputs["stride"] == 0)
-    else:
+        return [(ago >= 0) & (ago < inputs["window"])] * heads
+    if "stride" in inputs:
+        return [(ago >= 0) & (ago % inputs["stride"] == 0)] * heads
+    if "way" in inputs:
+        pair = inputs["first"], inputs["second"]
+        return {
+            "merged": [pair[0] | pair[1]] * heads,
+            "interleaved": [pair[inputs["layer"] % 2]] * heads,
+            "split": [pair[2 * h >= heads] for h in range(heads)],
+        }[inputs["way"]]
+    return None
+
+
+@law
+def queries_read_their_keys(look: Look) -> str | None:
+    """Which keys an answer reads, found with equal scores, against those that it should."""
+    q, k, v = (look.trial.inputs.get(name) for name in "qkv")
+    if not all(isinstance(x, Tensor) for x in (q, k, v)):
         return None
-    if said := _first_wrong_row(weights.abs() > 1e-9, right, "reads"):
-        return said
-    even = right / right.sum(-1, keepdim=True)
-    if not close(weights, even.to(weights)):
-        i = int((weights - even).abs().amax(-1).argmax())
+    n, heads = v.shape[-2], v.shape[-3]
+    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
+    weights, right = look.ask(q=0 * q, k=0 * k, v=eye), _sparse_masks(look, heads)
+    if right is None or not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    if weights.isnan().any():
         return (
-            f"With equal scores query i={i} gives its {int(right[i].sum())} keys the shares"
-            f" {', '.join(number(w) for w in weights[i][right[i]][:6].tolist())}; they should"
-            " be equal and sum to 1. Does something else take a share, such as zeros?"
+            "Some shares are nan: a softmax over nothing but -inf is 0 / 0. Does it run over"
+            " the keys, the last axis, and what becomes of a query that may see nothing?"
         )
+    weights = weights.reshape(-1, heads, n, n)[0]
+    for head, (mine, keys) in enumerate(zip(weights, right, strict=True)):
+        said = _first_wrong_row(mine.abs() > 1e-9, keys, "reads")
+        if said and "way" in look.trial.inputs:
+            return f"{look.trial.inputs['way']}: in head {head}, {said}"
+        if said:
+            return said
+        even = (keys / keys.sum(-1, keepdim=True).clamp(min=1)).to(mine)
+        if not close(mine, even):
+            i = int((mine - even).abs().amax(-1).argmax())
+            shares = ", ".join(number(w) for w in mine[i][keys[i]][:6].tolist())
+            return (
+                f"With equal scores query i={i} gives its {int(keys[i].sum())} keys the shares"
+                f" {shares}; they should be equal and sum to 1. Does a key count twice, or"
+                " something else take a share, such as zeros?"
+            )
     return (
         "The right keys are read; what departs is how much of each: scores are q · k /"
         " sqrt(d), and the softmax runs over the keys of a query."

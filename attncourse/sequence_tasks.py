@@ -124,7 +124,7 @@ def learn_pictures(
 ) -> nn.Module:
     """A model taught on the digits that are for training."""
     streams = pixel_streams(levels)
-    return train(make, lambda: shuffled(streams, 64, steps), seed, steps)
+    return train(make, lambda: shuffled(streams, 32, steps), seed, steps, rate=1e-2)
 
 
 @torch.no_grad()

@@ -374,8 +374,8 @@ class SparseTransformer(nn.Module):
     ):
         super().__init__()
         self.symbol = nn.Embedding(symbols + 1, dim)  # the last one begins every stream
-        self.row = nn.Parameter(0.1 * torch.randn(-(-tokens // stride), dim))
-        self.column = nn.Parameter(0.1 * torch.randn(stride, dim))
+        self.row = nn.Parameter(torch.randn(-(-tokens // stride), dim))
+        self.column = nn.Parameter(torch.randn(stride, dim))
         self.blocks = nn.Sequential(
             *(
                 Block(dim, SparseSelfAttention(dim, heads, stride=stride, layer=r, **attention))

@@ -466,7 +466,7 @@ def hop_trials():
         return Trial(name, dict(i=n, j=n), inputs)
 
     dice = torch.Generator().manual_seed(3)
-    first, then = (torch.rand(6, 6, generator=dice) < 0.3 for _ in range(2))
+    first, then = (torch.rand(9, 9, generator=dice) < 0.15 for _ in range(2))
     block, summary = masks("fixed", 11, 3)
     return (
         trial("for two masks drawn at random", first, then),
@@ -558,6 +558,12 @@ def any_hops(first, then):
     other."""
     ways = (first | then).double() + torch.eye(len(first), dtype=torch.double)
     return torch.linalg.matrix_power(ways, len(first)) > 0
+
+
+def either_twice(first, then):
+    """You let both hops go through either layer. The first hop is the upper layer's, the second
+    the lower one's: then @ first."""
+    return hop(first | then, first | then) > 0
 
 
 def unreached(first, then):
@@ -815,8 +821,8 @@ def heads_by_torch(q, k, v, first, second, way, layer=0):
 def previous_trials():
     axes = dict(x="b block place d")
     return (
-        Trial("on two examples", dict(b=2, block=5, place=3, d=4), axes),
-        Trial("on one block", dict(b=2, block=1, place=3, d=5), axes),
+        Trial("on three examples", dict(b=3, block=5, place=4, d=7, key=8), axes),
+        Trial("on one block", dict(b=4, block=1, place=3, d=5, key=6), axes),
         Trial(
             "with an axis of heads",
             dict(b=2, head=3, block=4, place=5, d=6),
@@ -1350,6 +1356,28 @@ NO_TENSORS = frozenset({"gradients", "large", "strided", "float32", "device"})
 
 EXERCISES = [
     Exercise(
+        id="sparse.map_bytes",
+        solution=map_bytes,
+        probes={"map_bytes": ""},
+        trials=bytes_trials,
+        slips=family(
+            bytes_recipe,
+            sizing=(tokens_once, half_the_map, root),
+            weighing=(numbers_not_bytes, two_bytes, bits_not_bytes, eight_bytes),
+            keeping=(recompute_ignored, recompute_inverted, one_layer, nothing_kept),
+            heading=(one_head,),
+        ),
+        hints=(
+            "How many numbers has the map of one head of one layer?",
+            "n² numbers of 4 bytes, for each head of each layer that is kept: all, or one.",
+            "kept = 1 if recompute else layers\nkept * heads * n² * 4",
+        ),
+        minutes=4,
+        difficulty=1,
+        otherwise=(bytes_by_shape, bytes_by_meta),
+        skip=NO_TENSORS,
+    ),
+    Exercise(
         id="sparse.local_mask",
         solution=local_mask,
         probes={"local_mask": "i j"},
@@ -1502,6 +1530,7 @@ EXERCISES = [
             lower_twice,
             upper_twice,
             any_hops,
+            either_twice,
             unreached,
         ),
         hints=(
@@ -1581,7 +1610,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(heads_loops, heads_by_torch),
-        laws=("examples_do_not_mix",),
+        laws=("examples_do_not_mix", "queries_read_their_keys"),
     ),
     Exercise(
         id="sparse.with_previous",
@@ -1659,7 +1688,7 @@ EXERCISES = [
         minutes=20,
         difficulty=4,
         otherwise=(local_one_by_one, local_by_windows),
-        laws=("queries_read_their_keys", "examples_do_not_mix"),
+        laws=("examples_do_not_mix", "queries_read_their_keys"),
         cost=Cost(largest_tensor=2.5),
     ),
     Exercise(
@@ -1702,29 +1731,7 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(strided_by_slices, strided_one_by_one),
-        laws=("queries_read_their_keys", "examples_do_not_mix"),
+        laws=("examples_do_not_mix", "queries_read_their_keys"),
         cost=Cost(largest_tensor=2.5),
-    ),
-    Exercise(
-        id="sparse.map_bytes",
-        solution=map_bytes,
-        probes={"map_bytes": ""},
-        trials=bytes_trials,
-        slips=family(
-            bytes_recipe,
-            sizing=(tokens_once, half_the_map, root),
-            weighing=(numbers_not_bytes, two_bytes, bits_not_bytes, eight_bytes),
-            keeping=(recompute_ignored, recompute_inverted, one_layer, nothing_kept),
-            heading=(one_head,),
-        ),
-        hints=(
-            "How many numbers has the map of one head of one layer?",
-            "n² numbers of 4 bytes, for each head of each layer that is kept: all, or one.",
-            "kept = 1 if recompute else layers\nkept * heads * n² * 4",
-        ),
-        minutes=4,
-        difficulty=1,
-        otherwise=(bytes_by_shape, bytes_by_meta),
-        skip=NO_TENSORS,
     ),
 ]
