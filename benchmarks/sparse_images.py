@@ -3,8 +3,8 @@
     python benchmarks/sparse_images.py          writes results/sparse_images.json
 
 Bits a pixel on digits that were not trained on, for several seeds; beside them independent
-pixels and causal convolutions, trained alike. And who copies from far back. About eight minutes.
-What is in the file already is kept and not trained again.
+pixels and causal convolutions, trained alike. And who copies from far back. About eight
+minutes. What is in the file already is kept and not trained again.
 """
 
 import json

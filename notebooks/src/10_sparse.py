@@ -567,7 +567,8 @@ kept = result("sparse")
 for name, curve in kept["curves"].items():
     points = zip(curve["n"], curve["seconds"], curve["mib"], strict=True)
     n, seconds, mib = list(points)[-1]
-    print(f"{name:17} n = {n:6}: {seconds:6.2f} s, {mib:5} MiB; time ~ n^{curve['slope']}")
+    powers = f"time ~ n^{curve['slope']}, keeping its memory n^{curve['slope_keeping']}"
+    print(f"{name:17} n = {n:6}: {seconds:5.2f} s, {mib:5} MiB; {powers}")
 
 # %%
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
@@ -588,12 +589,18 @@ curves = kept["curves"]
 for name in ("strided", "fixed"):
     at = curves[name]["n"].index(16384)
     claim(curves[name]["process_mib"][at] < 2048, f"{name}, 16,384 tokens: under 2 GiB in all")
-    claim(1.4 < curves[name]["slope"] < 1.75, f"{name}: the exponent is near 1.5, and below 2")
+    powers = sorted(curves[name][key] for key in ("slope", "slope_keeping"))
+    claim(1.3 < powers[0] and powers[1] < 1.8, f"{name}: an exponent near 1.5, well below 2")
     faster = curves["dense, fused"]["seconds"][-1] / curves[name]["seconds"][-1]
     claim(faster > 1.5, f"{name}: quicker than fused dense attention at 16,384 tokens")
 claim(curves["dense, fused"]["mib"][-1] < curves["fixed"]["mib"][-1], "fused needs less memory")
 
 # %% [markdown]
+# **What you should see.** Exponents on either side of 1.5, for products that are counted as exactly
+# $n^{1.5}$. Small cases fit into caches, and large tensors are given back to the system and cleared
+# anew in each run; told to keep its memory, the same code is up to 1.8 times quicker. Quote the
+# allocator with every such number.
+#
 # ### Thirty times longer?
 #
 # The announcement speaks of sequences 30 times longer than possible before. Give both 1 GiB, one head.
