@@ -414,6 +414,11 @@ def test_bleu_of_the_reference_is_100():
     texts = counted(5, 0).target
     assert bleu(texts, texts)[0] == pytest.approx(100)
     assert bleu(texts, texts[::-1])[0] < 50
+    capitals = [text.upper() for text in texts]
+    assert bleu(texts, capitals)[0] < 50
+    score, signature = bleu(texts, capitals, lowercase=True)
+    assert score == pytest.approx(100)
+    assert "case:lc" in signature
 
 
 def test_the_result_that_is_kept_says_how_it_was_reached():
