@@ -45,6 +45,7 @@ COPIERS = {
     "strided, interleaved": dict(pattern="strided", way="interleaved"),
     "strided, split": dict(pattern="strided", way="split"),
     "fixed, merged": dict(pattern="fixed"),
+    "fixed, merged, 3 summaries": dict(pattern="fixed", summaries=3),
     "fixed, merged, 3 layers, 4 heads": dict(pattern="fixed", layers=3, heads=4),
 }
 

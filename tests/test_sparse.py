@@ -1,7 +1,12 @@
 """What must be true of sparse patterns, and of attention that follows them."""
 
+import json
 import math
+import subprocess
+import sys
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -326,6 +331,25 @@ def test_blocks_are_filled_up_and_follow_their_predecessor():
     assert blocks.tolist() == [[1, 2, 3], [4, 5, 0]]
     both = with_previous(in_blocks(x, 3))[..., 0]
     assert both.tolist() == [[0, 0, 0, 1, 2, 3], [1, 2, 3, 4, 5, 0]]
+
+
+@pytest.mark.parametrize("pattern", ["strided", "fixed"])
+def test_16384_tokens_forward_and_backward_stay_under_2_gib(pattern):
+    script = Path(__file__).parent.parent / "benchmarks" / "sparse.py"
+    command = [sys.executable, str(script), "--one", pattern, "16384", "8", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["whole"] < 2048  # MiB, with all that torch takes itself
+
+
+@pytest.mark.parametrize("pattern", ["strided", "fixed"])
+def test_multiply_adds_grow_as_n_sqrt_n(pattern):
+    spent = {}
+    for stride in (8, 16, 32):
+        q = torch.randn(1, 1, stride**2, 4)
+        call = partial(sparse_attention, q, q, q, pattern, stride)
+        spent[stride] = count(call).multiply_adds
+    assert spent[16] == 8 * spent[8]  # four times the tokens, 4 to the 1.5
+    assert spent[32] == 8 * spent[16]
 
 
 # independent implementations

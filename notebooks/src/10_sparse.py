@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots
+from attncourse import check, counting, hint, papers, plots
 from attncourse import sequence_tasks as streams
 from attncourse.claims import claim
 from attncourse.results import result
@@ -87,16 +87,15 @@ check("sparse.map_bytes", map_bytes)
 # `from solutions.sparse import map_bytes`.
 
 # %%
-printed = {1024: (1.0, 0.016), 3072: (9.6, 0.151), 12288: (154, 2.4), 24000: (590, 9.2)}
-print("tokens      kept, GB  printed   made anew, GB  printed")
-for n, (kept, anew) in printed.items():
-    ours = map_bytes(n, 64, 4) / 1e9, map_bytes(n, 64, 4, recompute=True) / 1e9
-    print(f"{n:6}     {ours[0]:9.4g}  {kept:7}       {ours[1]:9.4g}  {anew:7}")
+for n in (1024, 3072, 12288, 24000):
+    kept, anew = map_bytes(n, 64, 4), map_bytes(n, 64, 4, recompute=True)
+    print(f"{n:6} tokens: {kept / 1e9:6.4g} GB kept, {anew / 1e9:7.4g} GB made anew")
+print(papers.compare_all("openai-blog"))
 
 # %% [markdown]
-# **What you should see.** The table of the announcement, "printed", comes out of the formula. Its
-# figures are not rounded in one way: 9.66 and 154.6 are cut off to 9.6 and 154, while 589.8 and
-# 0.15099 are rounded to 590 and 0.151. If you are off by 2, half of the map is missing; it is masked,
+# **What you should see.** The table of the announcement comes out of the formula. Its figures are not
+# rounded in one way: 9.66 and 154.6 are cut off to 9.6 and 154, while 589.8 and 0.15099 are
+# rounded to 590 and 0.151. If you are off by 2, half of the map is missing; it is masked,
 # but it is built.
 
 # %% [markdown]
@@ -177,9 +176,13 @@ check("sparse.strided_mask", strided_mask)
 local, strided = local_mask(64, 8), strided_mask(64, 8)
 print("local", local.sum().item(), " strided", strided.sum().item(), " dense", 64 * 65 // 2)
 print("union", (local | strided).sum().item())
-papers = local_mask(64, 9)
-print("with l + 1 local keys:", papers.sum().item(), " union", (papers | strided).sum().item())
-claim(torch.equal(local | strided, papers | strided), "l keys or l + 1: the union is the same")
+plus_one = local_mask(64, 9)
+print(
+    "with l + 1 local keys:", plus_one.sum().item(), " union", (plus_one | strided).sum().item()
+)
+claim(
+    torch.equal(local | strided, plus_one | strided), "l keys or l + 1: the union is the same"
+)
 
 # %% [markdown]
 # **What you should see.** 484, 288, and 708 for the union: 484 + 288 - 64, since the query itself is in
@@ -693,13 +696,15 @@ claim(lowest["strided, merged"] > 0.9, "strided: copies")
 claim(
     highest["fixed, merged"] < 0.95, "fixed with one summary: reached, but not all gets through"
 )
-wider = "fixed, merged, 3 layers, 4 heads"
-claim(lowest[wider] > highest["fixed, merged"], "a layer and two heads more help it")
+means = {name: sum(row["right"]) / 4 for name, row in rows.items()}
+for remedy in ("fixed, merged, 3 summaries", "fixed, merged, 3 layers, 4 heads"):
+    claim(means[remedy] > means["fixed, merged"] + 0.05, f"{remedy}: better on average")
 
 # %% [markdown]
 # **What you should see.** Local windows stay at 1/4. All strided ways copy. *Fixed* reaches everything
-# too, yet two heads have to put six symbols into one summary cell. To be reachable is a condition,
-# not a promise. The paper gives its fixed heads several summaries and many heads for this reason.
+# too, yet two heads have to put six symbols into one summary cell. More summaries help, and so do
+# more heads and layers, though seeds spread widely. To be reachable is a condition, not a promise.
+# The paper gives its fixed heads several summaries (c = 32 of l = 128 for text) and many heads.
 
 # %% [markdown]
 # ## 10.9 Pictures, pixel by pixel
