@@ -7,7 +7,7 @@ memory is what the process needed beyond what it held before, at its peak. strid
 
 Times are taken twice: as C's allocator comes, which gives large tensors back to the system and
 has their pages cleared anew each time, and once more told to keep its memory (glibc only).
-What is in the file already is kept and not measured again.
+With --keep, what is in the file already is not measured again.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def reach(kind: str, bound: float) -> int:
     return low**2
 
 
-def main() -> None:
+def main(keep: bool) -> None:
     """Measure everything and write it down."""
     found = {
         "what": "forward and backward of causal attention, float32, batch 1, one thread",
@@ -111,7 +111,7 @@ def main() -> None:
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {platform.system()}",
     }
-    if OUT.is_file():
+    if keep and OUT.is_file():
         found |= json.loads(OUT.read_text(encoding="utf-8"))
     for kind in KINDS:
         curve = found["curves"].setdefault(kind, {})
@@ -144,8 +144,10 @@ def main() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--one", nargs=4, metavar=("KIND", "N", "HEADS", "RUNS"))
-    one = parser.parse_args().one
-    if one:
-        print(json.dumps(measure(one[0], *map(int, one[1:]))))
+    parser.add_argument("--keep", action="store_true", help="measure only what is missing")
+    asked = parser.parse_args()
+    if asked.one:
+        kind, *numbers = asked.one
+        print(json.dumps(measure(kind, *map(int, numbers))))
     else:
-        main()
+        main(asked.keep)

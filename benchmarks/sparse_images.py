@@ -4,9 +4,10 @@
 
 Bits a pixel on digits that were not trained on, for several seeds; beside them independent
 pixels and causal convolutions, trained alike. And who copies from far back. About eight
-minutes. What is in the file already is kept and not trained again.
+minutes. With --keep, what is in the file already is not trained again.
 """
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ def copier(**settings):
     return lambda: SparseTransformer(SYMBOLS, 2 * HALF, stride=COPY_STRIDE, **settings)
 
 
-def main() -> None:
+def main(keep: bool) -> None:
     """Train everything and write down what came out."""
     torch.set_num_threads(1)
     train, test = pixel_streams(LEVELS), pixel_streams(LEVELS, test=True)
@@ -70,7 +71,7 @@ def main() -> None:
         "copies": {},
         "torch": torch.__version__,
     }
-    if OUT.is_file():
+    if keep and OUT.is_file():
         found |= json.loads(OUT.read_text(encoding="utf-8"))
     for name in ("convolutions", "dense", "local", "strided", "fixed", "strided, stride 7"):
         if name in found["pictures"]:
@@ -102,4 +103,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="train only what is missing")
+    main(parser.parse_args().keep)

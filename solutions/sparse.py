@@ -167,10 +167,8 @@ def strided_attention(
     Tokens at the same place of their blocks are a short sequence of their own.
     """
     n = q.shape[-2]
-    q, k, v = (
-        rearrange(in_blocks(x, stride), "... block place d -> ... place block d")
-        for x in (q, k, v)
-    )
+    columns = "... block place d -> ... place block d"
+    q, k, v = (rearrange(in_blocks(x, stride), columns) for x in (q, k, v))
     mask = causal_mask(q.shape[-2], q.shape[-2]).to(q.device)
     y = scaled_dot_product_attention(q, k, v, mask)
     return rearrange(y, "... place block e -> ... (block place) e")[..., :n, :]
