@@ -270,6 +270,7 @@ plots.show(fig, "A band, diagonal stripes, triangles along the diagonal, and ver
 # %%
 torch.manual_seed(0)
 q, k, v = torch.randn(3, 64, 16)
+block, summary = block_mask(64, 8), summary_mask(64, 8)
 naive = (q @ k.T / 4).masked_fill(~summary, -math.inf).softmax(-1) @ v
 print("rows of NaN, naive:", naive.isnan().any(-1).sum().item())
 ours = scaled_dot_product_attention(q, k, v, summary)
@@ -316,32 +317,36 @@ check("sparse.reachable", reachable)
 # Stuck? `hint("sparse.reachable")`. To read on without solving it:
 # `from solutions.sparse import reachable`.
 
+
 # %%
-both = block | summary
-cases = {
-    "local, strided": reachable(local, strided),
-    "strided, local": reachable(strided, local),
-    "block, summary": reachable(block, summary),
-    "fixed twice, merged": reachable(both, both),
-}
-for name, reached in cases.items():
-    print(f"first and then {name:20} {reached.sum().item():5} of 2080")
+def two_steps(first, then):
+    """What two layers reach, given the names of their patterns."""
+    made = {"local": local_mask(64, 8), "strided": strided_mask(64, 8)}
+    made |= {"block": block_mask(64, 8), "summary": summary_mask(64, 8)}
+    made["fixed"] = made["block"] | made["summary"]
+    return reachable(made[first], made[then])
+
+
+stacks = ("local", "strided"), ("strided", "local"), ("block", "summary"), ("fixed", "fixed")
+for first, then in stacks:
+    print(f"first {first:7} then {then:8} {two_steps(first, then).sum().item():5} of 2080")
 
 # %%
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.4))
-names = "local, strided", "block, summary", "fixed twice, merged"
-for ax, name in zip(axs, names, strict=True):
-    plots.heat(ax, cases[name], "key j", "query i", name, bar=False)
+for ax, (first, then) in zip(axs, stacks[1:], strict=True):
+    reached = two_steps(first, then)
+    plots.heat(ax, reached, "key j", "query i", f"{first}, then {then}", bar=False)
 axs[1].set(ylabel="")
 axs[2].set(ylabel="")
 plots.show(
-    fig, "Left and right a full triangle; in the middle one with the tokens near missing."
+    fig, "Left and right a full triangle; the middle one ends in steps: near tokens miss."
 )
-claim(torch.equal(cases["local, strided"], causal_mask(64, 64)), "strided: two steps reach all")
-claim(torch.equal(cases["fixed twice, merged"], causal_mask(64, 64)), "fixed: merged ones do")
+full = causal_mask(64, 64)
+claim(torch.equal(two_steps("local", "strided"), full), "strided: two steps reach everything")
+claim(torch.equal(two_steps("fixed", "fixed"), full), "fixed: two merged ones do")
 
 # %% [markdown]
-# **What you should see.** 2080 three times, and less for block and summary. There the first rows are
+# **What you should see.** 2080 three times, and 1856 for block and summary. There the first rows are
 # empty, and so are the triangles along the diagonal. Merged, the pattern closes the gap. That two
 # steps *reach* everything does not say that everything gets through: one summary cell has to hold a
 # whole block. Section 10.8 measures it.
@@ -386,6 +391,7 @@ check("sparse.factorised_attention", factorised_attention)
 # %%
 torch.manual_seed(0)
 q, k, v = torch.randn(3, 2, 4, 64, 16)
+local, strided = local_mask(64, 8), strided_mask(64, 8)
 merged = factorised_attention(q, k, v, local, strided, "merged")
 theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=local | strided)
 claim((merged - theirs).abs().max() < 1e-5, "merged is torch's attention with the union")
