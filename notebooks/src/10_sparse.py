@@ -792,9 +792,9 @@ claim(ranges["fixed"][0] > ranges["dense"][1], "fixed, one summary: behind dense
 claim(ranges["convolutions"][1] < ranges["strided"][0], "convolutions: ahead of all of them")
 
 # %% [markdown]
-# **What you should see.** Strided foretells as well as dense attention with a third of the pairs:
-# what it leaves out is not missed here. Fixed is behind. The paper has the same order on CIFAR-10:
-# 2.80 bits strided, 2.82 dense, 2.85 fixed (Table 2), with models that are incomparably larger.
+# **What you should see.** Strided foretells as well as dense attention with a third of the pairs, and
+# so do local windows: an 8 x 8 digit asks little from far. Fixed is behind. On CIFAR-10 the paper
+# has 2.80 bits strided, 2.82 dense, 2.85 fixed (Table 2), with models incomparably larger.
 #
 # And three plain convolutions are ahead of all. They know from the start that neighbours are alike
 # everywhere, and 1347 small digits are not enough to learn it. Of long streams, these pictures say
@@ -831,7 +831,8 @@ claim(min(slanted) > ranges["strided"][1], "with the wrong width more bits, in e
 #
 # - Patterns with $O(\sqrt n)$ keys reach everything in two steps; whether it gets *through* is another
 #   question, and blocks with one summary are a bottleneck.
-# - In blocks, no tensor is larger than $O(n \sqrt n)$; time grew with $n^{1.6}$ here.
+# - In blocks, no tensor is larger than $O(n \sqrt n)$; time grew with $n^{1.4}$
+#   to $n^{1.7}$ here.
 # - Memory is no argument against fused attention, time is.
 #
 # Chapter 11 makes both fast: attention that never stores the map, and patterns rearranged so that it
