@@ -121,7 +121,8 @@ def residual(
 def placement_of(block: Callable) -> str:
     """Where a residual block has its gate, found out by two probes, without looking inside.
 
-    block  is called as block(x, branch, gate) and returns its output
+    block  is called as block(x, branch, gate) and returns its output. Without any gate it reads
+           as "pre": a branch that returns a constant does not show what it was given
     """
 
     def halve(t):
@@ -144,8 +145,7 @@ def gather(x: Float[Tensor, "b c h w"], extent: int | None = None) -> Float[Tens
     """
     if extent is None:
         return reduce(x, "b c h w -> b c 1 1", "mean")
-    reach = min(extent, max(x.shape[-2:]))  # beyond the map there is nothing to gather
-    return F.avg_pool2d(x, 2 * reach - 1, extent, reach - 1, count_include_pad=False)
+    return F.avg_pool2d(x, 2 * extent - 1, extent, extent - 1, count_include_pad=False)
 
 
 class GatherExcite(nn.Module):
@@ -173,18 +173,13 @@ class GatherExcite(nn.Module):
         if extent is not None and extent < 1:
             raise ValueError(f"{extent=} must be at least 1")
         self.extent, self.size = extent, size
-        self.filters = _filters(channels, size, extent) if learned else None
+        self.filters = gather_filters(channels, size, extent) if learned else None
         self.layers = None
         if reduction is not None:
             middle = bottleneck(channels, reduction)
-            self.layers = nn.Sequential(
-                nn.ReLU()
-                if learned
-                else nn.Identity(),  # after a batch norm, as the authors do
-                nn.Conv2d(channels, middle, 1),
-                nn.ReLU(),
-                nn.Conv2d(middle, channels, 1),
-            )
+            first = nn.ReLU() if learned else nn.Identity()  # behind the batch norm
+            down, up = nn.Conv2d(channels, middle, 1), nn.Conv2d(middle, channels, 1)
+            self.layers = nn.Sequential(first, down, nn.ReLU(), up)
 
     def gather(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c u v"]:
         """What there is around every `extent`-th pixel."""
@@ -208,7 +203,9 @@ class GatherExcite(nn.Module):
         return x * self.attention(x)
 
 
-def _filters(channels: int, size: tuple[int, int] | None, extent: int | None) -> nn.Sequential:
+def gather_filters(
+    channels: int, size: tuple[int, int] | None, extent: int | None
+) -> nn.Sequential:
     """A filter a channel: one as large as the map, or 3x3 at every other pixel, repeated."""
     norm = nn.BatchNorm2d
     if extent is None:

@@ -33,12 +33,7 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-
-def bottleneck(channels: int, reduction: int) -> int:
-    """The width of the middle. Raises ValueError where channels do not divide."""
-    if channels % reduction or channels < 1:
-        raise ValueError(f"{channels=} is not a multiple of {reduction=}")
-    return channels // reduction
+from solutions.channel import bottleneck, squeeze
 
 
 def centred(kernel: int) -> int:
@@ -175,8 +170,7 @@ class ChannelBranch(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """One logit per image and channel; no sigmoid yet."""
-        z = reduce(x, "b c h w -> b c", "mean")
-        return self.up(self.norm(self.down(z)).relu())
+        return self.up(self.norm(self.down(squeeze(x))).relu())
 
 
 class SpatialBranch(nn.Module):
@@ -266,7 +260,7 @@ class GALA(nn.Module):
 
     def channels(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """What the image as a whole says of each channel: g."""
-        return self.up(self.down(reduce(x, "b c h w -> b c", "mean")).relu())
+        return self.up(self.down(squeeze(x)).relu())
 
     def pixels(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """What each pixel says of itself: l."""

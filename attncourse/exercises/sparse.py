@@ -596,7 +596,7 @@ def head_trials():
         first, second = masks(pattern, i, 3, 2) if pattern == "fixed" else masks(pattern, i, 3)
         inputs = dict(q="b head i d", k="b head i d", v="b head i e")
         inputs |= dict(first=Given("i i", first), second=Given("i i", second))
-        return Trial(name, sizes, inputs | dict(way=Given("way", way), layer=layer))
+        return Trial(name, sizes, inputs | dict(way=Given("", way), layer=layer))
 
     return (
         trial("merged", "strided", "merged", d=3, e=5),
