@@ -100,6 +100,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "who finds a thing where it never was in training, and what memory that takes",
         110,
     ),
+    Chapter(
+        10,
+        "sparse",
+        "Sparse attention",
+        "local, strided and fixed patterns, two hops, heads, attention in blocks",
+        "who copies from far back, what memory allows, and digits drawn pixel by pixel",
+        120,
+    ),
 )
 
 

@@ -226,6 +226,12 @@ def test_torchs_own_not_implemented_is_a_crash_and_not_a_blank():
     assert check(SOFTMAX, unsupported).status == "not yet"
 
 
+def test_an_operator_that_torch_has_not_for_booleans_is_a_crash_too():
+    verdict = check(SOFTMAX, lambda x: (x > 0) @ (x > 0).mT)
+    assert verdict.status == "not yet"
+    assert ".float()" in first_line(verdict)
+
+
 def test_an_answer_without_end_is_stopped_by_an_interrupt():
     def endless(x):
         while True:
