@@ -80,6 +80,9 @@ class _Examination:
         return self.sheet.trials
 
     def verdict(self) -> Verdict:
+        if self.waits():
+            text = "`__init__` calls something that you have not written yet: that comes first."
+            return Verdict(self.ex.id, NOT_ATTEMPTED, text)
         if fault := self.wrong_form():
             return self.not_yet(fault)
         first = self.results[0]
@@ -125,6 +128,14 @@ class _Examination:
         lines = [line for text in lines for line in _short(text).splitlines()][:11]
         lines.append(f'Stuck? `hint("{self.ex.id}")`')
         return Verdict(self.ex.id, NOT_YET, "\n".join(lines), fault.slip)
+
+    def waits(self) -> bool:
+        """Whether a module cannot be built because an earlier exercise is not written."""
+        if not (self.ex.is_module and isinstance(self.answer, type)):
+            return False
+        if "__init__" in self.ex.blank:
+            return False
+        return _unwritten(self.results[0].fault)
 
     # 1. what it is
 

@@ -125,6 +125,11 @@ def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
+    (
+        r"not implemented for 'Bool'",
+        "booleans are no numbers for torch, so it cannot multiply or add them here: make them"
+        " such first, `.float()`.",
+    ),
     (r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", _layer),
     (
         r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of"

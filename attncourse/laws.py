@@ -794,6 +794,91 @@ def gate_stands_where_it_should(look: Look) -> str | None:
     return None
 
 
+def _keys(row: Tensor) -> str:
+    """The keys of a query as a sentence has them: "keys 3, 4, 5", "no key"."""
+    found = row.nonzero().flatten().tolist()
+    shown = ", ".join(map(str, found[:8])) + (", …" if len(found) > 8 else "")
+    return f"key{'s' * (len(found) > 1)} {shown}" if found else "no key"
+
+
+def _first_wrong_row(mine: Tensor, right: Tensor, verb: str) -> str | None:
+    """A query whose keys are not what they should be: one from the middle, if there is one."""
+    wrong = (mine != right).any(-1).nonzero().flatten().tolist()
+    if not wrong:
+        return None
+    i = next((row for row in wrong if row >= mine.shape[-1] // 2), wrong[0])
+    later = mine[i, i + 1 :].any() and not right.triu(1).any()
+    return (
+        f"query i={i} {verb} {_keys(mine[i])}; it should be {_keys(right[i])}."
+        f"{' No key may be later than its query.' * bool(later)}"
+        f" ({len(wrong)} of {len(mine)} queries are wrong.)"
+    )
+
+
+@law
+def queries_see_their_keys(look: Look) -> str | None:
+    """A mask, row by row, as lists of keys."""
+    if look.y.dtype != torch.bool or look.y.ndim != 2:
+        return None
+    return _first_wrong_row(look.y, look.expected, "sees")
+
+
+def _sparse_masks(look: Look, heads: int) -> list[Tensor] | None:
+    """Which keys each head should read, from the window, the stride or the two masks given."""
+    inputs, n = look.trial.inputs, look.trial.inputs["v"].shape[-2]
+    ago = torch.arange(n)[:, None] - torch.arange(n)
+    if "window" in inputs:
+        return [(ago >= 0) & (ago < inputs["window"])] * heads
+    if "stride" in inputs:
+        return [(ago >= 0) & (ago % inputs["stride"] == 0)] * heads
+    if "way" in inputs:
+        pair = inputs["first"], inputs["second"]
+        return {
+            "merged": [pair[0] | pair[1]] * heads,
+            "interleaved": [pair[inputs["layer"] % 2]] * heads,
+            "split": [pair[2 * h >= heads] for h in range(heads)],
+        }[inputs["way"]]
+    return None
+
+
+@law
+def queries_read_their_keys(look: Look) -> str | None:
+    """Which keys an answer reads, found with equal scores, against those that it should."""
+    q, k, v = (look.trial.inputs.get(name) for name in "qkv")
+    if not all(isinstance(x, Tensor) for x in (q, k, v)):
+        return None
+    n, heads = v.shape[-2], v.shape[-3]
+    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
+    weights, right = look.ask(q=0 * q, k=0 * k, v=eye), _sparse_masks(look, heads)
+    if right is None or not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    if weights.isnan().any():
+        return (
+            "Some shares are nan: a softmax over nothing but -inf is 0 / 0. Does it run over"
+            " the keys, the last axis, and what becomes of a query that may see nothing?"
+        )
+    weights = weights.reshape(-1, heads, n, n)[0]
+    for head, (mine, keys) in enumerate(zip(weights, right, strict=True)):
+        said = _first_wrong_row(mine.abs() > 1e-9, keys, "reads")
+        if said and "way" in look.trial.inputs:
+            return f"{look.trial.inputs['way']}: in head {head}, {said}"
+        if said:
+            return said
+        even = (keys / keys.sum(-1, keepdim=True).clamp(min=1)).to(mine)
+        if not close(mine, even):
+            i = int((mine - even).abs().amax(-1).argmax())
+            shares = ", ".join(number(w) for w in mine[i][keys[i]][:6].tolist())
+            return (
+                f"With equal scores query i={i} gives its {int(keys[i].sum())} keys the shares"
+                f" {shares}; they should be equal and sum to 1. Does a key count twice, or"
+                " something else take a share, such as zeros?"
+            )
+    return (
+        "The right keys are read; what departs is how much of each: scores are q · k /"
+        " sqrt(d), and the softmax runs over the keys of a query."
+    )
+
+
 def _seen(height: int, width: int, window: int) -> Tensor:
     """h w dy dx: whether a place of a pixel's window lies in the picture."""
     at = [

@@ -85,6 +85,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         120,
     ),
     Chapter(
+        7,
+        "non_local",
+        "Non-local and dual attention",
+        "the non-local block in four forms, DANet's position and channel attention, its head",
+        "maps that can only be read by their legend, and which pixel looks where",
+        120,
+    ),
+    Chapter(
         8,
         "relative_2d",
         "Relative positions in the plane",
@@ -98,6 +106,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Stand-alone self-attention",
         "windows, local attention with relative embeddings, a stem, the cost law",
         "a network without convolutions, and what its windows can and cannot read",
+        120,
+    ),
+    Chapter(
+        10,
+        "sparse",
+        "Sparse attention",
+        "local, strided and fixed patterns, two hops, heads, attention in blocks",
+        "who copies from far back, what memory allows, and digits drawn pixel by pixel",
         120,
     ),
 )

@@ -270,7 +270,8 @@ def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> An
             leaves |= dict(zip(_trainable(names, built), built.parameters(), strict=False))
         output = probe_of(ex, built, probe)(*arguments(ex, probe, given))
         total = 0.0
-        for number, part in enumerate(output if isinstance(output, tuple) else (output,)):
+        parts = output if isinstance(output, (tuple, list)) else (output,)
+        for number, part in enumerate(parts):
             if isinstance(part, Tensor) and part.is_floating_point() and part.requires_grad:
                 dice = torch.Generator().manual_seed(number)
                 total = total + (part * torch.randn(part.shape, generator=dice).to(part)).sum()

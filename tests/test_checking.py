@@ -226,6 +226,12 @@ def test_torchs_own_not_implemented_is_a_crash_and_not_a_blank():
     assert check(SOFTMAX, unsupported).status == "not yet"
 
 
+def test_an_operator_that_torch_has_not_for_booleans_is_a_crash_too():
+    verdict = check(SOFTMAX, lambda x: (x > 0) @ (x > 0).mT)
+    assert verdict.status == "not yet"
+    assert ".float()" in first_line(verdict)
+
+
 def test_an_answer_without_end_is_stopped_by_an_interrupt():
     def endless(x):
         while True:
@@ -500,3 +506,17 @@ def test_of_several_tensors_the_worst_element_of_the_first_wrong_one_is_told():
 
     verdict = check("relative_2d.axis_logits", squared)
     assert first_line(verdict).startswith("In [1]: The result is")
+
+
+def test_a_module_that_needs_an_earlier_exercise_waits_for_it():
+    def attention_widths(*sizes):
+        raise NotImplementedError
+
+    class Waits(torch.nn.Module):
+        def __init__(self, *sizes, **more):
+            super().__init__()
+            attention_widths(*sizes)
+
+    verdict = check("relative_2d.attention_augmented_conv", Waits)
+    assert verdict.status == "not attempted"
+    assert "that comes first" in verdict.message

@@ -1,0 +1,89 @@
+"""The laws of sparse patterns say which keys are read, and which should be."""
+
+import pytest
+import torch
+
+from attncourse.checking import check
+from attncourse.laws import LAWS, Look
+from attncourse.registry import exercise
+from attncourse.running import attempt
+from attncourse.sheet import prepare
+from solutions.scaled_dot_product import scaled_dot_product_attention
+from solutions.sparse import local_mask, strided_mask
+
+SPARSE = ("queries_see_their_keys", "queries_read_their_keys")
+
+
+def look(id, answer, index=0) -> Look:
+    """An answer under the lens, on one of the trials of its exercise."""
+    ex = exercise(id)
+    trial = prepare(ex, ex.trials()[index], "seed")
+
+    def ask(**changes):
+        return attempt(lambda: answer(*(trial.fresh() | changes).values()))
+
+    inputs = trial.fresh().values()
+    probe, axes = next(iter(ex.probes.items()))
+    return Look(trial, probe, axes, answer(*inputs), ex.solution(*inputs), ask)
+
+
+def test_a_mask_is_told_as_lists_of_keys():
+    def every_other(n, window):
+        return local_mask(n, window) & strided_mask(n, 2)
+
+    said = LAWS["queries_see_their_keys"](look("sparse.local_mask", every_other))
+    assert said.startswith("query i=5 sees keys 3, 5; it should be keys 3, 4, 5.")
+
+    def inverted(n, window):
+        return ~every_other(n, window)
+
+    said = LAWS["queries_see_their_keys"](look("sparse.local_mask", inverted))
+    assert "No key may be later" in said
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("id", ["sparse.local_attention", "sparse.strided_attention"])
+def test_they_find_no_key_amiss_in_the_solution(id, index):
+    said = LAWS["queries_read_their_keys"](look(id, exercise(id).solution, index))
+    assert said.startswith("The right keys are read")
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_nor_in_heads_that_share_two_masks(index):
+    id = "sparse.factorised_attention"
+    said = LAWS["queries_read_their_keys"](look(id, exercise(id).solution, index))
+    assert said.startswith("The right keys are read")
+
+
+def test_the_keys_that_an_answer_reads_are_read_off_it():
+    def nearer(q, k, v, window):
+        mask = local_mask(q.shape[-2], window - 1).to(q.device)
+        return scaled_dot_product_attention(q, k, v, mask)
+
+    verdict = check("sparse.local_attention", nearer)
+    assert "reads keys 17, 18, 19; it should be keys 16, 17, 18, 19" in verdict.message
+
+
+def test_a_head_with_the_wrong_mask_is_named():
+    def upper(q, k, v, first, second, way, layer=0):
+        return scaled_dot_product_attention(q, k, v, first if way == "merged" else second)
+
+    verdict = check("sparse.factorised_attention", upper)
+    assert "head 0, query i=" in verdict.message
+
+
+def test_they_say_nothing_where_there_are_no_such_inputs():
+    plain = look(
+        "scaled_dot_product.scaled_dot_product_attention", scaled_dot_product_attention
+    )
+    for name in SPARSE:
+        assert LAWS[name](plain) is None
+
+
+def test_shares_that_are_nan_are_told_as_such():
+    def across(q, k, v, stride):
+        mask = strided_mask(q.shape[-2], stride)
+        scores = (q @ k.mT).masked_fill(~mask, -torch.inf)
+        return scores.softmax(-1) * torch.nan @ v
+
+    assert "0 / 0" in LAWS["queries_read_their_keys"](look("sparse.strided_attention", across))
