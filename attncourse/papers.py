@@ -179,9 +179,10 @@ def buildable() -> tuple[str, ...]:
 @cache
 def _builders() -> dict[str, Callable[[], nn.Module]]:
     """What builds the model of a row; `solutions` is imported when it is asked for."""
-    from solutions.backbones import MnasNet, MobileNet, ResNet, WideResNet
+    from solutions.backbones import MnasNet, MobileNet, ResNet, StandAloneResNet, WideResNet
     from solutions.channel import ECA, GatherExcite, SqueezeExcite
     from solutions.spatial import BAM, CBAM, ChannelGate
+    from solutions.stand_alone import AttentionStem
     from solutions.transformer import Transformer
 
     se = partial(SqueezeExcite, bias=True)
@@ -282,6 +283,15 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         built[f"computed.macs.resnet{depth}-v1.5"] = partial(ResNet, depth)
     for depth in (26, 38, 50):
         built[f"sasa.table1.resnet-{depth}-baseline"] = partial(ResNet, depth)
+    for depth in (26, 50):
+        own = partial(StandAloneResNet, depth)
+        built[f"sasa.table1.resnet-{depth}-conv-stem+attn"] = own
+        built[f"sasa.table1.resnet-{depth}-full-attn"] = partial(own, stem="attention")
+    for window in (3, 5, 7, 9, 11):
+        built[f"sasa.table4.k{window}"] = partial(StandAloneResNet, 50, window=window)
+    built["sasa.table5.relative"] = partial(StandAloneResNet, 50)
+    built["sasa.table7.spatially-aware-values"] = partial(StandAloneResNet, stem="attention")
+    built["sasa.table7.stand-alone"] = lambda: StandAloneResNet(stem=AttentionStem(mixtures=1))
     for depth in (18, 34, 50, 101):
         built[f"cbam.table4.resnet{depth}"] = partial(v1, depth)
         built[f"cbam.table4.resnet{depth}+se"] = partial(v1, depth, se)

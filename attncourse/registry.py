@@ -101,6 +101,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         110,
     ),
     Chapter(
+        9,
+        "stand_alone",
+        "Stand-alone self-attention",
+        "windows, local attention with relative embeddings, a stem, the cost law",
+        "a network without convolutions, and what its windows can and cannot read",
+        120,
+    ),
+    Chapter(
         10,
         "sparse",
         "Sparse attention",

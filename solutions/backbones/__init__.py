@@ -2,6 +2,7 @@
 
 from solutions.backbones.mobile import MnasNet, MobileNet
 from solutions.backbones.residual import ResNet
+from solutions.backbones.stand_alone import StandAloneResNet
 from solutions.backbones.wide import WideResNet
 
-__all__ = ["MnasNet", "MobileNet", "ResNet", "WideResNet"]
+__all__ = ["MnasNet", "MobileNet", "ResNet", "StandAloneResNet", "WideResNet"]
