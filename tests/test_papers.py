@@ -53,6 +53,11 @@ DEPARTS = {
     ("cbam.table2.channel", "FLOPs"): "off by +0.078 %",  # as if the MLP ran once
     ("cbam.table2.channel+spatial-1x1-conv-k3", "FLOPs"): "off by +0.17 %",
     ("aa.imagenet.resnet-34", "FLOPs"): "off by -0.98 %",
+    ("aa.imagenet.aa-resnet-34", "parameters"): "off by +7.7 %",
+    ("aa.imagenet.aa-resnet-34", "FLOPs"): "off by +38 %",
+    ("aa.imagenet.aa-resnet-50", "FLOPs"): "off by +14 %",
+    ("aa.cifar100.aa-wrn-28-10", "parameters"): "off by -0.4 %",
+    ("aa.cifar100.aa-wrn-28-10", "FLOPs"): "off by +13 %",
     ("sasa.table1.resnet-38-baseline", "FLOPs"): "off by -1.1 %",
     ("sasa.table4.k3", "FLOPs"): "off by -1.4 %",
     ("sasa.table4.k11", "FLOPs"): CUT,
