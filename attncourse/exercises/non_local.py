@@ -171,6 +171,12 @@ def shares_of_axis_1(scores):
     return scores.softmax(1)
 
 
+def maximum_off_the_columns(scores):
+    """You take the largest score of each *key* off before the exponential: that changes the
+    shares. Take that of each query's row off, over the last axis: it cancels."""
+    return (scores - scores.amax(-2, keepdim=True)).softmax(-1)
+
+
 def no_softmax(scores):
     """You return the products. The Gaussian takes their exponential, and divides by the sum
     over the keys: a softmax."""
@@ -977,6 +983,11 @@ def dot_not_divided(self, q, k):
     return q @ k.mT
 
 
+def dot_rectified(self, q, k):
+    """You rectify the products in the form "dot". Only the concatenation has a relu."""
+    return (q @ k.mT).relu() / k.shape[-2]
+
+
 def dot_over_queries(self, q, k):
     """In the form "dot" you divide by the number of pixels that ask. After pooling there are
     fewer keys: N counts the keys."""
@@ -1109,6 +1120,12 @@ def rectified_at_the_end(self, y, x):
 def rectified_before_adding(self, y, x):
     """You put a relu after the norm. There is none."""
     return x + (norm_and_residual(self, y, x) - x).relu()
+
+
+def rectified_before_the_norm(self, y, x):
+    """You put a relu between the last layer and the norm. There is none."""
+    found = self.norm(rearrange(self.out(y), "b i c -> b c i").relu())
+    return x + found.reshape(x.shape)
 
 
 def raw_reshape(self, y, x):
@@ -1552,6 +1569,11 @@ def position_sigmoid(self, q, k):
 def position_cosine(self, q, k):
     """You divide queries and keys by their lengths (cosine). The products are plain."""
     return gaussian_weights(F.normalize(q, dim=-1), F.normalize(k, dim=-1))
+
+
+def gamma_in_the_scores(self, q, k):
+    """You multiply the scores by gamma. Gamma multiplies what was gathered, and no map."""
+    return gaussian_weights(self.gamma * q, k)
 
 
 def position_over_pairs(self, q, k):
@@ -2177,6 +2199,7 @@ def iou_trials():
             w=3,
         ),
         trial("where a class is predicted that is not there", 4, [("truth", 2)], b=2, h=3, w=7),
+        trial("where the last class is not there", 3, [("truth", 2)], b=2, h=5, w=4),
         trial("where a class is there and not predicted", 4, [("predicted", 2)], b=2, h=7, w=3),
         trial(
             "with ignored pixels and an absent class",
@@ -2201,6 +2224,10 @@ def counts(said, there):
 
 def left_out(ratios, present, there):
     return [r for r, p in zip(ratios, present, strict=True) if p]
+
+
+def finite_ones(ratios, present, there):
+    return [r for r, p in zip(ratios, present, strict=True) if p and not r.isnan()]
 
 
 def mean_of(ratios, there):
@@ -2382,6 +2409,25 @@ def only_those_predicted(predicted, truth, classes):
     return torch.stack([both / either for both, either in pairs]).mean().float()
 
 
+def classes_of_the_truth(predicted, truth, classes):
+    """You count the classes in the truth, up to its largest label. There are `classes` of them:
+    one that is predicted and not there counts as 0."""
+    predicted, truth = only_counted(predicted, truth, classes)
+    top = int(truth.max()) + 1
+    pairs = [counts(predicted == c, truth == c) for c in range(top)]
+    return torch.stack([both / either for both, either in pairs if either]).mean().float()
+
+
+def in_percent(predicted, truth, classes):
+    """You return percent. The mean of the ratios is a number from 0 to 1."""
+    return 100 * mean_iou(predicted, truth, classes)
+
+
+def as_a_loss(predicted, truth, classes):
+    """You return 1 − IoU, a loss. The score is asked for: 1 is perfect."""
+    return 1 - mean_iou(predicted, truth, classes)
+
+
 def pixel_accuracy(predicted, truth, classes):
     """That is the share of pixels that are right. IoU is a ratio for each class, then averaged:
     a rare class counts as much as a common one."""
@@ -2402,6 +2448,17 @@ def image_by_image(predicted, truth, classes):
     images, then divided: else a class in few images weighs otherwise."""
     each = [mean_iou(p, t, classes) for p, t in zip(predicted, truth, strict=True)]
     return torch.stack(each).mean()
+
+
+def image_and_class_alike(predicted, truth, classes):
+    """You average over all pairs of an image and a class. Count intersections and unions over
+    all images, then divide, for each class once."""
+    ratios = []
+    for p, t in zip(predicted, truth, strict=True):
+        p, t = only_counted(p, t, classes)
+        found = (counts(p == c, t == c) for c in range(classes))
+        ratios += [both / either for both, either in found if either]
+    return torch.stack(ratios).mean().float()
 
 
 def image_by_image_then_classes(predicted, truth, classes):
@@ -2491,8 +2548,13 @@ EXERCISES = [
                     median_of_classes,
                     one_value_a_class,
                 ),
+                unsaid=dict(leaving=(finite_ones,)),
             ),
             slip(only_those_predicted),
+            slip(classes_of_the_truth),
+            slip(image_and_class_alike),
+            slip(in_percent),
+            slip(as_a_loss),
             slip(pixel_accuracy),
             slip(summed_before_dividing),
             slip(image_by_image),
@@ -2549,6 +2611,7 @@ EXERCISES = [
                     shares_of_pairs,
                     shares_in_the_batch,
                     shares_of_axis_1,
+                    maximum_off_the_columns,
                     no_softmax,
                     over_n,
                     exponential_over_n,
@@ -2728,6 +2791,7 @@ EXERCISES = [
                     softmax_in_the_dot_form,
                     dot_not_divided,
                     dot_over_queries,
+                    dot_rectified,
                     dot_by_root_of_m,
                     neither_divided,
                     both_over_pixels,
@@ -2756,6 +2820,7 @@ EXERCISES = [
                     gated,
                     rectified_at_the_end,
                     rectified_before_adding,
+                    rectified_before_the_norm,
                     raw_reshape,
                     raw_reshape_before_the_norm,
                     written_down_the_columns,
@@ -2856,6 +2921,7 @@ EXERCISES = [
                 position_sigmoid,
                 position_cosine,
                 position_over_pairs,
+                gamma_in_the_scores,
             ),
             mixing=(position_mixed_transposed,),
             writing=(written_raw, written_column_by_column),

@@ -550,8 +550,29 @@ def one_column_late_at_most_the_last(x):
     return x.gather(-1, index.expand(*x.shape[:-1], n))
 
 
+def one_column_early_at_least_the_first(x):
+    """You are one column early, and cut off what is before the table: the diagonal shows offset
+    -1. Offset 0 is column n - 1."""
+    n = x.shape[-2]
+    index = (offsets(n, x.device) - 1).clamp(min=0)
+    return x.gather(-1, index.expand(*x.shape[:-1], n))
+
+
+def keys_turned(x):
+    """Your keys are turned: column j holds what belongs to key n - 1 - j."""
+    return rel_to_abs(x).flip(-1)
+
+
+def later_keys_alone(x):
+    """You set earlier keys to 0. In a picture all keys are there, before and after."""
+    return rel_to_abs(x).triu()
+
+
 SKEWS = (
     one_column_late_at_most_the_last,
+    one_column_early_at_least_the_first,
+    keys_turned,
+    later_keys_alone,
     padded_on_the_left,
     first_columns_kept,
     first_row_dropped,
@@ -911,6 +932,11 @@ def places_transposed(q, k, rows, columns):
     return relative_logits_2d(q, rows, columns).mT
 
 
+def places_of_both(q, k, rows, columns):
+    """You ask the tables with q and with k. The query alone knows where it looks: q."""
+    return from_q(q, k, rows, columns) + from_q(k, q, rows, columns)
+
+
 def places_for_one_head(q, k, rows, columns):
     """Only the first head gets the places. All heads share the tables: each asks them with its
     own queries."""
@@ -956,6 +982,11 @@ def by_all_heads(content, place, d, heads):
     """You divide by the root of dk, the width of all heads. It is that of one: sqrt(d) with
     d = dk / heads."""
     return (content + place) / math.sqrt(d * heads)
+
+
+def content_scaled_twice(content, place, d, heads):
+    """The content is divided by sqrt(d) twice: once alone, and once more in the sum."""
+    return content / d + place / math.sqrt(d)
 
 
 def fourth_root(content, place, d, heads):
@@ -1212,6 +1243,16 @@ def content_scaled(x, row, column):
     return joined(x / math.sqrt(x.shape[-1]), row, column)
 
 
+def keys_scaled(x, row, column):
+    """You divide k by sqrt(d) here. The queries come divided: k is taken as it is."""
+    return content_scaled(x, row, column)
+
+
+def query_not_flattened_alike(x, row, column):
+    """You flatten the queries column by column. Pixels are read row by row: (h w)."""
+    return key_not_flattened_alike(x, row, column)
+
+
 def content_last_in_k(x, row, column):
     """In k the content comes last, in q first: the wrong features meet. The same order in
     both."""
@@ -1392,6 +1433,12 @@ def rounded_to_the_nearest(part, heads):
     """You round to the nearest multiple of the heads. The paper's parameters come out when it
     is rounded down."""
     return math.floor(part / heads + 0.5) * heads
+
+
+def rounded_half_to_even(part, heads):
+    """You round to the nearest multiple of the heads, with `round`. The paper's parameters come
+    out when it is rounded down."""
+    return round(part / heads) * heads
 
 
 def not_a_multiple(part, heads):
@@ -1687,8 +1734,8 @@ def windows_of_the_stride(self, x):
 
 
 def queries_first(self, stacked):
-    """You split in the order q, k, v. The paper's listing, and so the weights, have k first: k,
-    q, v."""
+    """You take the first of the three parts for the queries. The order of the weights is k, q,
+    v, as in the paper's listing; `project` returns q, k, v."""
     dk, dv = self.widths
     return stacked.split([dk, dk, dv], dim=1)
 
@@ -1810,6 +1857,15 @@ def bicubic(self, y, x):
     """You enlarge by mode="bicubic". It is bilinear."""
     size = [-(-n // self.stride) for n in x.shape[-2:]]
     return F.interpolate(y, size=size, mode="bicubic") if self.downsample else y
+
+
+def enlarged_by_2_and_cut(self, y, x):
+    """You enlarge by 2 and cut off what is too much: on odd maps the pixels lie elsewhere.
+    Enlarge to the size that is wanted: `size=`."""
+    if not self.downsample:
+        return y
+    h, w = (-(-n // self.stride) for n in x.shape[-2:])
+    return F.interpolate(y, scale_factor=2, mode="bilinear")[..., :h, :w]
 
 
 def corners_aligned(self, y, x):
@@ -2125,6 +2181,7 @@ EXERCISES = [
                     place_columns_missing,
                     place_rows_missing,
                     places_transposed,
+                    places_of_both,
                     places_for_one_head,
                     places_of_the_first_head,
                 ),
@@ -2132,6 +2189,7 @@ EXERCISES = [
                     place_unscaled,
                     content_unscaled,
                     place_scaled_twice,
+                    content_scaled_twice,
                     all_scaled_twice,
                     unscaled,
                     by_all_heads,
@@ -2198,12 +2256,14 @@ EXERCISES = [
                     content_left_out_of_q,
                     content_scaled,
                     content_last_in_q,
+                    query_not_flattened_alike,
                 ),
                 joining_k=(
                     columns_before_rows_in_k,
                     key_not_flattened_alike,
                     content_left_out_of_k,
                     content_last_in_k,
+                    keys_scaled,
                 ),
             ),
             pair_column_by_column,
@@ -2256,6 +2316,7 @@ EXERCISES = [
                 rounding=(
                     rounded_up,
                     rounded_to_the_nearest,
+                    rounded_half_to_even,
                     not_a_multiple,
                     cut_in_floats,
                     width_of_one_head,
@@ -2344,7 +2405,7 @@ EXERCISES = [
                 asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
                 merging=(merged_features_outside, merged_by_reshape, merged_turned),
                 projecting=(not_projected, rectified),
-                enlarging=(nearest, bicubic, corners_aligned),
+                enlarging=(nearest, bicubic, corners_aligned, enlarged_by_2_and_cut),
                 joining=(
                     attention_first,
                     convolution_of_nothing,
