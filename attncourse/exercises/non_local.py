@@ -171,6 +171,12 @@ def shares_of_axis_1(scores):
     return scores.softmax(1)
 
 
+def maximum_off_the_columns(scores):
+    """You take the largest score of each *key* off before the exponential: that changes the
+    shares. Take that of each query's row off, over the last axis: it cancels."""
+    return (scores - scores.amax(-2, keepdim=True)).softmax(-1)
+
+
 def no_softmax(scores):
     """You return the products. The Gaussian takes their exponential, and divides by the sum
     over the keys: a softmax."""
@@ -495,6 +501,12 @@ def rectified_apart(q, k, w_q, w_k):
     return (q @ w_q).relu()[..., :, None] + (k @ w_k).relu()[..., None, :]
 
 
+def rectified_inputs(q, k, w_q, w_k):
+    """You rectify queries and keys before w reads them. The relu comes after the sum: relu(a +
+    b)."""
+    return added(q.relu(), k.relu(), w_q, w_k)
+
+
 def not_rectified(scores):
     """The relu is missing."""
     return scores
@@ -504,6 +516,12 @@ def softmax_instead(scores):
     """You take a softmax. This form has a relu, and divides by the number of keys. (With a
     softmax the query would cancel: it adds the same to all keys.)"""
     return scores.softmax(-1) * scores.shape[-1]
+
+
+def softmax_of_rectified(scores):
+    """You take a softmax of what the relu leaves. This form has the relu alone, and divides by
+    the number of keys."""
+    return scores.relu().softmax(-1) * scores.shape[-1]
 
 
 def sigmoid_instead(scores):
@@ -575,6 +593,17 @@ def divided_by_width(scores, q, k):
 def divided_by_sum(scores, q, k):
     """You divide by the sum of the weights. It is the number of keys: the sum may be 0."""
     return scores / scores.sum(-1, keepdim=True)
+
+
+def divided_by_sum_above_0(scores, q, k):
+    """You divide by the sum of the weights, kept above 0. It is the number of keys: the weights
+    of a query need not sum to 1."""
+    return scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)
+
+
+def divided_by_root_of_w_too(scores, q, k):
+    """You divide by the root of the length of w as well. N alone: there is no scale."""
+    return scores / (k.shape[-2] * math.sqrt(2 * q.shape[-1]))
 
 
 def divided_by_pairs(scores, q, k):
@@ -954,6 +983,11 @@ def dot_not_divided(self, q, k):
     return q @ k.mT
 
 
+def dot_rectified(self, q, k):
+    """You rectify the products in the form "dot". Only the concatenation has a relu."""
+    return (q @ k.mT).relu() / k.shape[-2]
+
+
 def dot_over_queries(self, q, k):
     """In the form "dot" you divide by the number of pixels that ask. After pooling there are
     fewer keys: N counts the keys."""
@@ -1086,6 +1120,12 @@ def rectified_at_the_end(self, y, x):
 def rectified_before_adding(self, y, x):
     """You put a relu after the norm. There is none."""
     return x + (norm_and_residual(self, y, x) - x).relu()
+
+
+def rectified_before_the_norm(self, y, x):
+    """You put a relu between the last layer and the norm. There is none."""
+    found = self.norm(rearrange(self.out(y), "b i c -> b c i").relu())
+    return x + found.reshape(x.shape)
 
 
 def raw_reshape(self, y, x):
@@ -1432,6 +1472,21 @@ def values_not_projected(self, x):
     return self.query(x), self.key(x), x
 
 
+def position_value_without_bias(self, x):
+    """You leave out the bias of `self.value`: call the layer."""
+    return self.query(x), self.key(x), F.linear(x, self.value.weight)
+
+
+def position_biases_left_out(self, x):
+    """You leave out the biases of queries, keys and values: call the layers."""
+    return tuple(F.linear(x, one.weight) for one in (self.query, self.key, self.value))
+
+
+def position_values_rectified(self, x):
+    """You put a relu after the values. The layers are plain."""
+    return self.query(x), self.key(x), self.value(x).relu()
+
+
 def nothing_projected(self, x):
     """Nothing is projected to queries and keys: `self.query` and `self.key` are missing."""
     return x, x, self.value(x)
@@ -1511,6 +1566,23 @@ def position_sigmoid(self, q, k):
     return (q @ k.mT).sigmoid()
 
 
+def position_cosine(self, q, k):
+    """You divide queries and keys by their lengths (cosine). The products are plain."""
+    return gaussian_weights(F.normalize(q, dim=-1), F.normalize(k, dim=-1))
+
+
+def gamma_in_the_scores(self, q, k):
+    """You multiply the scores by gamma. Gamma multiplies what was gathered, and no map."""
+    return gaussian_weights(self.gamma * q, k)
+
+
+def position_over_pairs(self, q, k):
+    """Your softmax runs over all pairs, i and j together. Each query has one of its own, over
+    the keys."""
+    scores = q @ k.mT
+    return scores.flatten(1).softmax(-1).reshape(scores.shape)
+
+
 def position_mixed_transposed(weights, v):
     """The map is used the wrong way round: sum over the keys j, its last axis. In `v @ map`
     with v as b c j the map must be transposed. (It trains all the same, and is wrong.)"""
@@ -1582,6 +1654,11 @@ def rectified_in_the_end(self, y, x):
 def x_scaled_by_gathered(self, y, x):
     """You multiply x by 1 + gamma times what was gathered. It is added to x."""
     return x * (1 + self.gamma * y)
+
+
+def values_and_gathered(self, y, x):
+    """You add to the values. It is x that is kept: x + gamma …"""
+    return back(self, self.value(flat(x)), x) + self.gamma * y
 
 
 def neither(self, y, x):
@@ -1750,7 +1827,8 @@ def only_subtracted(self, e):
 
 
 def flag_ignored(self, e):
-    """`released` is not looked at: with released=True it is softmax(max − E)."""
+    """With released=True you have softmax(E) still: is `released` looked at? It is softmax(max
+    − E). E − max or max + E is no other softmax than that of E."""
     return e.softmax(-1)
 
 
@@ -2098,6 +2176,7 @@ def iou_trials():
         if "ignored" in name:
             truth[:, 0] = -1
             truth[0, -1] = 255
+            truth[-1, -1] = classes
         return Trial(
             name,
             sizes,
@@ -2120,6 +2199,8 @@ def iou_trials():
             w=3,
         ),
         trial("where a class is predicted that is not there", 4, [("truth", 2)], b=2, h=3, w=7),
+        trial("where the last class is not there", 3, [("truth", 2)], b=2, h=5, w=4),
+        trial("where a class is there and not predicted", 4, [("predicted", 2)], b=2, h=7, w=3),
         trial(
             "with ignored pixels and an absent class",
             4,
@@ -2143,6 +2224,10 @@ def counts(said, there):
 
 def left_out(ratios, present, there):
     return [r for r, p in zip(ratios, present, strict=True) if p]
+
+
+def finite_ones(ratios, present, there):
+    return [r for r, p in zip(ratios, present, strict=True) if p and not r.isnan()]
 
 
 def mean_of(ratios, there):
@@ -2186,6 +2271,38 @@ def only_255_ignored(predicted, truth, classes):
 def ignored_become_class_0(predicted, truth, classes):
     """Pixels whose truth is no class become class 0. They are not counted at all."""
     return predicted, truth.where((truth >= 0) & (truth < classes), 0)
+
+
+def clamped_to_classes(predicted, truth, classes):
+    """Pixels whose truth is no class become the first or the last class, by `clamp`. They are
+    not counted at all."""
+    return predicted, truth.clamp(0, classes - 1)
+
+
+def ignored_become_right(predicted, truth, classes):
+    """Pixels whose truth is no class become class 0 in both: they count as rightly said. They
+    are not counted at all: take them out."""
+    counted = (truth >= 0) & (truth < classes)
+    return predicted.where(counted, 0), truth.where(counted, 0)
+
+
+def one_class_too_many(predicted, truth, classes):
+    """A truth that equals `classes` is counted (`<=`). Classes count from 0: the last one is
+    classes − 1, and beyond it is no class."""
+    counted = (truth >= 0) & (truth <= classes)
+    return predicted[counted], truth[counted]
+
+
+def negative_counted(predicted, truth, classes):
+    """You take out what is `classes` or more. A truth below 0, such as -1, is no class
+    either."""
+    return predicted[truth < classes], truth[truth < classes]
+
+
+def smoothed(said, there):
+    """You add 1 to intersection and union, as a smooth loss does. A score has plain counts:
+    leave classes with an empty union out instead."""
+    return (said & there).sum().double() + 1, (said | there).sum().double() + 1
 
 
 def union_as_a_sum(said, there):
@@ -2238,6 +2355,18 @@ def only_those_there(ratios, present, there):
     return [r for r, t in zip(ratios, there, strict=True) if t > 0]
 
 
+def only_those_hit(ratios, present, there):
+    """You leave out classes whose *intersection* is empty. Those count as 0: leave out only
+    what has an empty union."""
+    return [r for r in ratios if r > 0]
+
+
+def without_the_last_class(ratios, present, there):
+    """The last class is left out. `range(classes)` goes from 0 to classes − 1: all of them
+    count."""
+    return left_out(ratios[:-1], present[:-1], there[:-1])
+
+
 def absent_is_nan(ratios, present, there):
     """0 / 0 stays in: a class that is neither there nor predicted makes the mean nan. Leave it
     out."""
@@ -2271,6 +2400,34 @@ def one_value_a_class(ratios, there):
     return torch.stack(ratios)
 
 
+def only_those_predicted(predicted, truth, classes):
+    """You leave out classes that are there and never predicted. They count as 0: leave out only
+    what is in neither."""
+    predicted, truth = only_counted(predicted, truth, classes)
+    said = [c for c in range(classes) if (predicted == c).any()]
+    pairs = [counts(predicted == c, truth == c) for c in said]
+    return torch.stack([both / either for both, either in pairs]).mean().float()
+
+
+def classes_of_the_truth(predicted, truth, classes):
+    """You count the classes in the truth, up to its largest label. There are `classes` of them:
+    one that is predicted and not there counts as 0."""
+    predicted, truth = only_counted(predicted, truth, classes)
+    top = int(truth.max()) + 1
+    pairs = [counts(predicted == c, truth == c) for c in range(top)]
+    return torch.stack([both / either for both, either in pairs if either]).mean().float()
+
+
+def in_percent(predicted, truth, classes):
+    """You return percent. The mean of the ratios is a number from 0 to 1."""
+    return 100 * mean_iou(predicted, truth, classes)
+
+
+def as_a_loss(predicted, truth, classes):
+    """You return 1 − IoU, a loss. The score is asked for: 1 is perfect."""
+    return 1 - mean_iou(predicted, truth, classes)
+
+
 def pixel_accuracy(predicted, truth, classes):
     """That is the share of pixels that are right. IoU is a ratio for each class, then averaged:
     a rare class counts as much as a common one."""
@@ -2291,6 +2448,17 @@ def image_by_image(predicted, truth, classes):
     images, then divided: else a class in few images weighs otherwise."""
     each = [mean_iou(p, t, classes) for p, t in zip(predicted, truth, strict=True)]
     return torch.stack(each).mean()
+
+
+def image_and_class_alike(predicted, truth, classes):
+    """You average over all pairs of an image and a class. Count intersections and unions over
+    all images, then divide, for each class once."""
+    ratios = []
+    for p, t in zip(predicted, truth, strict=True):
+        p, t = only_counted(p, t, classes)
+        found = (counts(p == c, t == c) for c in range(classes))
+        ratios += [both / either for both, either in found if either]
+    return torch.stack(ratios).mean().float()
 
 
 def image_by_image_then_classes(predicted, truth, classes):
@@ -2351,6 +2519,10 @@ EXERCISES = [
                     only_minus_one_ignored,
                     only_255_ignored,
                     ignored_become_class_0,
+                    ignored_become_right,
+                    clamped_to_classes,
+                    one_class_too_many,
+                    negative_counted,
                 ),
                 dividing=(
                     union_as_a_sum,
@@ -2359,13 +2531,16 @@ EXERCISES = [
                     precision,
                     agreement,
                     larger_of_both,
+                    smoothed,
                 ),
                 leaving=(
                     absent_as_0,
                     absent_as_1,
                     only_those_there,
                     absent_is_nan,
+                    only_those_hit,
                     without_class_0,
+                    without_the_last_class,
                 ),
                 averaging=(
                     weighted_by_frequency,
@@ -2373,7 +2548,13 @@ EXERCISES = [
                     median_of_classes,
                     one_value_a_class,
                 ),
+                unsaid=dict(leaving=(finite_ones,)),
             ),
+            slip(only_those_predicted),
+            slip(classes_of_the_truth),
+            slip(image_and_class_alike),
+            slip(in_percent),
+            slip(as_a_loss),
             slip(pixel_accuracy),
             slip(summed_before_dividing),
             slip(image_by_image),
@@ -2430,6 +2611,7 @@ EXERCISES = [
                     shares_of_pairs,
                     shares_in_the_batch,
                     shares_of_axis_1,
+                    maximum_off_the_columns,
                     no_softmax,
                     over_n,
                     exponential_over_n,
@@ -2510,10 +2692,12 @@ EXERCISES = [
                 key_alone,
                 keys_down,
                 rectified_apart,
+                rectified_inputs,
             ),
             rectifying=(
                 not_rectified,
                 softmax_instead,
+                softmax_of_rectified,
                 sigmoid_instead,
                 tanh_instead,
                 leaky,
@@ -2527,6 +2711,8 @@ EXERCISES = [
                 divided_by_queries,
                 divided_by_width,
                 divided_by_sum,
+                divided_by_sum_above_0,
+                divided_by_root_of_w_too,
                 divided_by_pairs,
                 divided_by_root_of_n,
                 divided_by_twice_the_width,
@@ -2605,6 +2791,7 @@ EXERCISES = [
                     softmax_in_the_dot_form,
                     dot_not_divided,
                     dot_over_queries,
+                    dot_rectified,
                     dot_by_root_of_m,
                     neither_divided,
                     both_over_pixels,
@@ -2633,6 +2820,7 @@ EXERCISES = [
                     gated,
                     rectified_at_the_end,
                     rectified_before_adding,
+                    rectified_before_the_norm,
                     raw_reshape,
                     raw_reshape_before_the_norm,
                     written_down_the_columns,
@@ -2713,6 +2901,9 @@ EXERCISES = [
                 values_not_projected,
                 nothing_projected,
                 values_compared,
+                position_value_without_bias,
+                position_biases_left_out,
+                position_values_rectified,
                 position_rectified,
                 position_all_rectified,
             ),
@@ -2728,6 +2919,9 @@ EXERCISES = [
                 position_divided_by_keys,
                 position_divided_by_root_of_keys,
                 position_sigmoid,
+                position_cosine,
+                position_over_pairs,
+                gamma_in_the_scores,
             ),
             mixing=(position_mixed_transposed,),
             writing=(written_raw, written_column_by_column),
@@ -2745,6 +2939,7 @@ EXERCISES = [
                 gathered_subtracted,
                 rectified_in_the_end,
                 x_scaled_by_gathered,
+                values_and_gathered,
             ),
         ),
         hints=(
