@@ -858,7 +858,7 @@ def head_trials():
         return Trial(name, sizes, inputs | dict(way=Given("", way), layer=layer))
 
     def batches(name):
-        one = trial(name, "strided", "split", b=3, i=8, d=5, e=7)
+        one = trial(name, "strided", "split", head=6, b=4, i=8, d=5, e=7)
         inputs = dict(q="a b head i d", k="a b head i d", v="a b head i e")
         return replace(one, sizes=dict(a=2) | one.sizes, inputs=one.inputs | inputs)
 
@@ -873,6 +873,14 @@ def head_trials():
         trial("split, 2 heads, with empty rows", "fixed", "split", 1, head=2, i=7, d=3, e=5),
         batches("split, with two batch axes"),
     )
+
+
+def odd_heads():
+    mask = causal_mask(4, 4)
+    inputs = dict(q="b head i d", k="b head i d", v="b head i e")
+    inputs |= dict(first=Given("i i", mask), second=Given("i i", mask))
+    inputs |= dict(way=Given("", "split"), layer=0)
+    return (Trial("3 heads that are to be split", dict(b=2, head=3, i=4, d=5, e=6), inputs),)
 
 
 def union(q, k, v, first, second, look):
@@ -1088,7 +1096,13 @@ def scaled_by_d(q, k, v, mask):
     return masked_softmax(q @ k.mT / q.shape[-1], mask) @ v
 
 
+def refuse_odd(heads, way):
+    if way == "split" and heads % 2:
+        raise ValueError("odd")
+
+
 def heads_loops(q, k, v, first, second, way, layer=0):
+    refuse_odd(q.shape[-3], way)
     outputs, heads = [], q.shape[-3]
     for h in range(heads):
         if way == "merged":
@@ -1103,6 +1117,7 @@ def heads_loops(q, k, v, first, second, way, layer=0):
 
 
 def heads_by_torch(q, k, v, first, second, way, layer=0):
+    refuse_odd(q.shape[-3], way)
     half = q.shape[-3] // 2
     if way == "merged":
         mask = first + second
@@ -2120,6 +2135,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(heads_loops, heads_by_torch),
+        refuses=odd_heads,
         laws=("examples_do_not_mix", "queries_read_their_keys"),
     ),
     Exercise(

@@ -53,6 +53,21 @@ def windows_trials():
     )
 
 
+def even_windows():
+    return (
+        Trial(
+            "an even window, which has no middle",
+            dict(b=2, h=5, w=6),
+            dict(x="b h w", window=4),
+        ),
+    )
+
+
+def refuse_even(window):
+    if window % 2 == 0:
+        raise ValueError("even")
+
+
 def padded_windows(x, window, left, right):
     padded = F.pad(x, (left, right, left, right))
     return padded.unfold(-2, window, 1).unfold(-2, window, 1)
@@ -220,6 +235,7 @@ def places_in_one_axis(x, window):
 
 
 def windows_by_unfold(x, window):
+    refuse_even(window)
     flat = x.reshape(-1, 1, *x.shape[-2:])
     found = F.unfold(flat, window, padding=window // 2)
     found = rearrange(found, "b (dy dx) (h w) -> b h w dy dx", dy=window, h=x.shape[-2])
@@ -227,6 +243,7 @@ def windows_by_unfold(x, window):
 
 
 def windows_by_shifts(x, window):
+    refuse_even(window)
     r, (h, w) = window // 2, x.shape[-2:]
     padded = F.pad(x, (r, r, r, r))
     rows = [
@@ -237,6 +254,7 @@ def windows_by_shifts(x, window):
 
 
 def windows_by_loops(x, window):
+    refuse_even(window)
     r, (h, w) = window // 2, x.shape[-2:]
     found = x.new_zeros(*x.shape, window, window)
     for i in range(h):
@@ -592,9 +610,9 @@ def weights_trials():
 
 
 def output_trials():
-    sizes = dict(b=2, head=3, d=4, half=2, e=8, h=6, w=7, dy=5, dx=5)
+    sizes = dict(b=2, head=5, d=8, half=4, e=9, h=6, w=7, dy=3, dx=3)
     inputs = dict(q="b head d h w", k="b head d h w", v="b head e h w")
-    inputs |= dict(rows="head dy half", columns="head dx half", window=5)
+    inputs |= dict(rows="head dy half", columns="head dx half", window=3)
     wide = Trial("with values that are wider than queries", sizes, inputs)
     return (*attention_trials(values=True), wide)
 
@@ -2395,6 +2413,7 @@ EXERCISES = [
         minutes=8,
         difficulty=2,
         otherwise=(windows_by_unfold, windows_by_shifts, windows_by_loops),
+        refuses=even_windows,
         laws=("examples_do_not_mix",),
     ),
     Exercise(
