@@ -139,3 +139,37 @@ def test_heads_without_halves_must_be_refused():
 
     verdict = check("sparse.factorised_attention", halves_as_they_come)
     assert "does not refuse 3 heads that are to be split" in verdict.message
+
+
+def scored(scores, after=lambda y, v: y):
+    """`local_attention` with other scores, or something done afterwards."""
+
+    def answer(q, k, v, window):
+        mask = local_mask(q.shape[-2], window)
+        weights = scores(q, k).masked_fill(~mask, -torch.inf).softmax(-1)
+        return after(weights @ v, v)
+
+    return answer
+
+
+def product(q, k):
+    return q @ k.mT / q.shape[-1] ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (scored(lambda q, k: product(k, q)), "Queries and keys are exchanged"),
+        (scored(lambda q, k: product(q, q)), "The keys are not used"),
+        (scored(lambda q, k: product(k, k)), "The queries are not used"),
+        (scored(lambda q, k: 0 * product(q, k)), "q · k plays no part"),
+        (scored(lambda q, k: 2 * product(q, k)), "2 times as large"),
+        (scored(lambda q, k: product(q, k).tanh()), "The right keys are read"),
+        (scored(product, lambda y, v: y + v), "You add the query's own value"),
+        (scored(product, lambda y, v: 0 * y), "is the softmax missing?"),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_shares_of_the_right_keys_tell_what_the_scores_are(answer, says, index):
+    said = LAWS["queries_read_their_keys"](look("sparse.local_attention", answer, index))
+    assert says in said

@@ -220,3 +220,11 @@ def test_an_even_window_must_be_refused():
 
     verdict = check("stand_alone.windows", without_a_word)
     assert "does not refuse an even window" in verdict.message
+
+
+def test_shares_below_nothing_are_told():
+    class Wrong(SpatialValues):
+        def shares(self):
+            return super().shares().log()
+
+    assert "shares are negative" in check("stand_alone.spatial_values", Wrong).message

@@ -314,6 +314,12 @@ def at_most_stride_steps(n, stride):
     return strided_mask(n, stride) & (i - j < stride**2)
 
 
+def multiples_in_both(n, stride):
+    """You ask for the distance and for the key, j % stride == 0 too. The distance alone counts:
+    (i - j) % stride."""
+    return strided_mask(n, stride) & (torch.arange(n) % stride == 0)
+
+
 def strided_numbers(n, stride):
     """You return numbers. A mask is boolean: comparisons make it so."""
     return strided_mask(n, stride).double()
@@ -634,6 +640,38 @@ def every_summaries_th(n, stride, summaries):
     stride >= stride - summaries."""
     i, j = ij(n)
     return (j <= i) & (j % summaries == 0)
+
+
+def last_of_the_sequence(n, stride, summaries):
+    """You show the last c tokens of the sequence. It is the last c of every block: j %
+    stride."""
+    i, j = ij(n)
+    return (j <= i) & (j >= n - summaries)
+
+
+def last_keys_of_the_query(n, stride, summaries):
+    """You show the last c keys of every query. Summaries stand at fixed places, at the end of
+    every block: j % stride."""
+    return local_mask(n, summaries)
+
+
+def strided_for_summary(n, stride, summaries):
+    """You count back from the query, (i - j) % stride == 0. Summaries stand at fixed places: j
+    % stride."""
+    return strided_mask(n, stride)
+
+
+def block_for_summary(n, stride, summaries):
+    """You show the query's own block. That is the other mask; here the last c of every block
+    are wanted."""
+    return block_mask(n, stride)
+
+
+def summaries_later_in_the_block(n, stride, summaries):
+    """Your queries see the summaries of their own block before these are there. j <= i goes
+    token by token, not block by block."""
+    i, j = ij(n)
+    return (j // stride <= i // stride) & (j % stride >= stride - summaries)
 
 
 def summary_numbers(n, stride, summaries):
@@ -966,6 +1004,11 @@ def merged_by_halves(q, k, v, first, second, look):
     return look(q, k, v, mask[: q.shape[-3]])
 
 
+def second_alone(q, k, v, first, second, look):
+    """Merged, you use the second mask alone. One softmax over the union: first | second."""
+    return look(q, k, v, second)
+
+
 def first_alone(q, k, v, first, second, look):
     """Merged, you use the first mask alone."""
     return look(q, k, v, first)
@@ -991,6 +1034,11 @@ def heads_interleaved(q, k, v, first, second, layer, look):
     mask."""
     turns = [(first, second)[h % 2] for h in range(q.shape[-3])]
     return look(q, k, v, torch.stack(turns))
+
+
+def always_the_second(q, k, v, first, second, layer, look):
+    """Interleaved, you take the second mask in every layer. Even layers take the first."""
+    return look(q, k, v, second)
 
 
 def interleaved_is_merged(q, k, v, first, second, layer, look):
@@ -1027,6 +1075,11 @@ def split_by_examples(q, k, v, first, second, look):
     are split."""
     mask = repeat([first, second], "p i j -> (p b) i j", b=q.shape[0] // 2)
     return look(q, k, v, mask.unflatten(0, (-1, *[1] * (q.ndim - 3))))
+
+
+def split_takes_the_first(q, k, v, first, second, look):
+    """Split, all your heads take the first mask. The second half takes the second."""
+    return look(q, k, v, first)
 
 
 def split_at_axis_1(q, k, v, first, second, look):
@@ -1094,6 +1147,12 @@ def not_scaled(q, k, v, mask):
 def scaled_by_d(q, k, v, mask):
     """You divide the scores by d. It is sqrt(d)."""
     return masked_softmax(q @ k.mT / q.shape[-1], mask) @ v
+
+
+def scaled_by_values(q, k, v, mask):
+    """You divide the scores by the root of the width of v. It is sqrt(d), the features of q and
+    k."""
+    return masked_softmax(q @ k.mT / math.sqrt(v.shape[-1]), mask) @ v
 
 
 def refuse_odd(heads, way):
@@ -1428,6 +1487,12 @@ def first_block_blind(window, blocks):
     return seen & (torch.arange(blocks)[:, None, None] > 0)
 
 
+def one_key_less(window, blocks):
+    """You take one key too few. The query itself and window - 1 before it: i - j < window."""
+    i = torch.arange(window)[:, None] + window
+    return in_window(window, blocks) & (i - torch.arange(2 * window) < max(1, window - 1))
+
+
 def half_the_window(window, blocks):
     """You go back half a window. There are `window` keys, all of them behind."""
     i = torch.arange(window)[:, None] + window
@@ -1646,6 +1711,14 @@ def tokens_left_over(q, k, v, stride):
 def queries_as_keys(q, k, v, stride):
     """You take q for the keys. They are k."""
     return strided_recipe()(q, q, v, stride)
+
+
+def both_patterns(q, k, v, stride):
+    """You read the last keys as well. That is the union of both patterns; here every stride-th
+    key alone is wanted."""
+    n = q.shape[-2]
+    mask = strided_mask(n, stride) | local_mask(n, stride)
+    return by_dense_map(q, k, v, mask.to(q.device))
 
 
 def one_block_ahead(blocks):
@@ -1920,6 +1993,7 @@ EXERCISES = [
             first_key_left_out,
             first_column_left_out,
             at_most_stride_steps,
+            multiples_in_both,
             strided_numbers,
         ),
         hints=(
@@ -2007,6 +2081,11 @@ EXERCISES = [
             place_not_taken,
             unfinished_block_too,
             every_summaries_th,
+            last_of_the_sequence,
+            last_keys_of_the_query,
+            strided_for_summary,
+            block_for_summary,
+            summaries_later_in_the_block,
             summary_numbers,
         ),
         hints=(
@@ -2093,6 +2172,7 @@ EXERCISES = [
                 counted_twice,
                 merged_by_halves,
                 first_alone,
+                second_alone,
             ),
             interleaving=(
                 layers_from_one,
@@ -2100,6 +2180,7 @@ EXERCISES = [
                 layer_zero_alone,
                 heads_interleaved,
                 interleaved_is_merged,
+                always_the_second,
                 pairs_of_layers,
             ),
             splitting=(
@@ -2109,6 +2190,7 @@ EXERCISES = [
                 split_is_merged,
                 split_by_examples,
                 split_at_axis_1,
+                split_takes_the_first,
                 split_over_features,
                 halves_of_features,
             ),
@@ -2119,6 +2201,7 @@ EXERCISES = [
                 mask_inverted,
                 not_scaled,
                 scaled_by_d,
+                scaled_by_values,
                 scaled_by_length,
             ),
         ),
@@ -2207,10 +2290,12 @@ EXERCISES = [
                     positions_not_shifted,
                     first_block_blind,
                     half_the_window,
+                    one_key_less,
                 ),
                 looking=(
                     not_scaled,
                     scaled_by_d,
+                    scaled_by_values,
                     masked_after_the_softmax,
                     mask_inverted,
                     scaled_by_window,
@@ -2264,13 +2349,14 @@ EXERCISES = [
                     itself_alone,
                     one_block_ahead,
                 ),
-                looking=(not_scaled, scaled_by_d, masked_after_the_softmax),
+                looking=(not_scaled, scaled_by_d, scaled_by_values, masked_after_the_softmax),
                 ending=(columns_one_after_another, columns_padding_kept, last_kept),
             ),
             whole_blocks,
             first_column_for_all,
             zeros_in_front,
             last_keys_instead,
+            both_patterns,
             summaries_for_all,
             tokens_left_over,
             queries_as_keys,

@@ -197,6 +197,12 @@ def wrapped_around(x, window):
     return beyond(x, window, lambda i, n: i % n)
 
 
+def spread_out(x, window):
+    """You take every second pixel: a window is dilated. Its places are neighbours."""
+    wide = windows(x, 2 * window - 1)
+    return wide[..., ::2, ::2]
+
+
 def shifted_at_the_edges(x, window):
     """At the edges you move the window back into the picture. That is neighbourhood attention;
     here the pixel stays in the middle and zeros fill up."""
@@ -1685,6 +1691,17 @@ def all_rectified(self, x):
     return self.query(x).relu(), self.key(x).relu(), self.value(x).relu()
 
 
+def summed_over_the_stride(self, y):
+    """You sum over stride x stride pixels. They are averaged."""
+    return F.avg_pool2d(y, self.stride, ceil_mode=True, divisor_override=1)
+
+
+def tables_scaled(self):
+    """You multiply the tables by `self.scale` as well: q · r is scaled twice, q · k once.
+    Multiply the queries alone."""
+    return self.rows * self.scale, self.columns * self.scale
+
+
 def doubled(self, y):
     """Your output is twice as large as it should be: you add what is there already."""
     return 2 * averaged(self, y)
@@ -2392,6 +2409,7 @@ EXERCISES = [
             across_turned,
             counted_from_the_front,
             shifted_at_the_edges,
+            spread_out,
             blocks_instead,
             places_before_pixels,
             raw_reshape,
@@ -2637,7 +2655,7 @@ EXERCISES = [
                     scaled_by_heads,
                     keys_passed_first,
                 ),
-                tables=(columns_for_rows, rows_for_columns_too),
+                tables=(columns_for_rows, rows_for_columns_too, tables_scaled),
                 attending=(
                     edges_not_hidden,
                     tables_not_used,
@@ -2660,6 +2678,7 @@ EXERCISES = [
                     averaged_without_a_step,
                     relu_at_the_end,
                     windows_overlap,
+                    summed_over_the_stride,
                     doubled,
                 ),
                 mapping=(
