@@ -578,3 +578,11 @@ def test_a_slip_that_is_wrong_elsewhere_does_not_name_what_departs_for_large_num
     verdict = check("sparse.factorised_attention", shifted_by_hidden_keys_too)
     assert verdict.slip is None
     assert "Subtract the largest score that counts" in verdict.message.splitlines()[0]
+
+
+def test_a_transpose_on_the_line_is_not_blamed_for_numbers_that_do_not_fill_a_shape():
+    def flat(q, k, v, mask=None):
+        return (scaled_dot_product_attention(q, k, v, mask) + 0 * q[0, 0, 0].T).reshape(7, 7, 7)
+
+    first = check(ATTENTION, flat).message.splitlines()[0]
+    assert "do not fill the shape [7, 7, 7]" in first
