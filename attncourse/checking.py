@@ -103,6 +103,7 @@ class _Examination:
             self.memory,
             self.wrong_variations,
             self.wrong_mode,
+            self.not_refused,
         ):
             if fault := find():
                 return self.not_yet(fault)
@@ -508,18 +509,39 @@ class _Examination:
             )
         for slip in self.sheet.slips:
             ways = range(len(slip.ways) + 1)
-            tries = (self.sheet.of_slip(slip, index, probe, way) for way in ways)
+            tries = (
+                self.sheet.of_slip(slip, index, probe, way)
+                for way in ways
+                if self.right_otherwise(slip, way, probe)
+            )
             if any(same(one, y, trial.dtype) for one in tries):
                 return Fault(slip.message, (self.seen(trial),), slip.name)
         if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
             return Fault(
                 f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
-                " is inf; subtract the largest score of the row first, or use `softmax`.",
+                " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
+                " first, or use `softmax`.",
                 (),
                 "overflows",
             )
+        if trial.group == LARGE and isinstance(y, Tensor) and _comparable(y, right):
+            return Fault(
+                f"`{probe}` is right, except {trial.name}: exp of what is far below the"
+                " largest score is 0. Subtract the largest score that counts, without those"
+                " that are hidden, or use `softmax`."
+                if (y == 0).sum() > (right == 0).sum()
+                else f"`{probe}` is right, except {trial.name}.",
+                (self.seen(trial), _worst(y, right, self.ex.probes[probe])),
+            )
         wrong = _wrong_kind(probe, y, right, self.ex.probes[probe], trial)
         return Fault(wrong or _worst(y, right, self.ex.probes[probe]), (self.seen(trial),))
+
+    def right_otherwise(self, slip: Slip, way: int, probe: str) -> bool:
+        """Whether a slip gives what is right on all declared trials, as the answer does."""
+        return all(
+            same(self.sheet.of_slip(slip, i, probe, way), self.sheet.expected(i, probe))
+            for i in self.sheet.declared
+        )
 
     def wrong_mode(self) -> Fault | None:
         """Whether the other mode, of training and evaluation, changes what it should not."""
@@ -533,6 +555,23 @@ class _Examination:
         for probe, expected in right.outcomes.items():
             if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
                 return Fault(f"`{probe}` is right {here} and departs {there}.")
+        return None
+
+    def not_refused(self) -> Fault | None:
+        """Whether it takes what it should refuse with a ValueError."""
+        for trial in self.sheet.refused:
+            result = run(self.ex, self.answer, trial)
+            for probe in self.ex.probes:
+                y = result.outcomes.get(probe, result.fault)
+                if probe in self.unwritten or (isinstance(y, Crash) and y.kind == "ValueError"):
+                    continue
+                how = f"ends in {y.kind} for" if isinstance(y, Crash) else "does not refuse"
+                return Fault(
+                    f"The values are right, but `{probe}` {how} {trial.name}: raise a"
+                    " `ValueError` that says what is wrong.",
+                    (),
+                    "not_refused",
+                )
         return None
 
     def wrong_gradients(self) -> Fault | None:

@@ -857,6 +857,11 @@ def queries_read_their_keys(look: Look) -> str | None:
             "Some shares are nan: a softmax over nothing but -inf is 0 / 0. Does it run over"
             " the keys, the last axis, and what becomes of a query that may see nothing?"
         )
+    if not weights.any():
+        return (
+            "With scores of 0 you return 0: is the softmax missing? exp(0) is 1, so a query"
+            " reads all its keys alike."
+        )
     weights = weights.reshape(-1, heads, n, n)[0]
     for head, (mine, keys) in enumerate(zip(weights, right, strict=True)):
         said = _first_wrong_row(mine.abs() > 1e-9, keys, "reads")
@@ -865,6 +870,10 @@ def queries_read_their_keys(look: Look) -> str | None:
         if said:
             return said
         even = (keys / keys.sum(-1, keepdim=True).clamp(min=1)).to(mine)
+        if close(mine - even, torch.eye(n)):
+            return (
+                "You add the query's own value to the output. It is among the values already."
+            )
         if not close(mine, even):
             i = int((mine - even).abs().amax(-1).argmax())
             shares = ", ".join(number(w) for w in mine[i][keys[i]][:6].tolist())
@@ -873,10 +882,50 @@ def queries_read_their_keys(look: Look) -> str | None:
                 f" {shares}; they should be equal and sum to 1. Does a key count twice, or"
                 " something else take a share, such as zeros?"
             )
-    return (
+    return _other_scores(look, q, k, eye, torch.stack(right)) or (
         "The right keys are read; what departs is how much of each: scores are q · k /"
         " sqrt(d), and the softmax runs over the keys of a query."
     )
+
+
+def _other_scores(look: Look, q: Tensor, k: Tensor, eye: Tensor, keys: Tensor) -> str | None:
+    """What the shares of the right keys say of the scores: which products, how large."""
+    weights = look.ask(v=eye)
+    if not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    if not weights.isfinite().all() or (weights < 0).any():
+        return None
+    usable = keys.expand_as(weights) & (weights > 1e-200)
+
+    def centred(x: Tensor) -> Tensor:
+        x = x.where(usable, 0)
+        mean = x.sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp(min=1)
+        return (x - mean)[usable]
+
+    if not (centred(q @ k.mT).abs() > 1e-9).any():  # one key each: its share is 1
+        return None
+    mine = centred(weights.clamp(min=1e-250).log())
+    if mine.abs().max() < 1e-9:
+        return (
+            "All keys of a query get the same share, whatever q and k are: q · k plays no part."
+        )
+    for told, (a, b) in {
+        "": (q, k),
+        "Queries and keys are exchanged: a token asks with its key. It asks with q.": (k, q),
+        "The keys are not used: queries meet queries. It is q · k.": (q, q),
+        "The queries are not used: keys meet keys. It is q · k.": (k, k),
+    }.items():
+        scores = centred(a @ b.mT / math.sqrt(q.shape[-1]))
+        times = ((scores @ mine) / (scores @ scores)).item()
+        if not math.isfinite(times) or (times * scores - mine).abs().max() > 1e-6:
+            continue
+        if told or abs(times - 1) < 1e-6:
+            return told or None
+        return (
+            f"Your scores are {number(times)} times as large as they should be: q · k /"
+            " sqrt(d)."
+        )
+    return None
 
 
 def _seen(height: int, width: int, window: int) -> Tensor:
@@ -1066,6 +1115,11 @@ def shares_of_a_place(look: Look) -> str | None:
     if not look.axes.endswith("dy dx mix"):
         return None
     total = look.y.sum(-1)
+    if (look.y < -1e-9).any():
+        return (
+            "Some of your shares are negative. The softmax over the mixtures makes them"
+            " positive shares that sum to 1."
+        )
     if close(total, torch.ones_like(total)):
         return None
     for axis, letter in ((0, "dy"), (1, "dx")):

@@ -201,8 +201,9 @@ class Exercise:
     methods whose bodies the learner writes; a function is blanked whole otherwise correct
     answers written another way; doctor proves that they pass laws names in `attncourse.laws`:
     what must hold, used to explain a wrong answer remark a trial outside the contract proper:
-    failing it is said on a pass, not held against cost what it may spend skip standard checks
-    that do not apply: "gradients", "large", "strided", "float32", "device"
+    failing it is said on a pass, not held against refuses trials, named as in "an even window",
+    that must end in a ValueError cost what it may spend skip standard checks that do not apply:
+    "gradients", "large", "strided", "float32", "device"
     """
 
     id: str
@@ -217,6 +218,7 @@ class Exercise:
     otherwise: tuple[Callable, ...] = ()
     laws: tuple[str, ...] = ()
     remark: Callable[[], Trial] | None = None
+    refuses: Callable[[], tuple[Trial, ...]] = tuple
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()
 

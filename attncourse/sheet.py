@@ -322,6 +322,12 @@ class Sheet:
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
 
     @cached_property
+    def refused(self) -> tuple[Prepared, ...]:
+        """The trials that must end in a ValueError."""
+        with calm():
+            return tuple(prepare(self.ex, t, t.name) for t in self.ex.refuses())
+
+    @cached_property
     def slips(self) -> tuple[Slip, ...]:
         """All slips in the order in which they are tried: single ones first."""
         return tuple(sorted(self.ex.all_slips(), key=lambda slip: len(slip.parts)))

@@ -15,7 +15,7 @@ from torch import nn
 
 from attncourse import check
 from attncourse.checking import same
-from attncourse.registry import Cost, exercise
+from attncourse.registry import Cost, Exercise, Trial, exercise
 from attncourse.verdict import Verdict
 from solutions.multi_head import MultiHeadAttention
 from solutions.relative_2d import attention_widths, axis_logits
@@ -520,3 +520,69 @@ def test_a_module_that_needs_an_earlier_exercise_waits_for_it():
     verdict = check("relative_2d.attention_augmented_conv", Waits)
     assert verdict.status == "not attempted"
     assert "that comes first" in verdict.message
+
+
+def _refusing():
+    """An exercise whose answer refuses a width of 0, and one that says so otherwise."""
+
+    def halves(x, width):
+        if width == 0:
+            raise ValueError("no width")
+        return x / width
+
+    trials = (Trial("plain", dict(b=2, i=3), dict(x="b i", width=2)),)
+    refused = (Trial("a width of 0", dict(b=2, i=3), dict(x="b i", width=0)),)
+    return Exercise(
+        id="shapes.halves",
+        solution=halves,
+        probes={"halves": "b i"},
+        trials=lambda: trials,
+        slips=(),
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        refuses=lambda: refused,
+    )
+
+
+def test_what_should_be_refused_must_end_in_a_value_error():
+    ex = _refusing()
+
+    def silent(x, width):
+        return x / max(width, 1)
+
+    def asserted(x, width):
+        assert width
+        return x / width
+
+    assert check(ex, ex.solution)
+    verdict = check(ex, silent)
+    assert verdict.slip == "not_refused"
+    assert "does not refuse a width of 0" in verdict.message
+    assert "ends in AssertionError for a width of 0" in check(ex, asserted).message
+
+
+def test_a_slip_that_is_wrong_elsewhere_does_not_name_what_departs_for_large_numbers_alone():
+    def shifted_by_hidden_keys_too(q, k, v, first, second, way, layer=0):
+        mask = {"merged": first | second, "interleaved": (first, second)[layer % 2]}.get(way)
+        if mask is None:
+            half, odd = divmod(q.shape[-3], 2)
+            if odd:
+                raise ValueError("odd")
+            mask = torch.stack([first] * half + [second] * half)
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        powers = (scores - scores.amax(-1, keepdim=True)).exp() * mask
+        total = powers.sum(-1, keepdim=True)
+        return powers / torch.where(total == 0, 1, total) @ v
+
+    verdict = check("sparse.factorised_attention", shifted_by_hidden_keys_too)
+    assert verdict.slip is None
+    assert "Subtract the largest score that counts" in verdict.message.splitlines()[0]
+
+
+def test_a_transpose_on_the_line_is_not_blamed_for_numbers_that_do_not_fill_a_shape():
+    def flat(q, k, v, mask=None):
+        return (scaled_dot_product_attention(q, k, v, mask) + 0 * q[0, 0, 0].T).reshape(7, 7, 7)
+
+    first = check(ATTENTION, flat).message.splitlines()[0]
+    assert "do not fill the shape [7, 7, 7]" in first

@@ -87,3 +87,89 @@ def test_shares_that_are_nan_are_told_as_such():
         return scores.softmax(-1) * torch.nan @ v
 
     assert "0 / 0" in LAWS["queries_read_their_keys"](look("sparse.strided_attention", across))
+
+
+def heads_at_axis_1(q, k, v, first, second, way, layer=0):
+    if way == "split":
+        if q.shape[1] % 2:
+            raise ValueError("no halves")
+        parts = zip(*(x.chunk(2, dim=1) for x in (q, k, v)), (first, second), strict=True)
+        return torch.cat([scaled_dot_product_attention(*part) for part in parts], dim=1)
+    mask = (first, second)[layer % 2] if way == "interleaved" else first.logical_or(second)
+    return scaled_dot_product_attention(q, k, v, mask)
+
+
+def in_bytes(first, then):
+    return then.to(torch.uint8) @ first.to(torch.uint8) > 0
+
+
+def in_front(q, k, v, stride):
+    n, missing = q.shape[-2], -q.shape[-2] % stride
+    q, k, v = (torch.cat([0 * x[..., :1, :]] * missing + [x], -2) for x in (q, k, v))
+    mask = strided_mask(n + missing, stride).to(q.device)
+    return scaled_dot_product_attention(q, k, v, mask)[..., missing:, :]
+
+
+def one_later(n, stride):
+    block = torch.arange(-1, n - 1) // stride
+    return (block[:, None] == block).tril()
+
+
+@pytest.mark.parametrize(
+    ("id", "answer", "says"),
+    [
+        ("sparse.factorised_attention", heads_at_axis_1, "the heads are not axis 1"),
+        ("sparse.reachable", in_bytes, "256 of them are 0"),
+        ("sparse.strided_attention", in_front, "You fill up in front"),
+        ("sparse.block_mask", one_later, "Your blocks begin one token late"),
+    ],
+)
+def test_what_other_people_write_is_told_by_its_cause(id, answer, says):
+    verdict = check(id, answer)
+    assert not verdict
+    assert says in verdict.message.splitlines()[0]
+
+
+def test_heads_without_halves_must_be_refused():
+    def halves_as_they_come(q, k, v, first, second, way, layer=0):
+        heads = q.shape[-3]
+        turns = torch.stack([first] * (heads // 2) + [second] * (heads - heads // 2))
+        masks = dict(merged=first | second, interleaved=(first, second)[layer % 2], split=turns)
+        return scaled_dot_product_attention(q, k, v, masks[way])
+
+    verdict = check("sparse.factorised_attention", halves_as_they_come)
+    assert "does not refuse 3 heads that are to be split" in verdict.message
+
+
+def scored(scores, after=lambda y, v: y):
+    """`local_attention` with other scores, or something done afterwards."""
+
+    def answer(q, k, v, window):
+        mask = local_mask(q.shape[-2], window)
+        weights = scores(q, k).masked_fill(~mask, -torch.inf).softmax(-1)
+        return after(weights @ v, v)
+
+    return answer
+
+
+def product(q, k):
+    return q @ k.mT / q.shape[-1] ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (scored(lambda q, k: product(k, q)), "Queries and keys are exchanged"),
+        (scored(lambda q, k: product(q, q)), "The keys are not used"),
+        (scored(lambda q, k: product(k, k)), "The queries are not used"),
+        (scored(lambda q, k: 0 * product(q, k)), "q · k plays no part"),
+        (scored(lambda q, k: 2 * product(q, k)), "2 times as large"),
+        (scored(lambda q, k: product(q, k).tanh()), "The right keys are read"),
+        (scored(product, lambda y, v: y + v), "You add the query's own value"),
+        (scored(product, lambda y, v: 0 * y), "is the softmax missing?"),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_shares_of_the_right_keys_tell_what_the_scores_are(answer, says, index):
+    said = LAWS["queries_read_their_keys"](look("sparse.local_attention", answer, index))
+    assert says in said

@@ -1,9 +1,11 @@
 """The laws of windows speak where they are broken, and only there."""
 
 import math
+from copy import copy
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from attncourse.checking import check
 from attncourse.laws import LAWS, Look
@@ -11,6 +13,7 @@ from attncourse.registry import exercise
 from attncourse.sheet import prepare
 from solutions.stand_alone import (
     SpatialValues,
+    StandAloneSelfAttention2d,
     inside,
     local_attention,
     local_weights,
@@ -155,3 +158,73 @@ def test_shares_that_sum_to_nothing_in_particular_are_told():
 
     said = check("stand_alone.spatial_values", Wrong).message
     assert "sum to 3 over the mixtures; they must sum to 1" in said
+
+
+class WithItsInput(StandAloneSelfAttention2d):
+    def forward(self, x):
+        y = super().forward(x)
+        return x + y if x.shape == y.shape else y
+
+
+class FlooredMean(StandAloneSelfAttention2d):
+    def forward(self, x):
+        full = StandAloneSelfAttention2d.forward(_without_stride(self), x)
+        return full if self.stride == 1 else F.avg_pool2d(full, kernel_size=self.stride)
+
+
+def _without_stride(layer):
+    other = copy(layer)
+    other.stride = 1
+    return other
+
+
+def no_zeros_around(x, window):
+    return x.unfold(-2, window, 1).unfold(-2, window, 1)
+
+
+def as_wide_as_the_queries(q, k, v, rows, columns, window):
+    return local_attention(q, k, v, rows, columns, window).reshape(q.shape)
+
+
+def up_to_99(channels, kernel=3):
+    found = [k for k in range(1, 100, 2) if 3 * channels + 2 * k**2 <= kernel**2 * channels]
+    return max(found, default=0)
+
+
+def from_three_on(channels, kernel=3):
+    found = [k for k in range(3, 999, 2) if 3 * channels + 2 * k**2 <= kernel**2 * channels]
+    return max(found, default=0)
+
+
+@pytest.mark.parametrize(
+    ("id", "answer", "says"),
+    [
+        ("stand_alone.stand_alone_self_attention", WithItsInput, "You add the input"),
+        ("stand_alone.stand_alone_self_attention", FlooredMean, "row or column of an odd map"),
+        ("stand_alone.windows", no_zeros_around, "The picture is not padded"),
+        ("stand_alone.local_attention", as_wide_as_the_queries, "do not fill the shape"),
+        ("stand_alone.largest_window", up_to_99, "returns 99; it should return 345"),
+        ("stand_alone.largest_window", from_three_on, "Your search begins at 3"),
+    ],
+)
+def test_what_other_people_write_is_told_by_its_cause(id, answer, says):
+    verdict = check(id, answer)
+    assert not verdict
+    assert says in verdict.message.splitlines()[0]
+
+
+def test_an_even_window_must_be_refused():
+    def without_a_word(x, window):
+        padded = F.pad(x, (window // 2,) * 4)
+        return padded.unfold(-2, window, 1).unfold(-2, window, 1)
+
+    verdict = check("stand_alone.windows", without_a_word)
+    assert "does not refuse an even window" in verdict.message
+
+
+def test_shares_below_nothing_are_told():
+    class Wrong(SpatialValues):
+        def shares(self):
+            return super().shares().log()
+
+    assert "shares are negative" in check("stand_alone.spatial_values", Wrong).message

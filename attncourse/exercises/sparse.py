@@ -1,13 +1,14 @@
 """Chapter 10, sparse attention: what is asked, what goes wrong, what helps."""
 
 import math
+from dataclasses import replace
 
 import torch
 from einops import rearrange, repeat
 from torch.nn import functional as F
 
 from attncourse.families import also, family
-from attncourse.registry import Cost, Exercise, Given, Trial
+from attncourse.registry import Cost, Exercise, Given, Trial, slip
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
 from solutions.sparse import (
@@ -23,6 +24,12 @@ from solutions.sparse import (
     summary_mask,
     with_previous,
 )
+
+
+def in_ways(answer, *ways):
+    """A slip that is also known when it is made in other ways."""
+    return replace(slip(answer), ways=ways)
+
 
 # masks: positions count from 0; n is no multiple of the window or stride, but for one trial.
 
@@ -122,6 +129,38 @@ def centred(n, window):
     """Your window has the query in its middle. Its last key is the query: nothing later."""
     i, j = ij(n)
     return (i - j).abs() <= window // 2
+
+
+def either_is_enough(n, window):
+    """Both conditions must hold, j <= i *and* i - j < window. You take `or`."""
+    i, j = ij(n)
+    return (j <= i) | (i - j < window)
+
+
+def half_a_window(n, window):
+    """You go back half a window. There are `window` keys, all of them behind: i - j <
+    window."""
+    i, j = ij(n)
+    return (j <= i) & (i - j <= window // 2)
+
+
+def every_so_many(n, window):
+    """You show every so-many-th key. The last `window` of them are meant, one after the other:
+    i - j < window."""
+    return strided_mask(n, window)
+
+
+def full_windows_alone(n, window):
+    """Your first queries see nothing. They have fewer keys behind them, and see those."""
+    i, j = ij(n)
+    return (j <= i) & (i - j < window) & (i >= window - 1)
+
+
+def block_and_the_one_before(n, window):
+    """You show the query's block and all of the block before. The window moves with the query:
+    i - j < window."""
+    i, j = ij(n)
+    return (j <= i) & (i // window - j // window <= 1)
 
 
 def numbers(n, window):
@@ -231,6 +270,56 @@ def strided_hidden_is_true(n, stride):
     return ~strided_mask(n, stride)
 
 
+def columns_for_queries(n, stride):
+    """You ask which queries are at a multiple of the stride, i % stride. It is the distance: (i
+    - j) % stride."""
+    i, j = ij(n)
+    return (j <= i) & (i % stride == 0)
+
+
+def same_block(n, stride):
+    """You show the query's own block, i // stride == j // stride. Every stride-th key stands at
+    the same place of its block: the remainder."""
+    return block_mask(n, stride)
+
+
+def sum_for_difference(n, stride):
+    """You add i and j. The distance is i - j."""
+    i, j = ij(n)
+    return (j <= i) & ((i + j) % stride == 0)
+
+
+def from_the_start_and_itself(n, stride):
+    """You count every stride-th key from token 0 and add the query itself. Here one counts back
+    from the query: (i - j) % stride."""
+    i, j = ij(n)
+    return (j <= i) & ((j % stride == 0) | (i == j))
+
+
+def first_key_left_out(n, stride):
+    """Key 0 is missing in yours: a `range` or a `>` stops before it. Positions count from
+    0."""
+    i, j = ij(n)
+    return strided_mask(n, stride) & ((j > 0) | (i == 0))
+
+
+def first_column_left_out(n, stride):
+    """Key 0 is missing in yours: it is a key like others. Positions count from 0."""
+    return strided_mask(n, stride) & (torch.arange(n) > 0)
+
+
+def at_most_stride_steps(n, stride):
+    """You stop after `stride` keys. Every stride-th key counts, back to the beginning."""
+    i, j = ij(n)
+    return strided_mask(n, stride) & (i - j < stride**2)
+
+
+def multiples_in_both(n, stride):
+    """You ask for the distance and for the key, j % stride == 0 too. The distance alone counts:
+    (i - j) % stride."""
+    return strided_mask(n, stride) & (torch.arange(n) % stride == 0)
+
+
 def strided_numbers(n, stride):
     """You return numbers. A mask is boolean: comparisons make it so."""
     return strided_mask(n, stride).double()
@@ -329,6 +418,65 @@ def block_ahead(n, stride):
     i."""
     i, j = ij(n)
     return (j >= i) & (i // stride == j // stride)
+
+
+def begins_one_late(n, stride):
+    """Your blocks begin one token late, as if positions counted from -1. They count from 0: the
+    first block is 0 … stride - 1."""
+    i, j = ij(n)
+    return (j <= i) & ((i - 1) // stride == (j - 1) // stride)
+
+
+def previous_block_alone(n, stride):
+    """You show the block before and hide the query's own. It is its own that counts."""
+    i, j = ij(n)
+    return i // stride - j // stride == 1
+
+
+def as_many_blocks_rounded_down(n, stride):
+    """You cut the tokens into `stride` blocks. The stride is how long a block is, not how many
+    there are."""
+    i, j = ij(n)
+    length = max(n // stride, 1)
+    return (j <= i) & (i // length == j // length)
+
+
+def unfinished_block_dropped(n, stride):
+    """The last block is missing where it is not full. Its queries see it like others."""
+    i, _ = ij(n)
+    return block_mask(n, stride) & (i < n // stride * stride)
+
+
+def earlier_blocks_whole(n, stride):
+    """You show all blocks up to the query's own, and what is later in that. The quotients must
+    be equal, and j <= i."""
+    i, j = ij(n)
+    return j // stride <= i // stride
+
+
+def not_rounded(n, stride):
+    """You divide without rounding: i / stride == j / stride only for i = j. The number of a
+    block is i // stride."""
+    return torch.eye(n, dtype=torch.bool)
+
+
+def rounded_to_the_nearest_block(n, stride):
+    """You round to the nearest number: blocks begin in the middle of blocks. i // stride rounds
+    down."""
+    i, j = ij(n)
+    return (j <= i) & (torch.round(i / stride) == torch.round(j / stride))
+
+
+def blocks_from_the_end(n, stride):
+    """Your blocks are laid from the end. They begin with token 0, and the last one may be
+    short."""
+    i, j = ij(n)
+    return (j <= i) & ((i - n) // stride == (j - n) // stride)
+
+
+def block_numbers(n, stride):
+    """You return numbers. A mask is boolean: comparisons make it so."""
+    return block_mask(n, stride).double()
 
 
 def block_loops(n, stride):
@@ -437,6 +585,100 @@ def summary_hidden_is_true(n, stride, summaries):
     return ~summary_mask(n, stride, summaries)
 
 
+def summaries_of_the_block_before(n, stride, summaries):
+    """You show the summary cells of the block before alone. Those of all blocks count, as far
+    as they are not later: j <= i."""
+    i, j = ij(n)
+    return (i // stride == j // stride + 1) & (j % stride >= stride - summaries)
+
+
+def shifted_by_one_place(n, stride, summaries):
+    """You count places from 1: the last of a block is then its 0. They count from 0 to stride -
+    1: j % stride >= stride - summaries."""
+    i, j = ij(n)
+    return (j <= i) & ((j + 1) % stride < summaries)
+
+
+def empty_rows_see_themselves(n, stride, summaries):
+    """You let queries without keys see themselves. The pattern gives them none: their rows are
+    empty, and the attention returns 0 there."""
+    i, j = ij(n)
+    mask = summary_mask(n, stride, summaries)
+    return mask | ((i == j) & ~mask.any(-1, keepdim=True))
+
+
+def empty_rows_see_all(n, stride, summaries):
+    """You let queries without keys see everything, even what is later. The pattern gives them
+    none: their rows are empty."""
+    mask = summary_mask(n, stride, summaries)
+    return mask | ~mask.any(-1, keepdim=True)
+
+
+def quotient_for_remainder(n, stride, summaries):
+    """You divide, j // stride, which says the number of the block. The place in it is the
+    remainder: j % stride."""
+    i, j = ij(n)
+    return (j <= i) & (j // stride >= stride - summaries)
+
+
+def place_not_taken(n, stride, summaries):
+    """You compare the position itself. It is its place in the block that counts: j % stride."""
+    i, j = ij(n)
+    return (j <= i) & (j >= stride - summaries)
+
+
+def unfinished_block_too(n, stride, summaries):
+    """You take the last tokens of the unfinished block at the end as summaries too. A summary
+    stands at the end of a whole block: j % stride."""
+    i, j = ij(n)
+    end = ((j // stride + 1) * stride).clamp(max=n)
+    return (j <= i) & (end - j <= summaries)
+
+
+def every_summaries_th(n, stride, summaries):
+    """You show every c-th key, from the first on. It is the last c of every `stride` keys: j %
+    stride >= stride - summaries."""
+    i, j = ij(n)
+    return (j <= i) & (j % summaries == 0)
+
+
+def last_of_the_sequence(n, stride, summaries):
+    """You show the last c tokens of the sequence. It is the last c of every block: j %
+    stride."""
+    i, j = ij(n)
+    return (j <= i) & (j >= n - summaries)
+
+
+def last_keys_of_the_query(n, stride, summaries):
+    """You show the last c keys of every query. Summaries stand at fixed places, at the end of
+    every block: j % stride."""
+    return local_mask(n, summaries)
+
+
+def strided_for_summary(n, stride, summaries):
+    """You count back from the query, (i - j) % stride == 0. Summaries stand at fixed places: j
+    % stride."""
+    return strided_mask(n, stride)
+
+
+def block_for_summary(n, stride, summaries):
+    """You show the query's own block. That is the other mask; here the last c of every block
+    are wanted."""
+    return block_mask(n, stride)
+
+
+def summaries_later_in_the_block(n, stride, summaries):
+    """Your queries see the summaries of their own block before these are there. j <= i goes
+    token by token, not block by block."""
+    i, j = ij(n)
+    return (j // stride <= i // stride) & (j % stride >= stride - summaries)
+
+
+def summary_numbers(n, stride, summaries):
+    """You return numbers. A mask is boolean: comparisons make it so."""
+    return summary_mask(n, stride, summaries).double()
+
+
 def summary_loops(n, stride, summaries):
     mask = torch.zeros(n, n, dtype=torch.bool)
     for start in range(stride - summaries, n, stride):
@@ -473,6 +715,7 @@ def hop_trials():
         trial("for a block below and summaries above", block, summary),
         trial("for summaries below and a block above", summary, block),
         trial("for two dense layers", causal_mask(5, 5), causal_mask(5, 5)),
+        trial("for two dense layers of 260 tokens", *[causal_mask(260, 260)] * 2),
     )
 
 
@@ -513,6 +756,10 @@ def ways_counted(first, then):
     """You return how many ways there are. The question is whether there is any: compare with
     0."""
     return hop(then, first)
+
+
+def reachable_as_numbers(first, then):
+    return (hop(then, first) > 0).double()
 
 
 def turned_over(first, then):
@@ -571,6 +818,56 @@ def unreached(first, then):
     return hop(then, first) == 0
 
 
+def upper_turned(first, then):
+    """You turn the upper layer over: its queries are keys in yours. The key of `then` is the
+    query of `first`: i a, a j -> i j."""
+    return hop(then.mT, first) > 0
+
+
+def both_turned(first, then):
+    """You turn both layers over. Query i reads a in `then`, and a has read j in `first`: then @
+    first."""
+    return hop(then.mT, first.mT) > 0
+
+
+def made_causal(first, then):
+    """You hide what is later than the query. The masks have done that, where it is wanted."""
+    return (hop(then, first) > 0).tril()
+
+
+def through_all(first, then):
+    """You ask that all tokens between lead there. One is enough: any, not all."""
+    return (~then[:, :, None] | first[None]).all(1)
+
+
+def odd_ways(first, then):
+    """You ask for an odd number of ways. One is enough: > 0."""
+    return hop(then, first) % 2 == 1
+
+
+def most_of_the_ways(first, then):
+    """You divide by how many keys a query has, and ask for a large share. One way is enough: >
+    0."""
+    return hop(then, first) > 0.5 * then.double().sum(-1, keepdim=True)
+
+
+def in_either_order(first, then):
+    """You take both orders of the layers. `first` is the lower one: then @ first alone."""
+    return (hop(then, first) > 0) | (hop(first, then) > 0)
+
+
+def or_lower_hop(first, then):
+    """You add what the lower layer shows. The upper one hears only of what its keys have
+    read."""
+    return (hop(then, first) > 0) | first
+
+
+def ways_modulo_256(first, then):
+    """You count the ways in 8 bits, and 256 of them are 0 there. Take floats, or longer
+    integers."""
+    return hop(then, first) % 256 > 0
+
+
 def reachable_loops(first, then):
     n = len(first)
     found = torch.zeros(n, n, dtype=torch.bool, device=first.device)
@@ -598,6 +895,11 @@ def head_trials():
         inputs |= dict(first=Given("i i", first), second=Given("i i", second))
         return Trial(name, sizes, inputs | dict(way=Given("", way), layer=layer))
 
+    def batches(name):
+        one = trial(name, "strided", "split", head=6, b=4, i=8, d=5, e=7)
+        inputs = dict(q="a b head i d", k="a b head i d", v="a b head i e")
+        return replace(one, sizes=dict(a=2) | one.sizes, inputs=one.inputs | inputs)
+
     return (
         trial("merged", "strided", "merged", d=3, e=5),
         trial("merged in an odd layer", "fixed", "merged", layer=1, head=3, i=7, d=5, e=6),
@@ -607,7 +909,16 @@ def head_trials():
         trial("interleaved, layer 3, with empty rows", "fixed", "interleaved", 3, d=5, e=7),
         trial("split, 4 heads", "strided", "split", d=6, e=3),
         trial("split, 2 heads, with empty rows", "fixed", "split", 1, head=2, i=7, d=3, e=5),
+        batches("split, with two batch axes"),
     )
+
+
+def odd_heads():
+    mask = causal_mask(4, 4)
+    inputs = dict(q="b head i d", k="b head i d", v="b head i e")
+    inputs |= dict(first=Given("i i", mask), second=Given("i i", mask))
+    inputs |= dict(way=Given("", "split"), layer=0)
+    return (Trial("3 heads that are to be split", dict(b=2, head=3, i=4, d=5, e=6), inputs),)
 
 
 def union(q, k, v, first, second, look):
@@ -693,6 +1004,11 @@ def merged_by_halves(q, k, v, first, second, look):
     return look(q, k, v, mask[: q.shape[-3]])
 
 
+def second_alone(q, k, v, first, second, look):
+    """Merged, you use the second mask alone. One softmax over the union: first | second."""
+    return look(q, k, v, second)
+
+
 def first_alone(q, k, v, first, second, look):
     """Merged, you use the first mask alone."""
     return look(q, k, v, first)
@@ -718,6 +1034,11 @@ def heads_interleaved(q, k, v, first, second, layer, look):
     mask."""
     turns = [(first, second)[h % 2] for h in range(q.shape[-3])]
     return look(q, k, v, torch.stack(turns))
+
+
+def always_the_second(q, k, v, first, second, layer, look):
+    """Interleaved, you take the second mask in every layer. Even layers take the first."""
+    return look(q, k, v, second)
 
 
 def interleaved_is_merged(q, k, v, first, second, layer, look):
@@ -752,9 +1073,47 @@ def split_is_merged(q, k, v, first, second, look):
 def split_by_examples(q, k, v, first, second, look):
     """Split, you give the first mask to the first half of the examples. It is the heads that
     are split."""
-    b = q.shape[0]
-    mask = repeat([first, second], "p i j -> (p b) 1 i j", b=b // 2)
-    return look(q, k, v, mask)
+    mask = repeat([first, second], "p i j -> (p b) i j", b=q.shape[0] // 2)
+    return look(q, k, v, mask.unflatten(0, (-1, *[1] * (q.ndim - 3))))
+
+
+def split_takes_the_first(q, k, v, first, second, look):
+    """Split, all your heads take the first mask. The second half takes the second."""
+    return look(q, k, v, first)
+
+
+def split_at_axis_1(q, k, v, first, second, look):
+    """You count the axes from the front: with more axes in front, the heads are not axis 1.
+    They are the last but two, -3."""
+    parts = zip(*(x.chunk(2, 1) for x in (q, k, v)), (first, second), strict=True)
+    return torch.cat([look(*part) for part in parts], 1)
+
+
+def split_over_features(q, k, v, first, second, look):
+    """You split the features of v, so every head takes both masks. It is the heads that are
+    split."""
+    parts = zip(v.chunk(2, -1), (first, second), strict=True)
+    return torch.cat([look(q, k, part, mask) for part, mask in parts], -1)
+
+
+def halves_of_features(q, k, v, first, second, look):
+    """You split the features, so every head takes both masks. It is the heads that are
+    split."""
+    half = v.shape[-1] // 2
+    parts = (v[..., :half], first), (v[..., half:], second)
+    return torch.cat([look(q, k, part, mask) for part, mask in parts], -1)
+
+
+def scaled_by_length(q, k, v, mask):
+    """You divide the scores by the root of the number of tokens. It is sqrt(d), the features of
+    a head."""
+    return masked_softmax(q @ k.mT / math.sqrt(k.shape[-2]), mask) @ v
+
+
+def pairs_of_layers(q, k, v, first, second, layer, look):
+    """Interleaved, two layers after one another take the same mask in yours. They take turns:
+    layer % 2, not layer // 2."""
+    return look(q, k, v, second if layer // 2 % 2 else first)
 
 
 def empty_rows_are_nan(q, k, v, mask):
@@ -790,7 +1149,19 @@ def scaled_by_d(q, k, v, mask):
     return masked_softmax(q @ k.mT / q.shape[-1], mask) @ v
 
 
+def scaled_by_values(q, k, v, mask):
+    """You divide the scores by the root of the width of v. It is sqrt(d), the features of q and
+    k."""
+    return masked_softmax(q @ k.mT / math.sqrt(v.shape[-1]), mask) @ v
+
+
+def refuse_odd(heads, way):
+    if way == "split" and heads % 2:
+        raise ValueError("odd")
+
+
 def heads_loops(q, k, v, first, second, way, layer=0):
+    refuse_odd(q.shape[-3], way)
     outputs, heads = [], q.shape[-3]
     for h in range(heads):
         if way == "merged":
@@ -805,6 +1176,7 @@ def heads_loops(q, k, v, first, second, way, layer=0):
 
 
 def heads_by_torch(q, k, v, first, second, way, layer=0):
+    refuse_odd(q.shape[-3], way)
     half = q.shape[-3] // 2
     if way == "merged":
         mask = first + second
@@ -917,6 +1289,57 @@ def blocks_behind(x):
     """You join the blocks behind one another along the axis of blocks: twice as many blocks.
     Each block gets twice as many keys, along place."""
     return torch.cat([moved_down(x), x], dim=-3)
+
+
+def wraps_to_the_left(x):
+    """You shift the other way, and `roll` wraps around: the next block stands in front, and
+    the first one before the last. The block before, and zeros where there is none."""
+    return beside_it(x, x.roll(-1, -3))
+
+
+def features_shifted(x):
+    """You shift the features. It is the blocks that move by one: `F.pad` takes pairs from the
+    last axis on, (0, 0, 0, 0, 1, -1)."""
+    return beside_it(x, F.pad(x, (1, -1)))
+
+
+def examples_shifted(x):
+    """You shift the first axis, the examples of the batch. It is the blocks that move by one:
+    axis -3."""
+    return beside_it(x, torch.cat([torch.zeros_like(x[:1]), x[:-1]], 0))
+
+
+def axis_1_shifted(x):
+    """You count the axes from the front: with an axis of heads, blocks are not axis 1. They are
+    the last but two, -3."""
+    return beside_it(x, torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1))
+
+
+def joined_at_axis_2(x):
+    """You count the axes from the front: with an axis of heads, blocks are not axis 1 and
+    places not axis 2. They are -3 and -2."""
+    return torch.cat([torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1), x], 2)
+
+
+def ones_in_front(x):
+    """You put ones in front of the first block. There should be zeros."""
+    return beside_it(x, F.pad(x, (0, 0, 0, 0, 1, -1), value=1.0))
+
+
+def first_block_dropped(x):
+    """You return one block less: the first has none before it, so zeros stand there."""
+    return torch.cat([x[..., :-1, :, :], x[..., 1:, :, :]], dim=-2)
+
+
+def not_cut_off(x):
+    """You return one block more: pad in front by one block and cut one off at the end, (0, 0,
+    0, 0, 1, -1)."""
+    return torch.cat([F.pad(x, (0, 0, 0, 0, 1, 0)), F.pad(x, (0, 0, 0, 0, 0, 1))], -2)
+
+
+def an_axis_of_two(x):
+    """The two blocks have an axis of their own. Join them to one axis of keys: (two place)."""
+    return torch.stack([moved_down(x), x], dim=-3)
 
 
 def previous_loops(x):
@@ -1064,6 +1487,29 @@ def first_block_blind(window, blocks):
     return seen & (torch.arange(blocks)[:, None, None] > 0)
 
 
+def one_key_less(window, blocks):
+    """You take one key too few. The query itself and window - 1 before it: i - j < window."""
+    i = torch.arange(window)[:, None] + window
+    return in_window(window, blocks) & (i - torch.arange(2 * window) < max(1, window - 1))
+
+
+def half_the_window(window, blocks):
+    """You go back half a window. There are `window` keys, all of them behind."""
+    i = torch.arange(window)[:, None] + window
+    return in_window(window, blocks) & (i - torch.arange(2 * window) < max(1, window // 2))
+
+
+def scaled_by_window(q, k, v, mask):
+    """You divide the scores by the root of the window. It is sqrt(d)."""
+    return masked_softmax(q @ k.mT / math.sqrt(mask.shape[-2]), mask) @ v
+
+
+def over_queries(q, k, v, mask):
+    """Your softmax runs over the queries. It runs over the keys, the last axis."""
+    scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(~mask, -1e9)
+    return scores.softmax(-2) @ v
+
+
 def padding_kept(y, n):
     """You return the tokens that were filled up, too. Cut the result to n."""
     return rearrange(y, "... block place e -> ... (block place) e")
@@ -1073,6 +1519,37 @@ def order_lost(y, n):
     """Your tokens come out in another order: (place block). Undo the blocks as they were made:
     (block place)."""
     return rearrange(y, "... block place e -> ... (place block) e")[..., :n, :]
+
+
+def own_keys_first(q, k, v, window):
+    """You put the own block in front of the one before, and mask as if it came behind. The
+    block before comes first."""
+
+    def own_first(x):
+        return beside_it(moved_down(x), x)
+
+    return local_recipe(gathering=own_first)(q, k, v, window)
+
+
+def filled_up_in_front(q, k, v, window):
+    """You fill up in front: the zeros are then earlier keys, and they take their share. Fill
+    up behind, and cut the result to the first n."""
+    n = q.shape[-2]
+    q, k, v = (F.pad(x, (0, 0, -n % window, 0)) for x in (q, k, v))
+    return local_recipe()(q, k, v, window)[..., -n:, :]
+
+
+def last_tokens_dropped(q, k, v, window):
+    """The tokens of the last block are lost where it is not full. Fill the sequence up to whole
+    blocks, and cut the result to n."""
+    n = q.shape[-2] // window * window
+    return local_recipe()(*(x[..., :n, :] for x in (q, k, v)), window)
+
+
+def every_so_many_keys(q, k, v, window):
+    """You read every so-many-th key. The last `window` of them are meant, one after the
+    other."""
+    return by_dense_map(q, k, v, strided_mask(q.shape[-2], window).to(q.device))
 
 
 def dense_local(q, k, v, window):
@@ -1197,12 +1674,57 @@ def last_kept(y, n):
     return rearrange(y, "... place block e -> ... (block place) e")[..., -n:, :]
 
 
+def zeros_in_front(q, k, v, stride):
+    """You fill up in front: the zeros are then earlier keys, and they take their share. Fill
+    up behind, where the causal mask hides them."""
+    return strided_recipe(filling=filled_in_front, ending=last_kept)(q, k, v, stride)
+
+
 def whole_blocks(q, k, v, stride):
     """You attend inside every block, among neighbours. Tokens at the same place of all blocks
     belong together: "... place block d"."""
     n = q.shape[-2]
     q, k, v = (filled(x, stride) for x in (q, k, v))
     return cut_to(by_dense_map(q, k, v, causal_mask(stride, stride).to(q.device)), n)
+
+
+def last_keys_instead(q, k, v, stride):
+    """You read the last `stride` keys: that is local attention. Every stride-th is meant, back
+    to the beginning."""
+    return by_dense_map(q, k, v, local_mask(q.shape[-2], stride).to(q.device))
+
+
+def summaries_for_all(q, k, v, stride):
+    """All your queries read the last key of every block. Every query has its own column: (i -
+    j) mod l = 0."""
+    mask = masks("fixed", q.shape[-2], stride)[1].to(q.device)
+    return by_dense_map(q, k, v, mask)
+
+
+def tokens_left_over(q, k, v, stride):
+    """The tokens that do not fill a block are lost. Fill the sequence up behind, and cut the
+    result to n."""
+    n = q.shape[-2] // stride * stride
+    return strided_recipe()(*(x[..., :n, :] for x in (q, k, v)), stride)
+
+
+def queries_as_keys(q, k, v, stride):
+    """You take q for the keys. They are k."""
+    return strided_recipe()(q, q, v, stride)
+
+
+def both_patterns(q, k, v, stride):
+    """You read the last keys as well. That is the union of both patterns; here every stride-th
+    key alone is wanted."""
+    n = q.shape[-2]
+    mask = strided_mask(n, stride) | local_mask(n, stride)
+    return by_dense_map(q, k, v, mask.to(q.device))
+
+
+def one_block_ahead(blocks):
+    """Your mask is one off: queries see the next key of their column as well. block <=
+    block."""
+    return torch.ones(blocks, blocks, dtype=torch.bool).tril(1)
 
 
 def first_column_for_all(q, k, v, stride):
@@ -1341,6 +1863,27 @@ def one_head(heads):
     return 1
 
 
+def root_of_layers(layers, recompute):
+    """With `recompute` you keep sqrt(layers) of them: that is another scheme. Here the maps of
+    one layer are kept at a time."""
+    return int(layers**0.5) if recompute else layers
+
+
+def one_head_made_anew(n, layers, heads, recompute=False):
+    """With `recompute` you keep one head. The heads of a layer are there at the same time."""
+    return (1 if recompute else layers * heads) * n**2 * 4
+
+
+def in_mebibytes(n, layers, heads, recompute=False):
+    """You return MiB. Bytes are asked for."""
+    return map_bytes(n, layers, heads, recompute) // 2**20
+
+
+def with_decimals(n, layers, heads, recompute=False):
+    """You return a float. Bytes are counted: a whole number."""
+    return float(map_bytes(n, layers, heads, recompute))
+
+
 def bytes_by_shape(n, layers, heads, recompute=False):
     shape = (1 if recompute else layers, heads, n, n)
     return math.prod(shape) * torch.finfo(torch.float32).bits // 8
@@ -1360,12 +1903,23 @@ EXERCISES = [
         solution=map_bytes,
         probes={"map_bytes": ""},
         trials=bytes_trials,
-        slips=family(
-            bytes_recipe,
-            sizing=(tokens_once, half_the_map, root),
-            weighing=(numbers_not_bytes, two_bytes, bits_not_bytes, eight_bytes),
-            keeping=(recompute_ignored, recompute_inverted, one_layer, nothing_kept),
-            heading=(one_head,),
+        slips=(
+            *family(
+                bytes_recipe,
+                sizing=(tokens_once, half_the_map, root),
+                weighing=(numbers_not_bytes, two_bytes, bits_not_bytes, eight_bytes),
+                keeping=(
+                    recompute_ignored,
+                    recompute_inverted,
+                    one_layer,
+                    nothing_kept,
+                    root_of_layers,
+                ),
+                heading=(one_head,),
+            ),
+            one_head_made_anew,
+            in_mebibytes,
+            with_decimals,
         ),
         hints=(
             "How many numbers has the map of one head of one layer?",
@@ -1395,6 +1949,11 @@ EXERCISES = [
             far_keys,
             hidden_is_true,
             centred,
+            either_is_enough,
+            half_a_window,
+            every_so_many,
+            full_windows_alone,
+            block_and_the_one_before,
             numbers,
         ),
         hints=(
@@ -1427,6 +1986,14 @@ EXERCISES = [
             strided_and_local,
             strided_left_out,
             strided_hidden_is_true,
+            columns_for_queries,
+            same_block,
+            sum_for_difference,
+            from_the_start_and_itself,
+            first_key_left_out,
+            first_column_left_out,
+            at_most_stride_steps,
+            multiples_in_both,
             strided_numbers,
         ),
         hints=(
@@ -1458,6 +2025,15 @@ EXERCISES = [
             as_many_blocks,
             block_hidden_is_true,
             block_ahead,
+            begins_one_late,
+            previous_block_alone,
+            as_many_blocks_rounded_down,
+            unfinished_block_dropped,
+            earlier_blocks_whole,
+            not_rounded,
+            rounded_to_the_nearest_block,
+            blocks_from_the_end,
+            block_numbers,
         ),
         hints=(
             "With blocks of 3, in which block is token 7? Which keys of it may it see?",
@@ -1497,6 +2073,20 @@ EXERCISES = [
             and_its_block,
             summary_not_itself,
             summary_hidden_is_true,
+            summaries_of_the_block_before,
+            shifted_by_one_place,
+            empty_rows_see_themselves,
+            empty_rows_see_all,
+            quotient_for_remainder,
+            place_not_taken,
+            unfinished_block_too,
+            every_summaries_th,
+            last_of_the_sequence,
+            last_keys_of_the_query,
+            strided_for_summary,
+            block_for_summary,
+            summaries_later_in_the_block,
+            summary_numbers,
         ),
         hints=(
             "With blocks of 5 and 2 summaries, which tokens are summaries at all?",
@@ -1521,7 +2111,16 @@ EXERCISES = [
             in_both,
             exactly_one_way,
             several_ways,
-            ways_counted,
+            in_ways(ways_counted, reachable_as_numbers),
+            upper_turned,
+            both_turned,
+            made_causal,
+            through_all,
+            odd_ways,
+            most_of_the_ways,
+            in_either_order,
+            or_lower_hop,
+            ways_modulo_256,
             turned_over,
             share_a_key,
             or_one_hop,
@@ -1573,6 +2172,7 @@ EXERCISES = [
                 counted_twice,
                 merged_by_halves,
                 first_alone,
+                second_alone,
             ),
             interleaving=(
                 layers_from_one,
@@ -1580,6 +2180,8 @@ EXERCISES = [
                 layer_zero_alone,
                 heads_interleaved,
                 interleaved_is_merged,
+                always_the_second,
+                pairs_of_layers,
             ),
             splitting=(
                 halves_exchanged,
@@ -1587,6 +2189,10 @@ EXERCISES = [
                 first_head_alone,
                 split_is_merged,
                 split_by_examples,
+                split_at_axis_1,
+                split_takes_the_first,
+                split_over_features,
+                halves_of_features,
             ),
             looking=(
                 empty_rows_are_nan,
@@ -1595,6 +2201,8 @@ EXERCISES = [
                 mask_inverted,
                 not_scaled,
                 scaled_by_d,
+                scaled_by_values,
+                scaled_by_length,
             ),
         ),
         hints=(
@@ -1610,6 +2218,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(heads_loops, heads_by_torch),
+        refuses=odd_heads,
         laws=("examples_do_not_mix", "queries_read_their_keys"),
     ),
     Exercise(
@@ -1631,6 +2240,15 @@ EXERCISES = [
             features_side_by_side,
             two_blocks_back,
             blocks_behind,
+            wraps_to_the_left,
+            features_shifted,
+            examples_shifted,
+            axis_1_shifted,
+            joined_at_axis_2,
+            ones_in_front,
+            first_block_dropped,
+            not_cut_off,
+            an_axis_of_two,
         ),
         hints=(
             "Blocks [1 2 3] [4 5 6] [7 8 9]: what stands in front of 4 5 6, and what in front"
@@ -1650,29 +2268,45 @@ EXERCISES = [
         solution=local_attention,
         probes={"local_attention": "b n e"},
         trials=local_trials,
-        slips=family(
-            local_recipe,
-            paired=(
-                papers_window,
-                zeros_are_seen,
-                keys_wrap_around,
-                whole_block_before,
-                not_scaled,
-                padding_kept,
+        slips=(
+            *family(
+                local_recipe,
+                paired=(
+                    papers_window,
+                    zeros_are_seen,
+                    keys_wrap_around,
+                    whole_block_before,
+                    not_scaled,
+                    padding_kept,
+                ),
+                gathering=(keys_wrap_around, keys_of_the_next_block),
+                allowing=(
+                    papers_window,
+                    own_block_alone,
+                    whole_block_before,
+                    zeros_are_seen,
+                    later_keys_seen,
+                    query_left_out,
+                    positions_not_shifted,
+                    first_block_blind,
+                    half_the_window,
+                    one_key_less,
+                ),
+                looking=(
+                    not_scaled,
+                    scaled_by_d,
+                    scaled_by_values,
+                    masked_after_the_softmax,
+                    mask_inverted,
+                    scaled_by_window,
+                    over_queries,
+                ),
+                ending=(padding_kept, order_lost),
             ),
-            gathering=(keys_wrap_around, keys_of_the_next_block),
-            allowing=(
-                papers_window,
-                own_block_alone,
-                whole_block_before,
-                zeros_are_seen,
-                later_keys_seen,
-                query_left_out,
-                positions_not_shifted,
-                first_block_blind,
-            ),
-            looking=(not_scaled, scaled_by_d, masked_after_the_softmax, mask_inverted),
-            ending=(padding_kept, order_lost),
+            own_keys_first,
+            filled_up_in_front,
+            last_tokens_dropped,
+            every_so_many_keys,
         ),
         hints=(
             "The first query of a block of 4 has a window of 4. In how many blocks do its keys"
@@ -1713,12 +2347,19 @@ EXERCISES = [
                     column_without_itself,
                     later_blocks_alone,
                     itself_alone,
+                    one_block_ahead,
                 ),
-                looking=(not_scaled, scaled_by_d, masked_after_the_softmax),
+                looking=(not_scaled, scaled_by_d, scaled_by_values, masked_after_the_softmax),
                 ending=(columns_one_after_another, columns_padding_kept, last_kept),
             ),
             whole_blocks,
             first_column_for_all,
+            zeros_in_front,
+            last_keys_instead,
+            both_patterns,
+            summaries_for_all,
+            tokens_left_over,
+            queries_as_keys,
         ),
         hints=(
             "Write tokens 0 to 11 in rows of 4. Where do the keys of token 9 stand?",

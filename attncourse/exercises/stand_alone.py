@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from attncourse.families import also, family
 from attncourse.letters import shape_of
-from attncourse.registry import Exercise, Given, Slip, Trial
+from attncourse.registry import Exercise, Given, Slip, Trial, slip
 from solutions.stand_alone import (
     SpatialValues,
     StandAloneSelfAttention2d,
@@ -21,6 +21,12 @@ from solutions.stand_alone import (
     relative_embeddings,
     windows,
 )
+
+
+def in_ways(answer, *ways):
+    """A slip that is also known when it is made in other ways."""
+    return replace(slip(answer), ways=ways)
+
 
 # windows
 
@@ -47,6 +53,21 @@ def windows_trials():
     )
 
 
+def even_windows():
+    return (
+        Trial(
+            "an even window, which has no middle",
+            dict(b=2, h=5, w=6),
+            dict(x="b h w", window=4),
+        ),
+    )
+
+
+def refuse_even(window):
+    if window % 2 == 0:
+        raise ValueError("even")
+
+
 def padded_windows(x, window, left, right):
     padded = F.pad(x, (left, right, left, right))
     return padded.unfold(-2, window, 1).unfold(-2, window, 1)
@@ -68,6 +89,14 @@ def not_padded(x, window):
     """The picture is not padded: there are fewer windows than pixels. Put window // 2 zeros
     around it first."""
     return padded_windows(x, min(window, *x.shape[-2:]), 0, 0)
+
+
+def not_padded_at_all(x, window):
+    return padded_windows(x, window, 0, 0)
+
+
+def across_alone(x, window):
+    return padded_windows(F.pad(x, (window // 2, window // 2)), window, 0, 0)
 
 
 def begins_at_the_pixel(x, window):
@@ -98,6 +127,23 @@ def padded_too_much(x, window):
     """You pad by `window` on each side: there are more windows than pixels. Half a window,
     window // 2, is enough."""
     return padded_windows(x, window, window, window)
+
+
+def padded_by_one_more(x, window):
+    """You pad by one pixel too many on each side: window // 2 is enough, as the pixel itself
+    stands in the middle."""
+    return padded_windows(x, window, window // 2 + 1, window // 2 + 1)
+
+
+def as_wide_as_high(x, window):
+    """You take the height for both axes. A picture need not be square: h and w differ."""
+    r, h = window // 2, x.shape[-2]
+    padded = F.pad(x, (r, r, r, r))
+    rows = [
+        torch.stack([padded[..., dy : dy + h, dx : dx + h] for dx in range(window)], -1)
+        for dy in range(window)
+    ]
+    return torch.stack(rows, -2)
 
 
 def padded_across_only(x, window):
@@ -151,6 +197,12 @@ def wrapped_around(x, window):
     return beyond(x, window, lambda i, n: i % n)
 
 
+def spread_out(x, window):
+    """You take every second pixel: a window is dilated. Its places are neighbours."""
+    wide = windows(x, 2 * window - 1)
+    return wide[..., ::2, ::2]
+
+
 def shifted_at_the_edges(x, window):
     """At the edges you move the window back into the picture. That is neighbourhood attention;
     here the pixel stays in the middle and zeros fill up."""
@@ -189,6 +241,7 @@ def places_in_one_axis(x, window):
 
 
 def windows_by_unfold(x, window):
+    refuse_even(window)
     flat = x.reshape(-1, 1, *x.shape[-2:])
     found = F.unfold(flat, window, padding=window // 2)
     found = rearrange(found, "b (dy dx) (h w) -> b h w dy dx", dy=window, h=x.shape[-2])
@@ -196,6 +249,7 @@ def windows_by_unfold(x, window):
 
 
 def windows_by_shifts(x, window):
+    refuse_even(window)
     r, (h, w) = window // 2, x.shape[-2:]
     padded = F.pad(x, (r, r, r, r))
     rows = [
@@ -206,6 +260,7 @@ def windows_by_shifts(x, window):
 
 
 def windows_by_loops(x, window):
+    refuse_even(window)
     r, (h, w) = window // 2, x.shape[-2:]
     found = x.new_zeros(*x.shape, window, window)
     for i in range(h):
@@ -322,6 +377,27 @@ def whole_windows_only(height, width, window):
     left out, one by one."""
     whole = inside(height, width, window).all(-1, keepdim=True).all(-2, keepdim=True)
     return whole.expand(height, width, window, window)
+
+
+def rows_and_columns_exchanged(height, width, window):
+    """Rows and columns of your windows are exchanged: the first axis of a window, dy, runs
+    down, the second, dx, across."""
+    return inside(height, width, window).mT
+
+
+def middle_left_out(height, width, window):
+    """You leave out the pixel itself, in the middle of its window. It is inside like the
+    others."""
+    own = torch.zeros(window, window, dtype=torch.bool)
+    own[window // 2, window // 2] = True
+    return inside(height, width, window) & ~own
+
+
+def diamond(height, width, window):
+    """Your windows are diamonds: you add the steps down and across. A window is a square, and
+    each of the two may be as far as window // 2."""
+    step = (torch.arange(window) - window // 2).abs()
+    return inside(height, width, window) & (step[:, None] + step <= window // 2)
 
 
 def places_first(height, width, window):
@@ -456,6 +532,14 @@ def columns_twice(rows, columns):
     return torch.cat([second + 0 * first, second], 1)
 
 
+def rows_down_and_across(rows, columns):
+    return relative_embeddings(rows, rows)
+
+
+def columns_down_and_across(rows, columns):
+    return relative_embeddings(columns, columns)
+
+
 def tables_reshaped(rows, columns):
     """You reshape the tables, where their axes have to be moved: features and places get mixed.
     Use `rearrange`."""
@@ -469,6 +553,16 @@ def tables_end_to_end(rows, columns):
     """You put the tables one below the other: dy + dx places in a row. A place has a row *and*
     a column: dy times dx of them."""
     return torch.cat([rows, columns], 1).mT
+
+
+def columns_taken_off(rows, columns):
+    """Your columns have the other sign. They stand in the second half as they are."""
+    return relative_embeddings(rows, -columns)
+
+
+def joined_along_dy(rows, columns):
+    """You join along dy: twice as many rows of places. Join along the features."""
+    return torch.cat(spread(rows, columns), 2)
 
 
 def embeddings_by_repeat(rows, columns):
@@ -522,7 +616,11 @@ def weights_trials():
 
 
 def output_trials():
-    return attention_trials(values=True)
+    sizes = dict(b=2, head=5, d=8, half=4, e=9, h=6, w=7, dy=3, dx=3)
+    inputs = dict(q="b head d h w", k="b head d h w", v="b head e h w")
+    inputs |= dict(rows="head dy half", columns="head dx half", window=3)
+    wide = Trial("with values that are wider than queries", sizes, inputs)
+    return (*attention_trials(values=True), wide)
 
 
 def right_content(q, k, window):
@@ -1003,6 +1101,32 @@ def values_from_queries(weights, q, k, v, window):
     return mixed(weights, q, k, q, window)
 
 
+def heads_summed(weights, q, k, v, window):
+    """You sum over the heads. Each keeps its own features: b head d h w."""
+    y = mixed(weights, q, k, v, window)
+    return y.sum(1, keepdim=True).expand_as(y)
+
+
+def first_examples_weights(weights, q, k, v, window):
+    """All examples use the weights of the first. Each has its own."""
+    return mixed(weights[:1].expand_as(weights), q, k, v, window)
+
+
+def largest_product(weights, q, k, v, window):
+    """You take the largest of the weighted values. They are summed."""
+    return (weights[:, :, None] * windows(v, window)).amax((-1, -2))
+
+
+def values_given_away(weights, q, k, v, window):
+    """Your pixels give their values away, and the output sums what arrives. A pixel collects:
+    its weights meet the values of its own window."""
+    parts = rearrange(
+        weights[:, :, None] * v[..., None, None], "b n d h w y x -> b (n d y x) (h w)"
+    )
+    given = F.fold(parts, v.shape[-2:], window, padding=window // 2)
+    return given.unflatten(1, v.shape[1:3])
+
+
 def values_window_begins_at_the_pixel(weights, q, k, v, window):
     """The window of your values begins at the pixel. It stands in the middle, as for the
     keys."""
@@ -1107,6 +1231,23 @@ SCALED = (
 )
 
 
+def maps_averaged_over_heads(q, k, rows, columns, window):
+    """You average the maps of the heads. Each head has its own."""
+    weights = local_weights(q, k, rows, columns, window)
+    return weights.mean(1, keepdim=True).expand_as(weights)
+
+
+def first_examples_map(q, k, rows, columns, window):
+    """All examples get the map of the first. Each has its own."""
+    weights = local_weights(q, k, rows, columns, window)
+    return weights[:1].expand_as(weights)
+
+
+def places_left_in_one_axis(q, k, rows, columns, window):
+    """The places of the window are one axis, (dy dx). Make them two again after the softmax."""
+    return local_weights(q, k, rows, columns, window).flatten(-2)
+
+
 def place_after_the_softmax(q, k, rows, columns, window):
     """You add q · r after the softmax. It is part of the scores."""
     r = relative_embeddings(rows, columns)
@@ -1126,6 +1267,16 @@ def hidden_where_keys_are_zero(q, k, rows, columns, window):
 def output_hidden_where_keys_are_zero(q, k, v, rows, columns, window):
     weights = hidden_where_keys_are_zero(q, k, rows, columns, window)
     return mixed(weights, q, k, v, window)
+
+
+def places_added_to_values(q, k, v, rows, columns, window):
+    """You add the vectors of the places to the values. They are part of the scores alone."""
+    weights, r = (
+        local_weights(q, k, rows, columns, window),
+        relative_embeddings(rows, columns),
+    )
+    y = mixed(weights, q, k, v, window)
+    return y + einsum(weights, r, "b n h w y x, n d y x -> b n d h w")
 
 
 HiddenWhereKeysAreZero = Slip(
@@ -1233,6 +1384,7 @@ def layer_trials():
             "with stride = 3 and scaled logits", 3, 3, True, b=2, c=10, head=4, d=6, h=13, w=20
         ),
         trial("with stride = 1", 1, 3, b=2, c=5, head=4, d=2, h=6, w=7),
+        trial("with as many channels as before", 1, 5, True, b=3, c=12, head=2, d=6, h=7, w=4),
         trial("on one pixel with stride = 2", 2, 3, b=2, c=7, head=4, d=2, h=1, w=1),
     )
 
@@ -1460,9 +1612,7 @@ def largest_pixel(self, y):
 
 def last_pixels_dropped(self, y):
     """The last row or column of an odd map is lost. `ceil_mode=True` keeps it."""
-    if min(y.shape[-2:]) < self.stride:
-        return y[..., :0, :0]
-    return F.avg_pool2d(y, self.stride)
+    return y if self.stride == 1 else F.avg_pool2d(y, self.stride)
 
 
 def zeros_averaged_in(self, y):
@@ -1515,6 +1665,72 @@ def relu_at_the_end(self, y):
     return averaged(self, y).relu()
 
 
+def windows_overlap(self, y):
+    """Your windows of the mean overlap: they are stride + 1 wide. It is stride x stride."""
+    if self.stride == 1:
+        return y
+    return F.avg_pool2d(
+        y, self.stride + 1, self.stride, padding=self.stride // 2, ceil_mode=True
+    )
+
+
+def input_added(self, x):
+    """You add the input where the shapes allow it. The residual network around the layer does
+    that."""
+    y = StandAloneSelfAttention2d.forward(self, x)
+    return y + x if y.shape == x.shape else y
+
+
+def values_rectified(self, x):
+    """You put a ReLU behind the projection of the values. There is none."""
+    return self.query(x), self.key(x), self.value(x).relu()
+
+
+def all_rectified(self, x):
+    """You put a ReLU behind the projections. There is none."""
+    return self.query(x).relu(), self.key(x).relu(), self.value(x).relu()
+
+
+def summed_over_the_stride(self, y):
+    """You sum over stride x stride pixels. They are averaged."""
+    return F.avg_pool2d(y, self.stride, ceil_mode=True, divisor_override=1)
+
+
+def tables_scaled(self):
+    """You multiply the tables by `self.scale` as well: q · r is scaled twice, q · k once.
+    Multiply the queries alone."""
+    return self.rows * self.scale, self.columns * self.scale
+
+
+def doubled(self, y):
+    """Your output is twice as large as it should be: you add what is there already."""
+    return 2 * averaged(self, y)
+
+
+InputAdded = Slip(
+    "input_added",
+    " ".join(input_added.__doc__.split()),
+    type("Answer", (StandAloneSelfAttention2d,), dict(forward=input_added)),
+)
+
+
+class ValuesScaled(StandAloneSelfAttention2d):
+    """You multiply the values by `self.scale`. It belongs to the logits: multiply the
+    queries."""
+
+    def forward(self, x):
+        q, k, v = (self.split(layer(x)) for layer in (self.query, self.key, self.value))
+        y = local_attention(q, k, v * self.scale, self.rows, self.columns, self.window)
+        return averaged(self, heads_side_by_side(y))
+
+
+class ValuesScaledToo(StandAloneSelfAttention2d):
+    """You multiply the values by `self.scale` as well. It belongs to the logits alone."""
+
+    def forward(self, x):
+        return self.scale * super().forward(x)
+
+
 def window_flattened(self, weights):
     """The places of your map are one axis. Keep rows and columns apart: dy dx."""
     return weights.flatten(-2)
@@ -1529,6 +1745,17 @@ def map_strided(self, weights):
     return rearrange(
         averaged(self, flat), "b (n y x) h w -> b n h w y x", n=self.heads, y=self.window
     )
+
+
+def one_map_for_all_heads(self, weights):
+    """You average the maps of the heads and keep an axis of length 1. Each head has its own."""
+    return weights.mean(1, keepdim=True)
+
+
+def map_subsampled(self, weights):
+    """Your map has a stride: you keep every so-many-th pixel. It has a window for every pixel
+    that attends; averaging comes after."""
+    return weights[:, :, :: self.stride, :: self.stride]
 
 
 def map_averaged_over_heads(self, weights):
@@ -1698,6 +1925,29 @@ def place_by_tables(channels, window, relative=True):
     return 3 * channels**2 + 2 * window**2 * channels + relative * window * channels
 
 
+def place_inverted(channels, window, relative=True):
+    """`relative` works the wrong way round: q · r counts where it is True."""
+    return 3 * channels**2 + (3 - relative) * window**2 * channels
+
+
+def place_by_both_tables(channels, window, relative=True):
+    """You count q · r once for each row and once for each column, 2 window c. That can be done;
+    the paper counts it for each place, window² c, and so do we."""
+    return 3 * channels**2 + 2 * window**2 * channels + relative * 2 * window * channels
+
+
+def place_by_half(channels, window, relative=True):
+    """You count half of the features for q · r. A place has a vector of d: half of the row and
+    half of the column."""
+    return 3 * channels**2 + 2 * window**2 * channels + relative * window**2 * channels // 2
+
+
+def projections_in_places_alone(channels, window, relative=True):
+    """You count the projections alone, and for each place of the window. They are made once a
+    pixel, 3 c²; then come the products, window² c each."""
+    return 3 * window**2 * channels**2
+
+
 def cost_by_steps(channels, window, relative=True):
     steps = [channels * channels] * 3 + [channels * window * window] * 2
     return sum(steps) + (channels * window * window if relative else 0)
@@ -1720,6 +1970,8 @@ def window_trials():
         trial("for 6 channels and 7 x 7", channels=6, kernel=7),
         trial("for 3 channels and 3 x 3", channels=3, kernel=3),
         trial("for 16 channels and 1 x 1", channels=16, kernel=1),
+        trial("for 1 channel and 3 x 3", channels=1, kernel=3),
+        trial("for 40,000 channels and 3 x 3", channels=40000, kernel=3),
     )
 
 
@@ -1808,6 +2060,29 @@ def rounded_to_the_nearest(channels, kernel=3):
 def less_than_nothing(channels, kernel=3):
     """Where nothing fits you give -1. It is 0."""
     return largest_window(channels, kernel) or -1
+
+
+def strictly_cheaper(channels, kernel=3):
+    """You ask for less than the convolution. As much is allowed: <=."""
+    limit = kernel**2 * channels**2
+    fits = (k for k in range(1, 999, 2) if 3 * channels**2 + 2 * k**2 * channels < limit)
+    return max(fits, default=0)
+
+
+def smallest_that_fits(channels, kernel=3):
+    """You give the smallest window that fits. The largest is asked for."""
+    return min(largest_window(channels, kernel), 1)
+
+
+def at_least_three(channels, kernel=3):
+    """Your search begins at 3. A window of 1 is one too."""
+    found = largest_window(channels, kernel)
+    return found if found > 1 else 0
+
+
+def nothing_said(channels, kernel=3):
+    """Where nothing fits you return None. It is 0."""
+    return largest_window(channels, kernel) or None
 
 
 def window_by_search(channels, kernel=3):
@@ -1953,6 +2228,12 @@ def sigmoid_of_scores(scores):
     return scores.sigmoid()
 
 
+def best_mixture_alone(scores):
+    """Your shares are 0 and 1: you take the mixture with the largest score. All of them have a
+    share: a softmax."""
+    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores)
+
+
 def mixtures_first(shares):
     """The mixtures come first: mix dy dx. They come last: dy dx mix."""
     return rearrange(shares, "y x m -> m y x")
@@ -2001,6 +2282,21 @@ def first_place_for_all(h, w, block):
     return torch.zeros(h, dtype=torch.long), torch.zeros(w, dtype=torch.long)
 
 
+def tiled_from_one(h, w, block):
+    """Your places count from 1. Pixel 0 has place 0."""
+    return (torch.arange(h) + 1) % block, (torch.arange(w) + 1) % block
+
+
+def first_block_alone(h, w, block):
+    """Behind the first block you keep its last place. The block is repeated: h % block."""
+    return torch.arange(h).clamp(max=block - 1), torch.arange(w).clamp(max=block - 1)
+
+
+def blocks_of_four(h, w, block):
+    """You take blocks of 4 whatever `block` is: `self.block` knows."""
+    return torch.arange(h) % 4 % block, torch.arange(w) % 4 % block
+
+
 def rows_repeat_alone(h, w, block):
     """The place is that of the row for both axes in yours: dx is w % block."""
     return torch.arange(h) % block, torch.zeros(w, dtype=torch.long)
@@ -2035,6 +2331,24 @@ def not_mixed(shares, values):
 def divided_by_mixtures(shares, values):
     """You average over the mixtures. The shares sum to 1 already: sum."""
     return weighted_sum(shares, values) / values.shape[1]
+
+
+class SoftmaxesMultiplied(SpatialValues):
+    """You take a softmax for the row and one for the column, and multiply them. One softmax,
+    over the scores of row plus column: then the shares sum to 1."""
+
+    def shares(self):
+        rows, columns = self.rows @ self.mixture.mT, self.columns @ self.mixture.mT
+        return rows.softmax(-1)[:, None] * columns.softmax(-1)
+
+
+class SoftmaxesAveraged(SpatialValues):
+    """You take a softmax for the row and one for the column, and their mean. One softmax, over
+    the scores of row plus column."""
+
+    def shares(self):
+        rows, columns = self.rows @ self.mixture.mT, self.columns @ self.mixture.mT
+        return (rows.softmax(-1)[:, None] + columns.softmax(-1)) / 2
 
 
 class ValuesByLoops(SpatialValues):
@@ -2079,13 +2393,15 @@ EXERCISES = [
         slips=(
             places_transposed,
             windows_turned,
-            not_padded,
+            in_ways(not_padded, not_padded_at_all),
             begins_at_the_pixel,
             ends_at_the_pixel,
             one_too_late,
             one_too_early,
             padded_too_much,
-            padded_across_only,
+            padded_by_one_more,
+            as_wide_as_high,
+            in_ways(padded_across_only, across_alone),
             edges_repeated,
             edges_reflected,
             wrapped_around,
@@ -2093,6 +2409,7 @@ EXERCISES = [
             across_turned,
             counted_from_the_front,
             shifted_at_the_edges,
+            spread_out,
             blocks_instead,
             places_before_pixels,
             raw_reshape,
@@ -2114,6 +2431,7 @@ EXERCISES = [
         minutes=8,
         difficulty=2,
         otherwise=(windows_by_unfold, windows_by_shifts, windows_by_loops),
+        refuses=even_windows,
         laws=("examples_do_not_mix",),
     ),
     Exercise(
@@ -2135,6 +2453,9 @@ EXERCISES = [
             height_and_width_exchanged,
             counted_from_the_pixel,
             whole_windows_only,
+            rows_and_columns_exchanged,
+            middle_left_out,
+            diamond,
             places_first,
             ones_and_zeros,
         ),
@@ -2166,10 +2487,12 @@ EXERCISES = [
             places_exchanged,
             features_at_the_end,
             first_heads_table,
-            rows_twice,
-            columns_twice,
+            in_ways(rows_twice, rows_down_and_across),
+            in_ways(columns_twice, columns_down_and_across),
             tables_reshaped,
             tables_end_to_end,
+            columns_taken_off,
+            joined_along_dy,
         ),
         hints=(
             "What do all places of one row of the window have in common?",
@@ -2200,6 +2523,9 @@ EXERCISES = [
                 **STEPS,
             ),
             place_after_the_softmax,
+            maps_averaged_over_heads,
+            first_examples_map,
+            places_left_in_one_axis,
             hidden_where_keys_are_zero,
             DividedByRootInWeights,
         ),
@@ -2255,8 +2581,13 @@ EXERCISES = [
                     values_from_queries,
                     values_summed_over_features,
                     values_window_begins_at_the_pixel,
+                    heads_summed,
+                    first_examples_weights,
+                    largest_product,
+                    values_given_away,
                 ),
             ),
+            places_added_to_values,
             HiddenWhereKeysAreZero,
             DividedByRoot,
         ),
@@ -2281,70 +2612,86 @@ EXERCISES = [
         probes={"attention": "b head h w dy dx", "forward": "b e h2 w2"},
         trials=layer_trials,
         blank=("attention", "forward"),
-        slips=family(
-            layer_recipe,
-            paired=(
-                query_and_key_exchanged,
-                keys_by_query_layer,
-                values_by_key_layer,
-                features_outside,
-                features_outside_again,
-                scale_not_used,
-                always_scaled,
-                keys_scaled,
-                columns_for_rows,
-                edges_not_hidden,
-                tables_not_used,
-                no_stride,
-                every_second_pixel,
-                largest_pixel,
-                last_pixels_dropped,
-                zeros_averaged_in,
-                averaged_first,
-                relu_at_the_end,
+        slips=(
+            *family(
+                layer_recipe,
+                paired=(
+                    query_and_key_exchanged,
+                    keys_by_query_layer,
+                    values_by_key_layer,
+                    features_outside,
+                    features_outside_again,
+                    scale_not_used,
+                    always_scaled,
+                    keys_scaled,
+                    columns_for_rows,
+                    edges_not_hidden,
+                    tables_not_used,
+                    no_stride,
+                    every_second_pixel,
+                    largest_pixel,
+                    last_pixels_dropped,
+                    zeros_averaged_in,
+                    averaged_first,
+                    relu_at_the_end,
+                ),
+                projecting=(
+                    query_and_key_exchanged,
+                    key_and_value_exchanged,
+                    keys_by_query_layer,
+                    queries_by_key_layer,
+                    values_by_key_layer,
+                    values_by_query_layer,
+                    values_rectified,
+                    all_rectified,
+                ),
+                splitting=(features_outside,),
+                scaling=(
+                    scale_not_used,
+                    always_scaled,
+                    keys_scaled,
+                    scaled_twice,
+                    scaled_again,
+                    scaled_by_heads,
+                    keys_passed_first,
+                ),
+                tables=(columns_for_rows, rows_for_columns_too, tables_scaled),
+                attending=(
+                    edges_not_hidden,
+                    tables_not_used,
+                    layer_not_summed_over_d,
+                    heads_see_rows_or_columns,
+                    layer_sums_apart,
+                ),
+                merging=(features_outside_again, heads_added, heads_averaged, not_merged),
+                entering=(averaged_first,),
+                striding=(
+                    no_stride,
+                    every_second_pixel,
+                    largest_pixel,
+                    last_pixels_dropped,
+                    zeros_averaged_in,
+                    parts_of_equal_size,
+                    averaged_over_three,
+                    always_two,
+                    two_even_without_a_stride,
+                    averaged_without_a_step,
+                    relu_at_the_end,
+                    windows_overlap,
+                    summed_over_the_stride,
+                    doubled,
+                ),
+                mapping=(
+                    window_flattened,
+                    map_strided,
+                    map_averaged_over_heads,
+                    one_map_for_all_heads,
+                    map_subsampled,
+                ),
             ),
-            projecting=(
-                query_and_key_exchanged,
-                key_and_value_exchanged,
-                keys_by_query_layer,
-                queries_by_key_layer,
-                values_by_key_layer,
-                values_by_query_layer,
-            ),
-            splitting=(features_outside,),
-            scaling=(
-                scale_not_used,
-                always_scaled,
-                keys_scaled,
-                scaled_twice,
-                scaled_again,
-                scaled_by_heads,
-                keys_passed_first,
-            ),
-            tables=(columns_for_rows, rows_for_columns_too),
-            attending=(
-                edges_not_hidden,
-                tables_not_used,
-                layer_not_summed_over_d,
-                heads_see_rows_or_columns,
-                layer_sums_apart,
-            ),
-            merging=(features_outside_again, heads_added, heads_averaged, not_merged),
-            entering=(averaged_first,),
-            striding=(
-                no_stride,
-                every_second_pixel,
-                largest_pixel,
-                last_pixels_dropped,
-                zeros_averaged_in,
-                parts_of_equal_size,
-                averaged_over_three,
-                always_two,
-                two_even_without_a_stride,
-                averaged_without_a_step,
-                relu_at_the_end,
-            ),
-            mapping=(window_flattened, map_strided, map_averaged_over_heads),
+            InputAdded,
+            slip(ValuesScaled),
+            slip(ValuesScaledToo),
         ),
         hints=(
             "Which three maps come out of `self.query`, `self.key` and `self.value`?",
@@ -2387,6 +2734,10 @@ EXERCISES = [
             projected_in_every_place,
             all_projected_in_every_place,
             place_by_tables,
+            place_inverted,
+            place_by_both_tables,
+            place_by_half,
+            projections_in_places_alone,
         ),
         hints=(
             "How many numbers are multiplied for one score q · k, in all heads together?",
@@ -2419,6 +2770,10 @@ EXERCISES = [
             next_odd_number_above,
             rounded_to_the_nearest,
             less_than_nothing,
+            strictly_cheaper,
+            smallest_that_fits,
+            at_least_three,
+            nothing_said,
         ),
         hints=(
             "Write both costs down, with c for the channels, and divide by c. What is left?",
@@ -2441,48 +2796,56 @@ EXERCISES = [
         probes={"shares": "dy dx mix", "forward": "b e h w"},
         trials=values_trials,
         blank=("shares", "forward"),
-        slips=family(
-            values_recipe,
-            paired=(
-                row_times_column,
-                column_down,
-                over_rows_of_the_block,
-                over_columns_of_the_block,
-                over_the_block,
-                no_softmax,
-                stretched,
-                number_of_the_block,
-                mixtures_inside,
-                plain_mean,
+        slips=(
+            *family(
+                values_recipe,
+                paired=(
+                    row_times_column,
+                    column_down,
+                    over_rows_of_the_block,
+                    over_columns_of_the_block,
+                    over_the_block,
+                    no_softmax,
+                    stretched,
+                    number_of_the_block,
+                    mixtures_inside,
+                    plain_mean,
+                ),
+                placing=(row_times_column, row_alone, column_alone, column_down),
+                scoring=(scaled_scores, features_summed_apart),
+                normalising=(
+                    over_rows_of_the_block,
+                    over_columns_of_the_block,
+                    over_the_block,
+                    no_softmax,
+                    sigmoid_of_scores,
+                    best_mixture_alone,
+                ),
+                ordering=(mixtures_first, block_exchanged),
+                tiling=(
+                    stretched,
+                    places_drawn_out,
+                    blocks_turned,
+                    number_of_the_block,
+                    tiled_from_the_end,
+                    tiled_one_late,
+                    first_place_for_all,
+                    rows_repeat_alone,
+                    tiled_from_one,
+                    first_block_alone,
+                    blocks_of_four,
+                ),
+                splitting=(mixtures_inside,),
+                mixing=(
+                    plain_sum,
+                    plain_mean,
+                    best_matrix_alone,
+                    not_mixed,
+                    divided_by_mixtures,
+                ),
             ),
-            placing=(row_times_column, row_alone, column_alone, column_down),
-            scoring=(scaled_scores, features_summed_apart),
-            normalising=(
-                over_rows_of_the_block,
-                over_columns_of_the_block,
-                over_the_block,
-                no_softmax,
-                sigmoid_of_scores,
-            ),
-            ordering=(mixtures_first, block_exchanged),
-            tiling=(
-                stretched,
-                places_drawn_out,
-                blocks_turned,
-                number_of_the_block,
-                tiled_from_the_end,
-                tiled_one_late,
-                first_place_for_all,
-                rows_repeat_alone,
-            ),
-            splitting=(mixtures_inside,),
-            mixing=(
-                plain_sum,
-                plain_mean,
-                best_matrix_alone,
-                not_mixed,
-                divided_by_mixtures,
-            ),
+            slip(SoftmaxesMultiplied),
+            slip(SoftmaxesAveraged),
         ),
         hints=(
             "Which axis of dy dx mix has to sum to 1, if a place shares itself out?",
