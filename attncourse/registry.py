@@ -177,8 +177,9 @@ class Exercise:
     methods whose bodies the learner writes; a function is blanked whole otherwise correct
     answers written another way; doctor proves that they pass laws names in `attncourse.laws`:
     what must hold, used to explain a wrong answer remark a trial outside the contract proper:
-    failing it is said on a pass, not held against cost what it may spend skip standard checks
-    that do not apply: "gradients", "large", "strided", "float32", "device"
+    failing it is said on a pass, not held against cost what it may spend refused makes trials
+    in which the solution raises ValueError, as its stub says; the name reads "for …" skip
+    standard checks that do not apply: "gradients", "large", "strided", "float32", "device"
     """
 
     id: str
@@ -194,6 +195,7 @@ class Exercise:
     laws: tuple[str, ...] = ()
     remark: Callable[[], Trial] | None = None
     cost: Cost | None = None
+    refused: Callable[[], tuple[Trial, ...]] | None = None
     skip: frozenset[str] = frozenset()
 
     @property
