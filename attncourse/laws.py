@@ -596,6 +596,43 @@ def gains_in_range(look: Look) -> str | None:
     return None
 
 
+CHANGES = (
+    (lambda g: g.sigmoid(), "squashed by a sigmoid once more. Once is enough"),
+    (lambda g: g.square(), "squared: a gain is applied twice. Once is enough"),
+    (lambda g: g.sqrt(), "the roots of what they should be"),
+    (lambda g: 1 - g, "1 minus what they should be: what is important gets the small one"),
+    (lambda g: 1 + g, "1 more than they should be: x is added to the scaled x"),
+    (lambda g: g - 1, "1 less than they should be: x is taken off the scaled x"),
+    (lambda g: 1 / g, "1 over what they should be: you divide where you should multiply"),
+    (lambda g: g.logit(), "what goes into the sigmoid: the sigmoid itself is missing"),
+    (lambda g: g.relu(), "what they should be where that is positive, else 0"),
+    (lambda g: g.abs(), "right but for their signs, which are lost"),
+    (lambda g: g.mean(0, keepdim=True).expand_as(g), "averages over the batch: images mix"),
+)
+
+
+@law
+def gains_are_themselves(look: Look) -> str | None:
+    """Gains that are right but for one thing done to all of them, or to x with them."""
+    x = look.trial.inputs.get("x")
+    if not isinstance(x, Tensor) or look.y.shape != look.expected.shape:
+        return None
+    whole = x.shape == look.y.shape
+    if look.probe == "attention":
+        mine, right, whose = look.y, look.expected, "Your gains are"
+        if whole and close(mine, x * right):
+            return "Your `attention` returns x scaled already. It returns the gains alone."
+    elif look.probe == "forward" and whole and (x.abs() > 1e-9).all():
+        mine, right, whose = look.y / x, look.expected / x, "The numbers that scale x are"
+    else:
+        return None
+    if right.numel() < 2 or close(mine, right):
+        return None
+    said = (what for change, what in CHANGES if close(mine, change(right)))
+    found = next(said, None)
+    return found and f"{whose} {found}."
+
+
 @law
 def between_once_and_twice(look: Look) -> str | None:
     """BAM adds a share of x to x: between x and 2 x."""

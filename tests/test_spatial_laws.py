@@ -90,3 +90,45 @@ def test_other_published_readings_pass_by_their_name(id, variant):
     (found,) = (s for s in exercise(id).all_slips() if s.name == variant)
     verdict = check(id, found.answer)
     assert (verdict.status, verdict.slip) == ("passed", variant)
+
+
+@pytest.mark.parametrize(
+    ("id", "base", "probe", "turn", "said"),
+    [
+        ("spatial.bam", BAM, "attention", lambda g, x: x * g, "returns x scaled already"),
+        ("spatial.cbam", CBAM, "attention", lambda g, x: g.exp() - 0.5, "Your gains run from"),
+        (
+            "spatial.spatial_gate",
+            SpatialGate,
+            "attention",
+            lambda g, x: g.square(),
+            "squared: a gain is applied twice",
+        ),
+        (
+            "spatial.bam",
+            BAM,
+            "attention",
+            lambda g, x: g.sqrt(),
+            "the roots of what they should be",
+        ),
+    ],
+)
+def test_what_is_done_to_all_gains_is_read_off(id, base, probe, turn, said):
+    class Answer(base):
+        def attention(self, x):
+            return turn(super().attention(x), x)
+
+    verdict = check(id, Answer)
+    assert said in verdict.message.splitlines()[0]
+
+
+def test_a_cbam_wrong_in_one_order_alone_is_named():
+    class Lost(CBAM):
+        def attention(self, x):
+            if self.order != "channel-spatial":
+                return super().attention(x)
+            seen = x * rearrange(self.channel.attention(x), "b c -> b c 1 1")
+            where = rearrange(self.spatial.attention(seen), "b h w -> b 1 h w")
+            return where.expand_as(x)
+
+    assert check("spatial.cbam", Lost).slip == "first_gain_lost"

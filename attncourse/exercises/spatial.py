@@ -1,11 +1,14 @@
 """Chapter 06, spatial attention: what is asked, what goes wrong, what helps."""
 
+from dataclasses import replace
+
 import torch
 from einops import einsum, rearrange, reduce, repeat
+from torch import nn
 from torch.nn import functional as F
 
 from attncourse.families import also, family
-from attncourse.registry import Exercise, Given, Slip, Trial
+from attncourse.registry import Exercise, Given, Slip, Trial, slip
 from solutions.spatial import (
     BAM,
     CBAM,
@@ -200,6 +203,16 @@ def both_always(self):
     return ("mean", "max")
 
 
+def mean_always(self):
+    """`self.pools` is not looked at: you take the mean alone, as squeeze-and-excitation."""
+    return ("mean",)
+
+
+def max_always(self):
+    """`self.pools` is not looked at: you take the largest value alone."""
+    return ("max",)
+
+
 def first_pool_only(self):
     """You use the first of `self.pools` only. The MLP runs for each of them."""
     return self.pools[:1]
@@ -239,6 +252,17 @@ def sum_for_mean(x, pool):
 def one_image_for_all(x, pool):
     """You pool over the batch as well: all images get the same gains. Each has its own."""
     return repeat(reduce(x, "b c h w -> c", pool), "c -> b c", b=len(x))
+
+
+def largest_of_row_means(x, pool):
+    """You take the largest over one side of the map and the mean over the other. Each pool
+    takes in both at once."""
+    return reduce(reduce(x, "b c h w -> b c w", pool), "b c w -> b c", "mean")
+
+
+def spread_for_max(x, pool):
+    """You take the standard deviation where the largest value is asked for."""
+    return x.std((2, 3), unbiased=False) if pool == "max" else pooled(x, pool)
 
 
 def rectified_pool(x, pool):
@@ -319,6 +343,24 @@ def hidden_added(self, zs, mlp):
     """You add the hidden layers and go up once: the bias of `self.up` counts once instead of
     once for each pool. The whole MLP runs for each."""
     return self.up(sum(self.down(z).relu() for z in zs)).sigmoid()
+
+
+def mean_not_fed(self, zs, mlp):
+    """The mean skips the MLP: you add it to what the MLP makes of the maximum. Each pool goes
+    through it."""
+    fed = (z if p == "mean" else mlp(self, z) for p, z in zip(self.pools, zs, strict=False))
+    return sum(fed).sigmoid()
+
+
+class GatedTwice(ChannelGate):
+    """`forward` gates what it has gated before, with new gains. Once is enough: y = s x."""
+
+    def attention(self, x):
+        return logits_added(self, [pooled(x, pool) for pool in self.pools], whole_mlp)
+
+    def forward(self, x):
+        x = x * over_pixels(self.attention(x))
+        return x * over_pixels(self.attention(x))
 
 
 class ChannelLoops(ChannelGate):
@@ -417,6 +459,25 @@ def largest_absolute(x):
     return [x.abs().amax(1), x.mean(1)]
 
 
+def max_and_min(x):
+    """Your second descriptor is the smallest of the channels. It is their mean."""
+    return [x.amax(1), x.amin(1)]
+
+
+def maps_pooled(x):
+    """You pool over the pixels, h and w. Here the channels are pooled: each pixel keeps its own
+    two numbers."""
+    over = [reduce(x, "b c h w -> b 1 1", pool) for pool in ("max", "mean")]
+    return [m.expand(-1, *x.shape[-2:]) for m in over]
+
+
+def axes_reshaped(x):
+    """You stack the descriptors along a new first axis and reshape it behind b: images mix.
+    Stack them along axis 1, or move the axis."""
+    both = torch.stack(max_then_mean(x))
+    return list(both.reshape(len(x), 2, *x.shape[-2:]).unbind(1))
+
+
 def max_and_spread(x):
     """Your second descriptor is the spread of the channels. It is their mean."""
     return [x.amax(1), x.std(1)]
@@ -500,6 +561,39 @@ def per_image_norm(self, x):
     )
 
 
+def norm_first(self, x):
+    """You normalise the descriptors, before the convolution. `self.norm` comes after it."""
+    norm = self.norm
+    return self.conv(
+        F.batch_norm(
+            x,
+            norm.running_mean.repeat(2),
+            norm.running_var.repeat(2),
+            norm.weight.repeat(2),
+            norm.bias.repeat(2),
+            norm.training,
+        )
+    )
+
+
+def border_repeated(self, x):
+    """Beyond the border you repeat the last pixels. There are zeros: call `self.conv`."""
+    x = F.pad(x, [self.conv.padding[0]] * 4, mode="replicate")
+    return self.norm(F.conv2d(x, self.conv.weight))
+
+
+def normalised_twice(self, x):
+    """You normalise twice. Once, after the convolution."""
+    return self.norm(normalised(self, x))
+
+
+def reshaped_across(self, x):
+    """Rows and columns are exchanged before the convolution and put back by a reshape, which
+    mixes pixels."""
+    return normalised(self, x.mT).reshape(len(x), 1, *x.shape[-2:])
+
+
+@also(squashing=lambda z: z)
 def norm_before_sigmoid_lost(self, x):
     """The sigmoid comes before `self.norm`. It is the last step."""
     return self.norm(self.conv(x).sigmoid())
@@ -559,6 +653,7 @@ def cbam_trials():
         trial("pixels first", "spatial-channel", b=3, c=6, h=4, w=5),
         trial("in parallel", "parallel", b=2, c=8, h=3, w=5),
         trial("channels first, in training mode", "channel-spatial", False, b=3, c=4, h=1, w=5),
+        trial("pixels first, in training mode", "spatial-channel", False, b=4, c=6, h=2, w=3),
     )
 
 
@@ -582,17 +677,25 @@ def let_through(x, gain):
     return x * gain
 
 
-def cbam_recipe(ordering=as_asked, passing=let_through, joining=product, applying=times):
-    """`CBAM` with some of its steps replaced."""
+def cbam_recipe(
+    ordering=as_asked,
+    passing=let_through,
+    joining=product,
+    applying=times,
+    orders=CBAM.ORDERS,
+):
+    """`CBAM` with some of its steps replaced, in some of its orders."""
 
     class Answer(CBAM):
         def attention(self, x):
             order = ordering(self, x)
+            wrong = order in orders
+            join, hand_on = (joining, passing) if wrong else (product, let_through)
             if order == "parallel":
-                return joining(x, what(self, x), where(self, x))
+                return join(x, what(self, x), where(self, x))
             first, second = (what, where) if order == "channel-spatial" else (where, what)
             gain = first(self, x)
-            return joining(x, gain, second(self, passing(x, gain)))
+            return join(x, gain, second(self, hand_on(x, gain)))
 
         def forward(self, x):
             return applying(x, self.attention(x))
@@ -621,6 +724,26 @@ def orders_exchanged(self, x):
     first."""
     turned = {"channel-spatial": "spatial-channel", "spatial-channel": "channel-spatial"}
     return turned.get(self.order, self.order)
+
+
+def only_pixels_first(self, x):
+    """With "channel-spatial" your spatial gate comes first. The channel gate does."""
+    return "parallel" if self.order == "parallel" else "spatial-channel"
+
+
+def only_channels_first(self, x):
+    """With "spatial-channel" your channel gate comes first. The spatial gate does."""
+    return "parallel" if self.order == "parallel" else "channel-spatial"
+
+
+def pixels_first_without_passing(self, x):
+    """With "spatial-channel" your channel gate sees x itself. It sees x scaled by pixel."""
+    return "parallel" if self.order == "spatial-channel" else self.order
+
+
+def channels_first_without_passing(self, x):
+    """With "channel-spatial" your spatial gate sees x itself. It sees x scaled by channel."""
+    return "parallel" if self.order == "channel-spatial" else self.order
 
 
 def parallel_as_a_sequence(self, x):
@@ -683,6 +806,59 @@ def root_of_the_product(x, one, other):
 def squashed_again(x, one, other):
     """You squash the product by a sigmoid once more. Both gains are in (0, 1) already."""
     return (one * other).sigmoid()
+
+
+def whole_slip(**step):
+    """One step of CBAM's recipe, wrong in all orders."""
+    (choice,) = step.values()
+    return replace(slip(choice), answer=cbam_recipe(**step))
+
+
+def in_one_order(wrong, every=True, **step):
+    """A slip, known as well where it is made in one of the orders alone."""
+    ways = tuple(cbam_recipe(orders=(order,), **step) for order in CBAM.ORDERS)
+    return replace(wrong, answer=wrong.answer if every else ways[-1], ways=ways)
+
+
+GAINS_ADDED_IN_ONE_ORDER = in_one_order(
+    Slip("added_in_one_order", "Here you add the gains of the two gates. They multiply.", CBAM),
+    every=False,
+    joining=gains_added,
+)
+
+
+class ScaledBeforeReturned(CBAM):
+    """Your `attention` returns x scaled already. It returns the gains alone; `forward`
+    multiplies x with them."""
+
+    def attention(self, x):
+        return super().attention(x) * x
+
+    def forward(self, x):
+        return self.attention(x)
+
+
+class ScaledTwice(CBAM):
+    """Your `forward` scales by the first gate once more: its gain is in `attention` already."""
+
+    def forward(self, x):
+        if self.order == "spatial-channel":
+            return self.spatial(x) * self.attention(x)
+        return self.channel(x) * self.attention(x)
+
+
+class ScaledTwiceByChannel(CBAM):
+    def forward(self, x):
+        return self.channel(x) * self.attention(x)
+
+
+class Summed(CBAM):
+    """You add what the two gates make of x in "parallel". Their gains multiply."""
+
+    def forward(self, x):
+        if self.order == "parallel":
+            return self.channel(x) + self.spatial(x)
+        return super().forward(x)
 
 
 class CBAMInTurn(CBAM):
@@ -781,6 +957,11 @@ def by_sum(x):
     return pooled(x, "sum")
 
 
+def rectified_mean(x):
+    """You apply a ReLU to the means. The ReLU comes after `self.norm`."""
+    return pooled(x, "mean").relu()
+
+
 def over_the_batch(x):
     """You pool over the batch as well: all images get the same logits."""
     return repeat(reduce(x, "b c h w -> c", "mean"), "c -> b c", b=len(x))
@@ -816,6 +997,24 @@ def sigmoid_between(self, z):
     return self.norm(z).sigmoid()
 
 
+def leaky_between(self, z):
+    """Between the layers you have a leaky ReLU. It is a plain one."""
+    return F.leaky_relu(self.norm(z))
+
+
+def norm_over_features(self, z):
+    """You normalise each image over its m numbers, as a LayerNorm. BatchNorm normalises each
+    number over the batch: call `self.norm`."""
+    n = self.norm
+    return F.layer_norm(z, n.weight.shape, n.weight, n.bias).relu()
+
+
+def norm_without_weights(self, z):
+    """Weight and bias of `self.norm` are left out: call the layer."""
+    n = self.norm
+    return F.batch_norm(z, n.running_mean, n.running_var, training=n.training).relu()
+
+
 def own_batch_statistics(self, z):
     """You normalise by the statistics of the batch even in evaluation. Call `self.norm`."""
     return F.batch_norm(z, None, None, self.norm.weight, self.norm.bias, True).relu()
@@ -846,6 +1045,15 @@ def rectified_end(self, y):
 def up_without_bias(self, y):
     """The bias of `self.up` is left out: call the layer."""
     return y - self.up.bias
+
+
+class EachPoolThrough(ChannelBranch):
+    """You send mean and largest value through the layers and add, as CBAM does. BAM takes the
+    mean alone."""
+
+    def forward(self, x):
+        zs = pooled(x, "mean"), pooled(x, "max")
+        return sum(self.up(self.norm(self.down(z)).relu()) for z in zs)
 
 
 class BranchLoops(ChannelBranch):
@@ -961,6 +1169,19 @@ def pixel_relu_first(norm, z):
     return norm(z.relu())
 
 
+def pixel_batch_statistics(norm, z):
+    """You normalise by the statistics of the batch even in evaluation. Call the layers in
+    `self.norms`."""
+    return F.batch_norm(z, None, None, norm.weight, norm.bias, True).relu()
+
+
+def pixel_kept_statistics(norm, z):
+    """You normalise by the running statistics even while training. Call the layers in
+    `self.norms`."""
+    n = norm
+    return F.batch_norm(z, n.running_mean, n.running_var, n.weight, n.bias).relu()
+
+
 def pixel_layers_alone(norm, z):
     """Normalisations and ReLUs are both missing: then the four layers are one."""
     return z
@@ -1015,6 +1236,34 @@ def dilation_ignored(self, x, step, layers):
     x = step(0, first(x))
     for n, layer in enumerate(rest, start=1):
         x = step(n, F.conv2d(x, layer.weight, layer.bias, padding=1))
+    return x
+
+
+def last_norm_alone(self, x, step, layers):
+    """You normalise once, at the end. Each of the three layers is followed by its own
+    normalisation, as released; the paper's text has one a branch."""
+    *rest, last = layers
+    for layer in rest:
+        x = layer(x).relu()
+    return self.norms[len(rest)](last(x)).relu()
+
+
+def border_repeated_twice(self, x, step, layers):
+    """Beyond the border you repeat the last pixels. There are zeros: call the layers."""
+    for number, layer in enumerate(layers):
+        z = F.pad(x, [layer.padding[0]] * 4, mode="replicate")
+        z = F.conv2d(z, layer.weight, layer.bias, dilation=layer.dilation)
+        x = step(number, z)
+    return x
+
+
+def far_undilated(self, x, step, layers):
+    """`self.far` is not dilated in your network. Both 3x3 convolutions are: leave `__init__` as
+    it is, and call them."""
+    for number, layer in enumerate(layers):
+        wide = number < 2
+        z = layer(x) if wide else F.conv2d(x, layer.weight, layer.bias, padding=1)
+        x = step(number, z)
     return x
 
 
@@ -1143,13 +1392,53 @@ def each_squashed_and_added(how, one, other):
     return one.sigmoid() * other.sigmoid()
 
 
+def each_squashed_before(how, one, other):
+    """You squash each branch, and what you combine once more. BAM combines the logits and
+    squashes once."""
+    one, other = one.sigmoid(), other.sigmoid()
+    return one + other if how == "sum" else one * other
+
+
+def compete(z):
+    """You take a softmax over the channels. It is the sigmoid, for each number alone."""
+    return z.softmax(1)
+
+
+class InSequence(BAM):
+    """Your spatial branch sees x as the channels have scaled it. In BAM both branches see x."""
+
+    def attention(self, x):
+        one = over_pixels(self.channel(x))
+        other = over_channels(self.spatial(x * one.sigmoid()))
+        return sum_or_product(self.combine, one, other).sigmoid()
+
+
+class RaisedAlready(BAM):
+    """Your `attention` returns y. It returns the map, in (0, 1); `forward` does the rest."""
+
+    def attention(self, x):
+        return once_more(x, super().attention(x))
+
+    def forward(self, x):
+        return self.attention(x)
+
+
+class Turned(BAM):
+    """Rows and columns are exchanged before the spatial branch. It sees x as it is."""
+
+    def attention(self, x):
+        one, other = self.channel(x), self.spatial(x.mT.contiguous()).mT
+        both = sum_or_product(self.combine, over_pixels(one), over_channels(other))
+        return both.sigmoid()
+
+
 def no_residual(x, gain):
-    """x itself is missing: BAM adds the scaled x to x, y = x + x M."""
+    """You leave out x itself: BAM adds the scaled x to it, y = x + x M."""
     return x * gain
 
 
 def residual_twice(x, gain):
-    """x is added twice: you have x + x (1 + M). It is x + x M."""
+    """You add x twice: x + x (1 + M). It is x + x M."""
     return x + x * (1 + gain)
 
 
@@ -1191,7 +1480,7 @@ class OneIncluded(BAM):
 ALWAYS_PRODUCT = Slip(
     "product_as_released",
     "This is the product of the branches' logits, as BAM's released code has it; the paper adds"
-    " them (eq. 2). A silent branch then silences the other.",
+    " them (eq. 2), and `combine` says which. A silent branch silences the other.",
     bam_recipe(asking=lambda self: "product"),
     variant=True,
 )
@@ -1329,6 +1618,15 @@ def exact_neighbour(z, h, w):
     return F.interpolate(z, (h, w), mode="nearest-exact")
 
 
+def filled_with_zeros(z, h, w):
+    """On odd maps your last row and column are zeros. There the last blocks are cut in two:
+    grow to at least h and w, then cut."""
+    y = grown_only(z, h, w)[..., :h, :w].clone()
+    y[..., h - h % 2 if h > 1 else 1 :, :] = 0
+    y[..., w - w % 2 if w > 1 else 1 :] = 0
+    return y
+
+
 def cut_at_the_front(z, h, w):
     """On odd maps you cut the first row and column off. It is the last: [..., :h, :w]."""
     z = repeat(z, "b 1 h w -> b 1 (h down) (w across)", down=2, across=2)
@@ -1345,6 +1643,16 @@ def spread_with_zeros(z, h, w):
 def shrink_without_look(self, z, first, second):
     """`self.look`, the 5x5 convolution, is left out."""
     return second(self.shrink(z))
+
+
+def shrunk_before_look(self, z, first, second):
+    """`self.shrink` comes before `self.look`. First the 5x5 on the whole map, then stride 2."""
+    return second(self.look(first(self.shrink(z))))
+
+
+def no_relu_at_all(self, z, first, second):
+    """Both ReLUs are missing, after `self.look` and after `self.shrink`."""
+    return self.shrink(self.look(z))
 
 
 def pooled_look(self, z, first, second):
@@ -1572,6 +1880,33 @@ def each_term_squashed(g, p, a, m):
     return (a * (g + p)).tanh() + (m * g * p).tanh()
 
 
+@also(squashing=by_hyperbola)
+def branches_squashed(g, p, a, m):
+    """You squash g and l by tanh before they are combined. Combine first, then squash once."""
+    return sum_and_product(g.tanh(), p.tanh(), a, m)
+
+
+def squared_sum(g, p, a, m):
+    """Your second term is m (g + l)². It is the product: m g l."""
+    return a * (g + p) + m * (g + p).square()
+
+
+def local_subtracted(g, p, a, m):
+    """You subtract l from g. They are added: a (g + l) + m g l."""
+    return a * (g - p) + m * g * p
+
+
+def one_share_for_all(g, p, a, m):
+    """All channels have the same share. Each has its own: `self.additive` and
+    `self.multiplicative` hold c numbers, `c -> c 1 1`."""
+    return sum_and_product(g, p, a.mean(), m.mean())
+
+
+def pixels_averaged(g, p, a, m):
+    """In the product l is averaged over the pixels. Each pixel keeps its own: m g l."""
+    return a * (g + p) + m * g * p.mean((2, 3), keepdim=True)
+
+
 def shares_squashed(g, p, a, m):
     """You squash the shares. They are plain numbers: a (g + l) + m g l."""
     return a.sigmoid() * (g + p) + m.sigmoid() * g * p
@@ -1597,6 +1932,16 @@ def from_0_to_1(z):
     return (z.tanh() + 1) / 2
 
 
+def lifted_tanh(z):
+    """You add 1 to the gains. They are tanh alone, in (-1, 1)."""
+    return 1 + z.tanh()
+
+
+def half_tanh(z):
+    """You take 2 σ(z) - 1, which is tanh(z / 2). It is tanh(z), which is 2 σ(2 z) - 1."""
+    return (z / 2).tanh()
+
+
 def by_absolute_tanh(z):
     """You take the absolute value of the gains. They may turn the sign."""
     return z.tanh().abs()
@@ -1614,6 +1959,23 @@ SQUASHED_AS_RELEASED = Slip(
     gala_recipe(squashing=by_sigmoid),
     variant=True,
 )
+
+
+class NotCollapsed(gala_recipe()):
+    """You average the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().mean(1)
+
+
+class PixelsAfterChannels(gala_recipe()):
+    """Your pixels see x as the channels have scaled it. In GALA both see x."""
+
+    def attention(self, x):
+        g = over_pixels(self.channels(x))
+        p = over_channels(self.pixels(x * g))
+        a, m = (rearrange(w, "c -> c 1 1") for w in (self.additive, self.multiplicative))
+        return sum_and_product(g, p, a, m).tanh()
 
 
 class GALALoops(GALA):
@@ -1678,6 +2040,17 @@ def curved_head(maps):
     return z + (z / 3).square()
 
 
+class WeightedHead(nn.Module):
+    """A head with weights of its own, which want gradients in training."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(fixed(channels, 6))
+
+    def forward(self, maps):
+        return (maps + maps.square() / 4).mean((2, 3)) @ self.weight.to(maps)
+
+
 def cam_trials():
     def trial(name, head, classes, rectify=True, **sizes):
         inputs = dict(
@@ -1692,6 +2065,7 @@ def cam_trials():
         trial("with a linear head", linear_head, [3, 0], b=2, c=6, h=5, w=7),
         trial("with a curved head", curved_head, [1, 3, 0], b=3, c=4, h=2, w=5),
         trial("without rectifying", curved_head, [2, 0], False, b=2, c=3, h=6, w=4),
+        trial("with a head that has weights", WeightedHead(5), [4, 1], b=2, c=5, h=3, w=4),
     )
 
 
@@ -1834,6 +2208,11 @@ def absolute_gains(gradient):
     return gradient.mean((2, 3), keepdim=True).abs()
 
 
+def squared_gradients(gradient):
+    """The gains are means of squared gradients. They keep their sign: the plain mean."""
+    return gradient.square().mean((2, 3), keepdim=True)
+
+
 def gains_of_all_images(gradient):
     """The gains are averaged over the batch as well: images mix."""
     return gradient.mean((0, 2, 3), keepdim=True)
@@ -1910,6 +2289,13 @@ def over_the_largest(raw, rectify):
     return y / (y.amax((1, 2), keepdim=True) + 1e-7)
 
 
+def one_at_the_largest(raw, rectify):
+    """With `rectify` you divide the map by its largest value. That belongs to the figure: the
+    values are comparable between images."""
+    y = raw.relu()
+    return y / y.amax((1, 2), keepdim=True).clamp(min=1e-12) if rectify else raw
+
+
 def squashed_map(raw, rectify):
     """You squash the map by a sigmoid. Equation 2 has a ReLU."""
     return raw.sigmoid() if rectify else raw
@@ -1921,8 +2307,8 @@ def cam_image_by_image(maps, head, classes, rectify=True):
     for one, k in zip(maps, classes.tolist(), strict=True):
         with torch.enable_grad():
             one = one[None].detach().requires_grad_()
-            head(one)[0, k].backward()
-        raw = sum(one.grad[0, c].mean() * one[0, c].detach() for c in range(one.shape[1]))
+            (slope,) = torch.autograd.grad(head(one)[0, k], one)
+        raw = sum(slope[0, c].mean() * one[0, c].detach() for c in range(one.shape[1]))
         results.append(raw.clamp(min=0) if rectify else raw)
     return torch.stack(results)
 
@@ -1954,39 +2340,57 @@ EXERCISES = [
         probes={"attention": "b c", "forward": "b c h w"},
         trials=channel_trials,
         blank=("attention", "forward"),
-        slips=family(
-            channel_recipe,
-            paired=(pools_added_first, logits_averaged, no_relu, mean_for_max, residual_added),
-            choosing=(both_always, first_pool_only, last_pool_only),
-            pooling=(
-                mean_for_max,
-                max_for_mean,
-                min_for_max,
-                largest_size,
-                sum_for_mean,
-                one_image_for_all,
-                rectified_pool,
+        slips=(
+            *family(
+                channel_recipe,
+                paired=(
+                    pools_added_first,
+                    logits_averaged,
+                    no_relu,
+                    mean_for_max,
+                    residual_added,
+                ),
+                choosing=(
+                    both_always,
+                    mean_always,
+                    max_always,
+                    first_pool_only,
+                    last_pool_only,
+                ),
+                pooling=(
+                    mean_for_max,
+                    max_for_mean,
+                    min_for_max,
+                    largest_size,
+                    sum_for_mean,
+                    largest_of_row_means,
+                    spread_for_max,
+                    one_image_for_all,
+                    rectified_pool,
+                ),
+                feeding=(
+                    no_relu,
+                    relu_at_the_end,
+                    relu_after_up,
+                    sigmoid_in_the_middle,
+                    biases_left_out,
+                ),
+                joining=(
+                    pools_added_first,
+                    pools_averaged_first,
+                    logits_averaged,
+                    logits_multiplied,
+                    larger_logit,
+                    sigmoids_added,
+                    sigmoids_averaged,
+                    sigmoids_multiplied,
+                    hidden_added,
+                    mean_not_fed,
+                ),
+                squashing=SQUASHING,
+                applying=APPLYING,
             ),
-            feeding=(
-                no_relu,
-                relu_at_the_end,
-                relu_after_up,
-                sigmoid_in_the_middle,
-                biases_left_out,
-            ),
-            joining=(
-                pools_added_first,
-                pools_averaged_first,
-                logits_averaged,
-                logits_multiplied,
-                larger_logit,
-                sigmoids_added,
-                sigmoids_averaged,
-                sigmoids_multiplied,
-                hidden_added,
-            ),
-            squashing=SQUASHING,
-            applying=APPLYING,
+            GatedTwice,
         ),
         hints=(
             "Squeeze-and-excitation asks the mean of each map. What does the largest value know"
@@ -2002,7 +2406,12 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(ChannelLoops, ChannelFunctional),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_channel"),
+        laws=(
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_channel",
+        ),
     ),
     Exercise(
         id="spatial.spatial_gate",
@@ -2019,6 +2428,9 @@ EXERCISES = [
                     max_twice,
                     min_and_mean,
                     max_and_sum,
+                    max_and_min,
+                    maps_pooled,
+                    axes_reshaped,
                     largest_absolute,
                     max_and_spread,
                     max_and_length,
@@ -2036,6 +2448,11 @@ EXERCISES = [
                     statistics_of_the_batch,
                     running_statistics,
                     per_image_norm,
+                    norm_before_sigmoid_lost,
+                    norm_first,
+                    normalised_twice,
+                    border_repeated,
+                    reshaped_across,
                 ),
                 squashing=SQUASHING,
                 applying=APPLYING,
@@ -2062,7 +2479,12 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(SpatialSums, SpatialWindows),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_pixel"),
+        laws=(
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_pixel",
+        ),
     ),
     Exercise(
         id="spatial.cbam",
@@ -2070,29 +2492,45 @@ EXERCISES = [
         probes={"attention": "b c h w", "forward": "b c h w"},
         trials=cbam_trials,
         blank=("attention", "forward"),
-        slips=family(
-            cbam_recipe,
-            paired=(always_parallel, gains_added, residual_added),
-            ordering=(
-                always_channels_first,
-                always_pixels_first,
-                always_parallel,
-                orders_exchanged,
-                parallel_as_a_sequence,
-                parallel_pixels_first,
+        slips=(
+            *family(
+                cbam_recipe,
+                paired=(always_parallel, gains_added, residual_added),
+                ordering=(
+                    always_channels_first,
+                    always_pixels_first,
+                    always_parallel,
+                    orders_exchanged,
+                    only_pixels_first,
+                    only_channels_first,
+                    pixels_first_without_passing,
+                    channels_first_without_passing,
+                    parallel_as_a_sequence,
+                    parallel_pixels_first,
+                ),
+                joining=(gains_added,),
+                applying=APPLYING,
             ),
-            passing=(gain_passed, residual_passed),
-            joining=(
-                gains_added,
-                gains_averaged,
-                larger_gain,
-                first_gain_lost,
-                second_gain_lost,
-                first_gain_twice,
-                root_of_the_product,
-                squashed_again,
+            GAINS_ADDED_IN_ONE_ORDER,
+            *(
+                in_one_order(whole_slip(passing=step), passing=step)
+                for step in (gain_passed, residual_passed)
             ),
-            applying=APPLYING,
+            *(
+                in_one_order(whole_slip(joining=step), joining=step)
+                for step in (
+                    gains_averaged,
+                    larger_gain,
+                    first_gain_lost,
+                    second_gain_lost,
+                    first_gain_twice,
+                    root_of_the_product,
+                    squashed_again,
+                )
+            ),
+            ScaledBeforeReturned,
+            replace(slip(ScaledTwice), ways=(ScaledTwiceByChannel,)),
+            Summed,
         ),
         hints=(
             "Which gate sees x, and which sees x after the other has worked on it?",
@@ -2106,7 +2544,12 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(CBAMInTurn, CBAMByCases),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "gains_in_range"),
+        laws=(
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "nothing_comes_of_nothing",
+            "gains_in_range",
+        ),
     ),
     Exercise(
         id="spatial.channel_branch",
@@ -2114,22 +2557,28 @@ EXERCISES = [
         probes={"forward": "b c"},
         trials=branch_trials,
         blank=("forward",),
-        slips=family(
-            branch_recipe,
-            paired=(by_max, relu_without_norm, squashed_early),
-            pooling=(by_max, by_mean_and_max, by_sum, over_the_batch),
-            middle=(
-                relu_without_norm,
-                relu_then_norm,
-                norm_without_relu,
-                neither_norm_nor_relu,
-                norm_twice,
-                sigmoid_between,
-                own_batch_statistics,
-                kept_statistics,
+        slips=(
+            *family(
+                branch_recipe,
+                paired=(by_max, relu_without_norm, squashed_early),
+                pooling=(by_max, by_mean_and_max, by_sum, over_the_batch, rectified_mean),
+                middle=(
+                    relu_without_norm,
+                    relu_then_norm,
+                    norm_without_relu,
+                    neither_norm_nor_relu,
+                    norm_twice,
+                    sigmoid_between,
+                    leaky_between,
+                    norm_over_features,
+                    norm_without_weights,
+                    own_batch_statistics,
+                    kept_statistics,
+                ),
+                down=(down_without_bias,),
+                ending=(squashed_early, rectified_end, up_without_bias),
             ),
-            down=(down_without_bias,),
-            ending=(squashed_early, rectified_end, up_without_bias),
+            EachPoolThrough,
         ),
         hints=(
             "What is the same as in squeeze-and-excitation, and which step is new?",
@@ -2160,7 +2609,14 @@ EXERCISES = [
                 no_dilated_layers,
             ),
             norming=(first_norm_for_all, norms_backwards),
-            stepping=(pixel_no_norm, pixel_no_relu, pixel_relu_first, pixel_layers_alone),
+            stepping=(
+                pixel_no_norm,
+                pixel_no_relu,
+                pixel_relu_first,
+                pixel_layers_alone,
+                pixel_batch_statistics,
+                pixel_kept_statistics,
+            ),
             running=(
                 side_by_side,
                 with_shortcuts,
@@ -2169,6 +2625,9 @@ EXERCISES = [
                 middle_norm_missing,
                 first_step_missing,
                 dilation_ignored,
+                last_norm_alone,
+                border_repeated_twice,
+                far_undilated,
             ),
             ending=(squashed_early, rectified_end, centred_end, bias_of_out_missing),
         ),
@@ -2204,8 +2663,17 @@ EXERCISES = [
                     difference,
                     each_squashed_and_multiplied,
                     each_squashed_and_added,
+                    each_squashed_before,
                 ),
-                squashing=(no_sigmoid, by_tanh, by_relu, relu_first, sigmoid_twice, shares),
+                squashing=(
+                    no_sigmoid,
+                    by_tanh,
+                    by_relu,
+                    relu_first,
+                    sigmoid_twice,
+                    shares,
+                    compete,
+                ),
                 applying=(
                     no_residual,
                     residual_twice,
@@ -2217,6 +2685,9 @@ EXERCISES = [
                 ),
             ),
             OneIncluded,
+            InSequence,
+            RaisedAlready,
+            Turned,
             ALWAYS_PRODUCT,
         ),
         hints=(
@@ -2231,6 +2702,7 @@ EXERCISES = [
         otherwise=(BAMLoops, BAMEinsum),
         laws=(
             "examples_do_not_mix",
+            "gains_are_themselves",
             "nothing_comes_of_nothing",
             "between_once_and_twice",
             "gains_in_range",
@@ -2250,13 +2722,14 @@ EXERCISES = [
                 averaging=(largest_channel, summed_channels, first_channel),
                 first=(first_relu_missing,),
                 second=(second_relu_missing,),
-                chain=(shrink_without_look, pooled_look),
+                chain=(shrink_without_look, shrunk_before_look, no_relu_at_all, pooled_look),
                 growing=(
                     not_cut,
                     tiled,
                     interpolated,
                     exact_neighbour,
                     cut_at_the_front,
+                    filled_with_zeros,
                     spread_with_zeros,
                 ),
                 ending=(not_smoothed, smoothed_before_growing, biases_taken_off),
@@ -2277,7 +2750,12 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(LayerLoops, LayerInterpolated),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_pixel"),
+        laws=(
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_pixel",
+        ),
     ),
     Exercise(
         id="spatial.gala",
@@ -2310,13 +2788,27 @@ EXERCISES = [
                     terms_multiplied,
                     product_in_the_sum,
                     each_term_squashed,
+                    branches_squashed,
+                    squared_sum,
+                    local_subtracted,
+                    one_share_for_all,
+                    pixels_averaged,
                     shares_squashed,
                     global_left_out,
                     local_left_out,
                 ),
-                squashing=(not_squashed, from_0_to_1, by_absolute_tanh, rectified_tanh),
+                squashing=(
+                    not_squashed,
+                    from_0_to_1,
+                    lifted_tanh,
+                    half_tanh,
+                    by_absolute_tanh,
+                    rectified_tanh,
+                ),
                 applying=APPLYING,
             ),
+            NotCollapsed,
+            PixelsAfterChannels,
             SQUASHED_AS_RELEASED,
         ),
         hints=(
@@ -2331,7 +2823,12 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(GALALoops, GALAEinsum),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "gains_in_range"),
+        laws=(
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "nothing_comes_of_nothing",
+            "gains_in_range",
+        ),
     ),
     Exercise(
         id="spatial.grad_cam",
@@ -2364,6 +2861,7 @@ EXERCISES = [
                 positive_gradients,
                 positive_gains,
                 absolute_gains,
+                squared_gradients,
                 gains_of_all_images,
                 averaged_gains,
                 equal_gains,
@@ -2382,6 +2880,7 @@ EXERCISES = [
                 absolute_map,
                 stretched,
                 over_the_largest,
+                one_at_the_largest,
                 squashed_map,
             ),
         ),
