@@ -3,9 +3,18 @@
 import pytest
 import torch
 from einops import rearrange
+from torch.nn import functional as F
 
 from attncourse import check
-from solutions.spatial import BAM, CBAM, ChannelGate, SpatialGate, grad_cam
+from solutions.spatial import (
+    BAM,
+    CBAM,
+    ChannelBranch,
+    ChannelGate,
+    SpatialGate,
+    SpatialLayer,
+    grad_cam,
+)
 
 
 def first_line(id, answer):
@@ -132,3 +141,33 @@ def test_a_cbam_wrong_in_one_order_alone_is_named():
             return where.expand_as(x)
 
     assert check("spatial.cbam", Lost).slip == "first_gain_lost"
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [(F.gelu, "a GELU"), (F.silu, "a SiLU"), (F.leaky_relu, "a leaky ReLU")],
+)
+def test_another_activation_is_named(activation, said):
+    class Branch(ChannelBranch):
+        def forward(self, x):
+            return self.up(activation(self.norm(self.down(x.mean((2, 3))))))
+
+    class Layer(SpatialLayer):
+        def attention(self, x):
+            h, w = x.shape[-2:]
+            z = activation(self.look(x.mean(1, keepdim=True)))
+            z = activation(self.shrink(z)).repeat_interleave(2, -1).repeat_interleave(2, -2)
+            return self.smooth(z[..., :h, :w])[:, 0].sigmoid()
+
+    for id, answer in [("spatial.channel_branch", Branch), ("spatial.spatial_layer", Layer)]:
+        cause = check(id, answer).message.splitlines()[0]
+        assert said.lower() in cause.lower()
+
+
+def test_dropout_in_training_is_not_taken_for_mixed_images():
+    class Branch(ChannelBranch):
+        def forward(self, x):
+            z = self.norm(self.down(x.mean((2, 3)))).relu()
+            return self.up(F.dropout(z, 0.5, self.training))
+
+    assert check("spatial.channel_branch", Branch).slip == "random"

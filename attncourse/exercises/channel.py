@@ -1241,6 +1241,20 @@ def parts_of_the_map(x, extent):
     return F.adaptive_avg_pool2d(x, [math.ceil(n / extent) for n in x.shape[-2:]])
 
 
+def border_from_the_other_side(x, extent):
+    """Beyond the border you go on at the other side of the map. What is not there does not
+    count: `count_include_pad=False`."""
+    reach = min(extent, *x.shape[-2:])
+    x = F.pad(x, [reach - 1] * 4, mode="circular")
+    return F.avg_pool2d(x, 2 * reach - 1, reach)
+
+
+def resized(x, extent):
+    """You resize the map by interpolation. Average what is nearer than the extent."""
+    size = [math.ceil(n / extent) for n in x.shape[-2:]]
+    return F.interpolate(x, size, mode="bilinear")
+
+
 def border_continued(x, extent):
     """Beyond the border you repeat the last pixels. What is not there does not count:
     `count_include_pad=False`."""
@@ -1478,6 +1492,20 @@ def relu_before_the_filters(self, x):
     return gathered(self, x) if self.filters is None else gathered(self, x.relu())
 
 
+def norm_that_never_trains(self, x):
+    """Your batch norm takes the running statistics even while training. Call `self.filters`,
+    and leave its mode to whoever trains."""
+    if self.filters is None:
+        return gather(x, self.extent)
+    for layer in self.filters:
+        if isinstance(layer, nn.BatchNorm2d):
+            n = layer
+            x = F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias)
+        else:
+            x = layer(x)
+    return x
+
+
 def mean_taken_off(self, x):
     """You take the mean off each map before the filters. They get x as it is."""
     if self.filters is None:
@@ -1571,6 +1599,18 @@ def nearest_exact(self, gains, size):
     return F.interpolate(gains, size, mode="nearest-exact")
 
 
+def smooth_by_cubes(self, gains, size):
+    """You interpolate by cubes between the gains. Every pixel takes the nearest: the default of
+    `F.interpolate`, mode "nearest"."""
+    return F.interpolate(gains, size, mode="bicubic")
+
+
+def shared_by_area(self, gains, size):
+    """You take mode "area": at the borders of two gains a pixel gets a mixture. Every pixel
+    takes the nearest: mode "nearest"."""
+    return F.interpolate(gains, size, mode="area")
+
+
 def repeated_and_cut(self, gains, size):
     """You repeat each gain and cut off what is too much: the last ones get too few pixels.
     Where the extent does not divide the map the nearest still share it evenly:
@@ -1613,6 +1653,11 @@ def scaled_twice(x, gains):
 def map_of_gains(x, gains):
     """You return the gains. `forward` scales x with them."""
     return gains
+
+
+def one_gain_for_all_channels(x, gains):
+    """You scale by the mean of the gains over the channels. Every channel has its own."""
+    return x * gains.mean(1, keepdim=True)
 
 
 def mean_gain(x, gains):
@@ -1734,6 +1779,27 @@ def ends_repeated(self, z):
     w = self.conv.weight
     half = w.shape[-1] // 2
     return F.conv1d(F.pad(z[:, None], (half, half), mode="replicate"), w)[:, 0]
+
+
+def ends_mirrored(self, z):
+    """Beyond the ends you mirror the channels. There are zeros."""
+    w = self.conv.weight
+    half = w.shape[-1] // 2
+    return F.conv1d(F.pad(z[:, None], (half, half), mode="reflect"), w)[:, 0]
+
+
+def looking_ahead(self, z):
+    """Your window looks ahead: it begins at the channel itself. It has the channel in its
+    middle: pad both ends by half of it."""
+    w = self.conv.weight
+    return F.conv1d(F.pad(z[:, None], (0, w.shape[-1] - 1)), w)[:, 0]
+
+
+def weights_as_shares(self, z):
+    """You take a softmax of the weights of the window. They are used as they are: call
+    `self.conv`."""
+    w = self.conv.weight
+    return F.conv1d(z[:, None], w.softmax(-1), padding=w.shape[-1] // 2)[:, 0]
 
 
 def looking_back(self, z):
@@ -1947,6 +2013,7 @@ EXERCISES = [
         difficulty=2,
         otherwise=(ExciteLoops, ExciteFunctional, ExciteConvolutions),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "gains_scale_x",
@@ -2137,6 +2204,8 @@ EXERCISES = [
                     as_many_parts,
                     parts_of_the_map,
                     border_continued,
+                    border_from_the_other_side,
+                    resized,
                     from_the_other_end,
                     last_pixel_missed,
                     rows_and_columns_exchanged,
@@ -2195,6 +2264,7 @@ EXERCISES = [
                     blocks_gathered,
                     relu_before_the_filters,
                     mean_taken_off,
+                    norm_that_never_trains,
                 ),
                 layering=(
                     layers_not_used,
@@ -2214,6 +2284,8 @@ EXERCISES = [
                 spreading=(
                     smooth,
                     smooth_to_the_corners,
+                    smooth_by_cubes,
+                    shared_by_area,
                     nearest_exact,
                     repeated_and_cut,
                     repeated_evenly_and_cut,
@@ -2225,6 +2297,7 @@ EXERCISES = [
                     scaled_twice,
                     map_of_gains,
                     mean_gain,
+                    one_gain_for_all_channels,
                 ),
                 paired=(
                     norm_left_out,
@@ -2288,6 +2361,9 @@ EXERCISES = [
                 kernel_turned,
                 as_a_ring,
                 ends_repeated,
+                ends_mirrored,
+                weights_as_shares,
+                looking_ahead,
                 looking_back,
                 means_rectified,
                 rectified,

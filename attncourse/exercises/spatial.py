@@ -260,6 +260,18 @@ def largest_of_row_means(x, pool):
     return reduce(reduce(x, "b c h w -> b c w", pool), "b c w -> b c", "mean")
 
 
+def largest_row_mean(x, pool):
+    """You average each row and take the largest of these means. "max" is the largest value of
+    the map."""
+    return pooled(x, pool) if pool == "mean" else x.mean(3).amax(2)
+
+
+def largest_column_mean(x, pool):
+    """You average each column and take the largest of these means. "max" is the largest value
+    of the map."""
+    return pooled(x, pool) if pool == "mean" else x.mean(2).amax(2)
+
+
 def spread_for_max(x, pool):
     """You take the standard deviation where the largest value is asked for."""
     return x.std((2, 3), unbiased=False) if pool == "max" else pooled(x, pool)
@@ -337,6 +349,13 @@ def sigmoids_averaged(self, zs, mlp):
 def sigmoids_multiplied(self, zs, mlp):
     """You squash each pool's result and multiply the gains. Add first, then squash."""
     return torch.stack([mlp(self, z).sigmoid() for z in zs]).prod(0)
+
+
+def logits_subtracted(self, zs, mlp):
+    """You subtract what the MLP makes of the one pool from that of the other. They are
+    added."""
+    first, *rest = (mlp(self, z) for z in zs)
+    return (sum(rest) - first if rest else first).sigmoid()
 
 
 def hidden_added(self, zs, mlp):
@@ -576,6 +595,35 @@ def norm_first(self, x):
     )
 
 
+def max_alone(self, x):
+    """The second descriptor plays no part: the convolution sees the largest value alone."""
+    weight = self.conv.weight[:, :1]
+    return self.norm(F.conv2d(x[:, :1], weight, padding=self.conv.padding))
+
+
+def mean_alone(self, x):
+    """The first descriptor plays no part: the convolution sees the mean alone."""
+    weight = self.conv.weight[:, 1:]
+    return self.norm(F.conv2d(x[:, 1:], weight, padding=self.conv.padding))
+
+
+def rectified_descriptors(self, x):
+    """You apply a ReLU to the descriptors. They keep their signs."""
+    return normalised(self, x.relu())
+
+
+def normalised_without_weights(self, x):
+    """Weight and bias of `self.norm` are left out: call the layer."""
+    n = self.norm
+    return F.batch_norm(self.conv(x), n.running_mean, n.running_var, training=n.training)
+
+
+def normalised_over_the_map(self, x):
+    """You normalise each map over its pixels, as a LayerNorm. BatchNorm does so over the batch:
+    call `self.norm`."""
+    return F.layer_norm(self.conv(x), x.shape[-2:])
+
+
 def border_repeated(self, x):
     """Beyond the border you repeat the last pixels. There are zeros: call `self.conv`."""
     x = F.pad(x, [self.conv.padding[0]] * 4, mode="replicate")
@@ -761,6 +809,16 @@ def gain_passed(x, gain):
     return 0 * x + gain
 
 
+def rest_passed(x, gain):
+    """The second gate sees what the first shuts out, x - x s. It sees what it lets through."""
+    return x - x * gain
+
+
+def rectified_passed(x, gain):
+    """A ReLU stands between the gates. The second sees the scaled x with its signs."""
+    return (x * gain).relu()
+
+
 def residual_passed(x, gain):
     """The second gate sees x plus the scaled x. It sees the scaled x."""
     return x + x * gain
@@ -779,6 +837,17 @@ def gains_averaged(x, one, other):
 def larger_gain(x, one, other):
     """You take the larger gain of the two. They multiply."""
     return torch.maximum(one.expand_as(x), other.expand_as(x))
+
+
+def smaller_gain(x, one, other):
+    """You take the smaller gain of the two. They multiply."""
+    return torch.minimum(one.expand_as(x), other.expand_as(x))
+
+
+def either_gain(x, one, other):
+    """You join the gains as chances, s + t - s t: open where either is. They multiply: open
+    where both are."""
+    return one + other - one * other
 
 
 def first_gain_lost(x, one, other):
@@ -1392,6 +1461,22 @@ def each_squashed_and_added(how, one, other):
     return one.sigmoid() * other.sigmoid()
 
 
+def channels_squashed_before(how, one, other):
+    """You squash the channel branch before you combine it. Both stay logits; squash once."""
+    return sum_or_product(how, one.sigmoid(), other)
+
+
+def pixels_squashed_before(how, one, other):
+    """You squash the spatial branch before you combine it. Both stay logits; squash once."""
+    return sum_or_product(how, one, other.sigmoid())
+
+
+def sum_and_product_of_logits(how, one, other):
+    """You add the product of the logits to their sum. With "sum" they are added, and that is
+    all."""
+    return one + other + one * other
+
+
 def each_squashed_before(how, one, other):
     """You squash each branch, and what you combine once more. BAM combines the logits and
     squashes once."""
@@ -1440,6 +1525,11 @@ def no_residual(x, gain):
 def residual_twice(x, gain):
     """You add x twice: x + x (1 + M). It is x + x M."""
     return x + x * (1 + gain)
+
+
+def doubled_gain(x, gain):
+    """You scale x by 2 M. It is x + x M: between once and twice."""
+    return 2 * x * gain
 
 
 def map_added(x, gain):
@@ -1579,6 +1669,11 @@ def summed_channels(x):
     return x.sum(1, keepdim=True)
 
 
+def mean_and_largest_channel(x):
+    """You add the largest of the channels to their mean. This layer sees the mean alone."""
+    return x.mean(1, keepdim=True) + x.amax(1, keepdim=True)
+
+
 def first_channel(x):
     """You take the first channel. It is the mean of all."""
     return x[:, :1]
@@ -1605,6 +1700,26 @@ def tiled(z, h, w):
     down)", with h outside."""
     z = repeat(z, "b 1 h w -> b 1 (down h) (across w)", down=2, across=2)
     return z[..., :h, :w]
+
+
+def columns_tiled(z, h, w):
+    """Your columns lie side by side in two copies. Each pixel becomes a block of 2 x 2:
+    "(w across)", with w outside."""
+    z = repeat(z, "b 1 h w -> b 1 (h down) (across w)", down=2, across=2)
+    return z[..., :h, :w]
+
+
+def rows_tiled(z, h, w):
+    """Your rows lie one below the other in two copies. Each pixel becomes a block of 2 x 2:
+    "(h down)", with h outside."""
+    z = repeat(z, "b 1 h w -> b 1 (down h) (w across)", down=2, across=2)
+    return z[..., :h, :w]
+
+
+def interpolated_to_the_corners(z, h, w):
+    """You interpolate between the pixels of the small map, corners aligned. Each becomes a
+    block of 2 x 2."""
+    return F.interpolate(z, (h, w), mode="bilinear", align_corners=True)
 
 
 def interpolated(z, h, w):
@@ -1658,6 +1773,17 @@ def no_relu_at_all(self, z, first, second):
 def pooled_look(self, z, first, second):
     """You shrink by pooling. `self.shrink`, a convolution with stride 2, does it."""
     return second(F.avg_pool2d(first(self.look(z)), 2, ceil_mode=True))
+
+
+def largest_look(self, z, first, second):
+    """You shrink by the largest of 2 x 2. `self.shrink`, a convolution with stride 2, does
+    it."""
+    return F.max_pool2d(first(self.look(z)), 2, ceil_mode=True)
+
+
+def smoothed_twice(self, z):
+    """`self.smooth` is applied twice. Once is enough."""
+    return self.smooth(self.smooth(z))
 
 
 def not_smoothed(self, z):
@@ -1820,6 +1946,11 @@ def local_rectified(z):
     return z.relu()
 
 
+def local_centred(z):
+    """You take the mean off what the pixels say. It stays as it is."""
+    return z - z.mean((-2, -1), keepdim=True)
+
+
 def local_squashed(z):
     """You squash the local branch by a sigmoid. It is squashed together with the other, once,
     by tanh."""
@@ -1966,6 +2097,20 @@ class NotCollapsed(gala_recipe()):
 
     def pixels(self, x):
         return self.shrink(x).relu().mean(1)
+
+
+class CollapsedBySum(gala_recipe()):
+    """You sum the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().sum(1)
+
+
+class CollapsedByMax(gala_recipe()):
+    """You take the largest of the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().amax(1)
 
 
 class PixelsAfterChannels(gala_recipe()):
@@ -2155,6 +2300,16 @@ def of_a_sigmoid(scores, classes):
     return scores[torch.arange(len(scores)), classes].sigmoid().sum()
 
 
+def next_class(scores, classes):
+    """You take the class after the one asked for. Classes count from 0, as `classes` does."""
+    return chosen_score(scores, (classes + 1) % scores.shape[-1])
+
+
+def best_of_the_batch(scores, classes):
+    """You take the one largest score of the batch. Each image has its class in `classes`."""
+    return scores.amax()
+
+
 def sign_turned(scores, classes):
     """The sign of the score is turned: you see what speaks against the class."""
     return -chosen_score(scores, classes)
@@ -2218,6 +2373,22 @@ def gains_of_all_images(gradient):
     return gradient.mean((0, 2, 3), keepdim=True)
 
 
+def length_of_the_gradient(gradient):
+    """The gains are the lengths of the gradients. They are means, with their signs."""
+    return gradient.flatten(2).norm(dim=2)[..., None, None]
+
+
+def gains_as_shares(gradient):
+    """You take a softmax of the gains. They stay as they are, with their signs."""
+    return gradient.mean((2, 3), keepdim=True).softmax(1)
+
+
+def gains_of_length_one(gradient):
+    """You bring the gains to length 1. They stay as they are: then the map shares out the
+    score."""
+    return F.normalize(gradient.mean((2, 3), keepdim=True), dim=1)
+
+
 def averaged_gains(gradient):
     """The gains are averaged over the channels too: each map has its own."""
     return gradient.mean((1, 2, 3), keepdim=True)
@@ -2237,6 +2408,12 @@ def rectified_maps(gains, maps):
     """You rectify each weighted map before the sum. The ReLU comes after it: maps that speak
     against the class must be able to outweigh others."""
     return (gains * maps).relu().sum(1)
+
+
+def positive_maps(gains, maps):
+    """You cut off negative values of the maps before they are weighted. The ReLU comes after
+    the sum."""
+    return (gains * maps.relu()).sum(1)
 
 
 def gains_without_maps(gains, maps):
@@ -2280,6 +2457,12 @@ def stretched(raw, rectify):
     y = as_told(raw, rectify)
     low, high = y.amin((1, 2), keepdim=True), y.amax((1, 2), keepdim=True)
     return (y - low) / (high - low + 1e-7)
+
+
+def from_the_smallest(raw, rectify):
+    """You take the smallest value off the map. Equation 2 has a ReLU: what speaks against the
+    class becomes 0."""
+    return raw - raw.amin((1, 2), keepdim=True) if rectify else raw
 
 
 def over_the_largest(raw, rectify):
@@ -2364,6 +2547,8 @@ EXERCISES = [
                     largest_size,
                     sum_for_mean,
                     largest_of_row_means,
+                    largest_row_mean,
+                    largest_column_mean,
                     spread_for_max,
                     one_image_for_all,
                     rectified_pool,
@@ -2386,6 +2571,7 @@ EXERCISES = [
                     sigmoids_multiplied,
                     hidden_added,
                     mean_not_fed,
+                    logits_subtracted,
                 ),
                 squashing=SQUASHING,
                 applying=APPLYING,
@@ -2407,8 +2593,10 @@ EXERCISES = [
         difficulty=2,
         otherwise=(ChannelLoops, ChannelFunctional),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "one_gain_for_each_channel",
         ),
@@ -2450,6 +2638,11 @@ EXERCISES = [
                     per_image_norm,
                     norm_before_sigmoid_lost,
                     norm_first,
+                    max_alone,
+                    mean_alone,
+                    rectified_descriptors,
+                    normalised_without_weights,
+                    normalised_over_the_map,
                     normalised_twice,
                     border_repeated,
                     reshaped_across,
@@ -2480,8 +2673,10 @@ EXERCISES = [
         difficulty=2,
         otherwise=(SpatialSums, SpatialWindows),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "one_gain_for_each_pixel",
         ),
@@ -2514,13 +2709,15 @@ EXERCISES = [
             GAINS_ADDED_IN_ONE_ORDER,
             *(
                 in_one_order(whole_slip(passing=step), passing=step)
-                for step in (gain_passed, residual_passed)
+                for step in (gain_passed, residual_passed, rest_passed, rectified_passed)
             ),
             *(
                 in_one_order(whole_slip(joining=step), joining=step)
                 for step in (
                     gains_averaged,
                     larger_gain,
+                    smaller_gain,
+                    either_gain,
                     first_gain_lost,
                     second_gain_lost,
                     first_gain_twice,
@@ -2545,8 +2742,10 @@ EXERCISES = [
         difficulty=3,
         otherwise=(CBAMInTurn, CBAMByCases),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "gains_in_range",
         ),
@@ -2590,7 +2789,10 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(BranchLoops, BranchFunctional),
-        laws=("examples_do_not_mix",),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+        ),
     ),
     Exercise(
         id="spatial.spatial_branch",
@@ -2642,7 +2844,10 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(PixelsWritten, PixelsFunctional),
-        laws=("examples_do_not_mix",),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+        ),
     ),
     Exercise(
         id="spatial.bam",
@@ -2664,6 +2869,9 @@ EXERCISES = [
                     each_squashed_and_multiplied,
                     each_squashed_and_added,
                     each_squashed_before,
+                    channels_squashed_before,
+                    pixels_squashed_before,
+                    sum_and_product_of_logits,
                 ),
                 squashing=(
                     no_sigmoid,
@@ -2677,6 +2885,7 @@ EXERCISES = [
                 applying=(
                     no_residual,
                     residual_twice,
+                    doubled_gain,
                     map_added,
                     map_alone,
                     map_subtracted,
@@ -2701,8 +2910,10 @@ EXERCISES = [
         difficulty=2,
         otherwise=(BAMLoops, BAMEinsum),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "between_once_and_twice",
             "gains_in_range",
@@ -2719,20 +2930,39 @@ EXERCISES = [
             *family(
                 layer_recipe,
                 paired=(first_relu_missing, second_relu_missing, no_sigmoid, residual_added),
-                averaging=(largest_channel, summed_channels, first_channel),
+                averaging=(
+                    largest_channel,
+                    summed_channels,
+                    mean_and_largest_channel,
+                    first_channel,
+                ),
                 first=(first_relu_missing,),
                 second=(second_relu_missing,),
-                chain=(shrink_without_look, shrunk_before_look, no_relu_at_all, pooled_look),
+                chain=(
+                    shrink_without_look,
+                    shrunk_before_look,
+                    no_relu_at_all,
+                    pooled_look,
+                    largest_look,
+                ),
                 growing=(
                     not_cut,
                     tiled,
+                    rows_tiled,
+                    columns_tiled,
                     interpolated,
+                    interpolated_to_the_corners,
                     exact_neighbour,
                     cut_at_the_front,
                     filled_with_zeros,
                     spread_with_zeros,
                 ),
-                ending=(not_smoothed, smoothed_before_growing, biases_taken_off),
+                ending=(
+                    not_smoothed,
+                    smoothed_before_growing,
+                    smoothed_twice,
+                    biases_taken_off,
+                ),
                 squashing=SQUASHING,
                 applying=APPLYING,
             ),
@@ -2751,8 +2981,10 @@ EXERCISES = [
         difficulty=2,
         otherwise=(LayerLoops, LayerInterpolated),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "one_gain_for_each_pixel",
         ),
@@ -2776,7 +3008,7 @@ EXERCISES = [
                 widening=(global_relu_missing,),
                 local=(local_relu_missing,),
                 globally=(global_rectified, global_squashed),
-                locally=(local_rectified, local_squashed),
+                locally=(local_rectified, local_squashed, local_centred),
                 joining=(
                     sum_alone,
                     product_alone,
@@ -2808,6 +3040,8 @@ EXERCISES = [
                 applying=APPLYING,
             ),
             NotCollapsed,
+            CollapsedBySum,
+            CollapsedByMax,
             PixelsAfterChannels,
             SQUASHED_AS_RELEASED,
         ),
@@ -2824,8 +3058,10 @@ EXERCISES = [
         difficulty=3,
         otherwise=(GALALoops, GALAEinsum),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "gains_in_range",
         ),
@@ -2846,6 +3082,8 @@ EXERCISES = [
                 all_classes,
                 first_class_for_all,
                 best_class,
+                best_of_the_batch,
+                next_class,
                 every_class_asked_for,
                 mean_over_the_batch,
                 of_a_sigmoid,
@@ -2863,12 +3101,16 @@ EXERCISES = [
                 absolute_gains,
                 squared_gradients,
                 gains_of_all_images,
+                length_of_the_gradient,
+                gains_as_shares,
+                gains_of_length_one,
                 averaged_gains,
                 equal_gains,
             ),
             summing=(
                 averaged_maps,
                 rectified_maps,
+                positive_maps,
                 gains_without_maps,
                 squared_maps,
                 strongest_map,
@@ -2880,6 +3122,7 @@ EXERCISES = [
                 absolute_map,
                 stretched,
                 over_the_largest,
+                from_the_smallest,
                 one_at_the_largest,
                 squashed_map,
             ),
