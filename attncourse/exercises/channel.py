@@ -1246,7 +1246,7 @@ def border_from_the_other_side(x, extent):
     count: `count_include_pad=False`."""
     reach = min(extent, *x.shape[-2:])
     x = F.pad(x, [reach - 1] * 4, mode="circular")
-    return F.avg_pool2d(x, 2 * reach - 1, reach)
+    return F.avg_pool2d(x, 2 * reach - 1, extent)
 
 
 def resized(x, extent):
