@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from attncourse.letters import number, place, sizes_of
 from attncourse.running import Crash
@@ -26,6 +27,7 @@ class Look:
     y         what it returned, of the right shape
     expected  what it should have returned
     ask       ask(v=…) runs the probe once more with some inputs replaced; a Crash if it raises
+    solved    solved(f) is what the solution returns with f in place of its ReLUs
     """
 
     trial: Prepared
@@ -34,6 +36,7 @@ class Look:
     y: Tensor
     expected: Tensor
     ask: Callable[..., Any]
+    solved: Callable[[Callable], Any] = lambda relu: None
 
     @property
     def mask(self) -> Tensor | None:
@@ -596,6 +599,72 @@ def gains_in_range(look: Look) -> str | None:
     return None
 
 
+ACTIVATIONS = (
+    (F.gelu, "a GELU"),
+    (lambda t: F.gelu(t, approximate="tanh"), "a GELU (by tanh)"),
+    (F.silu, "a SiLU (swish)"),
+    (F.leaky_relu, "a leaky ReLU"),
+    (lambda t: F.leaky_relu(t, 0.1), "a leaky ReLU"),
+    (lambda t: F.leaky_relu(t, 0.2), "a leaky ReLU"),
+    (F.elu, "an ELU"),
+    (F.selu, "a SELU"),
+    (F.softplus, "a softplus"),
+    (F.hardswish, "a hard swish"),
+    (F.mish, "a Mish"),
+    (torch.tanh, "a tanh"),
+    (torch.sigmoid, "a sigmoid"),
+    (torch.abs, "the magnitude"),
+    (torch.square, "a square"),
+)
+
+
+@law
+def the_relu_is_a_relu(look: Look) -> str | None:
+    """All is right, but for another activation where the ReLU belongs."""
+    for activation, name in ACTIVATIONS:
+        if close(look.solved(activation), look.y):
+            return f"You have {name} where the ReLU belongs: negative numbers become 0."
+    return None
+
+
+CHANGES = (
+    (lambda g: g.sigmoid(), "squashed by a sigmoid once more. Once is enough"),
+    (lambda g: g.square(), "squared: a gain is applied twice. Once is enough"),
+    (lambda g: g.sqrt(), "the roots of what they should be"),
+    (lambda g: 1 - g, "1 minus what they should be: what is important gets the small one"),
+    (lambda g: 1 + g, "1 more than they should be: x is added to the scaled x"),
+    (lambda g: g - 1, "1 less than they should be: x is taken off the scaled x"),
+    (lambda g: 1 / g, "1 over what they should be: you divide where you should multiply"),
+    (lambda g: g.logit(), "what goes into the sigmoid: the sigmoid itself is missing"),
+    (lambda g: F.hardsigmoid(g.logit()), "a hard sigmoid's, made of straight lines"),
+    (lambda g: g.relu(), "what they should be where that is positive, else 0"),
+    (lambda g: g.abs(), "right but for their signs, which are lost"),
+    (lambda g: g.mean(0, keepdim=True).expand_as(g), "averages over the batch: images mix"),
+)
+
+
+@law
+def gains_are_themselves(look: Look) -> str | None:
+    """Gains that are right but for one thing done to all of them, or to x with them."""
+    x = look.trial.inputs.get("x")
+    if not isinstance(x, Tensor) or look.y.shape != look.expected.shape:
+        return None
+    whole = x.shape == look.y.shape
+    if look.probe == "attention":
+        mine, right, whose = look.y, look.expected, "Your gains are"
+        if whole and close(mine, x * right):
+            return "Your `attention` returns x scaled already. It returns the gains alone."
+    elif look.probe == "forward" and whole and (x.abs() > 1e-9).all():
+        mine, right, whose = look.y / x, look.expected / x, "The numbers that scale x are"
+    else:
+        return None
+    if right.numel() < 2 or close(mine, right):
+        return None
+    said = (what for change, what in CHANGES if close(mine, change(right)))
+    found = next(said, None)
+    return found and f"{whose} {found}."
+
+
 @law
 def between_once_and_twice(look: Look) -> str | None:
     """BAM adds a share of x to x: between x and 2 x."""
@@ -771,6 +840,14 @@ def gate_stands_where_it_should(look: Look) -> str | None:
         first = times.flatten()[0]
         return first.item() if close(times, first.expand_as(times)) else None
 
+    bare = one(branch=torch.zeros_like, gate=lambda t: t)
+    full = one(branch=torch.ones_like, gate=lambda t: t, x=torch.ones_like(x))
+    if bare is not None and full is not None and (abs(bare - 1) > 1e-9 or abs(full - 2) > 1e-9):
+        return (
+            f'In "{place_}", with a gate that does nothing, you return {number(bare)} times x'
+            f" for a branch of 0, and {number(full)} for x = 1 and a branch of 1; it should be"
+            " x and 2. Whatever the gate does, x and F(x) are added."
+        )
     silent = one(branch=torch.zeros_like, gate=lambda t: t / 2)
     if silent is not None and abs(silent - wanted[place_][0]) > 1e-9:
         return (

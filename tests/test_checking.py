@@ -17,6 +17,7 @@ from attncourse import check
 from attncourse.checking import same
 from attncourse.registry import Cost, Exercise, Trial, exercise
 from attncourse.verdict import Verdict
+from solutions.channel import residual
 from solutions.multi_head import MultiHeadAttention
 from solutions.relative_2d import attention_widths, axis_logits
 from solutions.scaled_dot_product import (
@@ -25,6 +26,7 @@ from solutions.scaled_dot_product import (
     scaled_dot_product_attention,
     softmax,
 )
+from solutions.spatial import BAM, ChannelBranch, SpatialBranch
 
 ATTENTION = "scaled_dot_product.scaled_dot_product_attention"
 WEIGHTS = "scaled_dot_product.attention_weights"
@@ -586,3 +588,79 @@ def test_a_transpose_on_the_line_is_not_blamed_for_numbers_that_do_not_fill_a_sh
 
     first = check(ATTENTION, flat).message.splitlines()[0]
     assert "do not fill the shape [7, 7, 7]" in first
+
+
+def test_what_the_stub_says_is_refused_must_be_refused():
+    def takes_anything(x, branch, gate, placement="standard", shortcut=lambda t: t):
+        known = placement in ("standard", "pre", "post", "identity")
+        return residual(x, branch, gate, placement if known else "standard", shortcut)
+
+    def another_error(x, branch, gate, placement="standard", shortcut=lambda t: t):
+        if placement == "between":
+            raise KeyError(placement)
+        return residual(x, branch, gate, placement, shortcut)
+
+    verdict = check("channel.residual", takes_anything)
+    assert verdict.slip == "not_refused"
+    assert '`residual` does not refuse the unknown placement "between"' in first_line(verdict)
+    assert "ends in KeyError" in first_line(check("channel.residual", another_error))
+    assert check("channel.residual", residual).status == "passed"
+
+
+def test_a_batchnorm_that_runs_too_often_in_training_is_caught():
+    class Twice(BAM):
+        def attention(self, x):
+            self.channel(x)
+            return super().attention(x)
+
+    verdict = check("spatial.bam", Twice)
+    assert verdict.slip == "calls_too_often"
+    assert "`self.channel.norm` runs 2 times where 1 is enough" in first_line(verdict)
+
+
+def test_traces_of_gradients_are_caught():
+    def cam(own=lambda t: t.detach(), slope=None, end=lambda t: t.detach()):
+        def grad_cam(maps, head, classes, rectify=True):
+            a = own(maps).requires_grad_()
+            score = head(a)[torch.arange(len(a)), classes].sum()
+            (g,) = torch.autograd.grad(score, a) if slope is None else slope(score, a)
+            y = (g.mean((2, 3), keepdim=True) * end(a)).sum(1)
+            return y.relu() if rectify else y
+
+        return grad_cam
+
+    def backward(score, a):
+        score.backward()
+        return (a.grad,)
+
+    assert check("spatial.grad_cam", cam()).status == "passed"
+    asked = check("spatial.grad_cam", cam(own=lambda t: t))
+    assert asked.slip == "changes_its_input"
+    assert "makes its input `maps` ask for gradients" in first_line(asked)
+    left = check("spatial.grad_cam", cam(slope=backward))
+    assert left.slip == "leaves_gradients"
+    assert "in the weights of `head`" in first_line(left)
+    assert check("spatial.grad_cam", cam(end=lambda t: t)).slip == "graph_kept"
+
+
+def test_weights_used_by_hand_blame_no_single_layer_of_several():
+    class Mirrored(SpatialBranch):
+        def forward(self, x):
+            for layer, norm in zip((self.down, self.near, self.far), self.norms, strict=True):
+                x = nn.functional.pad(x, [layer.padding[0]] * 4, mode="circular")
+                z = nn.functional.conv2d(x, layer.weight, layer.bias, dilation=layer.dilation)
+                x = norm(z).relu()
+            return self.out(x)[:, 0]
+
+    cause = first_line(check("spatial.spatial_branch", Mirrored))
+    assert "`self.down`, `self.near`, `self.far` by hand, and not all as the layers do" in cause
+
+
+def test_a_layer_that_runs_more_often_than_it_should_is_named():
+    class Again(ChannelBranch):
+        def forward(self, x):
+            y = super().forward(x)
+            return y + self.up(self.norm(self.down(x[:, :, 0, 0])).relu())
+
+    cause = first_line(check("spatial.channel_branch", Again))
+    assert "`self.down` is applied twice; it should be applied once" in cause

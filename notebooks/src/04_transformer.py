@@ -1182,7 +1182,9 @@ claim(misled > 0.95, "a wrong day of the week leads hardly ever astray")
 # %%
 run = result("translate")
 print(f"{run['bleu']:.1f} BLEU on {run['test']}   (greedy: {run['greedy_bleu']:.1f})")
-print(f"{run['parameters']:,} weights, {run['epochs']} epochs, {run['cpu_minutes']:.0f} minutes")
+print(
+    f"{run['parameters']:,} weights, {run['epochs']} epochs, {run['cpu_minutes']:.0f} minutes"
+)
 print("hardware ", run["hardware"])
 print("signature", run["signature"])
 
