@@ -108,9 +108,12 @@ def main(keep: bool) -> None:
         "curves": {},
         "bound_mib": BOUND,
         "reach_with_one_head": {},
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {platform.system()}",
+        "seeds": [0],
+        "hardware": f"{platform.processor() or platform.machine()}, one thread",
+        "versions": {"torch": torch.__version__},
+        "minutes": 0.0,
     }
+    start = time.perf_counter()
     if keep and OUT.is_file():
         found |= json.loads(OUT.read_text(encoding="utf-8"))
     for kind in KINDS:
@@ -138,6 +141,7 @@ def main(keep: bool) -> None:
     for kind in ("dense, map built", "strided", "fixed"):
         if kind not in found["reach_with_one_head"]:
             found["reach_with_one_head"][kind] = reach(kind, BOUND)
+    found["minutes"] = round(found["minutes"] + (time.perf_counter() - start) / 60, 1)
     OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

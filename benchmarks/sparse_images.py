@@ -9,6 +9,7 @@ minutes. With --keep, what is in the file already is not trained again.
 
 import argparse
 import json
+import platform
 import time
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def main(keep: bool) -> None:
         "symbols": SYMBOLS,
         "copy_steps": COPY_STEPS,
         "copies": {},
-        "torch": torch.__version__,
+        "seeds": list(SEEDS),
+        "hardware": f"{platform.processor() or platform.machine()}, one thread",
+        "versions": {"torch": torch.__version__},
     }
     if keep and OUT.is_file():
         found |= json.loads(OUT.read_text(encoding="utf-8"))
@@ -98,6 +101,8 @@ def main(keep: bool) -> None:
             torch.manual_seed(1000)
             row["right"].append(round(right(model, copies(500, HALF, SYMBOLS), HALF), 3))
         found["copies"][name] = row
+        rows = [*found["pictures"].values(), *found["copies"].values()]
+        found["minutes"] = round(sum(sum(row["seconds"]) for row in rows) / 60, 1)
         print(name, row, flush=True)
         OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -716,7 +716,7 @@ if photos:
 # ### The law on your own network
 
 # %%
-net = nets["with CBAM"][0]
+net = next(reversed(nets.values()))[0]  # with CBAM, once it is written
 maps = net.features(image[:4]).detach()
 raw = grad_cam(maps, net.head, label[:4], rectify=False)
 score = net.head(maps)[torch.arange(4), label[:4]] - net.read.bias[label[:4]]
