@@ -1,10 +1,5 @@
 """Local attention by every implementation: the values and gradients of the reference."""
 
-import subprocess
-import sys
-from itertools import pairwise
-from pathlib import Path
-
 import pytest
 import torch
 from torch.testing import assert_close

@@ -1,16 +1,17 @@
 """Local 2D attention, faster: blocks of queries in plain PyTorch, a kernel in C behind it.
 
     reference   windows of k and v are copied: window² d numbers a pixel
-    blocked     4 x 4 queries share a halo of (window + 3)² keys: 6 d numbers a pixel at window 7
+    blocked     4 x 4 queries share a halo of (window + 3)² keys: 6 d numbers a pixel for 7
     native      C: scores of 16 pixels in registers, the map is never stored
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
 Cost     native: memory for the padded k and v of one head a thread; the backward pass computes
-         the map again from the log-sum-exp, so training keeps q, k, v, the output and b head h w
-Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for such kernels; blocks
-         with halos after Vaswani et al., "Scaling Local Self-Attention for Parameter Efficient
-         Visual Backbones", CVPR 2021, arXiv:2103.12731, sec. 3; recomputing from the log-sum-exp
-         after Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135
+         the map again from the log-sum-exp, so training keeps q, k, v, the output and one number
+         a pixel and head
+Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for such kernels;
+         blocks with halos after Vaswani et al., "Scaling Local Self-Attention for Parameter
+         Efficient Visual Backbones", CVPR 2021, arXiv:2103.12731, sec. 3; recomputing from the
+         log-sum-exp after Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135
 Differs  as solutions.stand_alone does; float16 and bfloat16 are computed in float32
 """
 

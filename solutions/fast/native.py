@@ -1,8 +1,8 @@
-"""Kernels in C: compiled once for this machine, kept, and done without where there is no compiler.
+"""Kernels in C: compiled once for this machine and kept; without a compiler, done without.
 
 A kernel is built on its first use, in about two seconds, into the user's cache folder, under a
-name that depends on its source, the compiler, the flags and the processor. `ATTNCOURSE_NATIVE=0`
-turns them off, `CC` names a compiler.
+name that depends on its source, the compiler, the flags and the processor.
+`ATTNCOURSE_NATIVE=0` turns them off, `CC` names a compiler.
 """
 
 import ctypes
