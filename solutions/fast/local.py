@@ -6,8 +6,8 @@
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
 Cost     native: memory for the padded k and v of one head a thread; the backward pass computes
-         the map again from the log-sum-exp, so training keeps q, k, v, the output and one number
-         a pixel and head
+         the map again from the log-sum-exp, so training keeps q, k, v, the output and one
+         number a pixel and head
 Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for such kernels;
          blocks with halos after Vaswani et al., "Scaling Local Self-Attention for Parameter
          Efficient Visual Backbones", CVPR 2021, arXiv:2103.12731, sec. 3; recomputing from the
