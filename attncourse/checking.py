@@ -1,7 +1,7 @@
 """Compare an answer with the solution and say what is wrong, in the words of the chapter."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
@@ -239,7 +239,8 @@ class _Examination:
             return self.crashed(y, probe, trial, named)
         axes = self.ex.probes[probe]
         seen = self.seen(trial)
-        worst = _worst(y, right, axes) if _comparable(y, right) else ""
+        comparable = _comparable(y, right) or _parts_comparable(y, right)
+        worst = _worst(y, right, axes) if comparable else ""
         done = self.right_before(probe)
         if found := self.recognised(index, probe):
             slip, whole = found
@@ -309,7 +310,8 @@ class _Examination:
 
     def seen(self, trial: Prepared) -> str:
         """On which trial."""
-        return f"Seen {trial.name} ({', '.join(f'{a}={n}' for a, n in trial.sizes.items())})."
+        sizes = ", ".join(f"{axis}={n}" for axis, n in trial.sizes.items())
+        return f"Seen {trial.name} ({sizes})." if sizes else f"Seen {trial.name}."
 
     def recognised(self, index: int, probe: str) -> tuple[Slip, bool] | None:
         """The slip that gives what the answer gives, and whether it does so on every trial."""
@@ -368,7 +370,7 @@ class _Examination:
             if fault is not None:
                 return fault
             inputs = trial.fresh() | changes
-            with torch.no_grad():
+            with torch.set_grad_enabled("gradients" in self.ex.skip):
                 return attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
@@ -509,17 +511,17 @@ class _Examination:
         return Fault(wrong or _worst(y, right, self.ex.probes[probe]), (self.seen(trial),))
 
     def wrong_mode(self) -> Fault | None:
-        """Whether `eval` changes what it should not."""
+        """Whether the other mode, of training and evaluation, changes what it should not."""
         if not self.ex.is_module:
             return None
-        trial = self.trials[0]
-        mine = run(self.ex, lambda **init: self.answer(**init).eval(), trial)
-        right = run(self.ex, lambda **init: self.ex.solution(**init).eval(), trial)
+        trial = replace(self.trials[0], evaluate=not self.trials[0].evaluate)
+        mine, right = run(self.ex, self.answer, trial), run(self.ex, self.ex.solution, trial)
+        here, there = "in training mode", "after `.eval()`"
+        if trial.evaluate is False:
+            here, there = there, here
         for probe, expected in right.outcomes.items():
             if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
-                return Fault(
-                    f"`{probe}` is right in training mode and departs after `.eval()`."
-                )
+                return Fault(f"`{probe}` is right {here} and departs {there}.")
         return None
 
     def wrong_gradients(self) -> Fault | None:
@@ -691,6 +693,16 @@ def _comparable(y: Any, right: Any) -> bool:
     )
 
 
+def _parts_comparable(y: Any, right: Any) -> bool:
+    """Several tensors each, of the same shapes."""
+    return (
+        isinstance(right, tuple)
+        and isinstance(y, (tuple, list))
+        and len(y) == len(right)
+        and all(_comparable(a, b) for a, b in zip(y, right, strict=True))
+    )
+
+
 def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
     """Type, number of returns, shape, dtype or device, in this order; None if all agree."""
     if y is None:
@@ -712,6 +724,8 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
     if not isinstance(right, Tensor):
         if type(y) is not type(right):
             return f"`{probe}` returns {_kind(y)}; it should return {_kind(right)}."
+        if same(y, right):  # one of several values, and not the wrong one
+            return None
         return f"`{probe}` returns {y!r}; it should return {right!r}."
     if isinstance(y, (tuple, list)):
         return (
@@ -763,7 +777,8 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
         pairs = zip(
             y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True
         )
-        return next((_worst(a, b, ax) for a, b, ax in pairs if not same(a, b)), "")
+        wrong = ((n, *pair) for n, pair in enumerate(pairs) if not same(*pair[:2]))
+        return next((f"In [{n}]: {_worst(a, b, ax)}" for n, a, b, ax in wrong), "")
     if right.dtype == torch.bool:
         off = y != right
         at = torch.unravel_index(off.flatten().long().argmax(), y.shape)

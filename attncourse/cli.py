@@ -231,6 +231,26 @@ def info():
     console.print(table)
 
 
+data = typer.Typer(help="Fetch data sets that are not part of the course.")
+app.add_typer(data, name="data")
+
+
+@data.command("cifar10")
+def fetch_cifar10(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="where to; default: work/data of the course", envvar="ATTNCOURSE_DATA"
+        ),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="another address of the archive")] = None,
+):
+    """CIFAR-10, 170 MB; broken off, the same command goes on where it was."""
+    from attncourse.data import download_cifar10
+
+    console.print(f"CIFAR-10 is in {download_cifar10(folder, url)}", soft_wrap=True)
+
+
 train = typer.Typer(help="Train what takes longer than a notebook should.")
 app.add_typer(train, name="train")
 

@@ -522,3 +522,273 @@ def coordinates_span_the_picture(look: Look) -> str | None:
                 f" {number(right.max().item())}."
             )
     return None
+
+
+@law
+def nothing_comes_of_nothing(look: Look) -> str | None:
+    """Where x is 0, x times a gain is 0."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    holes = x.clone()
+    holes[..., -1] = 0
+    y = look.ask(x=holes)
+    if isinstance(y, Tensor) and y.shape == x.shape and y[..., -1].abs().max() > 1e-9:
+        return (
+            "Where x is 0 your output is not: something is added, or the map is not multiplied"
+            " with x."
+        )
+    return None
+
+
+def _gain(look: Look) -> Tensor | None:
+    """What x is multiplied with, read off what goes in and comes out."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    gain = look.y / x
+    return gain if gain.isfinite().all() else None
+
+
+@law
+def one_gain_for_each_channel(look: Look) -> str | None:
+    """A channel gate scales all pixels of a map alike, by a number in (0, 1)."""
+    gain = _gain(look)
+    if gain is None:
+        return gains_in_range(look) if look.probe != "forward" else None
+    if not close(gain, gain[..., :1, :1].expand_as(gain)):
+        return (
+            "Pixels of one channel are scaled by different numbers, from"
+            f" {number(gain[0, 0].min().item())} to {number(gain[0, 0].max().item())} at b=0,"
+            " c=0. A channel gate has one gain for a whole map: b c 1 1."
+        )
+    return None
+
+
+@law
+def one_gain_for_each_pixel(look: Look) -> str | None:
+    """A spatial gate scales all channels of a pixel alike."""
+    gain = _gain(look)
+    if gain is None:
+        return gains_in_range(look) if look.probe != "forward" else None
+    if not close(gain, gain[:, :1].expand_as(gain)):
+        return (
+            "Channels of one pixel are scaled by different numbers, from"
+            f" {number(gain[0, :, 0, 0].min().item())} to"
+            f" {number(gain[0, :, 0, 0].max().item())} at b=0, h=0, w=0. A spatial gate has one"
+            " gain for a whole pixel: b 1 h w."
+        )
+    return None
+
+
+@law
+def gains_in_range(look: Look) -> str | None:
+    """Gains that should lie between 0 and 1, or between -1 and 1, do."""
+    if look.probe != "attention" or not look.y.isfinite().all():
+        return None
+    low = -1 if (look.expected < 0).any() else 0
+    if look.y.min() < low or look.y.max() > 1:
+        return (
+            f"Your gains run from {number(look.y.min().item())} to"
+            f" {number(look.y.max().item())}; they lie between {low} and 1. Is what squashes"
+            f" them, {'tanh' if low else 'the sigmoid'}, the last step?"
+        )
+    return None
+
+
+@law
+def between_once_and_twice(look: Look) -> str | None:
+    """BAM adds a share of x to x: between x and 2 x."""
+    gain = _gain(look)
+    if gain is None or ((gain >= 1) & (gain <= 2)).all():
+        return None
+    return (
+        f"x is multiplied by numbers from {number(gain.min().item())} to"
+        f" {number(gain.max().item())}. x + x M lies between x and 2 x, since M is in (0, 1)."
+    )
+
+
+@law
+def a_constant_factor(look: Look) -> str | None:
+    """The right result, but for a factor that is the same everywhere."""
+    size = look.expected.abs()
+    if look.y.shape != look.expected.shape or size.max() < 1e-9:
+        return None
+    factor = (look.y.flatten()[size.argmax()] / look.expected.flatten()[size.argmax()]).item()
+    if abs(factor - 1) < 1e-6 or not close(look.y, factor * look.expected):
+        return None
+    sizes = dict(look.trial.sizes)
+    if "h" in sizes and "w" in sizes:
+        sizes |= {"h w": sizes["h"] * sizes["w"]}
+    return f"Your result is everywhere {_named(factor, sizes)} times what it should be."
+
+
+def _gains(look: Look) -> bool:
+    return look.probe == "attention" and look.axes in {"b c", "b c h w", "b h w", "b 1 h w"}
+
+
+@law
+def gains_lie_between_0_and_1(look: Look) -> str | None:
+    """A gain is a sigmoid: more than 0, less than 1."""
+    if not _gains(look) or not look.y.isfinite().all():
+        return None
+    low, high = look.y.min().item(), look.y.max().item()
+    if low >= 0 and high <= 1:
+        return None
+    return (
+        f"Your gains run from {number(low)} to {number(high)}. They must lie between 0 and 1:"
+        " is the sigmoid the last thing that is done to them?"
+    )
+
+
+@law
+def gains_scale_x(look: Look) -> str | None:
+    """What comes out is x times something: nothing comes out where x is 0."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    spoiled = x.clone()
+    spoiled[..., -1, -1] = 0
+    again = look.ask(x=spoiled)
+    if isinstance(again, Tensor) and again.shape == x.shape:
+        rest = again[..., -1, -1].abs().max().item()
+        if rest > 1e-9:
+            return (
+                f"Where x is 0 you return up to {number(rest)}; x times a gain is 0 there. Is"
+                " something added, or a gain returned?"
+            )
+    return None
+
+
+@law
+def gains_reach_their_channel(look: Look) -> str | None:
+    """What scales a channel of x is the gain of this channel, of this image."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "forward" or not isinstance(x, Tensor) or x.shape != look.y.shape:
+        return None
+    mine, right = look.y / x, look.expected / x
+    whole = all(close(t, t[..., :1, :1].expand_as(t)) for t in (mine, right))
+    if not whole or x.shape[-1] < 2 or not mine.isfinite().all():
+        return None
+    mine, right = mine[..., 0, 0], right[..., 0, 0]
+    if close(mine.sort(-1).values, right.sort(-1).values):
+        return "You scale by the right gains, but channels get those of other channels."
+    at = torch.unravel_index((mine - right).abs().argmax(), mine.shape)
+    return (
+        f"At {place(at, 'b c')} you scale x by {number(mine[at].item())}; its gain is"
+        f" {number(right[at].item())}. What is done to the gains on the way?"
+    )
+
+
+@law
+def pixels_are_all_alike(look: Look) -> str | None:
+    """Means of whole maps do not change when the pixels change places."""
+    x = look.trial.inputs.get("x")
+    if look.axes != "b c" or not isinstance(x, Tensor) or x.ndim != 4 or x.shape[-1] < 2:
+        return None
+    pixels = x.flatten(2)
+    order = torch.randperm(pixels.shape[-1], generator=torch.Generator().manual_seed(0))
+    again = look.ask(x=pixels[..., order].reshape(x.shape))
+    if not isinstance(again, Tensor) or close(again, look.y):
+        return None
+    return (
+        "Shuffle the pixels of an image, and your result changes. That of a mean over h and w"
+        " does not: is it taken over all pixels, once, and over nothing else?"
+    )
+
+
+@law
+def gains_come_from_the_means(look: Look) -> str | None:
+    """Maps may be replaced by their means: the gains stay."""
+    x = look.trial.inputs.get("x")
+    if look.probe != "attention" or not isinstance(x, Tensor) or x.ndim != 4:
+        return None
+    even = look.ask(x=x.mean((-2, -1), keepdim=True).expand_as(x).contiguous())
+    if close(even, look.expected) and not close(even, look.y):
+        return (
+            "Of maps that are the same everywhere your gains are right, of others they are not:"
+            " what goes into the layers is not the mean of each map."
+        )
+    return None
+
+
+@law
+def a_mean_keeps_what_is_even(look: Look) -> str | None:
+    """The mean of a map that is 1 everywhere is 1, and the mean of -x is minus that of x."""
+    x = look.trial.inputs.get("x")
+    if not isinstance(x, Tensor):
+        return None
+    flat = look.ask(x=torch.ones_like(x))
+    if isinstance(flat, Tensor) and flat.shape == look.y.shape:
+        worst = flat.flatten()[(flat - 1).abs().argmax()].item()
+        if abs(worst - 1) > 1e-6:
+            return (
+                f"Of maps that are 1 everywhere you return {number(worst)}; their mean is 1. Is"
+                " the sum divided by the number of pixels that were summed?"
+            )
+    minus = look.ask(x=-x)
+    if isinstance(minus, Tensor) and not close(minus, -look.y):
+        return (
+            "Turn the sign of all pixels, and your result should turn its sign. It does not:"
+            " this is no mean of the pixels."
+        )
+    return None
+
+
+@law
+def logits_are_right(look: Look) -> str | None:
+    """What goes into the sigmoid, read off the gains: too large, or moved."""
+    if not _gains(look) or (look.y <= 0).any() or (look.y >= 1).any():
+        return None
+    mine, right = look.y.logit(), look.expected.logit()
+    if not (mine.isfinite().all() and right.isfinite().all()):
+        return None
+    if close(mine - right, (mine - right).mean().expand_as(mine)):
+        return (
+            f"What goes into your sigmoid is {number((mine - right).mean().item())} too large"
+            " everywhere: is something added?"
+        )
+    times = ((mine * right).sum() / right.square().sum().clamp(min=1e-12)).item()
+    if abs(times) > 1e-6 and close(mine, times * right):
+        return f"What goes into your sigmoid is {number(times)} times what it should be."
+    return None
+
+
+@law
+def gate_stands_where_it_should(look: Look) -> str | None:
+    """What a gate that halves leaves of x and of the branch says where it stands."""
+    x, place_ = look.trial.inputs.get("x"), look.trial.inputs.get("placement")
+    wanted = dict(standard=(1, 0.5), pre=(1, 1), post=(0.5, 0.5), identity=(0.5, 1))
+    if not isinstance(x, Tensor) or place_ not in wanted:
+        return None
+    simple = dict(x=x.abs() + 1, shortcut=lambda t: t)
+
+    def one(**changes) -> float | None:
+        y = look.ask(**(simple | changes))
+        if not isinstance(y, Tensor) or y.shape != x.shape:
+            return None
+        times = y / simple["x"] if changes["branch"] is torch.zeros_like else y
+        first = times.flatten()[0]
+        return first.item() if close(times, first.expand_as(times)) else None
+
+    silent = one(branch=torch.zeros_like, gate=lambda t: t / 2)
+    if silent is not None and abs(silent - wanted[place_][0]) > 1e-9:
+        return (
+            f'In "{place_}", with a branch that returns 0 and a gate that halves, you return'
+            f" {number(silent)} times x; it should be {number(wanted[place_][0])} times x. Does"
+            " the gate stand in the way of x, or not?"
+        )
+    ones = dict(x=torch.ones_like(x), gate=lambda t: t / 2)
+    steady = one(branch=torch.ones_like, **ones)
+    total = sum(wanted[place_])
+    if steady is not None and abs(steady - total) > 1e-9:
+        return (
+            f'In "{place_}", with x = 1, a branch that returns 1 and a gate that halves, you'
+            f" return {number(steady)}; it should be {number(total)}. What does the gate scale?"
+        )
+    if (look.y < 0).any() and not (look.expected < 0).any():
+        return (
+            f'In "{place_}" you return negative numbers: the ReLU comes after the addition, and'
+            " over the whole of it."
+        )
+    return None

@@ -68,32 +68,60 @@ CHAPTERS: tuple[Chapter, ...] = (
         "dates that are translated, and where the model looks for each figure",
         120,
     ),
+    Chapter(
+        5,
+        "channel",
+        "Channel attention",
+        "squeeze-and-excitation, its four placements, gather-excite, ECA",
+        "gains that undo a change of light, and the papers' tables coming out",
+        75,
+    ),
+    Chapter(
+        6,
+        "spatial",
+        "Spatial attention",
+        "CBAM's two gates and their order, BAM, SResNet's layer, GALA, Grad-CAM",
+        "a task that needs both what and where, and what a network looks at in clutter",
+        120,
+    ),
+    Chapter(
+        8,
+        "relative_2d",
+        "Relative positions in the plane",
+        "relative logits gathered, skewed and as one product; the augmented convolution",
+        "who finds a thing where it never was in training, and what memory that takes",
+        110,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input with chosen values, such as a mask, and its axes in letters."""
+    """An input with chosen values, such as a mask, and its axes in letters; or, with axes "", a
+    word that is passed on as it is."""
 
     axes: str
-    value: Tensor
+    value: Tensor | str
 
 
 @dataclass(frozen=True)
 class Trial:
     """One set of inputs to compare answers on.
 
-    name    how a message speaks of it: "with a causal mask"
-    sizes   the size of each letter. All differ, so a shape spells its own axes
-    inputs  in the order of the call: a string is drawn from a normal distribution with these
-            axes ("b i d"); `Given` is taken as it is; anything else is passed on untouched
-    init    what a module is constructed with
+    name      how a message speaks of it: "with a causal mask"
+    sizes     the size of each letter. All differ, so a shape spells its own axes
+    inputs    in the order of the call: a string is drawn from a normal distribution with these
+              axes ("b i d"); `Given` is taken as it is; anything else is passed on untouched
+    init      what a module is constructed with
+    evaluate  whether a module is in evaluation mode, as after `.eval()`; else it trains. Where
+              there is BatchNorm, have both kinds: training hides factors and added constants
     """
 
     name: str
     sizes: Mapping[str, int]
     inputs: Mapping[str, Any]
     init: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Prepared:
     axes: Mapping[str, str]
     init: Mapping[str, Any]
     weights: Mapping[str, Tensor] | None
+    evaluate: bool = False
 
     def fresh(self) -> dict[str, Any]:
         """The inputs, cloned, so that nobody can spoil them for the next."""
@@ -100,7 +101,9 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
         for name in weights:  # a running variance is positive
             if name.endswith("running_var"):
                 weights[name] = weights[name].abs() + 0.5
-    return Prepared(trial.name, VALUES, trial.sizes, inputs, axes, trial.init, weights)
+    return Prepared(
+        trial.name, VALUES, trial.sizes, inputs, axes, trial.init, weights, trial.evaluate
+    )
 
 
 def variations(ex: Exercise, first: Prepared, large: bool = True) -> Iterator[Prepared]:
@@ -164,10 +167,16 @@ def build(
                 ),
                 "",
             )
-    loaded = attempt(lambda: layer.load_state_dict(wanted))
+    loaded = attempt(lambda: _begin(layer, wanted, trial))
     if isinstance(loaded, Crash):
         return None, loaded, ""
     return layer, None, note
+
+
+def _begin(layer: nn.Module, weights: Mapping[str, Tensor], trial: Prepared) -> None:
+    """Give a module its weights and statistics, and the mode of the trial."""
+    layer.load_state_dict(weights)
+    layer.train(not trial.evaluate)
 
 
 def _layers(state: Mapping[str, Tensor]) -> str:
@@ -215,7 +224,7 @@ def outcome(ex: Exercise, built: Any, probe: str, inputs: Mapping[str, Any]) -> 
     """What one probe gives, or the Crash it ends in."""
 
     def call():
-        with torch.no_grad():
+        with torch.set_grad_enabled("gradients" in ex.skip):  # it may take some itself
             return probe_of(ex, built, probe)(*arguments(ex, probe, inputs))
 
     return attempt(call)
@@ -373,6 +382,8 @@ class Sheet:
             self._layers[index] = layer
         if isinstance(answer, type) and answer.__init__ is self.ex.solution.__init__:
             self._layers[index].__class__ = answer
+            if any(True for _ in self._layers[index].buffers()):  # statistics have moved
+                _begin(self._layers[index], self.trials[index].weights, self.trials[index])
             return self._layers[index]
         layer, fault, _ = build(self.ex, answer, self.trials[index])
         if fault is None:

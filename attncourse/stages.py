@@ -50,7 +50,7 @@ def departs(
     `used` tells whether a layer that is not called has an effect all the same.
     """
     called = {call.layer for call in mine}
-    if not called:
+    if not called or not right:  # a solution that calls methods of its layers says nothing
         return None
     for want in right:
         if want.layer not in called:

@@ -1,14 +1,12 @@
 """English to German on Multi30k, or any folder of parallel text, with the Transformer of
 chapter 04."""
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import platform
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from attncourse import training
+from attncourse.data import Pairs, sentences, where
 from attncourse.training import Plan, Record, Trainer, Workers, computes_bfloat16
 from attncourse.workspace import UserError
 from solutions import transformer
@@ -76,69 +75,9 @@ class Options:
 # ---------------------------------------------------------------- text
 
 
-class Pairs(NamedTuple):
-    """Sentences and their translations, line by line."""
-
-    source: list[str]
-    target: list[str]
-
-
 def folder(data: Path | None) -> Path:
     """The folder with the text: `data`, or `multi30k` in it. Raises UserError."""
-    if data is None:
-        raise UserError(
-            "no data: set ATTNCOURSE_DATA to a folder that has multi30k/train.en, train.de, "
-            f"val.en, val.de, {TEST}.en and {TEST}.de, plain or as .gz, or give it with --data."
-        )
-    if not data.is_dir():
-        raise UserError(f"there is no folder {data}: correct ATTNCOURSE_DATA or --data.")
-    return data / "multi30k" if (data / "multi30k").is_dir() else data
-
-
-def sentences(path: Path, longest: int) -> list[str]:
-    """The lines of a text file in UTF-8, plain or gzip, none of them empty.
-
-    `path` is without the `.gz`. Raises UserError, which names the file and the line, for one
-    that is missing, empty or broken, and for a line that is not UTF-8, blank or has more than
-    `longest` characters.
-    """
-    path, data = _bytes(path)
-    lines = data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    if lines == [b""]:
-        raise UserError(f"{path} is empty: it should have one sentence a line.")
-    return [_sentence(line, f"{path}, line {n}", longest) for n, line in enumerate(lines, 1)]
-
-
-def _bytes(path: Path) -> tuple[Path, bytes]:
-    both = path, path.with_name(f"{path.name}.gz")
-    there = next((one for one in both if one.is_file()), None)
-    if there is None:
-        raise UserError(f"no {path.name} or {path.name}.gz in {path.parent}.")
-    data = there.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error):
-            raise UserError(f"{there} is a broken gzip file: fetch it again.") from None
-    return there, data
-
-
-def _sentence(line: bytes, where: str, longest: int) -> str:
-    try:
-        text = line.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{where}: byte {error.start + 1} is 0x{line[error.start]:02x}, which is no UTF-8. "
-            "Convert the file: iconv -f latin1 -t utf-8."
-        ) from None
-    if not text:
-        raise UserError(f"{where} is blank: take it out, and its translation.")
-    if len(text) > longest:
-        raise UserError(
-            f"{where}: {len(text)} characters, more than the limit of {longest}. Take it out, "
-            f"and its translation, or train with --longest {len(text)}."
-        )
-    return text
+    return where("multi30k", data)
 
 
 def read(folder: Path, split: str, options: Options) -> Pairs:

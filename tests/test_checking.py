@@ -18,6 +18,7 @@ from attncourse.checking import same
 from attncourse.registry import Cost, exercise
 from attncourse.verdict import Verdict
 from solutions.multi_head import MultiHeadAttention
+from solutions.relative_2d import attention_widths, axis_logits
 from solutions.scaled_dot_product import (
     AdditiveAttention,
     attention_weights,
@@ -475,3 +476,27 @@ def test_a_squeeze_that_takes_too_much_is_caught():
     verdict = check(ATTENTION, lambda *a: scaled_dot_product_attention(*a).squeeze())
     assert verdict.status == "not yet"
     assert "A `squeeze` takes away every axis of length 1" in first_line(verdict)
+
+
+def test_where_nothing_has_a_size_no_empty_brackets_are_shown():
+    verdict = check("multi_head.parameters", lambda dim, heads: 1)
+    assert "Seen for dim" in verdict.message
+    assert "()" not in verdict.message
+
+
+def test_of_several_numbers_the_wrong_one_is_named():
+    def second_wrong(out_channels, kappa, upsilon, heads):
+        dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
+        return dk, dv + 1
+
+    verdict = check("relative_2d.attention_widths", second_wrong)
+    assert "[1]` returns 49; it should return 48" in first_line(verdict)
+
+
+def test_of_several_tensors_the_worst_element_of_the_first_wrong_one_is_told():
+    def squared(q, rows, columns):
+        down, across = axis_logits(q, rows, columns)
+        return down, across.square()
+
+    verdict = check("relative_2d.axis_logits", squared)
+    assert first_line(verdict).startswith("In [1]: The result is")
