@@ -5,5 +5,12 @@ it beside the reference and beside what one would use instead.
 """
 
 from solutions.fast.local import StandAloneSelfAttention2d, local_attention
+from solutions.fast.sparse import SparseSelfAttention, SparseTransformer, sparse_attention
 
-__all__ = ["StandAloneSelfAttention2d", "local_attention"]
+__all__ = [
+    "SparseSelfAttention",
+    "SparseTransformer",
+    "StandAloneSelfAttention2d",
+    "local_attention",
+    "sparse_attention",
+]
