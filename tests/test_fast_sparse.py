@@ -39,7 +39,7 @@ def device(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("pattern, way, layer", PATTERNS)
+@pytest.mark.parametrize(("pattern", "way", "layer"), PATTERNS)
 @pytest.mark.parametrize("sizes", SIZES)
 def test_values_and_gradients_are_those_of_the_masked_map(device, sizes, pattern, way, layer):
     *shape, stride, summaries = sizes
