@@ -1,4 +1,4 @@
-"""Scaled dot-product attention by tiles: the map is never stored, only a square of it at a time.
+"""Scaled dot-product attention by tiles: only a square of the map is there at a time.
 
     m' = max(m, max_j s)                       the largest score so far, of a tile's keys j
     l' = e^(m - m') l + Σ_j e^(s - m')         the sum so far
