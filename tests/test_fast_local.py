@@ -47,6 +47,18 @@ def test_values_and_gradients_are_those_of_the_reference(implementation, sizes):
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("sizes", SIZES)
+def test_without_gradients_the_values_are_the_same(implementation, sizes):
+    b, head, d, _, *rest = sizes
+    given = [x.detach() for x in inputs(b, head, d, d, *rest)]
+    expected = stand_alone.local_attention(*given, sizes[-1])
+    assert_close(local_attention(*given, sizes[-1], implementation), expected)
+    rough = [x.bfloat16() for x in given]
+    exact = stand_alone.local_attention(*(x.double() for x in rough), sizes[-1])
+    result = local_attention(*rough, sizes[-1], implementation)
+    assert (result.double() - exact).abs().max() < 8 * torch.finfo(torch.bfloat16).eps
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_single_and_half_precision_are_as_exact_as_they_can_be(implementation, dtype):
     exact = inputs(2, 2, 8, 8, 13, 18, 7)
@@ -91,6 +103,9 @@ def test_maps_that_are_views_are_read_rightly(implementation):
 
 
 def test_an_empty_batch_is_an_empty_result(implementation):
+    with torch.no_grad():
+        given = inputs(0, 2, 4, 4, 5, 6, 3)
+        assert local_attention(*given, 3, implementation).shape == (0, 2, 4, 5, 6)
     given = inputs(0, 2, 4, 3, 5, 6, 3)
     result = local_attention(*given, 3, implementation)
     assert result.shape == (0, 2, 3, 5, 6)

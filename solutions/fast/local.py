@@ -20,7 +20,7 @@ import math
 from functools import cache
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -88,24 +88,38 @@ def blocked(
     window: int,
 ) -> Float[Tensor, "b head e h w"]:
     """Local attention, a block of queries at a time: all of a block see one halo of keys."""
-    weights = _block_weights(q, k, rows, columns, window)
-    mixed = weights @ _halos(v, window)
+    queries, place = _blocks(q), _places(q, rows, columns, window)
+    keys, values = _halos(k, window), _halos(v, window)
+    needs = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, rows, columns))
+    if needs or 0 in place.shape or q.shape[2] != v.shape[2]:
+        mixed = (place + queries @ keys.mT).softmax(-1) @ values
+    else:  # torch's fused attention has no way back to the scores of places
+        parts = (rearrange(x, "b head ... -> (b head) ...") for x in (queries, keys, values))
+        place = rearrange(place, "b head ... -> (b head) ...")
+        mixed = F.scaled_dot_product_attention(*parts, place, scale=1.0)
+        mixed = rearrange(mixed, "(b head) ... -> b head ...", head=q.shape[1])
     return _from_blocks(mixed, *q.shape[-2:])
 
 
-def _block_weights(q: Tensor, k: Tensor, rows: Tensor, columns: Tensor, window: int) -> Tensor:
-    """The shares, b head block query key, of the keys of each halo."""
-    h, w = q.shape[-2:]
-    own, seen = _tables(window, h, w)
-    queries = _blocks(q)
-    down = _along(einsum(q[:, :, : rows.shape[-1]], rows, _PLACES), own.to(q.device), "y")
-    across = _along(einsum(q[:, :, rows.shape[-1] :], columns, _PLACES), own.to(q.device), "x")
-    place = rearrange(
-        rearrange(down, "... ky -> ... ky 1") + rearrange(across, "... kx -> ... 1 kx"),
+def _places(q: Tensor, rows: Tensor, columns: Tensor, window: int) -> Tensor:
+    """What each query says to the places of its halo, b head block query key; -inf to those
+    that it does not see."""
+    scores = []
+    for axis, table in enumerate((rows, columns)):
+        own, seen = (x.to(q.device) for x in _tables(window, q.shape[3 + axis]))
+        half = q[:, :, : rows.shape[-1]] if axis == 0 else q[:, :, rows.shape[-1] :]
+        said = _along(einsum(half, table, _PLACES), own, "yx"[axis])
+        across = -(-q.shape[4 - axis] // BLOCK)
+        pattern = (
+            "block y line -> (block across) (y x) line",
+            "block x line -> (across block) (y x) line",
+        )[axis]
+        seen = repeat(seen, pattern, across=across, **{"xy"[axis]: BLOCK})
+        scores.append(said.masked_fill(~seen, -math.inf))
+    return rearrange(
+        rearrange(scores[0], "... ky -> ... ky 1") + rearrange(scores[1], "... kx -> ... 1 kx"),
         "... ky kx -> ... (ky kx)",
     )
-    scores = queries @ _halos(k, window).mT + place
-    return scores.masked_fill(~seen.to(q.device), -math.inf).softmax(-1)
 
 
 _PLACES = "b head half h w, head place half -> b head h w place"
@@ -113,9 +127,10 @@ _PLACES = "b head half h w, head place half -> b head h w place"
 
 @cache
 def _tables(
-    window: int, height: int, width: int
-) -> tuple[Int[Tensor, "own line"], Bool[Tensor, "block query key"]]:
-    """Which place of the window a line of keys is for a line of queries, and who sees whom.
+    window: int, size: int
+) -> tuple[Int[Tensor, "own line"], Bool[Tensor, "block own line"]]:
+    """Along one axis: which place of the window a line of keys is for a line of queries, and
+    whether it is seen.
 
     A block lies BLOCK lines into the picture for each block before it, and its halo starts
     window // 2 lines earlier.
@@ -123,19 +138,12 @@ def _tables(
     reach, side = window // 2, BLOCK + window - 1
     place = torch.arange(side) - rearrange(torch.arange(BLOCK), "own -> own 1")
     near = (place >= 0) & (place < window)
-
-    def real(size: int) -> Tensor:
-        line = torch.arange(-(-size // BLOCK)) * BLOCK - reach
-        keys = rearrange(line, "block -> block 1") + torch.arange(side)
-        inside = (keys >= 0) & (keys < size)
-        return rearrange(inside, "block key -> block 1 key") & near
-
-    high, wide = real(height), real(width)
-    seen = einsum(high.int(), wide.int(), "by qy ky, bx qx kx -> by bx qy qx ky kx").bool()
-    seen = rearrange(seen, "by bx qy qx ky kx -> (by bx) (qy qx) (ky kx)")
+    line = torch.arange(-(-size // BLOCK)) * BLOCK - reach
+    keys = rearrange(line, "block -> block 1") + torch.arange(side)
+    inside = (keys >= 0) & (keys < size)
+    seen = rearrange(inside, "block line -> block 1 line") & near
     # queries beyond the picture see everything: their rows must not be empty
-    seen = seen | ~seen.any(-1, keepdim=True)
-    return place.clamp(0, window - 1), seen
+    return place.clamp(0, window - 1), seen | ~seen.any(-1, keepdim=True)
 
 
 def _blocks(x: Tensor) -> Tensor:
@@ -162,9 +170,11 @@ def _halos(x: Tensor, window: int) -> Tensor:
     """The pixels that a block's queries see, b head block key d."""
     h, w = x.shape[-2:]
     reach, side = window // 2, BLOCK + window - 1
-    padded = F.pad(x, (reach, reach + -w % BLOCK, reach, reach + -h % BLOCK))
-    halos = padded.unfold(-2, side, BLOCK).unfold(-2, side, BLOCK)
-    return rearrange(halos, "b head d by bx y x -> b head (by bx) (y x) d")
+    pixels = rearrange(x, "b head d h w -> b head h w d")  # copied in runs of d
+    below, right = reach + -h % BLOCK, reach + -w % BLOCK
+    padded = F.pad(pixels, (0, 0, reach, right, reach, below))
+    halos = padded.unfold(2, side, BLOCK).unfold(3, side, BLOCK)
+    return rearrange(halos, "b head by bx d y x -> b head (by bx) (y x) d")
 
 
 def _along(scores: Tensor, own: Tensor, axis: str) -> Tensor:
