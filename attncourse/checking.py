@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from attncourse.sheet import (
     digest,
     gradients,
     may_be_same,
+    outcome,
     parameters,
     probe_of,
     run,
@@ -80,6 +82,9 @@ class _Examination:
         return self.sheet.trials
 
     def verdict(self) -> Verdict:
+        if self.waits():
+            text = "`__init__` calls something that you have not written yet: that comes first."
+            return Verdict(self.ex.id, NOT_ATTEMPTED, text)
         if fault := self.wrong_form():
             return self.not_yet(fault)
         first = self.results[0]
@@ -100,6 +105,8 @@ class _Examination:
             self.memory,
             self.wrong_variations,
             self.wrong_mode,
+            self.too_many_calls,
+            self.not_refused,
         ):
             if fault := find():
                 return self.not_yet(fault)
@@ -107,7 +114,7 @@ class _Examination:
             done = " and ".join(f"`{p}`" for p in self.ex.probes if p not in self.unwritten)
             left = " and ".join(f"`{p}`" for p in self.unwritten)
             return self.not_yet(Fault(f"{done} is right. Still to be written: {left}."))
-        for find in (self.wrong_gradients, self.wrong_device, self.wrong_cost):
+        for find in (self.graph_kept, self.wrong_gradients, self.wrong_device, self.wrong_cost):
             if fault := find():
                 return self.not_yet(fault)
         agree = " and ".join(f"`{p}`" for p in self.ex.probes)
@@ -125,6 +132,14 @@ class _Examination:
         lines = [line for text in lines for line in _short(text).splitlines()][:11]
         lines.append(f'Stuck? `hint("{self.ex.id}")`')
         return Verdict(self.ex.id, NOT_YET, "\n".join(lines), fault.slip)
+
+    def waits(self) -> bool:
+        """Whether a module cannot be built because an earlier exercise is not written."""
+        if not (self.ex.is_module and isinstance(self.answer, type)):
+            return False
+        if "__init__" in self.ex.blank:
+            return False
+        return _unwritten(self.results[0].fault)
 
     # 1. what it is
 
@@ -203,24 +218,39 @@ class _Examination:
         """The first declared trial and probe that depart, and why."""
         for index, result in enumerate(self.results):
             if result.fault:
-                return Fault(str(result.fault))
+                return Fault(str(result.fault), (self.seen(self.trials[index]),))
             for probe in self.ex.probes:
                 y, right = result.outcomes.get(probe), self.sheet.expected(index, probe)
                 if probe in self.unwritten:
                     continue
                 if result.changed and result.changed[0] == probe:
-                    return self.changes_input(result)
+                    return self.changes_input(result, index)
                 if not same(y, right):
                     return self.diagnose(index, probe, y, right)
         return None
 
-    def changes_input(self, result: Result) -> Fault:
+    def changes_input(self, result: Result, index: int) -> Fault:
         probe, name = result.changed
         if name not in self.trials[0].inputs and self.ex.is_module:
             return Fault(
                 f"`{probe}` changes the weights `{name}` of the layer. Only training may.",
                 ("Compute a new tensor from them instead.",),
                 "changes_its_weights",
+            )
+        value = self.trials[index].inputs.get(name)
+        if isinstance(value, nn.Module):
+            return Fault(
+                f"`{probe}` leaves gradients in the weights of `{name}`. `torch.autograd.grad`"
+                " gives those of one tensor; `backward` adds to every weight on the way.",
+                (),
+                "leaves_gradients",
+            )
+        if isinstance(value, Tensor) and same(self.left(index, probe, name), value):
+            return Fault(
+                f"`{probe}` makes its input `{name}` ask for gradients; it belongs to the"
+                " caller. Detach it first: `detach()` gives a tensor of your own.",
+                (),
+                "changes_its_input",
             )
         return Fault(
             f"`{probe}` changes its input `{name}` in place; it belongs to the caller. Return a"
@@ -229,10 +259,18 @@ class _Examination:
             "changes_its_input",
         )
 
+    def left(self, index: int, probe: str, name: str) -> Any:
+        """What an input holds after a probe."""
+        trial = self.trials[index]
+        built, _, _ = build(self.ex, self.answer, trial)
+        inputs = trial.fresh()
+        outcome(self.ex, built, probe, inputs)
+        return inputs[name].detach()
+
     def diagnose(self, index: int, probe: str, y: Any, right: Any) -> Fault:
         """Why a probe departs on a declared trial."""
         trial = self.trials[index]
-        if fault := self.random():
+        if fault := self.random() or self.random(index):
             return fault
         if isinstance(y, Crash):
             named = self.recognised(index, probe)
@@ -375,7 +413,12 @@ class _Examination:
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
 
-        look = Look(trial, probe, self.ex.probes[probe], y, right, ask)
+        def solved(relu: Callable) -> Any:
+            built, _, _ = build(self.ex, self.ex.solution, trial)
+            with patch.object(Tensor, "relu", lambda t: relu(t)):  # bound, as a method
+                return outcome(self.ex, built, probe, trial.fresh())
+
+        look = Look(trial, probe, self.ex.probes[probe], y, right, ask, solved)
         for name in self.ex.laws:
             said = attempt(lambda n=name: LAWS[n](look))
             if isinstance(said, str):
@@ -431,10 +474,10 @@ class _Examination:
 
     # standard checks on an answer whose values are right
 
-    def random(self) -> Fault | None:
+    def random(self, index: int = 0) -> Fault | None:
         """Whether a second call on the same input gives something else."""
-        again = self.run(0)
-        for probe, y in self.results[0].outcomes.items():
+        again = self.run(index)
+        for probe, y in self.results[index].outcomes.items():
             other = again.outcomes.get(probe)
             if isinstance(y, Tensor) and isinstance(other, Tensor) and not same(other, y):
                 return Fault(
@@ -497,18 +540,39 @@ class _Examination:
             )
         for slip in self.sheet.slips:
             ways = range(len(slip.ways) + 1)
-            tries = (self.sheet.of_slip(slip, index, probe, way) for way in ways)
+            tries = (
+                self.sheet.of_slip(slip, index, probe, way)
+                for way in ways
+                if self.right_otherwise(slip, way, probe)
+            )
             if any(same(one, y, trial.dtype) for one in tries):
                 return Fault(slip.message, (self.seen(trial),), slip.name)
         if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
             return Fault(
                 f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
-                " is inf; subtract the largest score of the row first, or use `softmax`.",
+                " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
+                " first, or use `softmax`.",
                 (),
                 "overflows",
             )
+        if trial.group == LARGE and isinstance(y, Tensor) and _comparable(y, right):
+            return Fault(
+                f"`{probe}` is right, except {trial.name}: exp of what is far below the"
+                " largest score is 0. Subtract the largest score that counts, without those"
+                " that are hidden, or use `softmax`."
+                if (y == 0).sum() > (right == 0).sum()
+                else f"`{probe}` is right, except {trial.name}.",
+                (self.seen(trial), _worst(y, right, self.ex.probes[probe])),
+            )
         wrong = _wrong_kind(probe, y, right, self.ex.probes[probe], trial)
         return Fault(wrong or _worst(y, right, self.ex.probes[probe]), (self.seen(trial),))
+
+    def right_otherwise(self, slip: Slip, way: int, probe: str) -> bool:
+        """Whether a slip gives what is right on all declared trials, as the answer does."""
+        return all(
+            same(self.sheet.of_slip(slip, i, probe, way), self.sheet.expected(i, probe))
+            for i in self.sheet.declared
+        )
 
     def wrong_mode(self) -> Fault | None:
         """Whether the other mode, of training and evaluation, changes what it should not."""
@@ -522,6 +586,65 @@ class _Examination:
         for probe, expected in right.outcomes.items():
             if probe not in self.unwritten and not same(mine.outcomes.get(probe), expected):
                 return Fault(f"`{probe}` is right {here} and departs {there}.")
+        return None
+
+    def too_many_calls(self) -> Fault | None:
+        """Whether a BatchNorm in training counts more calls than in the solution."""
+        probe = list(self.ex.probes)[-1]
+        for index in self.sheet.declared:
+            trial = self.trials[index]
+            counted = [n for n in trial.weights or () if n.endswith("num_batches_tracked")]
+            if trial.evaluate or not counted:
+                continue
+            moved = []
+            for answer in (self.answer, self.ex.solution):
+                built, _, _ = build(self.ex, answer, trial)
+                outcome(self.ex, built, probe, trial.fresh())
+                state = built.state_dict()
+                moved.append([int(state[n]) if n in state else 0 for n in counted])
+            for name, mine, right in zip(counted, *moved, strict=True):
+                if mine > right:
+                    layer = name.rpartition(".")[0]
+                    return Fault(
+                        f"The values are right, but `self.{layer}` runs {mine} times where"
+                        f" {right} is enough: in training each call moves its statistics. Keep"
+                        " the first result.",
+                        (self.seen(trial),),
+                        "calls_too_often",
+                    )
+        return None
+
+    def not_refused(self) -> Fault | None:
+        """Whether it takes what it should refuse with a ValueError."""
+        for trial in self.sheet.refused:
+            result = run(self.ex, self.answer, trial)
+            for probe in self.ex.probes:
+                y = result.outcomes.get(probe, result.fault)
+                if probe in self.unwritten or (isinstance(y, Crash) and y.kind == "ValueError"):
+                    continue
+                how = f"ends in {y.kind} for" if isinstance(y, Crash) else "does not refuse"
+                return Fault(
+                    f"The values are right, but `{probe}` {how} {trial.name}: raise a"
+                    " `ValueError` that says what is wrong.",
+                    (),
+                    "not_refused",
+                )
+        return None
+
+    def graph_kept(self) -> Fault | None:
+        """Whether a result that should be plain numbers still hangs on what it came from."""
+        if "gradients" not in self.ex.skip:
+            return None
+        for index, result in enumerate(self.results):
+            for probe, y in result.outcomes.items():
+                right = self.sheet.expected(index, probe)
+                if isinstance(y, Tensor) and y.requires_grad and not right.requires_grad:
+                    return Fault(
+                        f"What `{probe}` returns still holds the graph it was computed with."
+                        " Detach what it is made of: its maker keeps all of it in memory.",
+                        ("The values are right.",),
+                        "graph_kept",
+                    )
         return None
 
     def wrong_gradients(self) -> Fault | None:

@@ -12,7 +12,9 @@ Shapes = dict[str, str]  # the learner's tensors on that line, in letters
 def explain(crash: Crash, sizes: Mapping[str, int]) -> str | None:
     """The likely cause in one line, or None for an error that we do not know."""
     shapes = shapes_on_line(crash, sizes)
-    if re.search(r"\.T\b", crash.line) and any(len(s) > 2 for s in crash.shapes.values()):
+    cut = "is invalid for input of size" in crash.text or "can't divide axis" in crash.text
+    turned = re.search(r"\.T\b", crash.line) and not cut
+    if turned and any(len(s) > 2 for s in crash.shapes.values()):
         return (
             "`.T` turns all axes round; `.mT` exchanges the last two, `rearrange` says which."
         )
@@ -125,6 +127,11 @@ def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
+    (
+        r"not implemented for 'Bool'",
+        "booleans are no numbers for torch, so it cannot multiply or add them here: make them"
+        " such first, `.float()`.",
+    ),
     (r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", _layer),
     (
         r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of"

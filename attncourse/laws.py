@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from attncourse.letters import number, place, sizes_of
 from attncourse.running import Crash
@@ -26,6 +27,7 @@ class Look:
     y         what it returned, of the right shape
     expected  what it should have returned
     ask       ask(v=…) runs the probe once more with some inputs replaced; a Crash if it raises
+    solved    solved(f) is what the solution returns with f in place of its ReLUs
     """
 
     trial: Prepared
@@ -34,6 +36,7 @@ class Look:
     y: Tensor
     expected: Tensor
     ask: Callable[..., Any]
+    solved: Callable[[Callable], Any] = lambda relu: None
 
     @property
     def mask(self) -> Tensor | None:
@@ -596,6 +599,72 @@ def gains_in_range(look: Look) -> str | None:
     return None
 
 
+ACTIVATIONS = (
+    (F.gelu, "a GELU"),
+    (lambda t: F.gelu(t, approximate="tanh"), "a GELU (by tanh)"),
+    (F.silu, "a SiLU (swish)"),
+    (F.leaky_relu, "a leaky ReLU"),
+    (lambda t: F.leaky_relu(t, 0.1), "a leaky ReLU"),
+    (lambda t: F.leaky_relu(t, 0.2), "a leaky ReLU"),
+    (F.elu, "an ELU"),
+    (F.selu, "a SELU"),
+    (F.softplus, "a softplus"),
+    (F.hardswish, "a hard swish"),
+    (F.mish, "a Mish"),
+    (torch.tanh, "a tanh"),
+    (torch.sigmoid, "a sigmoid"),
+    (torch.abs, "the magnitude"),
+    (torch.square, "a square"),
+)
+
+
+@law
+def the_relu_is_a_relu(look: Look) -> str | None:
+    """All is right, but for another activation where the ReLU belongs."""
+    for activation, name in ACTIVATIONS:
+        if close(look.solved(activation), look.y):
+            return f"You have {name} where the ReLU belongs: negative numbers become 0."
+    return None
+
+
+CHANGES = (
+    (lambda g: g.sigmoid(), "squashed by a sigmoid once more. Once is enough"),
+    (lambda g: g.square(), "squared: a gain is applied twice. Once is enough"),
+    (lambda g: g.sqrt(), "the roots of what they should be"),
+    (lambda g: 1 - g, "1 minus what they should be: what is important gets the small one"),
+    (lambda g: 1 + g, "1 more than they should be: x is added to the scaled x"),
+    (lambda g: g - 1, "1 less than they should be: x is taken off the scaled x"),
+    (lambda g: 1 / g, "1 over what they should be: you divide where you should multiply"),
+    (lambda g: g.logit(), "what goes into the sigmoid: the sigmoid itself is missing"),
+    (lambda g: F.hardsigmoid(g.logit()), "a hard sigmoid's, made of straight lines"),
+    (lambda g: g.relu(), "what they should be where that is positive, else 0"),
+    (lambda g: g.abs(), "right but for their signs, which are lost"),
+    (lambda g: g.mean(0, keepdim=True).expand_as(g), "averages over the batch: images mix"),
+)
+
+
+@law
+def gains_are_themselves(look: Look) -> str | None:
+    """Gains that are right but for one thing done to all of them, or to x with them."""
+    x = look.trial.inputs.get("x")
+    if not isinstance(x, Tensor) or look.y.shape != look.expected.shape:
+        return None
+    whole = x.shape == look.y.shape
+    if look.probe == "attention":
+        mine, right, whose = look.y, look.expected, "Your gains are"
+        if whole and close(mine, x * right):
+            return "Your `attention` returns x scaled already. It returns the gains alone."
+    elif look.probe == "forward" and whole and (x.abs() > 1e-9).all():
+        mine, right, whose = look.y / x, look.expected / x, "The numbers that scale x are"
+    else:
+        return None
+    if right.numel() < 2 or close(mine, right):
+        return None
+    said = (what for change, what in CHANGES if close(mine, change(right)))
+    found = next(said, None)
+    return found and f"{whose} {found}."
+
+
 @law
 def between_once_and_twice(look: Look) -> str | None:
     """BAM adds a share of x to x: between x and 2 x."""
@@ -771,6 +840,14 @@ def gate_stands_where_it_should(look: Look) -> str | None:
         first = times.flatten()[0]
         return first.item() if close(times, first.expand_as(times)) else None
 
+    bare = one(branch=torch.zeros_like, gate=lambda t: t)
+    full = one(branch=torch.ones_like, gate=lambda t: t, x=torch.ones_like(x))
+    if bare is not None and full is not None and (abs(bare - 1) > 1e-9 or abs(full - 2) > 1e-9):
+        return (
+            f'In "{place_}", with a gate that does nothing, you return {number(bare)} times x'
+            f" for a branch of 0, and {number(full)} for x = 1 and a branch of 1; it should be"
+            " x and 2. Whatever the gate does, x and F(x) are added."
+        )
     silent = one(branch=torch.zeros_like, gate=lambda t: t / 2)
     if silent is not None and abs(silent - wanted[place_][0]) > 1e-9:
         return (
@@ -792,3 +869,343 @@ def gate_stands_where_it_should(look: Look) -> str | None:
             " over the whole of it."
         )
     return None
+
+
+def _keys(row: Tensor) -> str:
+    """The keys of a query as a sentence has them: "keys 3, 4, 5", "no key"."""
+    found = row.nonzero().flatten().tolist()
+    shown = ", ".join(map(str, found[:8])) + (", …" if len(found) > 8 else "")
+    return f"key{'s' * (len(found) > 1)} {shown}" if found else "no key"
+
+
+def _first_wrong_row(mine: Tensor, right: Tensor, verb: str) -> str | None:
+    """A query whose keys are not what they should be: one from the middle, if there is one."""
+    wrong = (mine != right).any(-1).nonzero().flatten().tolist()
+    if not wrong:
+        return None
+    i = next((row for row in wrong if row >= mine.shape[-1] // 2), wrong[0])
+    later = mine[i, i + 1 :].any() and not right.triu(1).any()
+    return (
+        f"query i={i} {verb} {_keys(mine[i])}; it should be {_keys(right[i])}."
+        f"{' No key may be later than its query.' * bool(later)}"
+        f" ({len(wrong)} of {len(mine)} queries are wrong.)"
+    )
+
+
+@law
+def queries_see_their_keys(look: Look) -> str | None:
+    """A mask, row by row, as lists of keys."""
+    if look.y.dtype != torch.bool or look.y.ndim != 2:
+        return None
+    return _first_wrong_row(look.y, look.expected, "sees")
+
+
+def _sparse_masks(look: Look, heads: int) -> list[Tensor] | None:
+    """Which keys each head should read, from the window, the stride or the two masks given."""
+    inputs, n = look.trial.inputs, look.trial.inputs["v"].shape[-2]
+    ago = torch.arange(n)[:, None] - torch.arange(n)
+    if "window" in inputs:
+        return [(ago >= 0) & (ago < inputs["window"])] * heads
+    if "stride" in inputs:
+        return [(ago >= 0) & (ago % inputs["stride"] == 0)] * heads
+    if "way" in inputs:
+        pair = inputs["first"], inputs["second"]
+        return {
+            "merged": [pair[0] | pair[1]] * heads,
+            "interleaved": [pair[inputs["layer"] % 2]] * heads,
+            "split": [pair[2 * h >= heads] for h in range(heads)],
+        }[inputs["way"]]
+    return None
+
+
+@law
+def queries_read_their_keys(look: Look) -> str | None:
+    """Which keys an answer reads, found with equal scores, against those that it should."""
+    q, k, v = (look.trial.inputs.get(name) for name in "qkv")
+    if not all(isinstance(x, Tensor) for x in (q, k, v)):
+        return None
+    n, heads = v.shape[-2], v.shape[-3]
+    eye = torch.eye(n, dtype=v.dtype).expand(*v.shape[:-2], n, n).contiguous()
+    weights, right = look.ask(q=0 * q, k=0 * k, v=eye), _sparse_masks(look, heads)
+    if right is None or not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    if weights.isnan().any():
+        return (
+            "Some shares are nan: a softmax over nothing but -inf is 0 / 0. Does it run over"
+            " the keys, the last axis, and what becomes of a query that may see nothing?"
+        )
+    if not weights.any():
+        return (
+            "With scores of 0 you return 0: is the softmax missing? exp(0) is 1, so a query"
+            " reads all its keys alike."
+        )
+    weights = weights.reshape(-1, heads, n, n)[0]
+    for head, (mine, keys) in enumerate(zip(weights, right, strict=True)):
+        said = _first_wrong_row(mine.abs() > 1e-9, keys, "reads")
+        if said and "way" in look.trial.inputs:
+            return f"{look.trial.inputs['way']}: in head {head}, {said}"
+        if said:
+            return said
+        even = (keys / keys.sum(-1, keepdim=True).clamp(min=1)).to(mine)
+        if close(mine - even, torch.eye(n)):
+            return (
+                "You add the query's own value to the output. It is among the values already."
+            )
+        if not close(mine, even):
+            i = int((mine - even).abs().amax(-1).argmax())
+            shares = ", ".join(number(w) for w in mine[i][keys[i]][:6].tolist())
+            return (
+                f"With equal scores query i={i} gives its {int(keys[i].sum())} keys the shares"
+                f" {shares}; they should be equal and sum to 1. Does a key count twice, or"
+                " something else take a share, such as zeros?"
+            )
+    return _other_scores(look, q, k, eye, torch.stack(right)) or (
+        "The right keys are read; what departs is how much of each: scores are q · k /"
+        " sqrt(d), and the softmax runs over the keys of a query."
+    )
+
+
+def _other_scores(look: Look, q: Tensor, k: Tensor, eye: Tensor, keys: Tensor) -> str | None:
+    """What the shares of the right keys say of the scores: which products, how large."""
+    weights = look.ask(v=eye)
+    if not isinstance(weights, Tensor) or weights.shape != eye.shape:
+        return None
+    if not weights.isfinite().all() or (weights < 0).any():
+        return None
+    usable = keys.expand_as(weights) & (weights > 1e-200)
+
+    def centred(x: Tensor) -> Tensor:
+        x = x.where(usable, 0)
+        mean = x.sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp(min=1)
+        return (x - mean)[usable]
+
+    if not (centred(q @ k.mT).abs() > 1e-9).any():  # one key each: its share is 1
+        return None
+    mine = centred(weights.clamp(min=1e-250).log())
+    if mine.abs().max() < 1e-9:
+        return (
+            "All keys of a query get the same share, whatever q and k are: q · k plays no part."
+        )
+    for told, (a, b) in {
+        "": (q, k),
+        "Queries and keys are exchanged: a token asks with its key. It asks with q.": (k, q),
+        "The keys are not used: queries meet queries. It is q · k.": (q, q),
+        "The queries are not used: keys meet keys. It is q · k.": (k, k),
+    }.items():
+        scores = centred(a @ b.mT / math.sqrt(q.shape[-1]))
+        times = ((scores @ mine) / (scores @ scores)).item()
+        if not math.isfinite(times) or (times * scores - mine).abs().max() > 1e-6:
+            continue
+        if told or abs(times - 1) < 1e-6:
+            return told or None
+        return (
+            f"Your scores are {number(times)} times as large as they should be: q · k /"
+            " sqrt(d)."
+        )
+    return None
+
+
+def _seen(height: int, width: int, window: int) -> Tensor:
+    """h w dy dx: whether a place of a pixel's window lies in the picture."""
+    at = [
+        torch.arange(n)[:, None] + torch.arange(window) - window // 2 for n in (height, width)
+    ]
+    inside = [(x >= 0) & (x < n) for x, n in zip(at, (height, width), strict=True)]
+    return inside[0][:, None, :, None] & inside[1][None, :, None, :]
+
+
+def _map_in_windows(look: Look) -> bool:
+    return look.axes.endswith("h w dy dx") and look.y.isfinite().all().item()
+
+
+@law
+def shares_of_the_window(look: Look) -> str | None:
+    """Local weights are shares: over dy and dx together they sum to 1 for every pixel."""
+    if not look.axes.endswith("h w dy dx"):
+        return None
+    if look.y.isnan().any():
+        return (
+            "Some of your weights are nan: a softmax over nothing but -inf. The pixel itself is"
+            " always inside, so one softmax over dy and dx together finds something."
+        )
+    if (look.y < -1e-9).any():
+        return (
+            "Some weights are negative. The softmax over the window makes them positive shares "
+            "that sum to 1."
+        )
+    total = look.y.sum((-1, -2))
+    one = torch.ones_like(total)
+    if close(total, one):
+        return None
+    whole = _seen(*look.y.shape[-4:-1]).all(-1).all(-1)
+    if whole.any() and not whole.all() and close(total[..., whole], one[..., whole]):
+        return (
+            "Where a window meets an edge your weights sum to "
+            f"{number(total[..., ~whole].min().item())} instead of 1: places beyond the edge "
+            "take their share in the softmax. Hide the scores, before it."
+        )
+    for axis, letter in ((-1, "dx"), (-2, "dy"), (-3, "w"), (-4, "h")):
+        sums = look.y.sum(axis)
+        live = sums > 0
+        if look.y.shape[axis] > 1 and close(sums[live], torch.ones_like(sums[live])):
+            return (
+                f"Your weights sum to 1 over {letter} alone. They must sum to 1 over dy and dx "
+                "together: make them one axis before the softmax."
+            )
+    worst = (total - 1).abs().argmax()
+    return (
+        f"The weights of a window sum to {number(total.flatten()[worst].item())}; they must sum"
+        " to 1 over dy and dx together."
+    )
+
+
+@law
+def nothing_beyond_the_edges(look: Look) -> str | None:
+    """Places that are not in the picture have no weight, and all others have some."""
+    if not _map_in_windows(look):
+        return None
+    seen = _seen(*look.y.shape[-4:-1])
+    beyond = look.y[..., ~seen]
+    if beyond.numel() and beyond.abs().max() > 1e-9:
+        return (
+            f"A place beyond the edge of the picture gets weight {number(beyond.max().item())};"
+            " it must get 0. Fill its score with -inf where not inside(h, w, window)."
+        )
+    never = (look.y.flatten(0, -5) == 0).all(0) & seen
+    if never.any():
+        where = place(never.nonzero()[0].tolist(), "h w dy dx")
+        return (
+            f"A place inside the picture never gets any weight: {where}. Is your mask that of"
+            " another pixel or another window?"
+        )
+    return None
+
+
+@law
+def content_and_place_in_windows(look: Look) -> str | None:
+    """The scores of a window are q · k + q · r, each counted once."""
+    given = [look.trial.inputs.get(n) for n in ("q", "k", "rows", "columns")]
+    if not _map_in_windows(look) or any(x is None for x in given):
+        return None
+    (q, k, rows, columns), window = given, look.y.shape[-1]
+    reach, (h, w) = window // 2, q.shape[-2:]
+    padded = torch.nn.functional.pad(k, (reach,) * 4)
+    near = padded.unfold(-2, window, 1).unfold(-2, window, 1)
+    up, across = q.chunk(2, dim=2)
+    terms = {
+        "q · k": torch.einsum("bndhw,bndhwyx->bnhwyx", q, near),
+        "the row's half of q · r": torch.einsum("bndhw,nyd->bnhwy", up, rows)[..., None],
+        "the column's half of q · r": torch.einsum("bndhw,nxd->bnhwx", across, columns)[
+            ..., None, :
+        ],
+    }
+    usable = _seen(h, w, window).expand_as(look.y) & (look.y > 1e-200)
+
+    def centred(x: Tensor) -> Tensor:
+        x = x.expand_as(look.y).where(usable, 0)
+        mean = x.sum((-1, -2), keepdim=True) / usable.sum((-1, -2), keepdim=True).clamp(min=1)
+        return (x - mean)[usable]
+
+    mine = centred(look.y.clamp(min=1e-250).log())
+    known = torch.stack([centred(term) for term in terms.values()], -1)
+    if torch.linalg.matrix_rank(known) < len(terms):  # one row of pixels says nothing of rows
+        return None
+    times = torch.linalg.lstsq(known, mine[:, None], driver="gelsd").solution[:, 0]
+    if not times.isfinite().all() or (known @ times - mine).abs().max() > 1e-6:
+        return None
+    wrong = [
+        f"{name} {number(x)} times"
+        for name, x in zip(terms, times.tolist(), strict=True)
+        if abs(x - 1) > 1e-6
+    ]
+    if not wrong:
+        return None
+    if (times - times[0]).abs().max() < 1e-6:
+        return (
+            f"Your scores are {number(times[0].item())} times as large as they should be: q · k"
+            " + q · r, and nothing is scaled."
+        )
+    return f"In your scores counts {', '.join(wrong)}. Each counts once, and nothing is scaled."
+
+
+@law
+def equal_values_stay(look: Look) -> str | None:
+    """Shares sum to 1: equal values come out as they are, in the corners too."""
+    v = look.trial.inputs.get("v")
+    if not isinstance(v, Tensor) or v.ndim < 3:
+        return None
+    y = look.ask(v=torch.ones_like(v))
+    if not isinstance(y, Tensor) or y.shape != look.y.shape or not y.isfinite().all():
+        return None
+    if close(y, torch.ones_like(y)):
+        return None
+    more = look.ask(v=v + 1)
+    if not isinstance(more, Tensor) or not close(more, look.y + y):
+        return (
+            "Your output is not the values' mean with weights: what equal values add to it "
+            "depends on the others. Is something added to v, or done to the output?"
+        )
+    h, w = y.shape[-2:]
+    reach = look.trial.inputs.get("window", 3) // 2
+    middle = y[..., reach : h - reach, reach : w - reach]
+    if middle.numel() and close(middle, torch.ones_like(middle)):
+        return (
+            "With all values 1 you return 1 in the middle of the picture and "
+            f"{number(y.min().item())} at its edges: zeros beyond the edge take a share. Hide "
+            "them before the softmax."
+        )
+    return (
+        f"With all values 1 you return {number(y.flatten()[0].item())} instead of 1: your "
+        "weights do not sum to 1 over the window."
+    )
+
+
+@law
+def values_reach_half_a_window(look: Look) -> str | None:
+    """A value is read by the pixels around it: half a window in each direction."""
+    v, window = look.trial.inputs.get("v"), look.trial.inputs.get("window")
+    if not isinstance(v, Tensor) or v.ndim != 5 or not isinstance(window, int):
+        return None
+    h, w = v.shape[-2:]
+    y0, x0, reach = h // 2, w // 2, window // 2
+    other = v.clone()
+    other[..., y0, x0] += 1
+    again = look.ask(v=other)
+    if not isinstance(again, Tensor) or again.shape != look.y.shape:
+        return None
+    moved = ((again - look.y).abs() > 1e-9).flatten(0, -3).any(0)
+    expected = torch.zeros_like(moved)
+    expected[max(0, y0 - reach) : y0 + reach + 1, max(0, x0 - reach) : x0 + reach + 1] = True
+    if torch.equal(moved, expected) or not moved.any():
+        return None
+    rows, columns = moved.any(1).nonzero()[:, 0], moved.any(0).nonzero()[:, 0]
+    return (
+        f"The value of pixel {y0}, {x0} reaches rows {int(rows[0])} to {int(rows[-1])} and"
+        f" columns {int(columns[0])} to {int(columns[-1])}; a window of {window} has its pixel"
+        f" in the middle, so it should reach {reach} in each direction."
+    )
+
+
+@law
+def shares_of_a_place(look: Look) -> str | None:
+    """A place of a block shares itself out among the mixtures: its shares sum to 1."""
+    if not look.axes.endswith("dy dx mix"):
+        return None
+    total = look.y.sum(-1)
+    if (look.y < -1e-9).any():
+        return (
+            "Some of your shares are negative. The softmax over the mixtures makes them"
+            " positive shares that sum to 1."
+        )
+    if close(total, torch.ones_like(total)):
+        return None
+    for axis, letter in ((0, "dy"), (1, "dx")):
+        if close(look.y.sum(axis), torch.ones_like(look.y.sum(axis))):
+            return (
+                f"Your shares sum to 1 over {letter}. They must sum to 1 over the mixtures, for"
+                " every place of the block: the softmax runs over the wrong axis."
+            )
+    return (
+        f"The shares of a place sum to {number(total.flatten()[0].item())} over the mixtures; "
+        "they must sum to 1."
+    )

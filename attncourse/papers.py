@@ -179,9 +179,19 @@ def buildable() -> tuple[str, ...]:
 @cache
 def _builders() -> dict[str, Callable[[], nn.Module]]:
     """What builds the model of a row; `solutions` is imported when it is asked for."""
-    from solutions.backbones import MnasNet, MobileNet, ResNet, WideResNet
+    from solutions.backbones import (
+        MnasNet,
+        MobileNet,
+        ResNet,
+        StandAloneResNet,
+        WideResNet,
+        augmented_resnet,
+        augmented_wide_resnet,
+    )
     from solutions.channel import ECA, GatherExcite, SqueezeExcite
+    from solutions.relative_2d import AttentionAugmentedConv2d
     from solutions.spatial import BAM, CBAM, ChannelGate
+    from solutions.stand_alone import AttentionStem
     from solutions.transformer import Transformer
 
     se = partial(SqueezeExcite, bias=True)
@@ -193,6 +203,14 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
     def ge(channels: int) -> nn.Module:
         side = 56 * 256 // channels  # 56 x 56 maps of 256 channels, 28 x 28 of 512, …
         return GatherExcite(channels, (side, side), learned=True)
+
+    def augmented(make: Callable[..., nn.Module], *given: int) -> nn.Module:
+        """With its logits computed as they are written: the fast form spends more products."""
+        model = make(*given)
+        for layer in model.modules():
+            if isinstance(layer, AttentionAugmentedConv2d):
+                layer.implementation = "broadcast"
+        return model
 
     def gate(*pools: str) -> Callable[[int], nn.Module]:
         return partial(ChannelGate, pools=pools)
@@ -223,6 +241,9 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         "cbam.table2.channel": partial(v1, 50, gate(*plain)),
         "aa.cifar100.wrn-28-10": wide,
         "aa.cifar100.se-wrn-28-10": partial(wide, attention=SqueezeExcite),
+        "aa.cifar100.aa-wrn-28-10": partial(augmented, augmented_wide_resnet),
+        "aa.imagenet.aa-resnet-34": partial(augmented, augmented_resnet, 34),
+        "aa.imagenet.aa-resnet-50": partial(augmented, augmented_resnet, 50),
         "aa.imagenet.resnet-34": partial(ResNet, 34),
         "aa.imagenet.resnet-50": partial(ResNet, 50),
         "aa.imagenet.se-resnet-50": partial(ResNet, 50, SqueezeExcite),
@@ -282,6 +303,15 @@ def _builders() -> dict[str, Callable[[], nn.Module]]:
         built[f"computed.macs.resnet{depth}-v1.5"] = partial(ResNet, depth)
     for depth in (26, 38, 50):
         built[f"sasa.table1.resnet-{depth}-baseline"] = partial(ResNet, depth)
+    for depth in (26, 50):
+        own = partial(StandAloneResNet, depth)
+        built[f"sasa.table1.resnet-{depth}-conv-stem+attn"] = own
+        built[f"sasa.table1.resnet-{depth}-full-attn"] = partial(own, stem="attention")
+    for window in (3, 5, 7, 9, 11):
+        built[f"sasa.table4.k{window}"] = partial(StandAloneResNet, 50, window=window)
+    built["sasa.table5.relative"] = partial(StandAloneResNet, 50)
+    built["sasa.table7.spatially-aware-values"] = partial(StandAloneResNet, stem="attention")
+    built["sasa.table7.stand-alone"] = lambda: StandAloneResNet(stem=AttentionStem(mixtures=1))
     for depth in (18, 34, 50, 101):
         built[f"cbam.table4.resnet{depth}"] = partial(v1, depth)
         built[f"cbam.table4.resnet{depth}+se"] = partial(v1, depth, se)

@@ -85,12 +85,36 @@ CHAPTERS: tuple[Chapter, ...] = (
         120,
     ),
     Chapter(
+        7,
+        "non_local",
+        "Non-local and dual attention",
+        "the non-local block in four forms, DANet's position and channel attention, its head",
+        "maps that can only be read by their legend, and which pixel looks where",
+        120,
+    ),
+    Chapter(
         8,
         "relative_2d",
         "Relative positions in the plane",
         "relative logits gathered, skewed and as one product; the augmented convolution",
         "who finds a thing where it never was in training, and what memory that takes",
         110,
+    ),
+    Chapter(
+        9,
+        "stand_alone",
+        "Stand-alone self-attention",
+        "windows, local attention with relative embeddings, a stem, the cost law",
+        "a network without convolutions, and what its windows can and cannot read",
+        120,
+    ),
+    Chapter(
+        10,
+        "sparse",
+        "Sparse attention",
+        "local, strided and fixed patterns, two hops, heads, attention in blocks",
+        "who copies from far back, what memory allows, and digits drawn pixel by pixel",
+        120,
     ),
 )
 
@@ -177,8 +201,9 @@ class Exercise:
     methods whose bodies the learner writes; a function is blanked whole otherwise correct
     answers written another way; doctor proves that they pass laws names in `attncourse.laws`:
     what must hold, used to explain a wrong answer remark a trial outside the contract proper:
-    failing it is said on a pass, not held against cost what it may spend skip standard checks
-    that do not apply: "gradients", "large", "strided", "float32", "device"
+    failing it is said on a pass, not held against refuses trials, named as in "an even window",
+    that must end in a ValueError cost what it may spend skip standard checks that do not apply:
+    "gradients", "large", "strided", "float32", "device"
     """
 
     id: str
@@ -193,6 +218,7 @@ class Exercise:
     otherwise: tuple[Callable, ...] = ()
     laws: tuple[str, ...] = ()
     remark: Callable[[], Trial] | None = None
+    refuses: Callable[[], tuple[Trial, ...]] = tuple
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()
 

@@ -163,7 +163,7 @@ def build(
                 None,
                 (
                     f"`{name}` has shape {tuple(mine[name].shape)}; it should have"
-                    f" {tuple(w.shape)}."
+                    f" {tuple(w.shape)}. Leave the given `__init__` as it is."
                 ),
                 "",
             )
@@ -233,7 +233,12 @@ def outcome(ex: Exercise, built: Any, probe: str, inputs: Mapping[str, Any]) -> 
 def _changed(
     ex: Exercise, built: Any, trial: Prepared, probe: str, inputs: Mapping[str, Any]
 ) -> tuple[str, str] | None:
-    """(probe, name) of an input or a weight that is not as it was. Statistics may move."""
+    """(probe, name) of an input or a weight that is not as it was. Statistics may move; an
+    input may not begin to ask for gradients, nor a module among the inputs get any."""
+    for n, x in inputs.items():
+        if isinstance(x, nn.Module) and any(w.grad is not None for w in x.parameters()):
+            x.zero_grad(set_to_none=True)
+            return probe, n
     kept = [(n, x, inputs[n]) for n, x in trial.inputs.items() if isinstance(x, Tensor)]
     if ex.is_module:
         state = zip(trial.weights.items(), built.state_dict().values(), strict=True)
@@ -243,7 +248,9 @@ def _changed(
 
 
 def _equal(before: Tensor, after: Tensor) -> bool:
-    """Still the same numbers."""
+    """Still the same numbers, with gradients asked for or not, as before."""
+    if after.requires_grad != before.requires_grad:
+        return False
     return after.shape == before.shape and torch.equal(after.nan_to_num(), before.nan_to_num())
 
 
@@ -270,7 +277,8 @@ def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> An
             leaves |= dict(zip(_trainable(names, built), built.parameters(), strict=False))
         output = probe_of(ex, built, probe)(*arguments(ex, probe, given))
         total = 0.0
-        for number, part in enumerate(output if isinstance(output, tuple) else (output,)):
+        parts = output if isinstance(output, (tuple, list)) else (output,)
+        for number, part in enumerate(parts):
             if isinstance(part, Tensor) and part.is_floating_point() and part.requires_grad:
                 dice = torch.Generator().manual_seed(number)
                 total = total + (part * torch.randn(part.shape, generator=dice).to(part)).sum()
@@ -319,6 +327,12 @@ class Sheet:
         """The trial outside the contract proper, if there is one."""
         with calm():
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
+
+    @cached_property
+    def refused(self) -> tuple[Prepared, ...]:
+        """The trials that must end in a ValueError."""
+        with calm():
+            return tuple(prepare(self.ex, t, t.name) for t in self.ex.refuses())
 
     @cached_property
     def slips(self) -> tuple[Slip, ...]:

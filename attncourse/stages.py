@@ -55,10 +55,8 @@ def departs(
     for want in right:
         if want.layer not in called:
             if used(want.layer):
-                return (
-                    f"You use the weights of `self.{want.layer}` by hand, and otherwise than "
-                    "the layer does: x Wᵀ + bias, once. Call the layer itself."
-                )
+                wanted = dict.fromkeys(call.layer for call in right)
+                return _by_hand([n for n in wanted if n not in called and used(n)])
             return f"`self.{want.layer}` is never applied."
         theirs = [call.given for call in mine if call.layer == want.layer]
         if any(same(given, want.given, trial.dtype) for given in theirs):
@@ -88,9 +86,34 @@ def departs(
     extra = [call.layer for call in mine if call.layer not in {c.layer for c in right}]
     if extra:
         return f"`self.{extra[0]}` is applied although it should not be."
+    for name in dict.fromkeys(call.layer for call in right):
+        times, enough = (sum(call.layer == name for call in one) for one in (mine, right))
+        if times > enough:
+            return (
+                f"`self.{name}` is applied {_times(times)}; it should be applied"
+                f" {_times(enough)}."
+            )
     return (
         "All layers are given what they should be; what departs comes after the last of them."
     )
+
+
+def _by_hand(layers: list[str]) -> str:
+    """That weights are used without their layers, and not as the layers use them."""
+    names = ", ".join(f"`self.{name}`" for name in layers)
+    if len(layers) == 1:
+        return (
+            f"You use the weights of {names} by hand, and otherwise than the layer does. Call"
+            " the layer itself."
+        )
+    return (
+        f"You use the weights of {names} by hand, and not all as the layers do. Call the layers"
+        " themselves."
+    )
+
+
+def _times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
 def _which_input(given: Tensor, trial: Prepared) -> str | None:

@@ -69,7 +69,7 @@ CARDS = """() => [...document.querySelectorAll('.jp-OutputArea-output')].map(out
         colour: style && style.color,
         background: style && style.backgroundColor,
     };
-}).filter(card => / *[a-z0-9_.]+: (passed|not attempted|not yet)/.test(card.text))"""
+}).filter(card => /^[a-z0-9_]+[.][a-z0-9_]+: (passed|not attempted|not yet)/.test(card.text))"""
 FIGURES = """() => Promise.all([...document.querySelectorAll('.jp-OutputArea-output img')].map(
     async img => {
         await img.decode().catch(() => null);
@@ -165,7 +165,7 @@ class Reader:
         self.page.wait_for_function(IDLE, timeout=60_000)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
 
-    def run_all(self, seconds: int = 180) -> None:
+    def run_all(self, seconds: int = 600) -> None:
         """Run all cells, as the menu does, and wait until the run is over."""
         self._do(RUN, seconds)  # over at the first error, though the other cells go on
         end = time.monotonic() + seconds

@@ -99,6 +99,10 @@ def blocks(**places):
         ),
         (
             blocks(standard=lambda x, f, g, s: F.relu(s(x) - g(f(x)))),
+            'In "standard", with a gate that does nothing',
+        ),
+        (
+            blocks(standard=lambda x, f, g, s: F.relu(s(x) + g(g(f(x))))),
             'In "standard", with x = 1, a branch that returns 1 and a gate that halves',
         ),
     ],
@@ -114,3 +118,14 @@ def test_a_law_that_does_not_fit_says_nothing():
         return (logits(self, x).square() + torch.arange(x.shape[1])).sigmoid()
 
     assert said("channel.squeeze_excite", excite(attention)).startswith("The result is")
+
+
+def test_a_sum_that_is_none_is_told_apart_from_a_gate_at_the_wrong_place():
+    def halved(x, branch, gate, placement="standard", shortcut=identity):
+        if placement != "standard":
+            return residual(x, branch, gate, placement, shortcut)
+        return ((shortcut(x) + gate(branch(x))) / 2).relu()
+
+    assert "with a gate that does nothing, you return 0.5 times x" in said(
+        "channel.residual", halved
+    )

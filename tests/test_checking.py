@@ -15,8 +15,9 @@ from torch import nn
 
 from attncourse import check
 from attncourse.checking import same
-from attncourse.registry import Cost, exercise
+from attncourse.registry import Cost, Exercise, Trial, exercise
 from attncourse.verdict import Verdict
+from solutions.channel import residual
 from solutions.multi_head import MultiHeadAttention
 from solutions.relative_2d import attention_widths, axis_logits
 from solutions.scaled_dot_product import (
@@ -25,6 +26,7 @@ from solutions.scaled_dot_product import (
     scaled_dot_product_attention,
     softmax,
 )
+from solutions.spatial import BAM, ChannelBranch, SpatialBranch
 
 ATTENTION = "scaled_dot_product.scaled_dot_product_attention"
 WEIGHTS = "scaled_dot_product.attention_weights"
@@ -224,6 +226,12 @@ def test_torchs_own_not_implemented_is_a_crash_and_not_a_blank():
         return torch.ops.aten._cudnn_rnn_flatten_weight([x], 1, 1, 1, 1, 1, 1, False, False)
 
     assert check(SOFTMAX, unsupported).status == "not yet"
+
+
+def test_an_operator_that_torch_has_not_for_booleans_is_a_crash_too():
+    verdict = check(SOFTMAX, lambda x: (x > 0) @ (x > 0).mT)
+    assert verdict.status == "not yet"
+    assert ".float()" in first_line(verdict)
 
 
 def test_an_answer_without_end_is_stopped_by_an_interrupt():
@@ -500,3 +508,159 @@ def test_of_several_tensors_the_worst_element_of_the_first_wrong_one_is_told():
 
     verdict = check("relative_2d.axis_logits", squared)
     assert first_line(verdict).startswith("In [1]: The result is")
+
+
+def test_a_module_that_needs_an_earlier_exercise_waits_for_it():
+    def attention_widths(*sizes):
+        raise NotImplementedError
+
+    class Waits(torch.nn.Module):
+        def __init__(self, *sizes, **more):
+            super().__init__()
+            attention_widths(*sizes)
+
+    verdict = check("relative_2d.attention_augmented_conv", Waits)
+    assert verdict.status == "not attempted"
+    assert "that comes first" in verdict.message
+
+
+def _refusing():
+    """An exercise whose answer refuses a width of 0, and one that says so otherwise."""
+
+    def halves(x, width):
+        if width == 0:
+            raise ValueError("no width")
+        return x / width
+
+    trials = (Trial("plain", dict(b=2, i=3), dict(x="b i", width=2)),)
+    refused = (Trial("a width of 0", dict(b=2, i=3), dict(x="b i", width=0)),)
+    return Exercise(
+        id="shapes.halves",
+        solution=halves,
+        probes={"halves": "b i"},
+        trials=lambda: trials,
+        slips=(),
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        refuses=lambda: refused,
+    )
+
+
+def test_what_should_be_refused_must_end_in_a_value_error():
+    ex = _refusing()
+
+    def silent(x, width):
+        return x / max(width, 1)
+
+    def asserted(x, width):
+        assert width
+        return x / width
+
+    assert check(ex, ex.solution)
+    verdict = check(ex, silent)
+    assert verdict.slip == "not_refused"
+    assert "does not refuse a width of 0" in verdict.message
+    assert "ends in AssertionError for a width of 0" in check(ex, asserted).message
+
+
+def test_a_slip_that_is_wrong_elsewhere_does_not_name_what_departs_for_large_numbers_alone():
+    def shifted_by_hidden_keys_too(q, k, v, first, second, way, layer=0):
+        mask = {"merged": first | second, "interleaved": (first, second)[layer % 2]}.get(way)
+        if mask is None:
+            half, odd = divmod(q.shape[-3], 2)
+            if odd:
+                raise ValueError("odd")
+            mask = torch.stack([first] * half + [second] * half)
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        powers = (scores - scores.amax(-1, keepdim=True)).exp() * mask
+        total = powers.sum(-1, keepdim=True)
+        return powers / torch.where(total == 0, 1, total) @ v
+
+    verdict = check("sparse.factorised_attention", shifted_by_hidden_keys_too)
+    assert verdict.slip is None
+    assert "Subtract the largest score that counts" in verdict.message.splitlines()[0]
+
+
+def test_a_transpose_on_the_line_is_not_blamed_for_numbers_that_do_not_fill_a_shape():
+    def flat(q, k, v, mask=None):
+        return (scaled_dot_product_attention(q, k, v, mask) + 0 * q[0, 0, 0].T).reshape(7, 7, 7)
+
+    first = check(ATTENTION, flat).message.splitlines()[0]
+    assert "do not fill the shape [7, 7, 7]" in first
+
+
+def test_what_the_stub_says_is_refused_must_be_refused():
+    def takes_anything(x, branch, gate, placement="standard", shortcut=lambda t: t):
+        known = placement in ("standard", "pre", "post", "identity")
+        return residual(x, branch, gate, placement if known else "standard", shortcut)
+
+    def another_error(x, branch, gate, placement="standard", shortcut=lambda t: t):
+        if placement == "between":
+            raise KeyError(placement)
+        return residual(x, branch, gate, placement, shortcut)
+
+    verdict = check("channel.residual", takes_anything)
+    assert verdict.slip == "not_refused"
+    assert '`residual` does not refuse the unknown placement "between"' in first_line(verdict)
+    assert "ends in KeyError" in first_line(check("channel.residual", another_error))
+    assert check("channel.residual", residual).status == "passed"
+
+
+def test_a_batchnorm_that_runs_too_often_in_training_is_caught():
+    class Twice(BAM):
+        def attention(self, x):
+            self.channel(x)
+            return super().attention(x)
+
+    verdict = check("spatial.bam", Twice)
+    assert verdict.slip == "calls_too_often"
+    assert "`self.channel.norm` runs 2 times where 1 is enough" in first_line(verdict)
+
+
+def test_traces_of_gradients_are_caught():
+    def cam(own=lambda t: t.detach(), slope=None, end=lambda t: t.detach()):
+        def grad_cam(maps, head, classes, rectify=True):
+            a = own(maps).requires_grad_()
+            score = head(a)[torch.arange(len(a)), classes].sum()
+            (g,) = torch.autograd.grad(score, a) if slope is None else slope(score, a)
+            y = (g.mean((2, 3), keepdim=True) * end(a)).sum(1)
+            return y.relu() if rectify else y
+
+        return grad_cam
+
+    def backward(score, a):
+        score.backward()
+        return (a.grad,)
+
+    assert check("spatial.grad_cam", cam()).status == "passed"
+    asked = check("spatial.grad_cam", cam(own=lambda t: t))
+    assert asked.slip == "changes_its_input"
+    assert "makes its input `maps` ask for gradients" in first_line(asked)
+    left = check("spatial.grad_cam", cam(slope=backward))
+    assert left.slip == "leaves_gradients"
+    assert "in the weights of `head`" in first_line(left)
+    assert check("spatial.grad_cam", cam(end=lambda t: t)).slip == "graph_kept"
+
+
+def test_weights_used_by_hand_blame_no_single_layer_of_several():
+    class Mirrored(SpatialBranch):
+        def forward(self, x):
+            for layer, norm in zip((self.down, self.near, self.far), self.norms, strict=True):
+                x = nn.functional.pad(x, [layer.padding[0]] * 4, mode="circular")
+                z = nn.functional.conv2d(x, layer.weight, layer.bias, dilation=layer.dilation)
+                x = norm(z).relu()
+            return self.out(x)[:, 0]
+
+    cause = first_line(check("spatial.spatial_branch", Mirrored))
+    assert "`self.down`, `self.near`, `self.far` by hand, and not all as the layers do" in cause
+
+
+def test_a_layer_that_runs_more_often_than_it_should_is_named():
+    class Again(ChannelBranch):
+        def forward(self, x):
+            y = super().forward(x)
+            return y + self.up(self.norm(self.down(x[:, :, 0, 0])).relu())
+
+    cause = first_line(check("spatial.channel_branch", Again))
+    assert "`self.down` is applied twice; it should be applied once" in cause

@@ -223,3 +223,15 @@ def test_an_answer_may_take_gradients_itself():
     )
     assert check(ex, slope).status == "passed"
     assert check(ex, lambda x: 3 * x).status == "not yet"
+
+
+def test_several_values_may_come_in_a_list():
+    def two(x):
+        return x + 1, 2 * x
+
+    def listed(x):
+        return [x + 1, 2 * x]
+
+    trial = Trial("on two examples", dict(b=2, n=3), dict(x="b n"))
+    ex = Exercise("engine.two", two, {"two": ("b n", "b n")}, lambda: (trial,), (), (), 1, 1)
+    assert check(ex, listed).status == "passed"

@@ -3,9 +3,18 @@
 import pytest
 import torch
 from einops import rearrange
+from torch.nn import functional as F
 
 from attncourse import check
-from solutions.spatial import BAM, CBAM, ChannelGate, SpatialGate, grad_cam
+from solutions.spatial import (
+    BAM,
+    CBAM,
+    ChannelBranch,
+    ChannelGate,
+    SpatialGate,
+    SpatialLayer,
+    grad_cam,
+)
 
 
 def first_line(id, answer):
@@ -90,3 +99,75 @@ def test_other_published_readings_pass_by_their_name(id, variant):
     (found,) = (s for s in exercise(id).all_slips() if s.name == variant)
     verdict = check(id, found.answer)
     assert (verdict.status, verdict.slip) == ("passed", variant)
+
+
+@pytest.mark.parametrize(
+    ("id", "base", "probe", "turn", "said"),
+    [
+        ("spatial.bam", BAM, "attention", lambda g, x: x * g, "returns x scaled already"),
+        ("spatial.cbam", CBAM, "attention", lambda g, x: g.exp() - 0.5, "Your gains run from"),
+        (
+            "spatial.spatial_gate",
+            SpatialGate,
+            "attention",
+            lambda g, x: g.square(),
+            "squared: a gain is applied twice",
+        ),
+        (
+            "spatial.bam",
+            BAM,
+            "attention",
+            lambda g, x: g.sqrt(),
+            "the roots of what they should be",
+        ),
+    ],
+)
+def test_what_is_done_to_all_gains_is_read_off(id, base, probe, turn, said):
+    class Answer(base):
+        def attention(self, x):
+            return turn(super().attention(x), x)
+
+    verdict = check(id, Answer)
+    assert said in verdict.message.splitlines()[0]
+
+
+def test_a_cbam_wrong_in_one_order_alone_is_named():
+    class Lost(CBAM):
+        def attention(self, x):
+            if self.order != "channel-spatial":
+                return super().attention(x)
+            seen = x * rearrange(self.channel.attention(x), "b c -> b c 1 1")
+            where = rearrange(self.spatial.attention(seen), "b h w -> b 1 h w")
+            return where.expand_as(x)
+
+    assert check("spatial.cbam", Lost).slip == "first_gain_lost"
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [(F.gelu, "a GELU"), (F.silu, "a SiLU"), (F.leaky_relu, "a leaky ReLU")],
+)
+def test_another_activation_is_named(activation, said):
+    class Branch(ChannelBranch):
+        def forward(self, x):
+            return self.up(activation(self.norm(self.down(x.mean((2, 3))))))
+
+    class Layer(SpatialLayer):
+        def attention(self, x):
+            h, w = x.shape[-2:]
+            z = activation(self.look(x.mean(1, keepdim=True)))
+            z = activation(self.shrink(z)).repeat_interleave(2, -1).repeat_interleave(2, -2)
+            return self.smooth(z[..., :h, :w])[:, 0].sigmoid()
+
+    for id, answer in [("spatial.channel_branch", Branch), ("spatial.spatial_layer", Layer)]:
+        cause = check(id, answer).message.splitlines()[0]
+        assert said.lower() in cause.lower()
+
+
+def test_dropout_in_training_is_not_taken_for_mixed_images():
+    class Branch(ChannelBranch):
+        def forward(self, x):
+            z = self.norm(self.down(x.mean((2, 3)))).relu()
+            return self.up(F.dropout(z, 0.5, self.training))
+
+    assert check("spatial.channel_branch", Branch).slip == "random"

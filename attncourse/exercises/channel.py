@@ -1,6 +1,7 @@
 """Chapter 05, channel attention: what is asked, what goes wrong, what helps."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attncourse.families import family
-from attncourse.registry import Exercise, Given, Slip, Trial, variant
+from attncourse.registry import Exercise, Given, Slip, Trial, slip, variant
 from solutions.channel import (
     ECA,
     PLACEMENTS,
@@ -247,6 +248,11 @@ def relu_first(self, z):
     return self.up(self.down(z.relu()))
 
 
+def means_rectified_too(self, z):
+    """You cut off negative means before `down`. The one ReLU stands between the layers."""
+    return two_layers(self, z.relu())
+
+
 def sigmoid_inside(self, z):
     """There is a sigmoid between the layers. Eq. 3 has a ReLU there."""
     return self.up(self.down(z).sigmoid())
@@ -307,6 +313,11 @@ def layers_left_out(self, z):
     """The two layers are not used: each channel is gated by its own mean. Let the channels talk
     to each other: up(relu(down(z)))."""
     return z
+
+
+def one_weight_for_both(self, z):
+    """You go up by the weights of `down`, transposed. `up` has weights of its own."""
+    return F.linear(self.down(z).relu(), self.down.weight.T, self.up.bias)
 
 
 def means_added(self, z):
@@ -672,6 +683,11 @@ def residual_trials():
     return (*map(trial, PLACEMENTS), *map(other, PLACEMENTS), *map(shrinking, PLACEMENTS))
 
 
+def refused_placements():
+    inputs = dict(x="b c h w", branch=bend, gate=weigh, placement=Given("", "between"))
+    return (Trial('the unknown placement "between"', KEPT, inputs | dict(shortcut=identity)),)
+
+
 def standard(x, branch, gate, shortcut):
     return (shortcut(x) + gate(branch(x))).relu()
 
@@ -723,6 +739,54 @@ def standard_without_shortcut(x, branch, gate, shortcut):
 def standard_relu_too_early(x, branch, gate, shortcut):
     """In "standard" your ReLU comes before the addition. It comes after: relu(x + …)."""
     return shortcut(x) + gate(branch(x)).relu()
+
+
+def standard_rectified_branch(x, branch, gate, shortcut):
+    """In "standard" there is a ReLU on the branch as well. There is one, over the sum:
+    relu(x + gate(F(x)))."""
+    return (shortcut(x) + gate(branch(x).relu())).relu()
+
+
+def standard_without_the_shortcuts_layer(x, branch, gate, shortcut):
+    """In "standard" you add x itself. It is `shortcut(x)` that is added, since a block may
+    change the size."""
+    return (x + gate(branch(x))).relu()
+
+
+def pre_without_the_shortcuts_layer(x, branch, gate, shortcut):
+    """In "pre" you add x itself. It is `shortcut(x)` that is added, since a block may change
+    the size."""
+    return (x + branch(gate(x))).relu()
+
+
+def post_without_the_shortcuts_layer(x, branch, gate, shortcut):
+    """In "post" you add x itself. It is `shortcut(x)` that is added, since a block may change
+    the size."""
+    return gate((x + branch(x)).relu())
+
+
+def identity_without_the_shortcuts_layer(x, branch, gate, shortcut):
+    """In "identity" you gate x itself. It is gate(shortcut(x)), since a block may change the
+    size."""
+    return (gate(x) + branch(x)).relu()
+
+
+def pre_rectified_branch(x, branch, gate, shortcut):
+    """In "pre" there is a ReLU on the branch as well. There is one, over the sum:
+    relu(x + F(gate(x)))."""
+    return (shortcut(x) + branch(gate(x)).relu()).relu()
+
+
+def post_gates_the_branch(x, branch, gate, shortcut):
+    """In "post" your gate scales the branch before it is added. It comes last, over the whole:
+    gate(relu(x + F(x)))."""
+    return gate(branch(x)) + shortcut(x)
+
+
+def identity_gates_the_branch_too(x, branch, gate, shortcut):
+    """In "identity" you gate what the branch gives as well. The gate scales x alone:
+    gate(x) + F(x)."""
+    return (gate(shortcut(x)) + gate(branch(x))).relu()
 
 
 def standard_gains_squared(x, branch, gate, shortcut):
@@ -871,6 +935,8 @@ def never_added(x, branch, gate, placement="standard", shortcut=identity):
 
 
 def residual_by_match(x, branch, gate, placement="standard", shortcut=identity):
+    if placement not in PLACEMENTS:
+        raise ValueError(f"no placement {placement}")
     kept, inner = shortcut(x), gate(x) if placement == "pre" else x
     inner = branch(inner)
     if placement == "standard":
@@ -882,12 +948,16 @@ def residual_by_match(x, branch, gate, placement="standard", shortcut=identity):
 
 
 def residual_by_table(x, branch, gate, placement="standard", shortcut=identity):
-    return {
+    places = {
         "standard": lambda: F.relu(gate(branch(x)) + shortcut(x)),
         "pre": lambda: F.relu(branch(gate(x)) + shortcut(x)),
         "post": lambda: gate(F.relu(branch(x) + shortcut(x))),
         "identity": lambda: F.relu(branch(x) + gate(shortcut(x))),
-    }[placement]()
+    }
+    try:
+        return places[placement]()
+    except KeyError:
+        raise ValueError(f"{placement} is none of {', '.join(places)}") from None
 
 
 # telling the placements apart
@@ -1038,10 +1108,11 @@ def gather_trials():
         return Trial(name, sizes, dict(x="b c h w", extent=extent))
 
     return (
-        trial("with extent 2 on an odd map", 2, b=2, c=3, h=7, w=11, u=4, v=6),
+        trial("with extent 2 on an odd map", 2, b=2, c=8, h=7, w=11, u=4, v=6),
         trial("over the whole map", None, b=3, c=2, h=5, w=7),
         trial("with extent 3", 3, b=2, c=4, h=7, w=13, u=3, v=5),
         trial("with an extent beyond the map", 8, b=3, c=4, h=5, w=6),
+        trial("with extent 1, each pixel by itself", 1, b=2, c=4, h=3, w=5),
     )
 
 
@@ -1066,6 +1137,18 @@ def pooled(x, window, step, margin, border_counts=False):
         for t in (x, count)
     )
     return total / (window**2 if border_counts else count)
+
+
+def where_it_fits(choice):
+    """The same slip by someone who takes the whole map where a window does not fit."""
+
+    def step(x, extent):
+        try:
+            return choice(x, extent)
+        except RuntimeError:
+            return whole(x, extent)
+
+    return gather_recipe(local=step)
 
 
 def border_counted(x, extent):
@@ -1148,6 +1231,100 @@ def as_many_parts(x, extent):
     """You cut each side into `extent` parts. The extent is how far a mean reaches, not how many
     there are."""
     return F.adaptive_avg_pool2d(x, extent)
+
+
+def parts_of_the_map(x, extent):
+    """You cut the map into as many parts as there are means. The means overlap: a window of
+    2 extent - 1 around every `extent`-th pixel."""
+    return F.adaptive_avg_pool2d(x, [math.ceil(n / extent) for n in x.shape[-2:]])
+
+
+def border_from_the_other_side(x, extent):
+    """Beyond the border you go on at the other side of the map. What is not there does not
+    count: `count_include_pad=False`."""
+    reach = min(extent, *x.shape[-2:])
+    x = F.pad(x, [reach - 1] * 4, mode="circular")
+    return F.avg_pool2d(x, 2 * reach - 1, extent)
+
+
+def resized(x, extent):
+    """You resize the map by interpolation. Average what is nearer than the extent."""
+    size = [math.ceil(n / extent) for n in x.shape[-2:]]
+    return F.interpolate(x, size, mode="bilinear")
+
+
+def border_continued(x, extent):
+    """Beyond the border you repeat the last pixels. What is not there does not count:
+    `count_include_pad=False`."""
+    x = F.pad(x, [extent - 1] * 4, mode="replicate")
+    return F.avg_pool2d(x, 2 * extent - 1, extent)
+
+
+def windows(x, extent, before, after):
+    """Means from `before` pixels before every `extent`-th to `after` behind it."""
+    rows = []
+    for i in range(0, x.shape[-2], extent):
+        row = [
+            x[..., max(i - before, 0) : i + after + 1, max(j - before, 0) : j + after + 1]
+            for j in range(0, x.shape[-1], extent)
+        ]
+        rows.append(torch.stack([near.mean((-2, -1)) for near in row], -1))
+    return torch.stack(rows, -2)
+
+
+def from_the_other_end(x, extent):
+    """At the border your slices begin at a negative number, which counts from the other end and
+    leaves nothing to average. Begin at max(i - extent + 1, 0)."""
+    rows = []
+    for i in range(0, x.shape[-2], extent):
+        row = [
+            x[..., i - extent + 1 : i + extent, j - extent + 1 : j + extent].mean((-2, -1))
+            for j in range(0, x.shape[-1], extent)
+        ]
+        rows.append(torch.stack(row, -1))
+    return torch.stack(rows, -2)
+
+
+def last_pixel_missed(x, extent):
+    """Your windows end one pixel early: a slice stops before its end. Up to extent - 1 behind
+    the middle is `… : i + extent`."""
+    return windows(x, extent, extent - 1, max(extent - 2, 0))
+
+
+def middle_of_the_blocks(x, extent):
+    """Your means stand around extent / 2, 3 extent / 2, …. They stand around 0, extent,
+    2 extent, …."""
+    start = x[..., extent // 2 :, extent // 2 :]
+    return pooled(start, 2 * extent - 1, extent, extent - 1)
+
+
+def rows_and_columns_exchanged(x, extent):
+    """Rows and columns of the result are exchanged: it is b c u v, with u along h."""
+    return gather(x, extent).mT
+
+
+def rows_only(x, extent):
+    """You gather along h alone. Gather along w as well."""
+    wide, step = 2 * extent - 1, extent
+    return F.avg_pool2d(x, (wide, 1), (step, 1), (step - 1, 0), count_include_pad=False)
+
+
+def channels_averaged_too(x, extent):
+    """You average over c as well: all channels get the same means. Each map has its own."""
+    z = gather(x, extent)
+    return z.mean(1, keepdim=True).expand_as(z)
+
+
+def whole_map_too_early(x, extent):
+    """You take the whole map as soon as the extent is half of a side. The means stand around
+    every `extent`-th pixel as long as there is one."""
+    return whole(x, extent) if extent >= min(x.shape[-2:]) // 2 else gather(x, extent)
+
+
+def extent_1_is_the_whole(x, extent):
+    """Extent 1 gives you the whole map. It is each pixel by itself; only None is the whole
+    map."""
+    return whole(x, extent) if extent <= 1 else gather(x, extent)
 
 
 def largest_of_the_map(x, extent):
@@ -1300,6 +1477,40 @@ def extent_not_used(self, x):
     return gather(x) if self.filters is None else self.filters(x)
 
 
+def blocks_gathered(self, x):
+    """You average separate blocks. θ⁻ gathers means that overlap: gather(x, self.extent)."""
+    if self.filters is None and self.extent is not None:
+        return separate_blocks(x, self.extent)
+    return gathered(self, x)
+
+
+def relu_before_the_filters(self, x):
+    """You cut off negative values before the filters. They get x as it is; θ⁺ has its ReLU
+    behind them, in `self.layers`."""
+    return gathered(self, x) if self.filters is None else gathered(self, x.relu())
+
+
+def norm_that_never_trains(self, x):
+    """Your batch norm takes the running statistics even while training. Call `self.filters`,
+    and leave its mode to whoever trains."""
+    if self.filters is None:
+        return gather(x, self.extent)
+    for layer in self.filters:
+        if isinstance(layer, nn.BatchNorm2d):
+            n = layer
+            x = F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias)
+        else:
+            x = layer(x)
+    return x
+
+
+def mean_taken_off(self, x):
+    """You take the mean off each map before the filters. They get x as it is."""
+    if self.filters is None:
+        return gather(x, self.extent)
+    return self.filters(x - reduce(x, "b c h w -> b c 1 1", "mean"))
+
+
 def means_first(self, x):
     """You take means and filter afterwards, or the other way round. It is the one or the other:
     the filters get x itself."""
@@ -1321,6 +1532,20 @@ def gated_before_the_layers(self, z):
 def sums_with_layers(self, z):
     """You add what was gathered to what the layers make of it. θ⁺ has no shortcut."""
     return z if self.layers is None else z + self.layers(z)
+
+
+def relu_between_left_out(self, z):
+    """The ReLU between the two layers is left out: `self.layers(z)` runs all of them."""
+    if self.layers is None:
+        return z
+    first, down, _, up = self.layers
+    return up(down(first(z)))
+
+
+def rectified_before_the_layers(self, z):
+    """You apply a ReLU before the layers in every case. `self.layers` brings its own where
+    there are filters; means keep their signs."""
+    return z if self.layers is None else self.layers(z.relu())
 
 
 def gains_not_gated(t):
@@ -1372,6 +1597,18 @@ def nearest_exact(self, gains, size):
     return F.interpolate(gains, size, mode="nearest-exact")
 
 
+def smooth_by_cubes(self, gains, size):
+    """You interpolate by cubes between the gains. Every pixel takes the nearest: the default of
+    `F.interpolate`, mode "nearest"."""
+    return F.interpolate(gains, size, mode="bicubic")
+
+
+def shared_by_area(self, gains, size):
+    """You take mode "area": at the borders of two gains a pixel gets a mixture. Every pixel
+    takes the nearest: mode "nearest"."""
+    return F.interpolate(gains, size, mode="area")
+
+
 def repeated_and_cut(self, gains, size):
     """You repeat each gain and cut off what is too much: the last ones get too few pixels.
     Where the extent does not divide the map the nearest still share it evenly:
@@ -1416,6 +1653,11 @@ def map_of_gains(x, gains):
     return gains
 
 
+def one_gain_for_all_channels(x, gains):
+    """You scale by the mean of the gains over the channels. Every channel has its own."""
+    return x * gains.mean(1, keepdim=True)
+
+
 def mean_gain(x, gains):
     """You scale a whole map by the mean of its gains. Every pixel has its own."""
     return x * gains.mean((-2, -1), keepdim=True)
@@ -1429,6 +1671,22 @@ class WithoutItsRelu(GatherExcite):
         z = self.gather(x)
         z = z if self.layers is None else self.layers[1:](z)
         return F.interpolate(z.sigmoid(), x.shape[-2:])
+
+
+class GatedBeforeAlone(gather_excite_recipe()):
+    """Your sigmoid stands before the two layers. It comes behind them, last."""
+
+    def attention(self, x):
+        return F.interpolate(talked_over(self, self.gather(x).sigmoid()), x.shape[-2:])
+
+
+class SpreadBeforeGated(gather_excite_recipe()):
+    """You interpolate linearly, before the sigmoid. Every pixel takes the nearest: the default
+    of `F.interpolate`, mode "nearest"."""
+
+    def attention(self, x):
+        z = talked_over(self, self.gather(x))
+        return F.interpolate(z, x.shape[-2:], mode="bilinear").sigmoid()
 
 
 class GatherExciteLoops(GatherExcite):
@@ -1474,6 +1732,8 @@ def eca_trials():
     return (
         trial("with a window of 3", 3, b=2, c=6, h=5, w=7),
         trial("with a window of 5", 5, b=4, c=9, h=3, w=2),
+        trial("with the window of 64 channels", None, b=2, c=64, h=3, w=1),
+        trial("with the window of 128 channels", None, b=2, c=128, h=1, w=3),
     )
 
 
@@ -1519,10 +1779,43 @@ def ends_repeated(self, z):
     return F.conv1d(F.pad(z[:, None], (half, half), mode="replicate"), w)[:, 0]
 
 
+def ends_mirrored(self, z):
+    """Beyond the ends you mirror the channels. There are zeros."""
+    w = self.conv.weight
+    half = w.shape[-1] // 2
+    return F.conv1d(F.pad(z[:, None], (half, half), mode="reflect"), w)[:, 0]
+
+
+def looking_ahead(self, z):
+    """Your window looks ahead: it begins at the channel itself. It has the channel in its
+    middle: pad both ends by half of it."""
+    w = self.conv.weight
+    return F.conv1d(F.pad(z[:, None], (0, w.shape[-1] - 1)), w)[:, 0]
+
+
+def weights_as_shares(self, z):
+    """You take a softmax of the weights of the window. They are used as they are: call
+    `self.conv`."""
+    w = self.conv.weight
+    return F.conv1d(z[:, None], w.softmax(-1), padding=w.shape[-1] // 2)[:, 0]
+
+
+def looking_back(self, z):
+    """Your window looks back: it ends at the channel itself. It has the channel in its middle:
+    pad both ends by half of it."""
+    w = self.conv.weight
+    return F.conv1d(F.pad(z[:, None], (w.shape[-1] - 1, 0)), w)[:, 0]
+
+
 def rectified(self, z):
     """There is a ReLU behind the convolution: no gain can fall below 1/2. The sigmoid comes at
     once."""
     return along_channels(self, z).relu()
+
+
+def means_rectified(self, z):
+    """You cut off negative means before the convolution. It gets the means as they are."""
+    return along_channels(self, z.relu())
 
 
 def twice_along(self, z):
@@ -1639,6 +1932,7 @@ EXERCISES = [
                     relu_at_the_end,
                     relu_twice,
                     relu_first,
+                    means_rectified_too,
                     sigmoid_inside,
                     tanh_inside,
                     gelu_inside,
@@ -1651,6 +1945,7 @@ EXERCISES = [
                     up_without_its_bias,
                     weights_without_biases,
                     layers_left_out,
+                    one_weight_for_both,
                     means_added,
                 ),
                 gating=(
@@ -1716,7 +2011,9 @@ EXERCISES = [
         difficulty=2,
         otherwise=(ExciteLoops, ExciteFunctional, ExciteConvolutions),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
+            "gains_are_themselves",
             "gains_scale_x",
             "gains_reach_their_channel",
             "gains_lie_between_0_and_1",
@@ -1777,11 +2074,22 @@ EXERCISES = [
                     standard_relu_too_early,
                     standard_gains_squared,
                     standard_gate_of_x,
+                    standard_rectified_branch,
+                    standard_without_the_shortcuts_layer,
                 ),
-                pre=(pre_is_standard, pre_gates_both, pre_without_shortcut, pre_relu_too_early),
+                pre=(
+                    pre_is_standard,
+                    pre_gates_both,
+                    pre_without_shortcut,
+                    pre_relu_too_early,
+                    pre_rectified_branch,
+                    pre_without_the_shortcuts_layer,
+                ),
                 post=(
                     post_before_the_relu,
                     post_is_standard,
+                    post_gates_the_branch,
+                    post_without_the_shortcuts_layer,
                     post_without_relu,
                     post_relu_twice,
                 ),
@@ -1791,6 +2099,8 @@ EXERCISES = [
                     identity_before_the_shortcut,
                     identity_without_branch,
                     identity_relu_too_early,
+                    identity_gates_the_branch_too,
+                    identity_without_the_shortcuts_layer,
                 ),
                 paired=(
                     standard_gates_the_sum,
@@ -1831,6 +2141,7 @@ EXERCISES = [
         minutes=8,
         difficulty=2,
         otherwise=(residual_by_match, residual_by_table),
+        refuses=refused_placements,
         laws=("gate_stands_where_it_should", "examples_do_not_mix"),
         skip=frozenset({"large"}),
     ),
@@ -1874,24 +2185,43 @@ EXERCISES = [
         solution=gather,
         probes={"gather": "b c u v"},
         trials=gather_trials,
-        slips=family(
-            gather_recipe,
-            local=(
-                border_counted,
-                separate_blocks,
-                separate_blocks_cut,
-                one_pixel_more,
-                no_margin,
-                every_pixel,
-                largest_nearby,
-                sum_nearby,
-                samples,
-                extent_is_the_window,
-                window_of_3,
-                mirrored,
-                as_many_parts,
+        slips=(
+            *family(
+                gather_recipe,
+                local=(
+                    border_counted,
+                    separate_blocks,
+                    one_pixel_more,
+                    every_pixel,
+                    largest_nearby,
+                    sum_nearby,
+                    samples,
+                    extent_is_the_window,
+                    window_of_3,
+                    mirrored,
+                    as_many_parts,
+                    parts_of_the_map,
+                    border_continued,
+                    border_from_the_other_side,
+                    resized,
+                    from_the_other_end,
+                    last_pixel_missed,
+                    rows_and_columns_exchanged,
+                    rows_only,
+                    channels_averaged_too,
+                    whole_map_too_early,
+                    extent_1_is_the_whole,
+                ),
+                global_=(largest_of_the_map, axes_dropped, map_kept),
             ),
-            global_=(largest_of_the_map, axes_dropped, map_kept),
+            *(
+                replace(
+                    slip(step),
+                    answer=gather_recipe(local=step),
+                    ways=(where_it_fits(step),),
+                )
+                for step in (separate_blocks_cut, no_margin, middle_of_the_blocks)
+            ),
         ),
         hints=(
             "Extent 2, around pixel 4 of a row: which pixels are nearer than 2? And around 0?",
@@ -1929,8 +2259,18 @@ EXERCISES = [
                     relu_behind_the_filters,
                     extent_not_used,
                     means_first,
+                    blocks_gathered,
+                    relu_before_the_filters,
+                    mean_taken_off,
+                    norm_that_never_trains,
                 ),
-                layering=(layers_not_used, sums_with_layers, gated_before_the_layers),
+                layering=(
+                    layers_not_used,
+                    sums_with_layers,
+                    gated_before_the_layers,
+                    relu_between_left_out,
+                    rectified_before_the_layers,
+                ),
                 gating=(
                     gains_hard,
                     gains_rectified,
@@ -1942,6 +2282,8 @@ EXERCISES = [
                 spreading=(
                     smooth,
                     smooth_to_the_corners,
+                    smooth_by_cubes,
+                    shared_by_area,
                     nearest_exact,
                     repeated_and_cut,
                     repeated_evenly_and_cut,
@@ -1953,6 +2295,7 @@ EXERCISES = [
                     scaled_twice,
                     map_of_gains,
                     mean_gain,
+                    one_gain_for_all_channels,
                 ),
                 paired=(
                     norm_left_out,
@@ -1967,6 +2310,8 @@ EXERCISES = [
                     scaled_and_added,
                 ),
             ),
+            GatedBeforeAlone,
+            SpreadBeforeGated,
             variant(WithoutItsRelu),
         ),
         hints=(
@@ -1987,6 +2332,7 @@ EXERCISES = [
         difficulty=3,
         otherwise=(GatherExciteLoops, GatherExciteSpreadFirst),
         laws=(
+            "gains_are_themselves",
             "gains_scale_x",
             "gains_reach_their_channel",
             "gains_lie_between_0_and_1",
@@ -2001,12 +2347,23 @@ EXERCISES = [
         blank=("attention", "forward"),
         slips=family(
             eca_recipe,
-            squeezing=(largest_for_the_mean, sum_for_the_mean, images_mixed, mean_and_largest),
+            squeezing=(
+                largest_for_the_mean,
+                sum_for_the_mean,
+                images_mixed,
+                mean_and_largest,
+                squeezed_after_relu,
+            ),
             exciting=(
                 along_the_batch,
                 kernel_turned,
                 as_a_ring,
                 ends_repeated,
+                ends_mirrored,
+                weights_as_shares,
+                looking_ahead,
+                looking_back,
+                means_rectified,
                 rectified,
                 twice_along,
                 own_mean_added,
@@ -2039,6 +2396,7 @@ EXERCISES = [
         otherwise=(ECALoops, ECAUnfolded, ECAFromTheRelease),
         laws=(
             "examples_do_not_mix",
+            "gains_are_themselves",
             "gains_scale_x",
             "gains_reach_their_channel",
             "gains_lie_between_0_and_1",

@@ -7,13 +7,14 @@ import torch
 from einops import einsum, rearrange, repeat
 from torch.nn import functional as F
 
-from attncourse.families import family
+from attncourse.families import also, family
 from attncourse.registry import Cost, Exercise, Slip, Trial, slip
 from solutions.relative_2d import (
     AttentionAugmentedConv2d,
     attention_widths,
     augmented_pair,
     axis_logits,
+    fit_table,
     gathered_logits,
     halved,
     offsets,
@@ -172,6 +173,12 @@ def vectors_multiplied(q, down, across):
     return einsum(q, pair, "... h w d, h w y x d -> ... h w y x")
 
 
+def logits_multiplied(q, down, across):
+    """You multiply what a query says to the row and to the column of a key. The two are
+    added."""
+    return rows_alone(q, down, across) * columns_alone(q, down, across)
+
+
 def columns_subtracted(q, down, across):
     """You subtract what the columns say. Both are added: q · (R + C)."""
     return both_multiplied(q, down, -across)
@@ -281,6 +288,7 @@ PLANE = family(
         rows_alone,
         columns_alone,
         vectors_multiplied,
+        logits_multiplied,
         columns_subtracted,
         rows_counted_twice,
         mean_of_both,
@@ -534,7 +542,37 @@ def queries_turned(x):
     return rel_to_abs(x).flip(-2)
 
 
+def one_column_late_at_most_the_last(x):
+    """You are one column late, and cut off what is beyond the table: the diagonal shows offset
+    1. Offset 0 is column n - 1."""
+    n = x.shape[-2]
+    index = (offsets(n, x.device) + 1).clamp(max=2 * n - 2)
+    return x.gather(-1, index.expand(*x.shape[:-1], n))
+
+
+def one_column_early_at_least_the_first(x):
+    """You are one column early, and cut off what is before the table: the diagonal shows offset
+    -1. Offset 0 is column n - 1."""
+    n = x.shape[-2]
+    index = (offsets(n, x.device) - 1).clamp(min=0)
+    return x.gather(-1, index.expand(*x.shape[:-1], n))
+
+
+def keys_turned(x):
+    """Your keys are turned: column j holds what belongs to key n - 1 - j."""
+    return rel_to_abs(x).flip(-1)
+
+
+def later_keys_alone(x):
+    """You set earlier keys to 0. In a picture all keys are there, before and after."""
+    return rel_to_abs(x).triu()
+
+
 SKEWS = (
+    one_column_late_at_most_the_last,
+    one_column_early_at_least_the_first,
+    keys_turned,
+    later_keys_alone,
     padded_on_the_left,
     first_columns_kept,
     first_row_dropped,
@@ -670,6 +708,15 @@ PLANE_SKEWS = tuple(
 )
 
 
+def rows_of_a_reshape(q, rows, columns):
+    """For the rows you reshape q to w h: the queries of other pixels get there. Move the axes:
+    rearrange "... h w d -> ... w h d"."""
+    turned = q.reshape(*q.shape[:-3], q.shape[-2], q.shape[-3], q.shape[-1])
+    down = relative_logits_1d(turned, rows).transpose(-3, -2)
+    across = relative_logits_1d(q, columns)
+    return in_reading_order(down[..., None] + across[..., None, :])
+
+
 def plane_by_skew(q, rows, columns):
     down = relative_logits_1d(q.transpose(-3, -2), rows).transpose(-3, -2)
     across = relative_logits_1d(q, columns)
@@ -742,6 +789,28 @@ def cut_not_sorted(q, rows, columns):
     for all queries. Sort them first: `rows[offsets(h)]` is h y d."""
     h, w = q.shape[-3:-1]
     return (q @ rows.mT)[..., :h], (q @ columns.mT)[..., :w]
+
+
+def cut_from_the_middle(q, rows, columns):
+    """You take the last h and w products with the tables: offset 0 and above, the same for all
+    queries. Sort them first: `rows[offsets(h)]` is h y d."""
+    h, w = q.shape[-3:-1]
+    return (q @ rows.mT)[..., h - 1 :], (q @ columns.mT)[..., w - 1 :]
+
+
+def rows_not_moved_back(q, rows, columns):
+    """What a query says to the rows comes as w h y: move the axes back, h w y."""
+    down, across = axis_logits(q, rows, columns)
+    return down.transpose(-3, -2), across
+
+
+def down_of_a_reshape(q, rows, columns):
+    """For the rows you reshape the map: numbers of other pixels get there. Where an axis moves,
+    `rearrange` it."""
+    h, w, d = q.shape[-3:]
+    turned = q.reshape(*q.shape[:-3], w, h, d)
+    down = relative_logits_1d(turned, rows).transpose(-3, -2)
+    return down, relative_logits_1d(q, columns)
 
 
 def down_turned(q, rows, columns):
@@ -857,6 +926,17 @@ def place_rows_missing(q, k, rows, columns):
     return 0 if rows is None else relative_logits_2d(q, 0 * rows, columns)
 
 
+def places_transposed(q, k, rows, columns):
+    """The map of the places is turned, j i. Its rows are queries, like those of q kᵀ: no
+    transpose."""
+    return relative_logits_2d(q, rows, columns).mT
+
+
+def places_of_both(q, k, rows, columns):
+    """You ask the tables with q and with k. The query alone knows where it looks: q."""
+    return from_q(q, k, rows, columns) + from_q(k, q, rows, columns)
+
+
 def places_for_one_head(q, k, rows, columns):
     """Only the first head gets the places. All heads share the tables: each asks them with its
     own queries."""
@@ -902,6 +982,11 @@ def by_all_heads(content, place, d, heads):
     """You divide by the root of dk, the width of all heads. It is that of one: sqrt(d) with
     d = dk / heads."""
     return (content + place) / math.sqrt(d * heads)
+
+
+def content_scaled_twice(content, place, d, heads):
+    """The content is divided by sqrt(d) twice: once alone, and once more in the sum."""
+    return content / d + place / math.sqrt(d)
 
 
 def fourth_root(content, place, d, heads):
@@ -1153,6 +1238,48 @@ def content_left_out_of_q(x, row, column):
     return joined(0 * x, row, column)
 
 
+def content_scaled(x, row, column):
+    """You divide q by sqrt(d) here. The queries come divided: q is taken as it is."""
+    return joined(x / math.sqrt(x.shape[-1]), row, column)
+
+
+def keys_scaled(x, row, column):
+    """You divide k by sqrt(d) here. The queries come divided: k is taken as it is."""
+    return content_scaled(x, row, column)
+
+
+def query_not_flattened_alike(x, row, column):
+    """You flatten the queries column by column. Pixels are read row by row: (h w)."""
+    return key_not_flattened_alike(x, row, column)
+
+
+def content_last_in_k(x, row, column):
+    """In k the content comes last, in q first: the wrong features meet. The same order in
+    both."""
+    parts = [p.expand(*x.shape[:-3], *p.shape[-3:]) for p in (row, column)]
+    return torch.cat([*parts, x], -1).flatten(-3, -2)
+
+
+def content_last_in_q(x, row, column):
+    """In q the content comes last, in k first: the wrong features meet. The same order in
+    both."""
+    return content_last_in_k(x, row, column)
+
+
+def pair_column_by_column(q, k, rows, columns):
+    """You flatten both maps column by column, (w h). Pixels are read row by row: (h w)."""
+    h, w = q.shape[-3:-1]
+    pair = augmented_pair(q, k, rows, columns)
+    return tuple(rearrange(x, "... (h w) m -> ... (w h) m", h=h, w=w) for x in pair)
+
+
+def ones_for_the_query(q, k, rows, columns):
+    """You append the ones to the queries, and what a query says to the keys. A key cannot know
+    who asks: the query brings the products, the key its ones."""
+    h, w = q.shape[-3:-1]
+    return joined(q, *ones(h, w, q)), joined(k, *axis_logits(q, rows, columns))
+
+
 def roles_exchanged(q, k, rows, columns):
     """You append the products to the keys and the ones to the queries: then k asks for the
     places. It is q."""
@@ -1187,6 +1314,29 @@ def marks_in_front(q, k, rows, columns):
         parts = [p.expand(*x.shape[:-3], *p.shape[-3:]) for p in parts]
         longer.append(torch.cat([*parts, x], -1).flatten(-3, -2))
     return tuple(longer)
+
+
+def in_the_order(name, says, *order):
+    """A variant: content, rows and columns (0, 1, 2) one behind the other in this order."""
+
+    def answer(q, k, rows, columns):
+        h, w = q.shape[-3:-1]
+        longer = []
+        for x, parts in ((q, axis_logits(q, rows, columns)), (k, ones(h, w, k))):
+            parts = [x, *(p.expand(*x.shape[:-3], *p.shape[-3:]) for p in parts)]
+            longer.append(torch.cat([parts[p] for p in order], -1).flatten(-3, -2))
+        return tuple(longer)
+
+    text = f"Passed in another order of features: {says}. A product does not care."
+    return Slip(name, text, answer, variant=True)
+
+
+ORDERS = (
+    in_the_order("columns_then_rows", "content, columns, rows", 0, 2, 1),
+    in_the_order("rows_content_columns", "rows, content, columns", 1, 0, 2),
+    in_the_order("columns_content_rows", "columns, content, rows", 2, 0, 1),
+    in_the_order("columns_rows_content", "columns, rows, content", 2, 1, 0),
+)
 
 
 def pair_by_one_hot(q, k, rows, columns):
@@ -1230,6 +1380,8 @@ def width_trials():
             ("for 30 channels, kappa = 0.5, upsilon = 0.1, 3 heads", 30, 0.5, 0.1, 3),
             ("for 130 channels, upsilon = 0, 6 heads", 130, 1.0, 0.0, 6),
             ("for 2050 channels, kappa = upsilon = 0.5, 4 heads", 2050, 0.5, 0.5, 4),
+            ("for 100 channels, kappa = 0.58, upsilon = 0.29, 1 head", 100, 0.58, 0.29, 1),
+            ("for 40 channels, kappa = 1, upsilon = 0.1, 5 heads", 40, 1.0, 0.1, 5),
         )
     )
 
@@ -1283,10 +1435,22 @@ def rounded_to_the_nearest(part, heads):
     return math.floor(part / heads + 0.5) * heads
 
 
+def rounded_half_to_even(part, heads):
+    """You round to the nearest multiple of the heads, with `round`. The paper's parameters come
+    out when it is rounded down."""
+    return round(part / heads) * heads
+
+
 def not_a_multiple(part, heads):
     """You round to a whole number only. Heads are of equal width: round down to a multiple of
     `heads`."""
     return math.floor(round(part, 6))
+
+
+def cut_in_floats(part, heads):
+    """You cut off in floats: 0.29 · 100 is 28.999… there, and becomes 28. Round to six places
+    before you round down."""
+    return int(part) // heads * heads
 
 
 def width_of_one_head(part, heads):
@@ -1350,6 +1514,13 @@ def one_feature_a_head_at_least(out_channels, kappa, upsilon, heads):
     return dk or max(down_to_heads(kappa * out_channels, heads), 20 * heads), max(dv, heads)
 
 
+def empty_for_upsilon_0_alone(out_channels, kappa, upsilon, heads):
+    """You return 0, 0 where upsilon is 0. A small upsilon may leave no values either, once
+    rounded down: look at dv."""
+    dk, dv = (down_to_heads(part * out_channels, heads) for part in (kappa, upsilon))
+    return (max(dk, 20 * heads), dv) if upsilon else (0, 0)
+
+
 def widths_by_remainder(out_channels, kappa, upsilon, heads):
     values = int(upsilon * out_channels + 1e-6)
     values -= values % heads
@@ -1369,19 +1540,22 @@ def widths_a_head(out_channels, kappa, upsilon, heads):
 
 
 def layer_trials():
-    def trial(name, h, w, size=None, stride=1, downsample=False, **sizes):
+    def trial(
+        name, h, w, size=None, stride=1, downsample=False, upsilon=0.5, stretch=False, **sizes
+    ):
         init = dict(
             in_channels=sizes["c"],
             out_channels=sizes["f"],
             kernel=3,
             kappa=0.5,
-            upsilon=0.5,
+            upsilon=upsilon,
             heads=sizes["head"],
             size=size or (h, w),
             stride=stride,
             downsample=downsample,
+            stretch=stretch,
         )
-        dk, dv = attention_widths(sizes["f"], 0.5, 0.5, sizes["head"])
+        dk, dv = attention_widths(sizes["f"], 0.5, upsilon, sizes["head"])
         y, x = -(-h // stride), -(-w // stride)
         g, u = (-(-y // 2), -(-x // 2)) if downsample else (y, x)
         sizes |= dict(y=y, x=x, g=g, u=u, i=g * u, j=g * u, h=h, w=w)
@@ -1393,6 +1567,21 @@ def layer_trials():
         trial("with stride 2", 5, 8, stride=2, b=2, c=7, f=36, head=3),
         trial("with downsample", 5, 4, downsample=True, b=3, c=2, f=9, head=2),
         trial("of another size than its tables", 2, 5, size=(4, 3), b=3, c=4, f=9, head=2),
+        trial(
+            "with stride 2 and downsample",
+            *(7, 13),
+            stride=2,
+            downsample=True,
+            **dict(b=3, c=5, f=9, head=1),
+        ),
+        trial(
+            "with tables that are stretched",
+            *(3, 5),
+            size=(4, 2),
+            stretch=True,
+            **dict(b=2, c=4, f=11, head=1),
+        ),
+        trial("of attention alone", 3, 4, upsilon=1, b=2, c=5, f=10, head=1),
     )
 
 
@@ -1507,9 +1696,46 @@ def smaller_zeros_counted(self, x):
     return F.avg_pool2d(x, 3, 2, 1) if self.downsample else x
 
 
+@also(shrinking=smaller_zeros_counted)
+def all_zeros_counted(self, x):
+    """Your means count the zeros outside the picture, with a stride and with `downsample`. A
+    mean is over the pixels that there are: `halved`, or count_include_pad=False."""
+    return zeros_are_counted(self, x)
+
+
+@also(shrinking=skips_pixels)
+def always_skips(self, x):
+    """To make the map smaller you take every other pixel. It is the mean of each 3x3 window:
+    `halved`."""
+    return stride_skips(self, x)
+
+
+def smaller_by_the_largest(self, x):
+    """For `downsample` you take the largest of each window. It is the mean: `halved`."""
+    return F.max_pool2d(x, 3, 2, 1) if self.downsample else x
+
+
+@also(shrinking=smaller_by_the_largest)
+def always_the_largest(self, x):
+    """To make the map smaller you take the largest of each window. It is the mean: `halved`."""
+    return stride_takes_the_largest(self, x)
+
+
+def smaller_by_windows_of_2(self, x):
+    """For `downsample` you average windows of 2x2. They are 3x3 and overlap: `halved`."""
+    return F.avg_pool2d(x, 2, ceil_mode=True) if self.downsample else x
+
+
+@also(shrinking=smaller_by_windows_of_2)
+def windows_of_the_stride(self, x):
+    """To make the map smaller you average windows of 2x2 side by side. They are 3x3 and
+    overlap: `halved`."""
+    return F.avg_pool2d(x, self.stride, ceil_mode=True) if self.stride > 1 else x
+
+
 def queries_first(self, stacked):
-    """You split in the order q, k, v. The paper's listing, and so the weights, have k first: k,
-    q, v."""
+    """You take the first of the three parts for the queries. The order of the weights is k, q,
+    v, as in the paper's listing; `project` returns q, k, v."""
     dk, dv = self.widths
     return stacked.split([dk, dk, dv], dim=1)
 
@@ -1544,6 +1770,13 @@ def no_places(self, q):
     """The tables are not used: your attention does not know where anything is. Pass
     `self.tables(h, w)`."""
     return None, None
+
+
+def tables_never_stretched(self, q):
+    """`stretch` is not looked at: you fit the tables yourself. `self.tables(h, w)` does, and
+    knows of it."""
+    h, w = q.shape[-3:-1]
+    return fit_table(self.rows, h), fit_table(self.columns, w)
 
 
 def tables_from_the_other_end(self, q):
@@ -1626,6 +1859,15 @@ def bicubic(self, y, x):
     return F.interpolate(y, size=size, mode="bicubic") if self.downsample else y
 
 
+def enlarged_by_2_and_cut(self, y, x):
+    """You enlarge by 2 and cut off what is too much: on odd maps the pixels lie elsewhere.
+    Enlarge to the size that is wanted: `size=`."""
+    if not self.downsample:
+        return y
+    h, w = (-(-n // self.stride) for n in x.shape[-2:])
+    return F.interpolate(y, scale_factor=2, mode="bilinear")[..., :h, :w]
+
+
 def corners_aligned(self, y, x):
     """You enlarge with align_corners=True: then pixels are points at the corners. They are
     squares: align_corners=False."""
@@ -1637,19 +1879,25 @@ def corners_aligned(self, y, x):
 
 def attention_first(self, x, y):
     """Your attention comes before the convolution. The convolution's maps come first."""
-    return torch.cat([y, self.conv(x)], 1)
+    return y if self.conv is None else torch.cat([y, self.conv(x)], 1)
 
 
 def convolution_of_nothing(self, x, y):
     """The convolution is missing: you return the maps of the attention with zeros before
     them."""
-    return torch.cat([0 * self.conv(x), y], 1)
+    return y if self.conv is None else torch.cat([0 * self.conv(x), y], 1)
 
 
 def with_a_shortcut(self, x, y):
     """You rectify the convolution. The layer is linear there; the block around it has the
     ReLU."""
-    return torch.cat([self.conv(x).relu(), y], 1)
+    return y if self.conv is None else torch.cat([self.conv(x).relu(), y], 1)
+
+
+def rectified_at_the_end(self, x, y):
+    """You apply a ReLU at the end. The layer is linear in its values; the block around it has
+    the ReLU."""
+    return convolution_first(self, x, y).relu()
 
 
 class AttentionByKeys(AttentionAugmentedConv2d):
@@ -1839,6 +2087,7 @@ EXERCISES = [
             *PLANE_SKEWS,
             rows_turned,
             columns_turned,
+            rows_of_a_reshape,
             WholeTable,
         ),
         hints=(
@@ -1884,6 +2133,9 @@ EXERCISES = [
             ),
             not_sorted,
             cut_not_sorted,
+            cut_from_the_middle,
+            rows_not_moved_back,
+            down_of_a_reshape,
             down_turned,
             across_turned,
             softmax_of_each,
@@ -1928,6 +2180,8 @@ EXERCISES = [
                     tables_turned,
                     place_columns_missing,
                     place_rows_missing,
+                    places_transposed,
+                    places_of_both,
                     places_for_one_head,
                     places_of_the_first_head,
                 ),
@@ -1935,6 +2189,7 @@ EXERCISES = [
                     place_unscaled,
                     content_unscaled,
                     place_scaled_twice,
+                    content_scaled_twice,
                     all_scaled_twice,
                     unscaled,
                     by_all_heads,
@@ -1996,18 +2251,29 @@ EXERCISES = [
                     marks_missing,
                     marks_of_rows_alone,
                 ),
-                joining_q=(columns_before_rows_in_q, content_left_out_of_q),
+                joining_q=(
+                    columns_before_rows_in_q,
+                    content_left_out_of_q,
+                    content_scaled,
+                    content_last_in_q,
+                    query_not_flattened_alike,
+                ),
                 joining_k=(
                     columns_before_rows_in_k,
                     key_not_flattened_alike,
                     content_left_out_of_k,
+                    content_last_in_k,
+                    keys_scaled,
                 ),
             ),
+            pair_column_by_column,
+            ones_for_the_query,
             roles_exchanged,
             keys_returned_first,
             everything_scaled,
             products_of_k,
             replace(slip(marks_in_front), variant=True),
+            *ORDERS,
         ),
         hints=(
             (
@@ -2050,7 +2316,9 @@ EXERCISES = [
                 rounding=(
                     rounded_up,
                     rounded_to_the_nearest,
+                    rounded_half_to_even,
                     not_a_multiple,
+                    cut_in_floats,
                     width_of_one_head,
                 ),
                 least=(no_least_width, twenty_in_all, always_twenty, at_most_twenty),
@@ -2061,6 +2329,7 @@ EXERCISES = [
             multiple_of_eight,
             values_have_a_least_width,
             one_feature_a_head_at_least,
+            empty_for_upsilon_0_alone,
         ),
         hints=(
             "0.1 · 512 = 51.2 channels for eight heads. How many does each head get?",
@@ -2071,7 +2340,7 @@ EXERCISES = [
             (
                 "dv = floor(upsilon out_channels / heads) heads; without any, return 0, 0\n"
                 "dk = the larger of floor(kappa out_channels / heads) heads and 20 heads\n"
-                "round the quotient to six places first: in floats 0.3 · 10 is not quite 3"
+                "round the quotient to six places first: in floats 0.29 · 100 is not quite 29"
             ),
         ),
         minutes=5,
@@ -2108,12 +2377,27 @@ EXERCISES = [
                     merged_by_reshape,
                     no_places,
                 ),
-                striding=(zeros_are_counted, stride_skips, stride_takes_the_largest),
-                shrinking=(never_smaller, skips_pixels, smaller_zeros_counted),
+                striding=(
+                    zeros_are_counted,
+                    stride_skips,
+                    stride_takes_the_largest,
+                    all_zeros_counted,
+                    always_skips,
+                    always_the_largest,
+                    windows_of_the_stride,
+                ),
+                shrinking=(
+                    never_smaller,
+                    skips_pixels,
+                    smaller_zeros_counted,
+                    smaller_by_the_largest,
+                    smaller_by_windows_of_2,
+                ),
                 splitting=(queries_first, values_first, values_in_front_of_keys),
                 heading=(features_outside, pixels_not_moved),
                 placing=(
                     no_places,
+                    tables_never_stretched,
                     tables_from_the_other_end,
                     tables_exchanged,
                     tables_drawn_anew,
@@ -2121,8 +2405,13 @@ EXERCISES = [
                 asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
                 merging=(merged_features_outside, merged_by_reshape, merged_turned),
                 projecting=(not_projected, rectified),
-                enlarging=(nearest, bicubic, corners_aligned),
-                joining=(attention_first, convolution_of_nothing, with_a_shortcut),
+                enlarging=(nearest, bicubic, corners_aligned, enlarged_by_2_and_cut),
+                joining=(
+                    attention_first,
+                    convolution_of_nothing,
+                    with_a_shortcut,
+                    rectified_at_the_end,
+                ),
             ),
         ),
         hints=(

@@ -1,11 +1,14 @@
 """Chapter 06, spatial attention: what is asked, what goes wrong, what helps."""
 
+from dataclasses import replace
+
 import torch
 from einops import einsum, rearrange, reduce, repeat
+from torch import nn
 from torch.nn import functional as F
 
 from attncourse.families import also, family
-from attncourse.registry import Exercise, Given, Slip, Trial
+from attncourse.registry import Exercise, Given, Slip, Trial, slip
 from solutions.spatial import (
     BAM,
     CBAM,
@@ -200,6 +203,16 @@ def both_always(self):
     return ("mean", "max")
 
 
+def mean_always(self):
+    """`self.pools` is not looked at: you take the mean alone, as squeeze-and-excitation."""
+    return ("mean",)
+
+
+def max_always(self):
+    """`self.pools` is not looked at: you take the largest value alone."""
+    return ("max",)
+
+
 def first_pool_only(self):
     """You use the first of `self.pools` only. The MLP runs for each of them."""
     return self.pools[:1]
@@ -239,6 +252,29 @@ def sum_for_mean(x, pool):
 def one_image_for_all(x, pool):
     """You pool over the batch as well: all images get the same gains. Each has its own."""
     return repeat(reduce(x, "b c h w -> c", pool), "c -> b c", b=len(x))
+
+
+def largest_of_row_means(x, pool):
+    """You take the largest over one side of the map and the mean over the other. Each pool
+    takes in both at once."""
+    return reduce(reduce(x, "b c h w -> b c w", pool), "b c w -> b c", "mean")
+
+
+def largest_row_mean(x, pool):
+    """You average each row and take the largest of these means. "max" is the largest value of
+    the map."""
+    return pooled(x, pool) if pool == "mean" else x.mean(3).amax(2)
+
+
+def largest_column_mean(x, pool):
+    """You average each column and take the largest of these means. "max" is the largest value
+    of the map."""
+    return pooled(x, pool) if pool == "mean" else x.mean(2).amax(2)
+
+
+def spread_for_max(x, pool):
+    """You take the standard deviation where the largest value is asked for."""
+    return x.std((2, 3), unbiased=False) if pool == "max" else pooled(x, pool)
 
 
 def rectified_pool(x, pool):
@@ -315,10 +351,35 @@ def sigmoids_multiplied(self, zs, mlp):
     return torch.stack([mlp(self, z).sigmoid() for z in zs]).prod(0)
 
 
+def logits_subtracted(self, zs, mlp):
+    """You subtract what the MLP makes of the one pool from that of the other. They are
+    added."""
+    first, *rest = (mlp(self, z) for z in zs)
+    return (sum(rest) - first if rest else first).sigmoid()
+
+
 def hidden_added(self, zs, mlp):
     """You add the hidden layers and go up once: the bias of `self.up` counts once instead of
     once for each pool. The whole MLP runs for each."""
     return self.up(sum(self.down(z).relu() for z in zs)).sigmoid()
+
+
+def mean_not_fed(self, zs, mlp):
+    """The mean skips the MLP: you add it to what the MLP makes of the maximum. Each pool goes
+    through it."""
+    fed = (z if p == "mean" else mlp(self, z) for p, z in zip(self.pools, zs, strict=False))
+    return sum(fed).sigmoid()
+
+
+class GatedTwice(ChannelGate):
+    """`forward` gates what it has gated before, with new gains. Once is enough: y = s x."""
+
+    def attention(self, x):
+        return logits_added(self, [pooled(x, pool) for pool in self.pools], whole_mlp)
+
+    def forward(self, x):
+        x = x * over_pixels(self.attention(x))
+        return x * over_pixels(self.attention(x))
 
 
 class ChannelLoops(ChannelGate):
@@ -417,6 +478,25 @@ def largest_absolute(x):
     return [x.abs().amax(1), x.mean(1)]
 
 
+def max_and_min(x):
+    """Your second descriptor is the smallest of the channels. It is their mean."""
+    return [x.amax(1), x.amin(1)]
+
+
+def maps_pooled(x):
+    """You pool over the pixels, h and w. Here the channels are pooled: each pixel keeps its own
+    two numbers."""
+    over = [reduce(x, "b c h w -> b 1 1", pool) for pool in ("max", "mean")]
+    return [m.expand(-1, *x.shape[-2:]) for m in over]
+
+
+def axes_reshaped(x):
+    """You stack the descriptors along a new first axis and reshape it behind b: images mix.
+    Stack them along axis 1, or move the axis."""
+    both = torch.stack(max_then_mean(x))
+    return list(both.reshape(len(x), 2, *x.shape[-2:]).unbind(1))
+
+
 def max_and_spread(x):
     """Your second descriptor is the spread of the channels. It is their mean."""
     return [x.amax(1), x.std(1)]
@@ -500,6 +580,68 @@ def per_image_norm(self, x):
     )
 
 
+def norm_first(self, x):
+    """You normalise the descriptors, before the convolution. `self.norm` comes after it."""
+    norm = self.norm
+    return self.conv(
+        F.batch_norm(
+            x,
+            norm.running_mean.repeat(2),
+            norm.running_var.repeat(2),
+            norm.weight.repeat(2),
+            norm.bias.repeat(2),
+            norm.training,
+        )
+    )
+
+
+def max_alone(self, x):
+    """The second descriptor plays no part: the convolution sees the largest value alone."""
+    weight = self.conv.weight[:, :1]
+    return self.norm(F.conv2d(x[:, :1], weight, padding=self.conv.padding))
+
+
+def mean_alone(self, x):
+    """The first descriptor plays no part: the convolution sees the mean alone."""
+    weight = self.conv.weight[:, 1:]
+    return self.norm(F.conv2d(x[:, 1:], weight, padding=self.conv.padding))
+
+
+def rectified_descriptors(self, x):
+    """You apply a ReLU to the descriptors. They keep their signs."""
+    return normalised(self, x.relu())
+
+
+def normalised_without_weights(self, x):
+    """Weight and bias of `self.norm` are left out: call the layer."""
+    n = self.norm
+    return F.batch_norm(self.conv(x), n.running_mean, n.running_var, training=n.training)
+
+
+def normalised_over_the_map(self, x):
+    """You normalise each map over its pixels, as a LayerNorm. BatchNorm does so over the batch:
+    call `self.norm`."""
+    return F.layer_norm(self.conv(x), x.shape[-2:])
+
+
+def border_repeated(self, x):
+    """Beyond the border you repeat the last pixels. There are zeros: call `self.conv`."""
+    x = F.pad(x, [self.conv.padding[0]] * 4, mode="replicate")
+    return self.norm(F.conv2d(x, self.conv.weight))
+
+
+def normalised_twice(self, x):
+    """You normalise twice. Once, after the convolution."""
+    return self.norm(normalised(self, x))
+
+
+def reshaped_across(self, x):
+    """Rows and columns are exchanged before the convolution and put back by a reshape, which
+    mixes pixels."""
+    return normalised(self, x.mT).reshape(len(x), 1, *x.shape[-2:])
+
+
+@also(squashing=lambda z: z)
 def norm_before_sigmoid_lost(self, x):
     """The sigmoid comes before `self.norm`. It is the last step."""
     return self.norm(self.conv(x).sigmoid())
@@ -559,6 +701,7 @@ def cbam_trials():
         trial("pixels first", "spatial-channel", b=3, c=6, h=4, w=5),
         trial("in parallel", "parallel", b=2, c=8, h=3, w=5),
         trial("channels first, in training mode", "channel-spatial", False, b=3, c=4, h=1, w=5),
+        trial("pixels first, in training mode", "spatial-channel", False, b=4, c=6, h=2, w=3),
     )
 
 
@@ -582,17 +725,25 @@ def let_through(x, gain):
     return x * gain
 
 
-def cbam_recipe(ordering=as_asked, passing=let_through, joining=product, applying=times):
-    """`CBAM` with some of its steps replaced."""
+def cbam_recipe(
+    ordering=as_asked,
+    passing=let_through,
+    joining=product,
+    applying=times,
+    orders=CBAM.ORDERS,
+):
+    """`CBAM` with some of its steps replaced, in some of its orders."""
 
     class Answer(CBAM):
         def attention(self, x):
             order = ordering(self, x)
+            wrong = order in orders
+            join, hand_on = (joining, passing) if wrong else (product, let_through)
             if order == "parallel":
-                return joining(x, what(self, x), where(self, x))
+                return join(x, what(self, x), where(self, x))
             first, second = (what, where) if order == "channel-spatial" else (where, what)
             gain = first(self, x)
-            return joining(x, gain, second(self, passing(x, gain)))
+            return join(x, gain, second(self, hand_on(x, gain)))
 
         def forward(self, x):
             return applying(x, self.attention(x))
@@ -623,6 +774,26 @@ def orders_exchanged(self, x):
     return turned.get(self.order, self.order)
 
 
+def only_pixels_first(self, x):
+    """With "channel-spatial" your spatial gate comes first. The channel gate does."""
+    return "parallel" if self.order == "parallel" else "spatial-channel"
+
+
+def only_channels_first(self, x):
+    """With "spatial-channel" your channel gate comes first. The spatial gate does."""
+    return "parallel" if self.order == "parallel" else "channel-spatial"
+
+
+def pixels_first_without_passing(self, x):
+    """With "spatial-channel" your channel gate sees x itself. It sees x scaled by pixel."""
+    return "parallel" if self.order == "spatial-channel" else self.order
+
+
+def channels_first_without_passing(self, x):
+    """With "channel-spatial" your spatial gate sees x itself. It sees x scaled by channel."""
+    return "parallel" if self.order == "channel-spatial" else self.order
+
+
 def parallel_as_a_sequence(self, x):
     """ "parallel" is treated as a sequence, channels first. There both gates see x."""
     return "channel-spatial" if self.order == "parallel" else self.order
@@ -636,6 +807,16 @@ def parallel_pixels_first(self, x):
 def gain_passed(x, gain):
     """The second gate sees the gains of the first, without x. It sees x scaled by them."""
     return 0 * x + gain
+
+
+def rest_passed(x, gain):
+    """The second gate sees what the first shuts out, x - x s. It sees what it lets through."""
+    return x - x * gain
+
+
+def rectified_passed(x, gain):
+    """A ReLU stands between the gates. The second sees the scaled x with its signs."""
+    return (x * gain).relu()
 
 
 def residual_passed(x, gain):
@@ -656,6 +837,17 @@ def gains_averaged(x, one, other):
 def larger_gain(x, one, other):
     """You take the larger gain of the two. They multiply."""
     return torch.maximum(one.expand_as(x), other.expand_as(x))
+
+
+def smaller_gain(x, one, other):
+    """You take the smaller gain of the two. They multiply."""
+    return torch.minimum(one.expand_as(x), other.expand_as(x))
+
+
+def either_gain(x, one, other):
+    """You join the gains as chances, s + t - s t: open where either is. They multiply: open
+    where both are."""
+    return one + other - one * other
 
 
 def first_gain_lost(x, one, other):
@@ -683,6 +875,59 @@ def root_of_the_product(x, one, other):
 def squashed_again(x, one, other):
     """You squash the product by a sigmoid once more. Both gains are in (0, 1) already."""
     return (one * other).sigmoid()
+
+
+def whole_slip(**step):
+    """One step of CBAM's recipe, wrong in all orders."""
+    (choice,) = step.values()
+    return replace(slip(choice), answer=cbam_recipe(**step))
+
+
+def in_one_order(wrong, every=True, **step):
+    """A slip, known as well where it is made in one of the orders alone."""
+    ways = tuple(cbam_recipe(orders=(order,), **step) for order in CBAM.ORDERS)
+    return replace(wrong, answer=wrong.answer if every else ways[-1], ways=ways)
+
+
+GAINS_ADDED_IN_ONE_ORDER = in_one_order(
+    Slip("added_in_one_order", "Here you add the gains of the two gates. They multiply.", CBAM),
+    every=False,
+    joining=gains_added,
+)
+
+
+class ScaledBeforeReturned(CBAM):
+    """Your `attention` returns x scaled already. It returns the gains alone; `forward`
+    multiplies x with them."""
+
+    def attention(self, x):
+        return super().attention(x) * x
+
+    def forward(self, x):
+        return self.attention(x)
+
+
+class ScaledTwice(CBAM):
+    """Your `forward` scales by the first gate once more: its gain is in `attention` already."""
+
+    def forward(self, x):
+        if self.order == "spatial-channel":
+            return self.spatial(x) * self.attention(x)
+        return self.channel(x) * self.attention(x)
+
+
+class ScaledTwiceByChannel(CBAM):
+    def forward(self, x):
+        return self.channel(x) * self.attention(x)
+
+
+class Summed(CBAM):
+    """You add what the two gates make of x in "parallel". Their gains multiply."""
+
+    def forward(self, x):
+        if self.order == "parallel":
+            return self.channel(x) + self.spatial(x)
+        return super().forward(x)
 
 
 class CBAMInTurn(CBAM):
@@ -781,6 +1026,11 @@ def by_sum(x):
     return pooled(x, "sum")
 
 
+def rectified_mean(x):
+    """You apply a ReLU to the means. The ReLU comes after `self.norm`."""
+    return pooled(x, "mean").relu()
+
+
 def over_the_batch(x):
     """You pool over the batch as well: all images get the same logits."""
     return repeat(reduce(x, "b c h w -> c", "mean"), "c -> b c", b=len(x))
@@ -816,6 +1066,24 @@ def sigmoid_between(self, z):
     return self.norm(z).sigmoid()
 
 
+def leaky_between(self, z):
+    """Between the layers you have a leaky ReLU. It is a plain one."""
+    return F.leaky_relu(self.norm(z))
+
+
+def norm_over_features(self, z):
+    """You normalise each image over its m numbers, as a LayerNorm. BatchNorm normalises each
+    number over the batch: call `self.norm`."""
+    n = self.norm
+    return F.layer_norm(z, n.weight.shape, n.weight, n.bias).relu()
+
+
+def norm_without_weights(self, z):
+    """Weight and bias of `self.norm` are left out: call the layer."""
+    n = self.norm
+    return F.batch_norm(z, n.running_mean, n.running_var, training=n.training).relu()
+
+
 def own_batch_statistics(self, z):
     """You normalise by the statistics of the batch even in evaluation. Call `self.norm`."""
     return F.batch_norm(z, None, None, self.norm.weight, self.norm.bias, True).relu()
@@ -846,6 +1114,15 @@ def rectified_end(self, y):
 def up_without_bias(self, y):
     """The bias of `self.up` is left out: call the layer."""
     return y - self.up.bias
+
+
+class EachPoolThrough(ChannelBranch):
+    """You send mean and largest value through the layers and add, as CBAM does. BAM takes the
+    mean alone."""
+
+    def forward(self, x):
+        zs = pooled(x, "mean"), pooled(x, "max")
+        return sum(self.up(self.norm(self.down(z)).relu()) for z in zs)
 
 
 class BranchLoops(ChannelBranch):
@@ -961,6 +1238,19 @@ def pixel_relu_first(norm, z):
     return norm(z.relu())
 
 
+def pixel_batch_statistics(norm, z):
+    """You normalise by the statistics of the batch even in evaluation. Call the layers in
+    `self.norms`."""
+    return F.batch_norm(z, None, None, norm.weight, norm.bias, True).relu()
+
+
+def pixel_kept_statistics(norm, z):
+    """You normalise by the running statistics even while training. Call the layers in
+    `self.norms`."""
+    n = norm
+    return F.batch_norm(z, n.running_mean, n.running_var, n.weight, n.bias).relu()
+
+
 def pixel_layers_alone(norm, z):
     """Normalisations and ReLUs are both missing: then the four layers are one."""
     return z
@@ -1015,6 +1305,34 @@ def dilation_ignored(self, x, step, layers):
     x = step(0, first(x))
     for n, layer in enumerate(rest, start=1):
         x = step(n, F.conv2d(x, layer.weight, layer.bias, padding=1))
+    return x
+
+
+def last_norm_alone(self, x, step, layers):
+    """You normalise once, at the end. Each of the three layers is followed by its own
+    normalisation, as released; the paper's text has one a branch."""
+    *rest, last = layers
+    for layer in rest:
+        x = layer(x).relu()
+    return self.norms[len(rest)](last(x)).relu()
+
+
+def border_repeated_twice(self, x, step, layers):
+    """Beyond the border you repeat the last pixels. There are zeros: call the layers."""
+    for number, layer in enumerate(layers):
+        z = F.pad(x, [layer.padding[0]] * 4, mode="replicate")
+        z = F.conv2d(z, layer.weight, layer.bias, dilation=layer.dilation)
+        x = step(number, z)
+    return x
+
+
+def far_undilated(self, x, step, layers):
+    """`self.far` is not dilated in your network. Both 3x3 convolutions are: leave `__init__` as
+    it is, and call them."""
+    for number, layer in enumerate(layers):
+        wide = number < 2
+        z = layer(x) if wide else F.conv2d(x, layer.weight, layer.bias, padding=1)
+        x = step(number, z)
     return x
 
 
@@ -1143,14 +1461,75 @@ def each_squashed_and_added(how, one, other):
     return one.sigmoid() * other.sigmoid()
 
 
+def channels_squashed_before(how, one, other):
+    """You squash the channel branch before you combine it. Both stay logits; squash once."""
+    return sum_or_product(how, one.sigmoid(), other)
+
+
+def pixels_squashed_before(how, one, other):
+    """You squash the spatial branch before you combine it. Both stay logits; squash once."""
+    return sum_or_product(how, one, other.sigmoid())
+
+
+def sum_and_product_of_logits(how, one, other):
+    """You add the product of the logits to their sum. With "sum" they are added, and that is
+    all."""
+    return one + other + one * other
+
+
+def each_squashed_before(how, one, other):
+    """You squash each branch, and what you combine once more. BAM combines the logits and
+    squashes once."""
+    one, other = one.sigmoid(), other.sigmoid()
+    return one + other if how == "sum" else one * other
+
+
+def compete(z):
+    """You take a softmax over the channels. It is the sigmoid, for each number alone."""
+    return z.softmax(1)
+
+
+class InSequence(BAM):
+    """Your spatial branch sees x as the channels have scaled it. In BAM both branches see x."""
+
+    def attention(self, x):
+        one = over_pixels(self.channel(x))
+        other = over_channels(self.spatial(x * one.sigmoid()))
+        return sum_or_product(self.combine, one, other).sigmoid()
+
+
+class RaisedAlready(BAM):
+    """Your `attention` returns y. It returns the map, in (0, 1); `forward` does the rest."""
+
+    def attention(self, x):
+        return once_more(x, super().attention(x))
+
+    def forward(self, x):
+        return self.attention(x)
+
+
+class Turned(BAM):
+    """Rows and columns are exchanged before the spatial branch. It sees x as it is."""
+
+    def attention(self, x):
+        one, other = self.channel(x), self.spatial(x.mT.contiguous()).mT
+        both = sum_or_product(self.combine, over_pixels(one), over_channels(other))
+        return both.sigmoid()
+
+
 def no_residual(x, gain):
-    """x itself is missing: BAM adds the scaled x to x, y = x + x M."""
+    """You leave out x itself: BAM adds the scaled x to it, y = x + x M."""
     return x * gain
 
 
 def residual_twice(x, gain):
-    """x is added twice: you have x + x (1 + M). It is x + x M."""
+    """You add x twice: x + x (1 + M). It is x + x M."""
     return x + x * (1 + gain)
+
+
+def doubled_gain(x, gain):
+    """You scale x by 2 M. It is x + x M: between once and twice."""
+    return 2 * x * gain
 
 
 def map_added(x, gain):
@@ -1191,7 +1570,7 @@ class OneIncluded(BAM):
 ALWAYS_PRODUCT = Slip(
     "product_as_released",
     "This is the product of the branches' logits, as BAM's released code has it; the paper adds"
-    " them (eq. 2). A silent branch then silences the other.",
+    " them (eq. 2), and `combine` says which. A silent branch silences the other.",
     bam_recipe(asking=lambda self: "product"),
     variant=True,
 )
@@ -1290,6 +1669,11 @@ def summed_channels(x):
     return x.sum(1, keepdim=True)
 
 
+def mean_and_largest_channel(x):
+    """You add the largest of the channels to their mean. This layer sees the mean alone."""
+    return x.mean(1, keepdim=True) + x.amax(1, keepdim=True)
+
+
 def first_channel(x):
     """You take the first channel. It is the mean of all."""
     return x[:, :1]
@@ -1318,6 +1702,26 @@ def tiled(z, h, w):
     return z[..., :h, :w]
 
 
+def columns_tiled(z, h, w):
+    """Your columns lie side by side in two copies. Each pixel becomes a block of 2 x 2:
+    "(w across)", with w outside."""
+    z = repeat(z, "b 1 h w -> b 1 (h down) (across w)", down=2, across=2)
+    return z[..., :h, :w]
+
+
+def rows_tiled(z, h, w):
+    """Your rows lie one below the other in two copies. Each pixel becomes a block of 2 x 2:
+    "(h down)", with h outside."""
+    z = repeat(z, "b 1 h w -> b 1 (down h) (w across)", down=2, across=2)
+    return z[..., :h, :w]
+
+
+def interpolated_to_the_corners(z, h, w):
+    """You interpolate between the pixels of the small map, corners aligned. Each becomes a
+    block of 2 x 2."""
+    return F.interpolate(z, (h, w), mode="bilinear", align_corners=True)
+
+
 def interpolated(z, h, w):
     """You interpolate between the pixels of the small map. Each becomes a block of 2 x 2."""
     return F.interpolate(z, (h, w), mode="bilinear")
@@ -1327,6 +1731,15 @@ def exact_neighbour(z, h, w):
     """On odd maps your blocks are uneven ("nearest-exact" to h and w). Repeat every pixel
     twice, then cut to h and w."""
     return F.interpolate(z, (h, w), mode="nearest-exact")
+
+
+def filled_with_zeros(z, h, w):
+    """On odd maps your last row and column are zeros. There the last blocks are cut in two:
+    grow to at least h and w, then cut."""
+    y = grown_only(z, h, w)[..., :h, :w].clone()
+    y[..., h - h % 2 if h > 1 else 1 :, :] = 0
+    y[..., w - w % 2 if w > 1 else 1 :] = 0
+    return y
 
 
 def cut_at_the_front(z, h, w):
@@ -1347,9 +1760,30 @@ def shrink_without_look(self, z, first, second):
     return second(self.shrink(z))
 
 
+def shrunk_before_look(self, z, first, second):
+    """`self.shrink` comes before `self.look`. First the 5x5 on the whole map, then stride 2."""
+    return second(self.look(first(self.shrink(z))))
+
+
+def no_relu_at_all(self, z, first, second):
+    """Both ReLUs are missing, after `self.look` and after `self.shrink`."""
+    return self.shrink(self.look(z))
+
+
 def pooled_look(self, z, first, second):
     """You shrink by pooling. `self.shrink`, a convolution with stride 2, does it."""
     return second(F.avg_pool2d(first(self.look(z)), 2, ceil_mode=True))
+
+
+def largest_look(self, z, first, second):
+    """You shrink by the largest of 2 x 2. `self.shrink`, a convolution with stride 2, does
+    it."""
+    return F.max_pool2d(first(self.look(z)), 2, ceil_mode=True)
+
+
+def smoothed_twice(self, z):
+    """`self.smooth` is applied twice. Once is enough."""
+    return self.smooth(self.smooth(z))
 
 
 def not_smoothed(self, z):
@@ -1512,6 +1946,11 @@ def local_rectified(z):
     return z.relu()
 
 
+def local_centred(z):
+    """You take the mean off what the pixels say. It stays as it is."""
+    return z - z.mean((-2, -1), keepdim=True)
+
+
 def local_squashed(z):
     """You squash the local branch by a sigmoid. It is squashed together with the other, once,
     by tanh."""
@@ -1572,6 +2011,33 @@ def each_term_squashed(g, p, a, m):
     return (a * (g + p)).tanh() + (m * g * p).tanh()
 
 
+@also(squashing=by_hyperbola)
+def branches_squashed(g, p, a, m):
+    """You squash g and l by tanh before they are combined. Combine first, then squash once."""
+    return sum_and_product(g.tanh(), p.tanh(), a, m)
+
+
+def squared_sum(g, p, a, m):
+    """Your second term is m (g + l)². It is the product: m g l."""
+    return a * (g + p) + m * (g + p).square()
+
+
+def local_subtracted(g, p, a, m):
+    """You subtract l from g. They are added: a (g + l) + m g l."""
+    return a * (g - p) + m * g * p
+
+
+def one_share_for_all(g, p, a, m):
+    """All channels have the same share. Each has its own: `self.additive` and
+    `self.multiplicative` hold c numbers, `c -> c 1 1`."""
+    return sum_and_product(g, p, a.mean(), m.mean())
+
+
+def pixels_averaged(g, p, a, m):
+    """In the product l is averaged over the pixels. Each pixel keeps its own: m g l."""
+    return a * (g + p) + m * g * p.mean((2, 3), keepdim=True)
+
+
 def shares_squashed(g, p, a, m):
     """You squash the shares. They are plain numbers: a (g + l) + m g l."""
     return a.sigmoid() * (g + p) + m.sigmoid() * g * p
@@ -1597,6 +2063,16 @@ def from_0_to_1(z):
     return (z.tanh() + 1) / 2
 
 
+def lifted_tanh(z):
+    """You add 1 to the gains. They are tanh alone, in (-1, 1)."""
+    return 1 + z.tanh()
+
+
+def half_tanh(z):
+    """You take 2 σ(z) - 1, which is tanh(z / 2). It is tanh(z), which is 2 σ(2 z) - 1."""
+    return (z / 2).tanh()
+
+
 def by_absolute_tanh(z):
     """You take the absolute value of the gains. They may turn the sign."""
     return z.tanh().abs()
@@ -1614,6 +2090,37 @@ SQUASHED_AS_RELEASED = Slip(
     gala_recipe(squashing=by_sigmoid),
     variant=True,
 )
+
+
+class NotCollapsed(gala_recipe()):
+    """You average the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().mean(1)
+
+
+class CollapsedBySum(gala_recipe()):
+    """You sum the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().sum(1)
+
+
+class CollapsedByMax(gala_recipe()):
+    """You take the largest of the maps of `self.shrink`. `self.collapse` weighs them."""
+
+    def pixels(self, x):
+        return self.shrink(x).relu().amax(1)
+
+
+class PixelsAfterChannels(gala_recipe()):
+    """Your pixels see x as the channels have scaled it. In GALA both see x."""
+
+    def attention(self, x):
+        g = over_pixels(self.channels(x))
+        p = over_channels(self.pixels(x * g))
+        a, m = (rearrange(w, "c -> c 1 1") for w in (self.additive, self.multiplicative))
+        return sum_and_product(g, p, a, m).tanh()
 
 
 class GALALoops(GALA):
@@ -1678,6 +2185,17 @@ def curved_head(maps):
     return z + (z / 3).square()
 
 
+class WeightedHead(nn.Module):
+    """A head with weights of its own, which want gradients in training."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(fixed(channels, 6))
+
+    def forward(self, maps):
+        return (maps + maps.square() / 4).mean((2, 3)) @ self.weight.to(maps)
+
+
 def cam_trials():
     def trial(name, head, classes, rectify=True, **sizes):
         inputs = dict(
@@ -1692,6 +2210,7 @@ def cam_trials():
         trial("with a linear head", linear_head, [3, 0], b=2, c=6, h=5, w=7),
         trial("with a curved head", curved_head, [1, 3, 0], b=3, c=4, h=2, w=5),
         trial("without rectifying", curved_head, [2, 0], False, b=2, c=3, h=6, w=4),
+        trial("with a head that has weights", WeightedHead(5), [4, 1], b=2, c=5, h=3, w=4),
     )
 
 
@@ -1781,6 +2300,16 @@ def of_a_sigmoid(scores, classes):
     return scores[torch.arange(len(scores)), classes].sigmoid().sum()
 
 
+def next_class(scores, classes):
+    """You take the class after the one asked for. Classes count from 0, as `classes` does."""
+    return chosen_score(scores, (classes + 1) % scores.shape[-1])
+
+
+def best_of_the_batch(scores, classes):
+    """You take the one largest score of the batch. Each image has its class in `classes`."""
+    return scores.amax()
+
+
 def sign_turned(scores, classes):
     """The sign of the score is turned: you see what speaks against the class."""
     return -chosen_score(scores, classes)
@@ -1834,9 +2363,30 @@ def absolute_gains(gradient):
     return gradient.mean((2, 3), keepdim=True).abs()
 
 
+def squared_gradients(gradient):
+    """The gains are means of squared gradients. They keep their sign: the plain mean."""
+    return gradient.square().mean((2, 3), keepdim=True)
+
+
 def gains_of_all_images(gradient):
     """The gains are averaged over the batch as well: images mix."""
     return gradient.mean((0, 2, 3), keepdim=True)
+
+
+def length_of_the_gradient(gradient):
+    """The gains are the lengths of the gradients. They are means, with their signs."""
+    return gradient.flatten(2).norm(dim=2)[..., None, None]
+
+
+def gains_as_shares(gradient):
+    """You take a softmax of the gains. They stay as they are, with their signs."""
+    return gradient.mean((2, 3), keepdim=True).softmax(1)
+
+
+def gains_of_length_one(gradient):
+    """You bring the gains to length 1. They stay as they are: then the map shares out the
+    score."""
+    return F.normalize(gradient.mean((2, 3), keepdim=True), dim=1)
 
 
 def averaged_gains(gradient):
@@ -1858,6 +2408,12 @@ def rectified_maps(gains, maps):
     """You rectify each weighted map before the sum. The ReLU comes after it: maps that speak
     against the class must be able to outweigh others."""
     return (gains * maps).relu().sum(1)
+
+
+def positive_maps(gains, maps):
+    """You cut off negative values of the maps before they are weighted. The ReLU comes after
+    the sum."""
+    return (gains * maps.relu()).sum(1)
 
 
 def gains_without_maps(gains, maps):
@@ -1903,11 +2459,24 @@ def stretched(raw, rectify):
     return (y - low) / (high - low + 1e-7)
 
 
+def from_the_smallest(raw, rectify):
+    """You take the smallest value off the map. Equation 2 has a ReLU: what speaks against the
+    class becomes 0."""
+    return raw - raw.amin((1, 2), keepdim=True) if rectify else raw
+
+
 def over_the_largest(raw, rectify):
     """You divide the map by its largest value. That belongs to the figure: the values are
     comparable between images."""
     y = as_told(raw, rectify)
     return y / (y.amax((1, 2), keepdim=True) + 1e-7)
+
+
+def one_at_the_largest(raw, rectify):
+    """With `rectify` you divide the map by its largest value. That belongs to the figure: the
+    values are comparable between images."""
+    y = raw.relu()
+    return y / y.amax((1, 2), keepdim=True).clamp(min=1e-12) if rectify else raw
 
 
 def squashed_map(raw, rectify):
@@ -1921,8 +2490,8 @@ def cam_image_by_image(maps, head, classes, rectify=True):
     for one, k in zip(maps, classes.tolist(), strict=True):
         with torch.enable_grad():
             one = one[None].detach().requires_grad_()
-            head(one)[0, k].backward()
-        raw = sum(one.grad[0, c].mean() * one[0, c].detach() for c in range(one.shape[1]))
+            (slope,) = torch.autograd.grad(head(one)[0, k], one)
+        raw = sum(slope[0, c].mean() * one[0, c].detach() for c in range(one.shape[1]))
         results.append(raw.clamp(min=0) if rectify else raw)
     return torch.stack(results)
 
@@ -1954,39 +2523,60 @@ EXERCISES = [
         probes={"attention": "b c", "forward": "b c h w"},
         trials=channel_trials,
         blank=("attention", "forward"),
-        slips=family(
-            channel_recipe,
-            paired=(pools_added_first, logits_averaged, no_relu, mean_for_max, residual_added),
-            choosing=(both_always, first_pool_only, last_pool_only),
-            pooling=(
-                mean_for_max,
-                max_for_mean,
-                min_for_max,
-                largest_size,
-                sum_for_mean,
-                one_image_for_all,
-                rectified_pool,
+        slips=(
+            *family(
+                channel_recipe,
+                paired=(
+                    pools_added_first,
+                    logits_averaged,
+                    no_relu,
+                    mean_for_max,
+                    residual_added,
+                ),
+                choosing=(
+                    both_always,
+                    mean_always,
+                    max_always,
+                    first_pool_only,
+                    last_pool_only,
+                ),
+                pooling=(
+                    mean_for_max,
+                    max_for_mean,
+                    min_for_max,
+                    largest_size,
+                    sum_for_mean,
+                    largest_of_row_means,
+                    largest_row_mean,
+                    largest_column_mean,
+                    spread_for_max,
+                    one_image_for_all,
+                    rectified_pool,
+                ),
+                feeding=(
+                    no_relu,
+                    relu_at_the_end,
+                    relu_after_up,
+                    sigmoid_in_the_middle,
+                    biases_left_out,
+                ),
+                joining=(
+                    pools_added_first,
+                    pools_averaged_first,
+                    logits_averaged,
+                    logits_multiplied,
+                    larger_logit,
+                    sigmoids_added,
+                    sigmoids_averaged,
+                    sigmoids_multiplied,
+                    hidden_added,
+                    mean_not_fed,
+                    logits_subtracted,
+                ),
+                squashing=SQUASHING,
+                applying=APPLYING,
             ),
-            feeding=(
-                no_relu,
-                relu_at_the_end,
-                relu_after_up,
-                sigmoid_in_the_middle,
-                biases_left_out,
-            ),
-            joining=(
-                pools_added_first,
-                pools_averaged_first,
-                logits_averaged,
-                logits_multiplied,
-                larger_logit,
-                sigmoids_added,
-                sigmoids_averaged,
-                sigmoids_multiplied,
-                hidden_added,
-            ),
-            squashing=SQUASHING,
-            applying=APPLYING,
+            GatedTwice,
         ),
         hints=(
             "Squeeze-and-excitation asks the mean of each map. What does the largest value know"
@@ -2002,7 +2592,14 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(ChannelLoops, ChannelFunctional),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_channel"),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_channel",
+        ),
     ),
     Exercise(
         id="spatial.spatial_gate",
@@ -2019,6 +2616,9 @@ EXERCISES = [
                     max_twice,
                     min_and_mean,
                     max_and_sum,
+                    max_and_min,
+                    maps_pooled,
+                    axes_reshaped,
                     largest_absolute,
                     max_and_spread,
                     max_and_length,
@@ -2036,6 +2636,16 @@ EXERCISES = [
                     statistics_of_the_batch,
                     running_statistics,
                     per_image_norm,
+                    norm_before_sigmoid_lost,
+                    norm_first,
+                    max_alone,
+                    mean_alone,
+                    rectified_descriptors,
+                    normalised_without_weights,
+                    normalised_over_the_map,
+                    normalised_twice,
+                    border_repeated,
+                    reshaped_across,
                 ),
                 squashing=SQUASHING,
                 applying=APPLYING,
@@ -2062,7 +2672,14 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(SpatialSums, SpatialWindows),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_pixel"),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_pixel",
+        ),
     ),
     Exercise(
         id="spatial.cbam",
@@ -2070,29 +2687,47 @@ EXERCISES = [
         probes={"attention": "b c h w", "forward": "b c h w"},
         trials=cbam_trials,
         blank=("attention", "forward"),
-        slips=family(
-            cbam_recipe,
-            paired=(always_parallel, gains_added, residual_added),
-            ordering=(
-                always_channels_first,
-                always_pixels_first,
-                always_parallel,
-                orders_exchanged,
-                parallel_as_a_sequence,
-                parallel_pixels_first,
+        slips=(
+            *family(
+                cbam_recipe,
+                paired=(always_parallel, gains_added, residual_added),
+                ordering=(
+                    always_channels_first,
+                    always_pixels_first,
+                    always_parallel,
+                    orders_exchanged,
+                    only_pixels_first,
+                    only_channels_first,
+                    pixels_first_without_passing,
+                    channels_first_without_passing,
+                    parallel_as_a_sequence,
+                    parallel_pixels_first,
+                ),
+                joining=(gains_added,),
+                applying=APPLYING,
             ),
-            passing=(gain_passed, residual_passed),
-            joining=(
-                gains_added,
-                gains_averaged,
-                larger_gain,
-                first_gain_lost,
-                second_gain_lost,
-                first_gain_twice,
-                root_of_the_product,
-                squashed_again,
+            GAINS_ADDED_IN_ONE_ORDER,
+            *(
+                in_one_order(whole_slip(passing=step), passing=step)
+                for step in (gain_passed, residual_passed, rest_passed, rectified_passed)
             ),
-            applying=APPLYING,
+            *(
+                in_one_order(whole_slip(joining=step), joining=step)
+                for step in (
+                    gains_averaged,
+                    larger_gain,
+                    smaller_gain,
+                    either_gain,
+                    first_gain_lost,
+                    second_gain_lost,
+                    first_gain_twice,
+                    root_of_the_product,
+                    squashed_again,
+                )
+            ),
+            ScaledBeforeReturned,
+            replace(slip(ScaledTwice), ways=(ScaledTwiceByChannel,)),
+            Summed,
         ),
         hints=(
             "Which gate sees x, and which sees x after the other has worked on it?",
@@ -2106,7 +2741,14 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(CBAMInTurn, CBAMByCases),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "gains_in_range"),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
+            "nothing_comes_of_nothing",
+            "gains_in_range",
+        ),
     ),
     Exercise(
         id="spatial.channel_branch",
@@ -2114,22 +2756,28 @@ EXERCISES = [
         probes={"forward": "b c"},
         trials=branch_trials,
         blank=("forward",),
-        slips=family(
-            branch_recipe,
-            paired=(by_max, relu_without_norm, squashed_early),
-            pooling=(by_max, by_mean_and_max, by_sum, over_the_batch),
-            middle=(
-                relu_without_norm,
-                relu_then_norm,
-                norm_without_relu,
-                neither_norm_nor_relu,
-                norm_twice,
-                sigmoid_between,
-                own_batch_statistics,
-                kept_statistics,
+        slips=(
+            *family(
+                branch_recipe,
+                paired=(by_max, relu_without_norm, squashed_early),
+                pooling=(by_max, by_mean_and_max, by_sum, over_the_batch, rectified_mean),
+                middle=(
+                    relu_without_norm,
+                    relu_then_norm,
+                    norm_without_relu,
+                    neither_norm_nor_relu,
+                    norm_twice,
+                    sigmoid_between,
+                    leaky_between,
+                    norm_over_features,
+                    norm_without_weights,
+                    own_batch_statistics,
+                    kept_statistics,
+                ),
+                down=(down_without_bias,),
+                ending=(squashed_early, rectified_end, up_without_bias),
             ),
-            down=(down_without_bias,),
-            ending=(squashed_early, rectified_end, up_without_bias),
+            EachPoolThrough,
         ),
         hints=(
             "What is the same as in squeeze-and-excitation, and which step is new?",
@@ -2141,7 +2789,10 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(BranchLoops, BranchFunctional),
-        laws=("examples_do_not_mix",),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+        ),
     ),
     Exercise(
         id="spatial.spatial_branch",
@@ -2160,7 +2811,14 @@ EXERCISES = [
                 no_dilated_layers,
             ),
             norming=(first_norm_for_all, norms_backwards),
-            stepping=(pixel_no_norm, pixel_no_relu, pixel_relu_first, pixel_layers_alone),
+            stepping=(
+                pixel_no_norm,
+                pixel_no_relu,
+                pixel_relu_first,
+                pixel_layers_alone,
+                pixel_batch_statistics,
+                pixel_kept_statistics,
+            ),
             running=(
                 side_by_side,
                 with_shortcuts,
@@ -2169,6 +2827,9 @@ EXERCISES = [
                 middle_norm_missing,
                 first_step_missing,
                 dilation_ignored,
+                last_norm_alone,
+                border_repeated_twice,
+                far_undilated,
             ),
             ending=(squashed_early, rectified_end, centred_end, bias_of_out_missing),
         ),
@@ -2183,7 +2844,10 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(PixelsWritten, PixelsFunctional),
-        laws=("examples_do_not_mix",),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+        ),
     ),
     Exercise(
         id="spatial.bam",
@@ -2204,11 +2868,24 @@ EXERCISES = [
                     difference,
                     each_squashed_and_multiplied,
                     each_squashed_and_added,
+                    each_squashed_before,
+                    channels_squashed_before,
+                    pixels_squashed_before,
+                    sum_and_product_of_logits,
                 ),
-                squashing=(no_sigmoid, by_tanh, by_relu, relu_first, sigmoid_twice, shares),
+                squashing=(
+                    no_sigmoid,
+                    by_tanh,
+                    by_relu,
+                    relu_first,
+                    sigmoid_twice,
+                    shares,
+                    compete,
+                ),
                 applying=(
                     no_residual,
                     residual_twice,
+                    doubled_gain,
                     map_added,
                     map_alone,
                     map_subtracted,
@@ -2217,6 +2894,9 @@ EXERCISES = [
                 ),
             ),
             OneIncluded,
+            InSequence,
+            RaisedAlready,
+            Turned,
             ALWAYS_PRODUCT,
         ),
         hints=(
@@ -2230,7 +2910,10 @@ EXERCISES = [
         difficulty=2,
         otherwise=(BAMLoops, BAMEinsum),
         laws=(
+            "the_relu_is_a_relu",
             "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
             "nothing_comes_of_nothing",
             "between_once_and_twice",
             "gains_in_range",
@@ -2247,19 +2930,39 @@ EXERCISES = [
             *family(
                 layer_recipe,
                 paired=(first_relu_missing, second_relu_missing, no_sigmoid, residual_added),
-                averaging=(largest_channel, summed_channels, first_channel),
+                averaging=(
+                    largest_channel,
+                    summed_channels,
+                    mean_and_largest_channel,
+                    first_channel,
+                ),
                 first=(first_relu_missing,),
                 second=(second_relu_missing,),
-                chain=(shrink_without_look, pooled_look),
+                chain=(
+                    shrink_without_look,
+                    shrunk_before_look,
+                    no_relu_at_all,
+                    pooled_look,
+                    largest_look,
+                ),
                 growing=(
                     not_cut,
                     tiled,
+                    rows_tiled,
+                    columns_tiled,
                     interpolated,
+                    interpolated_to_the_corners,
                     exact_neighbour,
                     cut_at_the_front,
+                    filled_with_zeros,
                     spread_with_zeros,
                 ),
-                ending=(not_smoothed, smoothed_before_growing, biases_taken_off),
+                ending=(
+                    not_smoothed,
+                    smoothed_before_growing,
+                    smoothed_twice,
+                    biases_taken_off,
+                ),
                 squashing=SQUASHING,
                 applying=APPLYING,
             ),
@@ -2277,7 +2980,14 @@ EXERCISES = [
         minutes=10,
         difficulty=2,
         otherwise=(LayerLoops, LayerInterpolated),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "one_gain_for_each_pixel"),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
+            "nothing_comes_of_nothing",
+            "one_gain_for_each_pixel",
+        ),
     ),
     Exercise(
         id="spatial.gala",
@@ -2298,7 +3008,7 @@ EXERCISES = [
                 widening=(global_relu_missing,),
                 local=(local_relu_missing,),
                 globally=(global_rectified, global_squashed),
-                locally=(local_rectified, local_squashed),
+                locally=(local_rectified, local_squashed, local_centred),
                 joining=(
                     sum_alone,
                     product_alone,
@@ -2310,13 +3020,29 @@ EXERCISES = [
                     terms_multiplied,
                     product_in_the_sum,
                     each_term_squashed,
+                    branches_squashed,
+                    squared_sum,
+                    local_subtracted,
+                    one_share_for_all,
+                    pixels_averaged,
                     shares_squashed,
                     global_left_out,
                     local_left_out,
                 ),
-                squashing=(not_squashed, from_0_to_1, by_absolute_tanh, rectified_tanh),
+                squashing=(
+                    not_squashed,
+                    from_0_to_1,
+                    lifted_tanh,
+                    half_tanh,
+                    by_absolute_tanh,
+                    rectified_tanh,
+                ),
                 applying=APPLYING,
             ),
+            NotCollapsed,
+            CollapsedBySum,
+            CollapsedByMax,
+            PixelsAfterChannels,
             SQUASHED_AS_RELEASED,
         ),
         hints=(
@@ -2331,7 +3057,14 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(GALALoops, GALAEinsum),
-        laws=("examples_do_not_mix", "nothing_comes_of_nothing", "gains_in_range"),
+        laws=(
+            "the_relu_is_a_relu",
+            "examples_do_not_mix",
+            "gains_are_themselves",
+            "logits_are_right",
+            "nothing_comes_of_nothing",
+            "gains_in_range",
+        ),
     ),
     Exercise(
         id="spatial.grad_cam",
@@ -2349,6 +3082,8 @@ EXERCISES = [
                 all_classes,
                 first_class_for_all,
                 best_class,
+                best_of_the_batch,
+                next_class,
                 every_class_asked_for,
                 mean_over_the_batch,
                 of_a_sigmoid,
@@ -2364,13 +3099,18 @@ EXERCISES = [
                 positive_gradients,
                 positive_gains,
                 absolute_gains,
+                squared_gradients,
                 gains_of_all_images,
+                length_of_the_gradient,
+                gains_as_shares,
+                gains_of_length_one,
                 averaged_gains,
                 equal_gains,
             ),
             summing=(
                 averaged_maps,
                 rectified_maps,
+                positive_maps,
                 gains_without_maps,
                 squared_maps,
                 strongest_map,
@@ -2382,6 +3122,8 @@ EXERCISES = [
                 absolute_map,
                 stretched,
                 over_the_largest,
+                from_the_smallest,
+                one_at_the_largest,
                 squashed_map,
             ),
         ),
