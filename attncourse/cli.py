@@ -224,7 +224,7 @@ def info():
     from attncourse import info
 
     table = Table(show_header=False, box=None)
-    for name, value in (info.versions() | info.devices()).items():
+    for name, value in (info.versions() | info.devices() | info.fast()).items():
         table.add_row(name, value)
     for name, (here, purpose) in info.optional().items():
         table.add_row(name, "here" if here else f"missing; for {escape(purpose)}")

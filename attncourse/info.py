@@ -55,6 +55,22 @@ def devices() -> dict[str, str]:
     return found
 
 
+def fast() -> dict[str, str]:
+    """Which fast implementations there are on this CPU, the one that is taken first. Nothing
+    where the solutions are not installed."""
+    try:
+        from solutions.fast import native
+    except ImportError:
+        return {}
+    why = native.available("local")
+    return {
+        "fast local": f"blocked; no native kernel: {why}" if why else "native, blocked",
+        "fast relative": "rows, augmented",
+        "fast sparse": "pieces",
+        "fast attention": "torch, tiled",
+    }
+
+
 def optional() -> dict[str, tuple[bool, str]]:
     """What the course can do without: whether it is here, and what it is for."""
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang", "cl"))), None)
@@ -72,7 +88,10 @@ def optional() -> dict[str, tuple[bool, str]]:
             all(map(find_spec, ORACLES)),
             "independent implementations that the tests compare with: make install",
         ),
-        "C compiler": (compiler is not None, "torch.compile on the CPU"),
+        "C compiler": (
+            compiler is not None,
+            "the native kernel of local attention, and torch.compile on the CPU",
+        ),
         "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),
     }
 

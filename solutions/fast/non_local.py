@@ -1,0 +1,99 @@
+"""Non-local and position attention, faster: no map of all pixels with all pixels.
+
+    y = fused(q, k, v), scale 1        Gaussian and embedded Gaussian, and position attention
+    y = q (kᵀ v) / N                   dot product, as in solutions.non_local
+
+Axes     as in solutions.non_local; m features of q and k, e of v
+Cost     as in solutions.non_local, without N x N numbers. Torch's kernel wants one width: q and
+         k are filled up with zeros to that of v. Where v is much wider, as in DANet, that costs
+         more than it saves, and tiles are taken
+Source   as in solutions.non_local and solutions.fast.scaled_dot_product
+"""
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from solutions import non_local
+from solutions.fast.scaled_dot_product import by_torch, tiled_attention
+
+IMPLEMENTATIONS = ("reference", "tiled", "torch")
+NARROW = 64  # features up to which filling up costs less than it saves
+FEW = 1024  # pixels up to which a map fits into the cache
+
+
+def gaussian_mixture(
+    q: Float[Tensor, "*batch i m"],
+    k: Float[Tensor, "*batch j m"],
+    v: Float[Tensor, "*batch j e"],
+    implementation: str = "auto",
+) -> Float[Tensor, "*batch i e"]:
+    """What `solutions.non_local.gaussian_weights` make of the values."""
+    implementation = choose(q, k, v) if implementation == "auto" else implementation
+    if implementation == "reference":
+        return non_local.gaussian_weights(q, k) @ v
+    if implementation == "torch":
+        return by_torch(q, k, v, scale=1.0)
+    if implementation == "tiled":
+        return tiled_attention(q, k, v, scale=1.0)[0]
+    raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+
+
+def choose(q: Tensor, k: Tensor, v: Tensor) -> str:
+    """What "auto" takes, as was measured on the CPU."""
+    if v.shape[-1] <= max(NARROW, 2 * q.shape[-1]):
+        return "torch"
+    return "reference" if k.shape[-2] <= FEW else "tiled"
+
+
+class NonLocal(non_local.NonLocal):
+    """The block of `solutions.non_local`, same weights and same results.
+
+    implementation  may be changed at any time: "auto", "reference", "tiled" or "torch"
+    ran             the one that the last call took; None before the first. The forms "dot",
+                    linear already, and "concatenation" have the reference alone
+    """
+
+    implementation: str = "auto"
+    ran: str | None = None
+
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        """The pixels with what they found added."""
+        if self.form in ("dot", "concatenation"):
+            self.ran = "reference"
+            return super().forward(x)
+        v = self.pool(self.value(rearrange(x, "b c ... -> b ... c")))
+        q, k = self.queries_and_keys(x)
+        auto = self.implementation == "auto"
+        self.ran = choose(q, k, v) if auto else self.implementation
+        y = gaussian_mixture(q, k, v, self.ran)
+        found = self.norm(rearrange(self.out(y), "b i c -> b c i"))
+        return x + found.reshape(x.shape)
+
+
+class PositionAttention(non_local.PositionAttention):
+    """The layer of `solutions.non_local`, same weights and same results.
+
+    implementation  may be changed at any time: "auto", "reference", "tiled" or "torch"
+    ran             the one that the last call took; None before the first
+    """
+
+    implementation: str = "auto"
+    ran: str | None = None
+
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        """The pixels with gamma times what they gathered added."""
+        pixels = rearrange(x, "b c ... -> b (...) c")
+        q, k, v = self.query(pixels), self.key(pixels), self.value(pixels)
+        auto = self.implementation == "auto"
+        self.ran = choose(q, k, v) if auto else self.implementation
+        y = rearrange(gaussian_mixture(q, k, v, self.ran), "b i c -> b c i")
+        return x + self.gamma * y.reshape(x.shape)
+
+
+class DANetHead(non_local.DANetHead):
+    """The head of `solutions.non_local` with this position attention."""
+
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self.position.__class__ = PositionAttention

@@ -1,0 +1,136 @@
+"""Attention in pieces: dense parts one after the other, put together by their log-sum-exp.
+
+    y_p, L_p      what a query reads from the keys of piece p, and log Σ_j exp s_ij over them
+    L = log Σ_p exp L_p                             exact: no key is in two pieces
+    y = Σ_p exp(L_p - L) y_p
+    dq, dk, dv    of a piece by itself, from y and L of the whole: its shares are exp(s - L)
+
+Axes     rows: what has keys of its own, i queries and j keys in it, d features
+Cost     the work of the pieces, and one pass over y for each; the map is never stored
+Source   Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, sec. 3.1 and appendix B,
+         where the pieces are tiles
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from einops import einsum
+from torch import Tensor
+
+Lay = Callable[[Tensor], Tensor]
+
+
+class Piece(NamedTuple):
+    """A dense part of a map: some queries, each with the same number of keys.
+
+    queries  views tokens as batch rows i d; also for what is made of them, such as y
+    keys     views tokens as batch rows j d
+    collect  adds the gradient of such keys to that of the tokens, in place
+    causal   query i sees the keys up to j = i
+    mask     what is added to the scores, i j: 0 or -inf, alike for all rows
+    fresh    no piece before it has any of these queries
+    back     undoes `queries`; only where they are all tokens, and the keys the same
+    """
+
+    queries: Lay
+    keys: Lay
+    collect: Callable[[Tensor, Tensor], None]
+    causal: bool = False
+    mask: Tensor | None = None
+    fresh: bool = False
+    back: Lay | None = None
+
+
+def causal(queries: Lay, keys: Lay, fresh: bool = False, back: Lay | None = None) -> Piece:
+    """A causal piece whose keys are a view, no token twice."""
+    return Piece(queries, keys, lambda to, x: keys(to).add_(x), True, None, fresh, back)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece], scale: float
+) -> tuple[Tensor, Tensor]:
+    """y and L, both in the order of the tokens. A query in no piece gets 0 and -inf."""
+    if len(pieces) == 1 and pieces[0].back:
+        return tuple(map(pieces[0].back, _forward(pieces[0], q, k, v, scale)))
+    exact = torch.promote_types(q.dtype, torch.float32)
+    y = torch.zeros(v.shape, dtype=exact, device=v.device)
+    total = torch.full((*q.shape[:-1], 1), -math.inf, dtype=exact, device=q.device)
+    for piece in pieces:
+        part, lse = _forward(piece, q, k, v, scale)
+        so_far, read = piece.queries(total), piece.queries(y)
+        if piece.fresh:
+            so_far.copy_(lse)
+            read.copy_(part)
+            continue
+        new = torch.logaddexp(so_far, lse)
+        read.mul_((so_far - new).exp()).addcmul_(part.to(exact), (lse - new).exp())
+        so_far.copy_(new)
+    return y, total
+
+
+def gradients(
+    dy: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    y: Tensor,
+    total: Tensor,
+    pieces: Sequence[Piece],
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """dq, dk and dv. The scores are computed again."""
+    if len(pieces) == 1 and pieces[0].back:
+        grads = _backward(pieces[0], dy, q, k, v, y, total, scale)
+        return tuple(map(pieces[0].back, grads))
+    exact = torch.promote_types(q.dtype, torch.float32)
+    dq, dk, dv = (torch.zeros(x.shape, dtype=exact, device=x.device) for x in (q, k, v))
+    for piece in pieces:
+        queries, keys, values = _backward(piece, dy, q, k, v, y, total, scale)
+        piece.queries(dq).add_(queries)
+        piece.collect(dk, keys)
+        piece.collect(dv, values)
+    return dq, dk, dv
+
+
+def fused(x: Tensor) -> bool:
+    """Whether torch's attention that returns L runs for this tensor: on the CPU it does."""
+    return x.device.type == "cpu" and hasattr(torch.ops.aten, _FUSED)
+
+
+_FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+
+
+def _forward(piece: Piece, q: Tensor, k: Tensor, v: Tensor, scale: float):
+    """What one piece reads, batch rows i e, and its L, batch rows i 1."""
+    q, k, v = piece.queries(q), piece.keys(k), piece.keys(v)
+    if fused(q):
+        call = getattr(torch.ops.aten, _FUSED)
+        part, lse = call(q, k, v, 0.0, piece.causal, attn_mask=piece.mask, scale=scale)
+        return part, lse[..., None]
+    scores = _scores(piece, q, k, scale)
+    lse = scores.logsumexp(-1, keepdim=True)
+    return (scores - lse).exp().to(v.dtype) @ v, lse
+
+
+def _backward(piece: Piece, dy, q, k, v, y, total, scale):
+    """The gradients of one piece's queries, keys and values."""
+    dy, q, y, total = (piece.queries(x) for x in (dy, q, y, total))
+    k, v = piece.keys(k), piece.keys(v)
+    if fused(q):
+        call = getattr(torch.ops.aten, f"{_FUSED}_backward")
+        given = dy, q, k, v, y, total[..., 0], 0.0, piece.causal
+        return call(*given, attn_mask=piece.mask, scale=scale)
+    shares = (_scores(piece, q, k, scale) - total).exp().to(v.dtype)
+    slope = dy @ v.mT - einsum(dy, y, "b row i e, b row i e -> b row i")[..., None]
+    slope = shares * slope * scale
+    return slope @ k, slope.mT @ q, shares.mT @ dy
+
+
+def _scores(piece: Piece, q: Tensor, k: Tensor, scale: float) -> Tensor:
+    scores = (q @ k.mT).to(torch.promote_types(q.dtype, torch.float32)) * scale
+    if piece.causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -math.inf)
+    return scores if piece.mask is None else scores + piece.mask

@@ -1,0 +1,156 @@
+"""Relative positions in the plane, faster: the map of one head, some rows of queries at a time.
+
+    s_i(y x) = q_i · k_(y x) + down_i y + across_i x      scores of the queries at hand
+    A = softmax over (y x),  o = A v                      then the next ones, in the same memory
+    ds = A (do vᵀ - Σ do o)                               with A made again on the way back
+    ddown = Σ_x ds,  dacross = Σ_y ds                     what is left for the two tables
+
+Axes     as in solutions.relative_2d: h w row and column of a query, y x those of a key
+Cost     the multiply-adds of attention without places; memory for q, k, v, o, and h + w numbers
+         for each query: h w (h + w) instead of (h w)², and one piece of a map
+Source   Bello et al., 2019, arXiv:1904.09925, sec. 3.1; recomputing after Dao et al.,
+         "FlashAttention", NeurIPS 2022, arXiv:2205.14135
+Differs  as solutions.relative_2d does; float16 and bfloat16 are computed in float32
+"""
+
+import math
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from solutions import relative_2d
+
+IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows")
+AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
+SMALL = 14 * 14  # pixels, below which one call for all heads is faster
+
+
+def relative_attention_2d(
+    q: Float[Tensor, "*batch h w d"],
+    k: Float[Tensor, "*batch h w d"],
+    v: Float[Tensor, "*batch h w e"],
+    rows: Float[Tensor, "r d"] | None = None,
+    columns: Float[Tensor, "s d"] | None = None,
+    implementation: str = "auto",
+) -> Float[Tensor, "*batch h w e"]:
+    """As `solutions.relative_2d.relative_attention_2d`, by what is asked for."""
+    if implementation == "auto":
+        implementation = choose(q, rows)
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if implementation != "rows":
+        return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
+    q = q / math.sqrt(q.shape[-1])
+    if rows is None:
+        down, across = (q.new_zeros(*q.shape[:-1], n) for n in q.shape[-3:-1])
+    else:
+        down, across = relative_2d.axis_logits(q, rows, columns)
+    return ByRows.apply(q, k, v, down, across)
+
+
+def choose(q: Tensor, rows: Tensor | None) -> str:
+    """What "auto" takes, as was measured: rows for maps on the CPU that are not small.
+
+    Without places torch's fused attention needs no help.
+    """
+    if rows is None:
+        return "fused"
+    large = q.shape[-3] * q.shape[-2] >= SMALL
+    return "rows" if q.device.type == "cpu" and large else "augmented"
+
+
+class ByRows(torch.autograd.Function):
+    """Attention with scores for rows and for columns; keeps no map."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, down, across):
+        parts = [_lines(x) for x in (q, k, v, down, across)]
+        y = torch.empty_like(parts[2])
+        for head, i, scores, _ in _pieces(*parts[:2], *parts[3:]):
+            torch.mm(scores, parts[2][head], out=y[head, i])
+        ctx.save_for_backward(q, k, v, down, across, y)
+        return y.reshape(v.shape).to(v.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        *given, y = ctx.saved_tensors
+        q, k, v, down, across = (_lines(x) for x in given)
+        dy = _lines(dy)
+        h, w = down.shape[-1], across.shape[-1]
+        dk, dv = torch.zeros_like(k), torch.zeros_like(v)
+        dq, ddown, dacross = (torch.empty_like(x) for x in (q, down, across))
+        mean = einsum(dy, y, "head i e, head i e -> head i")[..., None]
+        for head, i, shares, spare in _pieces(q, k, down, across):
+            slope = torch.mm(dy[head, i], v[head].T, out=spare)
+            dv[head].addmm_(shares.T, dy[head, i])
+            slope.sub_(mean[head, i]).mul_(shares)
+            torch.mm(slope, k[head], out=dq[head, i])
+            dk[head].addmm_(slope.T, q[head, i])
+            plane = rearrange(slope, "i (y x) -> i y x", y=h, x=w)
+            torch.sum(plane, -1, out=ddown[head, i])
+            torch.sum(plane, -2, out=dacross[head, i])
+        found = dq, dk, dv, ddown, dacross
+        return tuple(
+            grad.reshape(x.shape).to(x.dtype) for grad, x in zip(found, given, strict=True)
+        )
+
+
+def _lines(x: Tensor) -> Tensor:
+    """All leading axes as one, pixels in a line, in single or double precision."""
+    exact = torch.promote_types(x.dtype, torch.float32)
+    shape = math.prod(x.shape[:-3]), x.shape[-3] * x.shape[-2], x.shape[-1]
+    return x.to(exact).reshape(shape).contiguous()
+
+
+def _pieces(q: Tensor, k: Tensor, down: Tensor, across: Tensor):
+    """For each head some queries at a time: which, their shares i j, and as much spare memory,
+    both to be used before the next."""
+    heads, n, _ = q.shape
+    h, w = down.shape[-1], across.shape[-1]
+    several = max(1, min(n, AT_HAND // max(n, 1)))
+    scores, shares = q.new_empty(several, n), q.new_empty(several, n)
+    for head in range(heads):
+        for start in range(0, n, several):
+            i = slice(start, min(start + several, n))
+            count = i.stop - start
+            here = scores[:count]
+            plane = rearrange(here, "i (y x) -> i y x", y=h, x=w)
+            torch.add(down[head, i, :, None], across[head, i, None, :], out=plane)
+            here.addmm_(q[head, i], k[head].T)
+            yield head, i, torch.softmax(here, -1, out=shares[:count]), here
+
+
+class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
+    """The layer of `solutions.relative_2d`, same weights and same results, by a fast
+    implementation: "auto" unless one is named, which may be changed at any time.
+
+    ran  the one that the last call took; None before the first
+    """
+
+    ran: str | None = None
+
+    def __init__(self, *given, implementation: str = "auto", **more):
+        if implementation not in ("auto", *IMPLEMENTATIONS):
+            names = ", ".join(IMPLEMENTATIONS)
+            raise ValueError(f"no {implementation=}: there are auto, {names}")
+        super().__init__(*given, **more)
+        self.implementation = implementation
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f y x"]:
+        """The maps of the convolution, then those of the attention."""
+        if self.kqv is None:
+            return self.conv(x)
+        q, k, v = self.project(x)
+        rows, columns = self.tables(*q.shape[-3:-1])
+        auto = self.implementation == "auto"
+        self.ran = choose(q, rows) if auto else self.implementation
+        y = relative_attention_2d(q, k, v, rows, columns, self.ran)
+        y = self.out(rearrange(y, "b head h w e -> b (head e) h w"))
+        if self.downsample:
+            size = [-(-n // self.stride) for n in x.shape[-2:]]
+            y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
+        return y if self.conv is None else torch.cat([self.conv(x), y], dim=1)

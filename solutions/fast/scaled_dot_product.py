@@ -1,0 +1,213 @@
+"""Scaled dot-product attention by tiles: only a square of the map is there at a time.
+
+    m' = max(m, max_j s)                       the largest score so far, of a tile's keys j
+    l' = e^(m - m') l + Σ_j e^(s - m')         the sum so far
+    y' = e^(m - m') y + Σ_j e^(s - m') v_j     what was read so far; at the end y / l
+    L = m + log l                              log-sum-exp, all that training keeps of the map
+    A = e^(s - L)                              again, tile by tile, on the way back
+    dv = Aᵀ dy,  ds = A (dy vᵀ - Σ dy y),  dq = ds k,  dk = dsᵀ q
+
+Axes     b batch (any leading axes), i query, j key, d features of q and k, e of v
+Cost     the multiply-adds of the map, 2.5 times as many on the way back; memory for rows times
+         columns scores. A causal tile that is all in the future is left out
+Source   Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018,
+         arXiv:1805.02867, alg. 3;
+         Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, algs. 1 and 4
+Differs  queries are the outer loop, as in FlashAttention-2; float16 and bfloat16 are summed in
+         float32
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from einops import einsum
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from solutions import scaled_dot_product
+
+IMPLEMENTATIONS = ("reference", "tiled", "torch")
+ROWS, COLUMNS = 256, 512  # queries and keys of a tile
+
+
+def online_softmax(x: Float[Tensor, "*batch j"], tile: int = COLUMNS) -> Tensor:
+    """`softmax` along the last axis, whose largest entry and sum are found in one pass."""
+    largest = torch.full_like(x[..., :1], -math.inf)
+    total = torch.zeros_like(largest)
+    for part in x.split(tile, dim=-1):
+        new = torch.maximum(largest, part.amax(-1, keepdim=True))
+        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
+        largest = new
+    return (x - largest).exp() / total
+
+
+def scaled_dot_product_attention(
+    q: Float[Tensor, "*batch i d"],
+    k: Float[Tensor, "*batch j d"],
+    v: Float[Tensor, "*batch j e"],
+    mask: Bool[Tensor, "*#batch #i #j"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    implementation: str = "auto",
+) -> Float[Tensor, "*batch i e"]:
+    """As `solutions.scaled_dot_product.scaled_dot_product_attention`.
+
+    causal  query i sees keys up to j = i, of those that the mask allows
+    scale   1 / sqrt(d) if not given
+    """
+    implementation = choose(q, v) if implementation == "auto" else implementation
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if implementation == "tiled":
+        return tiled_attention(q, k, v, mask, causal, scale)[0]
+    if implementation == "torch":
+        return by_torch(q, k, v, mask, causal, scale)
+    if implementation != "reference":
+        raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if causal:
+        early = scaled_dot_product.causal_mask(q.shape[-2], k.shape[-2]).to(q.device)
+        mask = early if mask is None else mask & early
+    q = q * (scale * math.sqrt(q.shape[-1]))
+    return scaled_dot_product.scaled_dot_product_attention(q, k, v, mask)
+
+
+def choose(q: Tensor, v: Tensor) -> str:
+    """What "auto" takes: torch's own, which is compiled. Tiles are for reading."""
+    return "torch"
+
+
+def by_torch(
+    q: Float[Tensor, "*batch i d"],
+    k: Float[Tensor, "*batch j d"],
+    v: Float[Tensor, "*batch j e"],
+    mask: Bool[Tensor, "*#batch #i #j"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> Float[Tensor, "*batch i e"]:
+    """Torch's own attention, on what its fast kernel for the CPU asks for.
+
+    It wants two leading axes, one width for q, k and v, and features side by side in memory;
+    without a word it takes a slower way for anything else. Zeros fill up.
+    """
+    batch, i, j, e = q.shape[:-2], q.shape[-2], k.shape[-2], v.shape[-1]
+    if 0 in (*batch, i, j):
+        return scaled_dot_product.scaled_dot_product_attention(q, k, v)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if mask is not None and causal:
+        mask, causal = mask & scaled_dot_product.causal_mask(i, j).to(mask.device), False
+    if mask is not None:
+        mask = _two_leading(mask.expand(*batch, i, j) if len(batch) > 2 else mask, len(batch))
+    width = max(q.shape[-1], e)
+    q, k, v = (_two_leading(_wide(x, width), len(batch)) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
+    return y[..., :e].reshape(*batch, i, e)
+
+
+def _wide(x: Tensor, width: int) -> Tensor:
+    x = F.pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _two_leading(x: Tensor, leading: int) -> Tensor:
+    """With `leading` axes before the last two made two; a mask may have fewer."""
+    if leading > 2:
+        return x.flatten(0, -4)
+    x = x[(None,) * (leading + 2 - x.ndim)]
+    return x[(None,) * (2 - leading)] if leading != 1 else x[:, None]
+
+
+def tiled_attention(
+    q: Float[Tensor, "*batch i d"],
+    k: Float[Tensor, "*batch j d"],
+    v: Float[Tensor, "*batch j e"],
+    mask: Bool[Tensor, "*#batch #i #j"] | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+) -> tuple[Float[Tensor, "*batch i e"], Float[Tensor, "*batch i"]]:
+    """Attention in tiles of rows x columns scores, and the log-sum-exp L of each query.
+
+    L is not differentiated. A query that may attend to nothing gets 0, and L = -inf.
+    """
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    return Tiled.apply(q, k, v, mask, causal, scale, rows, columns)
+
+
+def tiles(
+    queries: int, keys: int, causal: bool, rows: int, columns: int
+) -> Iterator[tuple[slice, list[slice]]]:
+    """Some queries, and the tiles of keys that at least the last of them may see."""
+    for start in range(0, queries, rows):
+        stop = min(start + rows, queries)
+        end = min(stop, keys) if causal else keys
+        across = [slice(j, min(j + columns, end)) for j in range(0, end, columns)]
+        yield slice(start, stop), across
+
+
+def tile_scores(
+    q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float, i: slice, j: slice
+) -> Tensor:
+    """The scores of one tile, -inf where a query may not attend."""
+    exact = torch.promote_types(q.dtype, torch.float32)
+    scores = (q[..., i, :].to(exact) @ k[..., j, :].to(exact).mT).mul_(scale)
+    if mask is not None:
+        # an axis of length 1 stands for all
+        rows = i if mask.shape[-2] > 1 else slice(None)
+        columns = j if mask.shape[-1] > 1 else slice(None)
+        scores = scores.masked_fill_(~mask[..., rows, columns], -math.inf)
+    if causal and j.stop > i.start + 1:
+        query, key = torch.arange(i.start, i.stop), torch.arange(j.start, j.stop)
+        scores = scores.masked_fill_((query[:, None] < key).to(q.device), -math.inf)
+    return scores
+
+
+class Tiled(torch.autograd.Function):
+    """Keeps q, k, v, y and L; computes every tile of the map again on the way back."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, mask, causal, scale, rows, columns):
+        exact = torch.promote_types(q.dtype, torch.float32)
+        y = q.new_zeros(*q.shape[:-1], v.shape[-1])
+        lse = q.new_full(q.shape[:-1], -math.inf, dtype=exact)
+        for i, across in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
+            largest = q.new_full((*q.shape[:-2], i.stop - i.start, 1), -math.inf, dtype=exact)
+            total, read = torch.zeros_like(largest), 0
+            for j in across:
+                scores = tile_scores(q, k, mask, causal, scale, i, j)
+                new = torch.maximum(largest, scores.amax(-1, keepdim=True))
+                shift = new.masked_fill(new == -math.inf, 0)  # nothing seen so far
+                shares, fade = scores.sub_(shift).exp_(), (largest - shift).exp()
+                total = total * fade + shares.sum(-1, keepdim=True)
+                read = read * fade + shares @ v[..., j, :].to(exact)
+                largest = new
+            if across:
+                seen = total > 0
+                y[..., i, :] = (read / total.masked_fill(~seen, 1)).to(y.dtype)
+                lse[..., i] = (largest + total.log())[..., 0]
+        ctx.save_for_backward(q, k, v, mask, y, lse)
+        ctx.given = causal, scale, rows, columns
+        ctx.mark_non_differentiable(lse)
+        return y, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy, _):
+        q, k, v, mask, y, lse = ctx.saved_tensors
+        causal, scale, rows, columns = ctx.given
+        dq, dk, dv = (torch.zeros_like(x, dtype=lse.dtype) for x in (q, k, v))
+        for i, across in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
+            slope, rows_q = dy[..., i, :].to(lse.dtype), q[..., i, :].to(lse.dtype)
+            known = lse[..., i, None]
+            known = known.masked_fill(known == -math.inf, 0)
+            mean = einsum(slope, y[..., i, :].to(lse.dtype), "... e, ... e -> ...")[..., None]
+            for j in across:
+                shares = tile_scores(q, k, mask, causal, scale, i, j).sub_(known).exp_()
+                dv[..., j, :] += shares.mT @ slope
+                steep = (slope @ v[..., j, :].to(lse.dtype).mT).sub_(mean)
+                steep = steep.mul_(shares).mul_(scale)
+                dq[..., i, :] += steep @ k[..., j, :].to(lse.dtype)
+                dk[..., j, :] += steep.mT @ rows_q
+        grads = (grad.to(x.dtype) for grad, x in zip((dq, dk, dv), (q, k, v), strict=True))
+        return *grads, None, None, None, None, None
