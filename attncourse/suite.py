@@ -25,7 +25,7 @@ class Step:
 
 STEPS = (
     Step("lint", "style and format", ("ruff check .", "ruff format --check .")),
-    Step("unit", "unit tests", ("pytest tests -q -n 2",)),
+    Step("unit", "unit tests", ("pytest tests -q -n 2 --dist worksteal",)),
     Step("doctor", "every exercise complete, every slip caught", ("attncourse doctor",)),
     Step("editions", "the notebooks are in step", ("attncourse build --check --no-execute",)),
     Step(
