@@ -83,8 +83,8 @@ def added_parameters(
     """
     total = 0
     for blocks, channels in stages:
-        middle = bottleneck(channels, reduction)
-        total += blocks * (2 * channels * middle + bias * (channels + middle))
+        m = bottleneck(channels, reduction)
+        total += blocks * (2 * channels * m + bias * (channels + m))
     return total
 
 

@@ -320,11 +320,11 @@ class AttentionAugmentedConv2d(nn.Module):
         """q, k and v, b head h w d, at the resolution at which is attended."""
         x = x if self.stride == 1 else halved(x, self.stride)
         x = halved(x, 2) if self.downsample else x
-        dk, dv = self.widths
-        k, q, v = self.kqv(x).split([dk, dk, dv], dim=1)
+        narrow, wide = self.widths
+        k, q, v = self.kqv(x).split([narrow, narrow, wide], dim=1)
         return tuple(
-            rearrange(part, "b (head d) h w -> b head h w d", head=self.heads)
-            for part in (q, k, v)
+            rearrange(each, "b (head d) h w -> b head h w d", head=self.heads)
+            for each in (q, k, v)
         )
 
     def tables(self, h: int, w: int) -> tuple[Tensor, Tensor] | tuple[None, None]:

@@ -91,7 +91,7 @@ plots.show(fig, "The temple twice, with the same arrow at two places.")
 # | result | `… i j` | $q_i \cdot (R + C)$ for every pair |
 #
 # `offsets(n)` is the `n n` table of row numbers: key minus query, plus $n - 1$, since a table counts
-# from 0. `check_tables(h, w, rows, columns)` raises where the tables do not fit.
+# from 0. `check_tables` takes `h`, `w` and both tables, and raises where they do not fit.
 
 # %% [markdown]
 # ### Exercise: `gathered_logits`
