@@ -47,7 +47,17 @@ def attention(kind: str, n: int):
 
 
 def held() -> float:
-    """The most memory this process has held so far, in MiB."""
+    """The most memory this process has held so far, in MiB.
+
+    On Linux a program inherits what getrusage says of the process that started it: a large
+    parent would be counted. The kernel's own mark starts anew.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        mark = next(
+            line for line in status.read_text().splitlines() if line.startswith("VmHWM")
+        )
+        return int(mark.split()[1]) / 1024
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
