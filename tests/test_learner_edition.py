@@ -3,6 +3,7 @@ import ast
 import nbformat
 import pytest
 
+from attncourse import check
 from attncourse.editions import ROOT, chapter_exercises, describe, make, read_script, run
 from attncourse.registry import CHAPTERS
 
@@ -66,3 +67,16 @@ def test_every_check_passes_with_the_solutions_in_place(chapter, tmp_path):
 def test_every_check_of_the_solved_edition_is_seen_to_pass(chapter):
     passed = dict.fromkeys(chapter_exercises(chapter), "passed")
     assert statuses(saved("solved", chapter)) == passed
+
+
+@each_chapter
+def test_the_solved_edition_shows_what_check_says_today(chapter):
+    shown = {
+        line.partition("\n")[2]
+        for cell in code(saved("solved", chapter))
+        for output in cell.outputs
+        if cell.source.startswith("check(")
+        for line in [output.get("data", {}).get("text/plain", "")]
+    }
+    for name, ex in chapter_exercises(chapter).items():
+        assert repr(check(name, ex.solution)).partition("\n")[2] in shown, name
