@@ -1,8 +1,8 @@
 """Triton kernels compiled for GPUs that are not here: what they would need of one.
 
-    build(sm, program)   runs a few lines of Python, which call what launches the kernels, on
-                         tensors of the CPU; each kernel is compiled for the compute capability
-                         `sm` with the arguments it is launched with, and nothing runs
+build(sm, program)   runs a few lines of Python, which call what launches the kernels, on
+                     tensors of the CPU; each kernel is compiled for the compute capability
+                     `sm` with the arguments it is launched with, and nothing runs
 """
 
 import json

@@ -14,10 +14,11 @@ Cost     the multiply-adds of the map, 3.5 times as many on the way back, since 
 Source   Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135; queries as the outer loop
          after Dao, "FlashAttention-2", arXiv:2307.08691, sec. 3.1
 Differs  products of float16 and bfloat16 are summed in float32, and the shares rounded for the
-         next product, as on all such units; float32 and float64 are not rounded, unless
-         `torch.set_float32_matmul_precision` allows it. Not yet measured on a GPU
+         next product, as such units want it; products of float32 are exact unless
+         `torch.set_float32_matmul_precision` allows less. Not yet measured on a GPU
 """
 
+from bisect import bisect_left
 from typing import no_type_check
 
 import torch
@@ -28,6 +29,13 @@ from torch import Tensor
 from solutions.fast import gpu
 
 LARGEST = 256  # features of a head
+TILES = {  # of two bytes a number or more, on the way back or not: d up to 64, 128, 256
+    (False, False): ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
+    (False, True): ((64, 64, 4, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+    (True, False): ((32, 32, 8, 1), (32, 32, 8, 1), (16, 32, 8, 1)),
+    (True, True): ((32, 32, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
+}
+PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}  # as torch was told
 PLACES = 64  # rows and columns of the map that one program adds gradients for
 LOG2E = tl.constexpr(1.4426950408889634)  # e^s = 2^(s LOG2E), and the unit has powers of two
 
@@ -35,27 +43,19 @@ LOG2E = tl.constexpr(1.4426950408889634)  # e^s = 2^(s LOG2E), and the unit has 
 # ---------------------------------------------------------------- what is launched
 
 
-def cannot(q: Tensor, v: Tensor) -> str:
+def too_wide(q: Tensor, v: Tensor) -> str:
     """Why the kernels cannot do this, in one line; "" where they can."""
     if max(q.shape[-1], v.shape[-1]) > LARGEST:
         return f"d = {q.shape[-1]} and e = {v.shape[-1]}, and they have at most {LARGEST}"
-    return gpu.available(q.device)
+    return ""
 
 
 def tile(dtype: torch.dtype, width: int, back: bool = False) -> tuple[int, int, int, int]:
-    """Queries, keys, warps and stages of a tile for heads of so many features.
-
-    Chosen so that registers and shared memory suffice on sm_80 and sm_90; not yet measured.
-    """
+    """Queries, keys, warps and stages of a tile for heads of so many features: such that
+    registers and shared memory suffice on sm_80 and sm_90, not yet such that it is fastest."""
     if gpu.interpreting():
         return 16, 16, 4, 1
-    if dtype.itemsize > 2:
-        return (32, 32, 4, 1) if width <= 64 else (16, 32, 4, 1)
-    if width <= 64:
-        return (64, 64, 4, 2) if back else (128, 64, 4, 3)
-    if width <= 128:
-        return (64, 32, 4, 2) if back else (64, 64, 4, 2)
-    return (32, 32, 4, 1) if back else (64, 32, 4, 2)
+    return TILES[dtype.itemsize > 2, back][bisect_left((64, 128), width)]
 
 
 def forward(
@@ -75,19 +75,11 @@ def forward(
     if 0 in (*batch, i, j):
         return y.zero_(), lse.fill_(-torch.inf)
     given = _Given(q, k, v, mask, down, across, causal, scale)
-    M, N, warps, stages = tile(q.dtype, max(d, e))
-    grid = (triton.cdiv(i, M) * given.heads * given.batch,)
-    _forward[grid](
-        *given.pointers,
-        y,
-        lse,
-        *given.numbers,
-        **given.constants,
-        M=M,
-        N=N,
-        num_warps=warps,
-        num_stages=stages,
-    )
+    shape = _shape(tile(q.dtype, max(d, e)))
+    with torch.cuda.device_of(q):
+        _forward[(triton.cdiv(i, shape["M"]) * given.heads,)](
+            *given.pointers, y, lse, *given.numbers, **given.constants, **shape
+        )
     return y, lse
 
 
@@ -118,30 +110,26 @@ def backward(
     dq, dk, dv, ddown, dacross = grads
     dy, y, lse = dy.contiguous(), y.contiguous(), lse.contiguous()
     mean = torch.empty_like(lse)  # Σ_e dy y
-    M, N, warps, stages = tile(q.dtype, max(d, e), back=True)
-    rest = given.constants | {"M": M, "N": N, "num_warps": warps, "num_stages": stages}
-    heads = given.heads * given.batch
-    several = 1
-    if down is not None:
-        larger = max(down.shape[-1], across.shape[-1])
-        rest["P"] = min(PLACES, max(16, triton.next_power_of_2(larger)))
-        several = triton.cdiv(larger, rest["P"])
-    _for_queries[triton.cdiv(i, M) * heads, several](
-        *given.pointers,
-        dy,
-        y,
-        lse,
-        mean,
-        dq,
-        dq if ddown is None else ddown,
-        dq if dacross is None else dacross,
-        *given.numbers,
-        **({"P": 16} | rest),
-    )
-    rest.pop("P", None)
-    _for_keys[(triton.cdiv(j, N) * heads,)](
-        *given.pointers, dy, lse, mean, dk, dv, *given.numbers, **rest
-    )
+    shape = _shape(tile(q.dtype, max(d, e), back=True))
+    larger = 1 if down is None else max(down.shape[-1], across.shape[-1])
+    places = min(PLACES, max(16, triton.next_power_of_2(larger)))
+    with torch.cuda.device_of(q):
+        _for_queries[triton.cdiv(i, shape["M"]) * given.heads, triton.cdiv(larger, places)](
+            *given.pointers,
+            *(dy, y, lse, mean),
+            *(dq if x is None else x for x in (dq, ddown, dacross)),
+            *given.numbers,
+            **given.constants,
+            **shape,
+            P=places,
+        )
+        _for_keys[(triton.cdiv(j, shape["N"]) * given.heads,)](
+            *given.pointers,
+            *(dy, lse, mean, dk, dv),
+            *given.numbers,
+            **given.constants,
+            **shape,
+        )
     return dq, dk, dv, ddown, dacross
 
 
@@ -153,19 +141,22 @@ class _Given:
         if mask is not None and leading > 2:
             mask = mask.expand(*q.shape[:-2], *mask.shape[-2:])
         q, k, v = (_two_leading(x, leading) for x in (q, k, v))
-        self.batch, self.heads = q.shape[:2]
+        batch, heads = q.shape[:2]
+        self.heads = batch * heads
         steps = [0, 0, 0, 0]
         if mask is not None:
-            mask = _two_leading(mask, leading).expand(self.batch, self.heads, i, j)
+            mask = _two_leading(mask, leading).expand(batch, heads, i, j)
             mask, steps = mask.view(torch.uint8), mask.stride()
         high, wide = (1, 1) if down is None else (down.shape[-1], across.shape[-1])
-        added = (mask, down, across) if down is None else (mask, *map(_dense, (down, across)))
+        if down is not None:
+            down, across = down.contiguous(), across.contiguous()
         # nothing is read through a pointer that stands for nothing
-        self.pointers = (q, k, v, *(q if x is None else x for x in added))
+        self.pointers = (q, k, v, *(q if x is None else x for x in (mask, down, across)))
         strides = *q.stride(), *k.stride(), *v.stride(), *steps
-        self.numbers = (*strides, self.heads, i, j, high, wide)
+        self.numbers = (*strides, heads, i, j, high, wide)
         d, e = q.shape[-1], v.shape[-1]
-        rounds = q.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+        single = q.dtype == torch.float32
+        precision = PRECISION[torch.get_float32_matmul_precision()] if single else "ieee"
         self.constants = {
             "d": d,
             "e": e,
@@ -177,7 +168,7 @@ class _Given:
             "PLACED": down is not None,
             "SUM": tl.float64 if q.dtype == torch.float64 else tl.float32,
             "CAST": gpu.interpreting(),  # which knows no bfloat16
-            "PRECISION": "tf32" if rounds else "ieee",
+            "PRECISION": precision,
         }
 
 
@@ -189,8 +180,9 @@ def _two_leading(x: Tensor, leading: int) -> Tensor:
     return x[(None,) * (2 - leading)] if leading != 1 else x[:, None]
 
 
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous()
+def _shape(tile: tuple[int, int, int, int]) -> dict[str, int | bool]:
+    M, N, warps, stages = tile
+    return dict(M=M, N=N, num_warps=warps, num_stages=stages, enable_fp_fusion=True)
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:
@@ -262,9 +254,9 @@ def _forward(q, k, v, mask, down, across, y, lse,
              q_b, q_h, q_i, q_d, k_b, k_h, k_j, k_d, v_b, v_h, v_j, v_e,
              mask_b, mask_h, mask_i, mask_j, heads, queries, keys, high, wide,
              d: tl.constexpr, e: tl.constexpr, D: tl.constexpr, E: tl.constexpr,
-             SCALE: tl.constexpr, CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
+             CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
              SUM: tl.constexpr, CAST: tl.constexpr, PRECISION: tl.constexpr,
-             M: tl.constexpr, N: tl.constexpr):  # fmt: skip
+             SCALE: tl.constexpr, M: tl.constexpr, N: tl.constexpr):  # fmt: skip
     """y and L of M queries."""
     batch, in_batch, head, tile = _head(heads, tl.cdiv(queries, M))
     first = tile * M
@@ -309,8 +301,9 @@ def _for_queries(q, k, v, mask, down, across, dy, y, lse, mean, dq, ddown, dacro
                  q_b, q_h, q_i, q_d, k_b, k_h, k_j, k_d, v_b, v_h, v_j, v_e,
                  mask_b, mask_h, mask_i, mask_j, heads, queries, keys, high, wide,
                  d: tl.constexpr, e: tl.constexpr, D: tl.constexpr, E: tl.constexpr,
-                 SCALE: tl.constexpr, CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
+                 CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
                  SUM: tl.constexpr, CAST: tl.constexpr, PRECISION: tl.constexpr,
+                 SCALE: tl.constexpr,
                  M: tl.constexpr, N: tl.constexpr, P: tl.constexpr):  # fmt: skip
     """dq of M queries, Σ dy y, and what goes to P rows and P columns of the map: the sum over
     keys is a product with their one-hot places."""
@@ -371,9 +364,9 @@ def _for_keys(q, k, v, mask, down, across, dy, lse, mean, dk, dv,
               q_b, q_h, q_i, q_d, k_b, k_h, k_j, k_d, v_b, v_h, v_j, v_e,
               mask_b, mask_h, mask_i, mask_j, heads, queries, keys, high, wide,
               d: tl.constexpr, e: tl.constexpr, D: tl.constexpr, E: tl.constexpr,
-              SCALE: tl.constexpr, CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
+              CAUSAL: tl.constexpr, MASKED: tl.constexpr, PLACED: tl.constexpr,
               SUM: tl.constexpr, CAST: tl.constexpr, PRECISION: tl.constexpr,
-              M: tl.constexpr, N: tl.constexpr):  # fmt: skip
+              SCALE: tl.constexpr, M: tl.constexpr, N: tl.constexpr):  # fmt: skip
     """dk and dv of N keys. Tiles of the map lie on their side: key query."""
     batch, in_batch, head, tile = _head(heads, tl.cdiv(keys, N))
     first = tile * N
