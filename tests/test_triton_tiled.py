@@ -221,7 +221,7 @@ def test_the_pieces_of_sparse_attention_go_through_them(
 
 def test_what_cannot_be_is_told(with_kernels, monkeypatch):
     q, wide = torch.randn(1, 3, 4), torch.randn(1, 3, 300)
-    with pytest.raises(ValueError, match="d = 4 and e = 300, and they have at most 256"):
+    with pytest.raises(ValueError, match="d=4 and e=300, and they have at most 256"):
         fast.tiled_attention(q, q, wide, implementation="triton")
     monkeypatch.setattr(gpu, "interpreting", lambda: False)
     with pytest.raises(ValueError, match="the tensors are on the CPU, and TRITON_INTERPRET=1"):

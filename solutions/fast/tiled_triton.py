@@ -28,7 +28,6 @@ from torch import Tensor
 
 from solutions.fast import gpu
 
-LARGEST = 256  # features of a head
 TILES = {  # of two bytes a number or more, on the way back or not: d up to 64, 128, 256
     (False, False): ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
     (False, True): ((64, 64, 4, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
@@ -41,13 +40,6 @@ LOG2E = tl.constexpr(1.4426950408889634)  # e^s = 2^(s LOG2E), and the unit has 
 
 
 # ---------------------------------------------------------------- what is launched
-
-
-def too_wide(q: Tensor, v: Tensor) -> str:
-    """Why the kernels cannot do this, in one line; "" where they can."""
-    if max(q.shape[-1], v.shape[-1]) > LARGEST:
-        return f"d = {q.shape[-1]} and e = {v.shape[-1]}, and they have at most {LARGEST}"
-    return ""
 
 
 def tile(dtype: torch.dtype, width: int, back: bool = False) -> tuple[int, int, int, int]:
