@@ -1,5 +1,7 @@
 """Attention by tiles: the values and gradients of the whole map."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -36,8 +38,9 @@ def masks(batch, i, j):
 @pytest.fixture(params=IMPLEMENTATIONS)
 def implementation(request, monkeypatch):
     """Tiles are small, so that there are several, and the last is not full."""
-    small = lambda *x: fast.Tiled.apply(*x, 3, 4)  # noqa: E731
-    monkeypatch.setattr(fast, "tiled_attention", small)
+    monkeypatch.setattr(
+        fast, "tiled_attention", partial(fast.tiled_attention, rows=3, columns=4)
+    )
     return request.param
 
 
@@ -145,8 +148,11 @@ def test_no_tensor_is_as_large_as_the_map():
     from attncourse.counting import count
 
     q, k, v = (torch.randn(1, 1000, 4) for _ in "qkv")
-    largest = count(lambda: fast.tiled_attention(q, k, v, rows=50, columns=40)).largest_tensor
-    assert largest <= 4000
+    tensors, rest = (q, k, v, None, None, None), (False, 0.5, 50, 40)
+    y, lse = fast.by_tiles(*tensors, *rest)
+    assert count(lambda: fast.by_tiles(*tensors, *rest)).largest_tensor <= 4000
+    back = lambda: fast.gradients_by_tiles(y, *tensors, y, lse, *rest)  # noqa: E731
+    assert count(back).largest_tensor <= 4000
 
 
 def test_the_derivative_is_that_of_finite_differences():

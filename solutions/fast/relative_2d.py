@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import relative_2d
+from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 
-IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows")
+IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows", "triton")
 AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
 SMALL = 14 * 14  # pixels, below which one call for all heads is faster
 
@@ -38,9 +39,11 @@ def relative_attention_2d(
 ) -> Float[Tensor, "*batch h w e"]:
     """As `solutions.relative_2d.relative_attention_2d`, by what is asked for."""
     if implementation == "auto":
-        implementation = choose(q, rows)
+        implementation = choose(q, rows, v)
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if implementation == "triton":
+        return by_kernels(q, k, v, rows, columns)
     if implementation != "rows":
         return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
     q = q / math.sqrt(q.shape[-1])
@@ -51,15 +54,35 @@ def relative_attention_2d(
     return ByRows.apply(q, k, v, down, across)
 
 
-def choose(q: Tensor, rows: Tensor | None) -> str:
+def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
     """What "auto" takes, as was measured: rows for maps on the CPU that are not small.
 
-    Without places torch's fused attention needs no help.
+    Without places torch's fused attention needs no help. On a GPU, the kernels where they run;
+    their speed has not been measured yet.
     """
     if rows is None:
         return "fused"
+    if choose_tiles(q, v) == "triton":
+        return "triton"
     large = q.shape[-3] * q.shape[-2] >= SMALL
     return "rows" if q.device.type == "cpu" and large else "augmented"
+
+
+def by_kernels(
+    q: Float[Tensor, "*batch h w d"],
+    k: Float[Tensor, "*batch h w d"],
+    v: Float[Tensor, "*batch h w e"],
+    rows: Float[Tensor, "r d"] | None,
+    columns: Float[Tensor, "s d"] | None,
+) -> Float[Tensor, "*batch h w e"]:
+    """By tiles in Triton, to which the scores of places are added as they are made."""
+    q = q / math.sqrt(q.shape[-1])
+    places = (None, None) if rows is None else relative_2d.axis_logits(q, rows, columns)
+    line = "... h w d -> ... (h w) d"
+    qkv = (rearrange(x, line) for x in (q, k, v))
+    down, across = (None if x is None else rearrange(x, line) for x in places)
+    y, _ = tiled_attention(*qkv, scale=1.0, down=down, across=across, implementation="triton")
+    return y.reshape(v.shape)
 
 
 class ByRows(torch.autograd.Function):
@@ -147,7 +170,7 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
         q, k, v = self.project(x)
         rows, columns = self.tables(*q.shape[-3:-1])
         auto = self.implementation == "auto"
-        self.ran = choose(q, rows) if auto else self.implementation
+        self.ran = choose(q, rows, v) if auto else self.implementation
         y = relative_attention_2d(q, k, v, rows, columns, self.ran)
         y = self.out(rearrange(y, "b head h w e -> b (head e) h w"))
         if self.downsample:
