@@ -138,9 +138,10 @@ def forward(
     COLUMNS: tl.constexpr,
     LINES: tl.constexpr,
     WIDE: tl.constexpr,
+    HALO: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """A tile of ROWS x COLUMNS queries; LINES of its halo's lines, WIDE keys each, at a time."""
+    """A tile of ROWS x COLUMNS queries; LINES of its halo, WIDE keys each, at a time."""
     plane, top, left = _tile(tl.program_id(0), h, w, ROWS, COLUMNS)
     query, key = tl.arange(0, ROWS * COLUMNS), tl.arange(0, LINES * WIDE)
     own_y, own_x = query // COLUMNS, query % COLUMNS
@@ -365,6 +366,7 @@ def backward_keys(
     COLUMNS: tl.constexpr,
     LINES: tl.constexpr,
     WIDE: tl.constexpr,
+    HALO: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """dk and dv of a tile of keys, from the queries of its halo that see them."""
@@ -432,15 +434,19 @@ def cannot(q: Tensor, v: Tensor, window: int) -> str:
     return gpu.available(q.device)
 
 
-def shapes(h: int, w: int, d: int, e: int, window: int, dtype: torch.dtype) -> dict[str, int]:
-    """The sizes with which the kernels are compiled for such tensors."""
-    wide = max(d, e) > 64 or (max(d, e) > 32 and dtype == torch.float32)
-    queries, keys = (32, 32) if wide else (64, 64)
+def shapes(
+    h: int, w: int, d: int, e: int, window: int, dtype: torch.dtype, back: bool = False
+) -> dict[str, int]:
+    """The sizes with which a kernel is compiled for such tensors.
+
+    So that registers and shared memory suffice on sm_80 and sm_90; no time was measured yet.
+    """
+    queries, keys, warps = _block(max(d, e), dtype.itemsize, back)
     rows, columns = min(
         ((queries // columns, columns) for columns in (8, 16, 4)),
         key=lambda tile: _work(h, w, *tile, window, keys),
     )
-    across = triton.next_power_of_2(columns + window - 1)
+    wide = triton.next_power_of_2(columns + window - 1)
     return dict(
         WINDOW=window,
         HALF=d // 2,
@@ -451,12 +457,25 @@ def shapes(h: int, w: int, d: int, e: int, window: int, dtype: torch.dtype) -> d
         PLACES=max(16, triton.next_power_of_2(2 * window)),
         ROWS=rows,
         COLUMNS=columns,
-        LINES=max(1, keys // across),
-        WIDE=across,
+        LINES=max(1, keys // wide),
+        WIDE=wide,
+        HALO=triton.next_power_of_2(rows + window - 1),
         PRECISION="ieee",
-        num_warps=2 if queries < 64 else 4,
-        num_stages=2,
+        num_warps=warps,
+        num_stages=2 if dtype.itemsize == 2 else 1,
+        enable_fp_fusion=True,
     )
+
+
+def _block(width: int, bytes_: int, back: bool) -> tuple[int, int, int]:
+    """Queries of a tile, keys at a time, warps: for heads of so many features."""
+    if bytes_ == 2:
+        if width > 64:
+            return 32, 32, 8
+        return 64, 64 if width <= 32 and not back else 32, 4
+    if width > 64:
+        return 16, 16, 8
+    return 32, 32 if width <= 32 else 16, 8
 
 
 def _work(h: int, w: int, rows: int, columns: int, window: int, keys: int) -> int:
@@ -498,25 +517,21 @@ def gradients(
     window: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of q, k, v, rows and columns, each laid out as what it belongs to."""
-    sizes, programs = _launch(q, k, v, rows, columns, window)
+    sizes, programs = _launch(q, k, v, rows, columns, window, back=True)
     kind = _kind(q, k, v)
     dy_, q_, k_, v_, y_ = (_ready(x, kind) for x in (dy, q, k, v, y))
     dq, dk, dv = (torch.empty_like(x, dtype=kind) for x in (q, k, v))
     b, head, _, h, w = q.shape
     tiles = programs // max(b * head, 1)
-    parts = [
-        lse.new_empty(b, head, tiles, *table.shape[1:]) for table in (rows, columns)
-    ]
+    parts = [lse.new_empty(b, head, tiles, *table.shape[1:]) for table in (rows, columns)]
     if programs:
         tables, delta = (rows.contiguous(), columns.contiguous()), torch.empty_like(lse)
-        halo = triton.next_power_of_2(sizes["ROWS"] + window - 1)
         with torch.cuda.device_of(q):
             backward_queries[(programs,)](
                 *(dy_, q_, k_, v_, *tables, y_, lse, delta, dq, *parts),
                 *(x.stride() for x in (dy_, q_, k_, v_, y_, dq)),
                 *(head, h, w),
                 **sizes,
-                HALO=halo,
             )
             backward_keys[(programs,)](
                 *(dy_, q_, k_, v_, *tables, lse, delta, dk, dv),
@@ -530,7 +545,13 @@ def gradients(
 
 
 def _launch(
-    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, window: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    window: int,
+    back: bool = False,
 ) -> tuple[dict[str, int], int]:
     """With which sizes, and how many programs. Raises ValueError for what does not fit
     together: a kernel would read beyond the end of a tensor."""
@@ -545,7 +566,7 @@ def _launch(
         raise ValueError(f"rows and columns are of {found}: for {d=} and {window=} {table}")
     if why := cannot(q, v, window):
         raise ValueError(f"the Triton kernel cannot run: {why}")
-    sizes = shapes(h, w, d, e, window, _kind(q, k, v))
+    sizes = shapes(h, w, d, e, window, _kind(q, k, v), back)
     tiles = triton.cdiv(h, sizes["ROWS"]) * triton.cdiv(w, sizes["COLUMNS"])
     return sizes, b * head * tiles
 
