@@ -79,14 +79,27 @@ def cannot(
     """Why the native or the Triton kernel cannot do this, in one line; "" where it can. v
     where its width is not that of q."""
     if implementation == "triton":
-        if why := gpu.available(q.device):
-            return why
-        return gpu.kernels("local").cannot(q, q if v is None else v, window)
+        return _no_triton(
+            q.device, q.dtype, q.shape[2], (q if v is None else v).shape[2], window
+        )
     if q.device.type != "cpu":
         return f"the tensors are on {q.device}, and it is for the CPU"
     if window > LARGEST:
         return f"{window=} is more than {LARGEST}"
+    return _no_native()
+
+
+# torch.compile asks once and does not look inside
+
+
+@torch.compiler.assume_constant_result
+def _no_native() -> str:
     return native.available("local")
+
+
+@torch.compiler.assume_constant_result
+def _no_triton(device: torch.device, dtype: torch.dtype, d: int, e: int, window: int) -> str:
+    return gpu.available(device) or gpu.kernels("local").cannot(device, dtype, d, e, window)
 
 
 # ---------------------------------------------------------------- blocks, in plain PyTorch

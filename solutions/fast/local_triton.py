@@ -17,8 +17,8 @@ Differs  float32, bfloat16 and float16 only; products in the type of the tensors
          softmax in float32
 """
 
-import math
 from functools import reduce
+from typing import no_type_check
 
 import torch
 import triton
@@ -29,12 +29,14 @@ from solutions.fast import gpu
 
 WIDEST = 128  # features of a head
 LARGEST = 31  # window
+FAR = 2**31  # numbers of a head and more: 32 bits do not tell them apart
 
 
 # ---------------------------------------------------------------- what all kernels do
 
 
 @triton.jit
+@no_type_check
 def _tile(program, h, w, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Of a program: its image and head as one number, its tile, and where that tile begins."""
     across = tl.cdiv(w, COLUMNS)
@@ -44,12 +46,14 @@ def _tile(program, h, w, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+@no_type_check
 def _of_head(pointer, strides, plane, heads):
     """Where the numbers of an image and head begin; that may be more than 2^31 numbers away."""
     return pointer + (plane // heads).to(tl.int64) * strides[0] + (plane % heads) * strides[1]
 
 
 @triton.jit
+@no_type_check
 def _load(pointer, strides, y, x, h, w, FEATURES: tl.constexpr, PADDED: tl.constexpr):
     """The features of some pixels, pixel feature: 0 beyond the picture."""
     feature = tl.arange(0, PADDED)
@@ -59,6 +63,7 @@ def _load(pointer, strides, y, x, h, w, FEATURES: tl.constexpr, PADDED: tl.const
 
 
 @triton.jit
+@no_type_check
 def _store(pointer, strides, value, y, x, h, w, FEATURES: tl.constexpr, PADDED: tl.constexpr):
     feature = tl.arange(0, PADDED)
     there = (y < h) & (x < w)
@@ -67,6 +72,7 @@ def _store(pointer, strides, value, y, x, h, w, FEATURES: tl.constexpr, PADDED: 
 
 
 @triton.jit
+@no_type_check
 def _table(
     rows,
     columns,
@@ -89,6 +95,7 @@ def _table(
 
 
 @triton.jit
+@no_type_check
 def _said(place, away, there, OFFSET: tl.constexpr, WINDOW: tl.constexpr):
     """Of each row of `place` the entries at places `away` of one axis; -inf outside the window
     or where nothing is there."""
@@ -98,6 +105,7 @@ def _said(place, away, there, OFFSET: tl.constexpr, WINDOW: tl.constexpr):
 
 
 @triton.jit
+@no_type_check
 def _scores(q, k, down, right, PRECISION: tl.constexpr):
     """q · k and what is said to the lines and columns of the keys: query (line column)."""
     QUERIES: tl.constexpr = q.shape[0]
@@ -112,6 +120,7 @@ def _scores(q, k, down, right, PRECISION: tl.constexpr):
 
 
 @triton.jit
+@no_type_check
 def forward(
     q,
     k,
@@ -203,6 +212,7 @@ def forward(
 
 
 @triton.jit
+@no_type_check
 def backward_queries(
     dy,
     q,
@@ -335,6 +345,7 @@ def backward_queries(
 
 
 @triton.jit
+@no_type_check
 def backward_keys(
     dy,
     q,
@@ -421,17 +432,19 @@ def backward_keys(
 # ---------------------------------------------------------------- how they are started
 
 
-def cannot(q: Tensor, v: Tensor, window: int) -> str:
-    """Why the kernels cannot do this, in one line; "" where they can."""
-    if q.dtype == torch.float64 and not gpu.interpreting():
-        return "the tensors are float64, and it sums in float32"
-    if max(q.shape[2], v.shape[2]) > WIDEST:
-        return f"d={q.shape[2]} and e={v.shape[2]}, and a head has at most {WIDEST} features"
+def cannot(device: torch.device, dtype: torch.dtype, d: int, e: int, window: int) -> str:
+    """Why the kernels cannot do this where there is Triton, in one line; "" where they can."""
+    if max(d, e) > WIDEST:
+        return f"{d=} and {e=}, and a head has at most {WIDEST} features"
     if window > LARGEST:
         return f"{window=} is more than {LARGEST}"
-    if math.prod(q.shape[2:]) >= 2**31 or math.prod(v.shape[2:]) >= 2**31:
-        return f"a head of {tuple(q.shape[2:])} numbers is too large: 2^31 and more"
-    return gpu.available(q.device)
+    if gpu.interpreting():
+        return ""
+    if dtype == torch.float64:
+        return "the tensors are float64, and it sums in float32"
+    if device.type == "cuda" and (has := torch.cuda.get_device_capability(device)) < (8, 0):
+        return f"the device is sm_{has[0]}{has[1]}, and the kernels are for sm_80 and newer"
+    return ""
 
 
 def shapes(
@@ -469,6 +482,8 @@ def shapes(
 
 def _block(width: int, bytes_: int, back: bool) -> tuple[int, int, int]:
     """Queries of a tile, keys at a time, warps: for heads of so many features."""
+    if gpu.interpreting():  # whose time goes by the number of blocks
+        return 64, 64, 4
     if bytes_ == 2:
         if width > 64:
             return 32, 32, 8
@@ -564,9 +579,13 @@ def _launch(
     if d % 2 or tuple(rows.shape) != table or tuple(columns.shape) != table:
         found = f"{tuple(rows.shape)} and {tuple(columns.shape)}"
         raise ValueError(f"rows and columns are of {found}: for {d=} and {window=} {table}")
-    if why := cannot(q, v, window):
+    if why := gpu.available(q.device) or cannot(q.device, q.dtype, d, e, window):
         raise ValueError(f"the Triton kernel cannot run: {why}")
     sizes = shapes(h, w, d, e, window, _kind(q, k, v), back)
+    if max(d, e) * h * w >= FAR:
+        raise ValueError(
+            f"a head of {max(d, e)} x {h} x {w} numbers is too large: 2^31 or more"
+        )
     tiles = triton.cdiv(h, sizes["ROWS"]) * triton.cdiv(w, sizes["COLUMNS"])
     return sizes, b * head * tiles
 
@@ -582,4 +601,4 @@ def _ready(x: Tensor, kind: torch.dtype) -> Tensor:
     """In this type, and laid out so that 32 bits tell where in a head a number is."""
     x = x.to(kind)
     far = sum((n - 1) * s for n, s in zip(x.shape[2:], x.stride()[2:], strict=True))
-    return x if far < 2**31 else x.contiguous()
+    return x if far < FAR else x.contiguous()
