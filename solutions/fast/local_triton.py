@@ -487,7 +487,9 @@ def _block(width: int, bytes_: int, back: bool) -> tuple[int, int, int]:
     if bytes_ == 2:
         if width > 64:
             return 32, 32, 8
-        return 64, 64 if width <= 32 and not back else 32, 4
+        if back:
+            return 64, 32, 8 if width > 32 else 4
+        return 64, 64 if width <= 32 else 32, 4
     if width > 64:
         return 16, 16, 8
     return 32, 32 if width <= 32 else 16, 8
