@@ -3,6 +3,7 @@
 build(sm, program)   runs a few lines of Python, which call what launches the kernels, on
                      tensors of the CPU; each kernel is compiled for the compute capability
                      `sm` with the arguments it is launched with, and nothing runs
+check(built, sm)     asserts that such a GPU has what one of them needs
 """
 
 import json
@@ -13,7 +14,8 @@ import sys
 from typing import NamedTuple
 
 SHARED = {80: 163 * 1024, 90: 227 * 1024}  # bytes that a block may have
-REGISTERS = 65_536  # of a multiprocessor, for the threads of all its blocks
+REGISTERS = 255  # that a thread may have
+FEW = 32  # bytes beyond them that do not matter
 
 
 class Built(NamedTuple):
@@ -41,6 +43,14 @@ def build(sm: int, program: str) -> list[Built]:
     if ran.returncode:
         raise RuntimeError(ran.stderr)
     return [Built(**found) for found in json.loads(ran.stdout.splitlines()[-1])]
+
+
+def check(built: Built, sm: int) -> None:
+    """Raises AssertionError, with what is too much."""
+    name = f"{built.kernel} for sm_{sm}, {built.constants}"
+    assert built.registers <= REGISTERS, f"{built.registers} registers: {name}"
+    assert built.spilled <= FEW, f"{built.spilled} bytes spill: {name}"
+    assert built.shared <= SHARED[sm], f"{built.shared} bytes of shared memory: {name}"
 
 
 def main(sm: int, program: str) -> None:

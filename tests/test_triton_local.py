@@ -202,6 +202,9 @@ def test_what_cannot_run_says_why(monkeypatch):
         attend(q, k, v, rows, columns[:, :2], 3)
     with pytest.raises(ValueError, match="give them one b, head, h and w"):
         attend(q, k[..., :4], v, rows, columns, 3)
+    large = q.detach()[..., :1, :1].expand(1, 2, 4, 2**14, 2**14)
+    with pytest.raises(ValueError, match=r"2 heads of 4 x 16384 x 16384 numbers are 2.31 or"):
+        attend(large, large, large, rows, columns, 3)
     monkeypatch.setattr(gpu, "available", lambda device: "no CUDA device")
     with pytest.raises(ValueError, match="the triton kernel cannot run: no CUDA device"):
         local_attention(*given, 3, "triton")
@@ -345,6 +348,6 @@ def test_registers_and_shared_memory_suffice(sm):
     assert {kernel.kernel for kernel in built} == names
     assert len(built) == 3 * len(AHEAD[sm])
     for kernel in built:
-        assert kernel.spilled == 0, kernel
-        assert kernel.registers * 32 * kernel.warps <= ahead.REGISTERS, kernel
-        assert kernel.shared <= ahead.SHARED[sm] // 2, kernel  # two blocks at once
+        ahead.check(kernel, sm)
+        assert 2 * kernel.shared <= ahead.SHARED[sm], kernel  # two blocks at once
+        assert 32 * kernel.warps * kernel.registers <= 65_536, kernel  # of a multiprocessor

@@ -10,7 +10,16 @@
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
 Cost     memory: the output, its log-sum-exp and, on the way back, one number a pixel and head;
-         2 window d numbers a tile for the tables. No windows, no atomics: the same result twice
+         2 window d numbers a tile for the tables. No windows, and no atomics: two runs agree to
+         the last bit. Multiply-adds and numbers of k and v read, a query (window 7, d = e = 32,
+         tiles of 8 x 8), and registers of the way there (sm_90, bfloat16; in brackets with
+         features side by side in memory):
+             dense halo               16,384 on matrix units       196     174 (128)
+             loop over the places      3,136 on ordinary units   3,136     155 (80)
+         The halo makes 5.2 times as many products, on units that an H200's data sheet gives 15
+         times the rate (989 to 67 TFLOPS), and reads a sixteenth: hence the halo. In float32
+         ordinary units make all products: which is faster there is open. No time was measured
+         on a GPU yet, neither of this nor of another size of the tiles
 Source   solutions.fast.local has those of the idea; online softmax as in
          solutions.fast.scaled_dot_product
 Differs  float32, bfloat16 and float16 only; products in the type of the tensors, sums and
@@ -29,7 +38,7 @@ from solutions.fast import gpu
 
 WIDEST = 128  # features of a head
 LARGEST = 31  # window
-FAR = 2**31  # numbers of a head and more: 32 bits do not tell them apart
+FAR = 2**31  # numbers of an image and more: 32 bits do not tell them apart
 
 
 # ---------------------------------------------------------------- what all kernels do
@@ -49,7 +58,8 @@ def _tile(program, h, w, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 @no_type_check
 def _of_head(pointer, strides, plane, heads):
     """Where the numbers of an image and head begin; that may be more than 2^31 numbers away."""
-    return pointer + (plane // heads).to(tl.int64) * strides[0] + (plane % heads) * strides[1]
+    image, head = (plane // heads).to(tl.int64), (plane % heads).to(tl.int64)
+    return pointer + image * strides[0] + head * strides[1]
 
 
 @triton.jit
