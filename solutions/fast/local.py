@@ -1,8 +1,9 @@
-"""Local 2D attention, faster: blocks of queries in plain PyTorch, a kernel in C behind it.
+"""Local 2D attention, faster: blocks of queries in plain PyTorch, kernels in C and Triton.
 
     reference   windows of k and v are copied: window² d numbers a pixel
     blocked     4 x 4 queries share a halo of (window + 3)² keys: 6 d numbers a pixel for 7
     native      C: scores of 16 pixels in registers, the map is never stored
+    triton      on an NVIDIA GPU: as solutions.fast.local_triton says
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
 Cost     native: memory for the padded k and v of one head a thread; the backward pass computes
@@ -12,7 +13,8 @@ Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for suc
          blocks with halos after Vaswani et al., "Scaling Local Self-Attention for Parameter
          Efficient Visual Backbones", CVPR 2021, arXiv:2103.12731, sec. 3; recomputing from the
          log-sum-exp after Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135
-Differs  as solutions.stand_alone does; float16 and bfloat16 are computed in float32
+Differs  as solutions.stand_alone does; float16 and bfloat16 are computed in float32 in C, and
+         summed in float32 in Triton
 """
 
 import ctypes
@@ -26,11 +28,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import stand_alone
-from solutions.fast import native
+from solutions.fast import gpu, native
 
 BLOCK = 4  # queries a side
-LARGEST = 31  # window of the kernel
-IMPLEMENTATIONS = ("reference", "blocked", "native")
+LARGEST = 31  # window of the kernel in C
+IMPLEMENTATIONS = ("reference", "blocked", "native", "triton")
 
 
 def local_attention(
@@ -50,30 +52,54 @@ def local_attention(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"{window=} has no middle: take an odd number")
     if implementation == "auto":
-        implementation = choose(q, window)
+        implementation = choose(q, window, v)
     if implementation == "reference":
         return stand_alone.local_attention(q, k, v, rows, columns, window)
     if implementation == "blocked":
         return blocked(q, k, v, rows, columns, window)
-    if implementation == "native":
-        if why := cannot(q, window):
-            raise ValueError(f"the native kernel cannot run: {why}")
-        return operator(q, k, v, rows, columns, window)[0]
-    raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if why := cannot(q, window, implementation, v):
+        raise ValueError(f"the {implementation} kernel cannot run: {why}")
+    if implementation == "triton" and q.device.type == "cpu":
+        return Interpreted.apply(q, k, v, rows, columns, window)
+    return operator(q, k, v, rows, columns, window)[0]
 
 
-def choose(q: Tensor, window: int) -> str:
-    """What "auto" takes: the kernel where it runs, else blocks, as was measured."""
-    return "blocked" if cannot(q, window) else "native"
+def choose(q: Tensor, window: int, v: Tensor | None = None) -> str:
+    """What "auto" takes: the device's kernel where it runs, else blocks. On the CPU that was
+    measured; on a GPU nothing is measured yet. The interpreter is never taken."""
+    kernel = "native" if q.device.type == "cpu" else "triton"
+    return "blocked" if cannot(q, window, kernel, v) else kernel
 
 
-def cannot(q: Tensor, window: int) -> str:
-    """Why the native kernel cannot do this, in one line; "" where it can."""
+def cannot(
+    q: Tensor, window: int, implementation: str = "native", v: Tensor | None = None
+) -> str:
+    """Why the native or the Triton kernel cannot do this, in one line; "" where it can. v
+    where its width is not that of q."""
+    if implementation == "triton":
+        return _no_triton(
+            q.device, q.dtype, q.shape[2], (q if v is None else v).shape[2], window
+        )
     if q.device.type != "cpu":
         return f"the tensors are on {q.device}, and it is for the CPU"
     if window > LARGEST:
         return f"{window=} is more than {LARGEST}"
+    return _no_native()
+
+
+# torch.compile asks once and does not look inside
+
+
+@torch.compiler.assume_constant_result
+def _no_native() -> str:
     return native.available("local")
+
+
+@torch.compiler.assume_constant_result
+def _no_triton(device: torch.device, dtype: torch.dtype, d: int, e: int, window: int) -> str:
+    return gpu.available(device) or gpu.kernels("local").cannot(device, dtype, d, e, window)
 
 
 # ---------------------------------------------------------------- blocks, in plain PyTorch
@@ -192,26 +218,30 @@ def _along(scores: Tensor, own: Tensor, axis: str) -> Tensor:
     )
 
 
-# ---------------------------------------------------------------- the kernel in C
+# ---------------------------------------------------------------- as an operator of torch
 
 
 @torch.library.custom_op("attncourse::local_attention", mutates_args=(), device_types="cpu")
 def operator(
     q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, window: int
 ) -> tuple[Tensor, Tensor]:
-    """Local attention and the log-sum-exp of its scores, b head h w, for autograd to keep."""
+    """Local attention and the log-sum-exp of its scores, b head h w, for autograd to keep. On
+    the CPU in C, on CUDA in Triton, which lays y out in memory as v."""
     given = tuple(_ready(x) for x in (q, k, v, rows, columns))
     out, lse = torch.empty_like(given[2]), given[0].new_empty(_but_features(q))
     _call("forward", (out, lse, *given), q, v, window)
     return out.to(q.dtype), lse
 
 
+@operator.register_kernel("cuda")
+def _(q, k, v, rows, columns, window):
+    return gpu.kernels("local").attend(q, k, v, rows, columns, window)
+
+
 @operator.register_fake
 def _(q, k, v, rows, columns, window):
     exact = torch.float64 if q.dtype == torch.float64 else torch.float32
-    return torch.empty(v.shape, dtype=q.dtype, device=q.device), q.new_empty(
-        _but_features(q), dtype=exact
-    )
+    return _like(v, q.dtype), q.new_empty(_but_features(q), dtype=exact)
 
 
 @torch.library.custom_op(
@@ -248,11 +278,21 @@ def backward(
     )
 
 
+@backward.register_kernel("cuda")
+def _(dout, q, k, v, rows, columns, out, lse, window):
+    return gpu.kernels("local").gradients(dout, q, k, v, rows, columns, out, lse, window)
+
+
 @backward.register_fake
 def _(dout, q, k, v, rows, columns, out, lse, window):
-    return tuple(
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v, rows, columns)
-    )
+    return *map(_like, (q, k, v)), *(x.new_empty(x.shape) for x in (rows, columns))
+
+
+def _like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """As the device's kernel lays it out: the one in C side by side, the other as it was."""
+    if x.device.type == "cpu":
+        return torch.empty(x.shape, dtype=dtype or x.dtype)
+    return torch.empty_like(x, dtype=dtype)
 
 
 def _keep(ctx, inputs, output):
@@ -266,6 +306,44 @@ def _backward(ctx, dout, _):
 
 
 operator.register_autograd(_backward, setup_context=_keep)
+
+
+def _autocast(device: str) -> None:
+    """Under autocast q, k and v get its type, whichever that is: `register_autocast` of torch
+    knows one for a device. The tables stay as they are; a kernel rounds them."""
+
+    def cast(q, k, v, rows, columns, window):
+        kind = torch.get_autocast_dtype(device)
+        q, k, v = (x if x.dtype == torch.float64 else x.to(kind) for x in (q, k, v))
+        with torch.autocast(device, enabled=False):
+            return operator(q, k, v, rows, columns, window)
+
+    _library.impl("local_attention", cast, f"Autocast{device.upper()}")
+
+
+_library = torch.library.Library("attncourse", "FRAGMENT")
+_autocast("cpu")
+_autocast("cuda")
+
+
+class Interpreted(torch.autograd.Function):
+    """The Triton kernels on the CPU, by Triton's interpreter: for tests and for learning."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, rows, columns, window):
+        y, lse = gpu.kernels("local").attend(q, k, v, rows, columns, window)
+        ctx.window = window
+        ctx.save_for_backward(q, k, v, rows, columns, y, lse)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        grads = gpu.kernels("local").gradients(dy, *ctx.saved_tensors, ctx.window)
+        return *grads, None
+
+
+# ---------------------------------------------------------------- the kernel in C
 
 
 def _ready(x: Tensor) -> Tensor:
@@ -306,7 +384,8 @@ class StandAloneSelfAttention2d(stand_alone.StandAloneSelfAttention2d):
     """The layer of `solutions.stand_alone`, same weights and same results, by a fast
     implementation.
 
-    implementation  may be changed at any time: "auto", "reference", "blocked" or "native"
+    implementation  may be changed at any time: "auto", "reference", "blocked", "native" or
+                    "triton"
     ran             the one that the last call took; None before the first
     """
 
