@@ -62,5 +62,5 @@ static inline vec NAMED(expo)(vec x) {
     for (int i = degree - 1; i >= 0; i--) y = y * r + factor[i];
     /* n is in the last bits of `shifted`: moved up, it is added to the exponent */
     y = (vec)((ints)y + ((ints)shifted << bits));
-    return (vec)((ints)y & (x >= least));
+    return (vec)((ints)y & ~(x < least)); /* what is not a number stays so */
 }
