@@ -6,11 +6,13 @@
 
 #undef REAL
 #undef INTEGER
+#undef UNSIGNED
 #undef NAMED
 #undef LANES
 #undef vec
 #undef any
 #undef ints
+#undef words
 
 #ifndef BYTES
 #define BYTES 64
@@ -19,10 +21,12 @@
 #if DOUBLE
 #define REAL double
 #define INTEGER int64_t
+#define UNSIGNED uint64_t
 #define NAMED(name) name##_double
 #else
 #define REAL float
 #define INTEGER int32_t
+#define UNSIGNED uint32_t
 #define NAMED(name) name##_float
 #endif
 #define LANES (BYTES / (int)sizeof(REAL))
@@ -30,9 +34,11 @@
 #define vec NAMED(vec)
 #define any NAMED(any)
 #define ints NAMED(ints)
+#define words NAMED(words)
 typedef REAL vec __attribute__((vector_size(BYTES), aligned(BYTES), may_alias));
 typedef REAL any __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
 typedef INTEGER ints __attribute__((vector_size(BYTES)));
+typedef UNSIGNED words __attribute__((vector_size(BYTES)));
 
 #define load(p) (*(const any *)(p))
 #define store(p, x) (*(any *)(p) = (x))
@@ -61,6 +67,6 @@ static inline vec NAMED(expo)(vec x) {
     vec y = (vec){} + factor[degree];
     for (int i = degree - 1; i >= 0; i--) y = y * r + factor[i];
     /* n is in the last bits of `shifted`: moved up, it is added to the exponent */
-    y = (vec)((ints)y + ((ints)shifted << bits));
+    y = (vec)((words)y + ((words)shifted << bits));
     return (vec)((ints)y & ~(x < least)); /* what is not a number stays so */
 }
