@@ -109,7 +109,7 @@ class ByBlocks(torch.autograd.Function):
         heads, side = len(offsets), BLOCK + window - 1
         lines = _lines(side).to(offsets)
         hidden = _hidden(window, *q.shape[-2:]).to(offsets)
-        n, blocks, own, _ = len(maps[0]), *hidden.shape
+        n, own, blocks, _ = len(maps[0]), *hidden.shape
         several = _several(n, blocks * own * side**2, q.device)
         shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
         scores = torch.empty_like(shares[:several])
@@ -119,12 +119,13 @@ class ByBlocks(torch.autograd.Function):
             i = slice(start, min(start + several, n))
             count = i.stop - start
             queries, here = _blocks(maps[0][i]), scores[:count]
-            said = hidden.repeat(count, 1, 1, 1)
             for one in range(count):
-                _by_own(said[one]).baddbmm_(
-                    _by_own(queries[one]), offsets[(start + one) % heads]
+                table = offsets[(start + one) % heads]
+                said = torch.baddbmm(hidden, _by_own(queries[one]), table)
+                said = rearrange(said, "own block line -> (block own) line")
+                torch.mm(
+                    said, lines, out=rearrange(here[one], "block own key -> (block own) key")
                 )
-            torch.mm(_rows(said), lines, out=_rows(here))
             _each(here).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
             share = shares[i] if keep else shares[:count]
             torch.softmax(here, -1, out=share)
@@ -156,18 +157,15 @@ class ByBlocks(torch.autograd.Function):
             values, keys = halo_v.of(maps[2][i]), halo_k.of(maps[1][i])
             torch.bmm(_each(dmixed), _each(values).mT, out=_each(slope))
             slope.sub_(_blocks(mean[i])).mul_(share)
-            dsaid = rearrange(
-                torch.mm(_rows(slope), lines.T),
-                "(m block own) line -> m block own line",
-                m=count,
-                own=own,
-            )
+            dsaid = torch.mm(rearrange(slope, "m block own key -> (m block own) key"), lines.T)
+            dsaid = rearrange(dsaid, "(m block own) line -> m own block line", m=count, own=own)
             dqueries = torch.bmm(_each(slope), _each(keys))
             dqueries = rearrange(dqueries, "(m block) own d -> m block own d", m=count)
             for one in range(count):
                 table = (start + one) % heads
-                _by_own(dqueries[one]).baddbmm_(_by_own(dsaid[one]), offsets[table].mT)
-                doffsets[table].baddbmm_(_by_own(queries[one]).mT, _by_own(dsaid[one]))
+                more = torch.bmm(dsaid[one], offsets[table].mT)
+                dqueries[one] += rearrange(more, "own block d -> block own d")
+                doffsets[table].baddbmm_(_by_own(queries[one]).mT, dsaid[one])
             _from_blocks(dq[i], _each(dqueries))
             torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
             halo_v.back(dv[i], values)
@@ -186,10 +184,6 @@ def _maps(x: Tensor) -> Tensor:
 
 def _each(x: Tensor) -> Tensor:
     return rearrange(x, "m block ... -> (m block) ...")
-
-
-def _rows(x: Tensor) -> Tensor:
-    return rearrange(x, "m block own line -> (m block own) line")
 
 
 def _by_own(x: Tensor) -> Tensor:
@@ -224,7 +218,7 @@ def _lines(side: int) -> Float[Tensor, "line key"]:
 
 
 @lru_cache(maxsize=16)
-def _hidden(window: int, h: int, w: int) -> Float[Tensor, "block own line"]:
+def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
     """0 for the lines of its halo that a query sees, HIDDEN for the others.
 
     A block lies BLOCK lines into the picture for each block before it, and its halo starts
@@ -239,8 +233,8 @@ def _hidden(window: int, h: int, w: int) -> Float[Tensor, "block own line"]:
         keys = rearrange(start, "block -> block 1 1") + place
         seen.append(near & (keys >= 0) & (keys < size))
     (by, bx), down, across = map(len, seen), *seen
-    down = repeat(down, "by y line -> (by bx) (y x) line", bx=bx, x=BLOCK)
-    across = repeat(across, "bx x line -> (by bx) (y x) line", by=by, y=BLOCK)
+    down = repeat(down, "by y line -> (y x) (by bx) line", bx=bx, x=BLOCK)
+    across = repeat(across, "bx x line -> (y x) (by bx) line", by=by, y=BLOCK)
     return torch.where(torch.cat([down, across], -1), 0.0, HIDDEN)
 
 
