@@ -1,0 +1,215 @@
+"""Devices and allocators one after the other, each in a process of its own; then the files.
+
+C's allocator gives large tensors back to the system, which clears their pages anew each time.
+"tuned" is glibc's, told by its environment variables to keep what it has.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from attncourse.bench import PARTS
+from attncourse.workspace import UserError
+
+TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+SECONDS = {False: 1.5, True: 8.0}  # for the rounds of a case and direction; small, full
+
+
+def everything(
+    only: Sequence[str], full: bool, threads: int, device: str | None, folder: Path
+) -> list[str]:
+    """Measure, show and write; the mechanisms that failed.
+
+    Raises UserError for a mechanism or a device that there is not.
+    """
+    from attncourse.bench import reporting
+
+    for name in only:
+        if name not in PARTS:
+            raise UserError(f'nothing is called "{name}"; there are {", ".join(PARTS)}')
+    parts = [name for name in PARTS if not only or name in only]
+    to, start = reporting.console(), time.perf_counter()
+    found: dict[str, list] = {name: [] for name in parts}
+    for run in plan(device, threads):
+        if run["measured"] != "yes":
+            to.print(f"{run['device']}: measured: none; {run['why']}")
+            for name in parts:
+                found[name].append(run)
+            continue
+        for name, result in apart(run, parts, full).items():
+            found[name].append(result)
+    goals = []
+    for name in parts:
+        if found[name]:
+            goals += put(name, found[name], folder)
+    to.print(reporting.goals_table(goals))
+    to.print(f"{(time.perf_counter() - start) / 60:.1f} minutes; written to {folder}")
+    measured = {name for name in parts for run in found[name] if run["measured"] == "yes"}
+    asked = sum(run["measured"] == "yes" for run in plan(device, threads))
+    return [
+        name
+        for name in parts
+        if name not in measured or sum(run["measured"] == "yes" for run in found[name]) < asked
+    ]
+
+
+def plan(device: str | None, threads: int) -> list[dict[str, Any]]:
+    """What is run: on the CPU with the allocator as it comes and tuned, then on a GPU."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise UserError("there is no CUDA device here: leave --device out, or take cpu.")
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f'"{device}" is no device to measure on: take cpu or cuda.')
+    runs = []
+    if device != "cuda":
+        glibc = platform.libc_ver()[0] == "glibc"
+        common = {"device": "cpu", "threads": threads, "measured": "yes"}
+        runs.append(common | {"allocator": "default"})
+        if glibc:
+            runs.append(common | {"allocator": "tuned"})
+    if cuda and device != "cpu":
+        runs.append(
+            {"device": "cuda", "threads": threads, "measured": "yes", "allocator": "torch"}
+        )
+    elif not cuda:
+        runs.append({"device": "cuda", "measured": "none", "why": "no CUDA device here"})
+    return runs
+
+
+def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str, dict]:
+    """The mechanisms in one process, with the allocator that is asked for."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "TRITON_INT"))}
+    env["OMP_NUM_THREADS"] = str(run["threads"])
+    if run["allocator"] == "tuned":
+        env |= TUNED
+    with TemporaryDirectory() as scratch:
+        given = {"run": dict(run), "parts": list(parts), "full": full, "into": scratch}
+        command = [sys.executable, "-m", "attncourse.bench.running", json.dumps(given)]
+        subprocess.run(command, env=env)  # what is there is read, also where it fails
+        return {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in map(Path(scratch).joinpath, (f"{name}.json" for name in parts))
+            if path.is_file()
+        }
+
+
+def one(
+    name: str, run: Mapping[str, Any], full: bool = False, tiny: bool = False
+) -> dict[str, Any]:
+    """A mechanism on a device with an allocator, measured in this process and shown."""
+    import torch
+
+    from attncourse.bench import measuring, memory, reporting
+
+    setting = measuring.Setting(run["device"], full, run["threads"], tiny)
+    torch.set_num_threads(run["threads"])
+    to, start = reporting.console(), time.perf_counter()
+    rates = measuring.rates(setting)
+    part = measuring.part(name)
+    to.rule(f"{part.WHAT}: {_where(run)}", align="left")
+    to.print(f"floors: {rates['matrix'] / 1e9:.4g} GFLOP/s, {rates['copy'] / 1e9:.4g} GB/s")
+    cases = list(enumerate(part.cases(setting)))
+    if run["allocator"] == "tuned" and not full:
+        cases = [(k, case) for k, case in cases if case.core]
+    measured = []
+    for k, case in cases:
+        found = measuring.measure(case, setting, rates, SECONDS[full])
+        if run["allocator"] != "tuned" and (case.core or full):
+            found["MiB"] = _memory(memory, setting, name, k, case, found)
+        reporting.show_case(found, to, case.over)
+        _disagree(found, measuring.ALIKE.get(setting.dtype), to)
+        measured.append(found)
+    return {
+        **run,
+        **reporting.about(run["device"], run["threads"], setting.clock),
+        "mode": "full" if full else "small",
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "rates": rates,
+        "cases": measured,
+        "slopes": measuring.slopes(measured),
+        "minutes": round((time.perf_counter() - start) / 60, 3),
+    }
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    if run["device"] == "cuda":
+        return "CUDA device, bfloat16"
+    how = " ".join(f"{k}={v}" for k, v in TUNED.items())
+    allocator = f"tuned ({how})" if run["allocator"] == "tuned" else "as it comes"
+    plural = "s" if run["threads"] > 1 else ""
+    return f"CPU, {run['threads']} thread{plural}, allocator {allocator}"
+
+
+def _memory(memory, setting, name, number, case, found) -> dict[str, list[float | None]]:
+    """MiB, forward and forward + backward, of all ways that were timed."""
+    rows = [found[direction]["ways"] for direction in ("forward", "forward + backward")]
+    names = [way for way in rows[0] if way not in case.spare]
+    asked = [(way, back) for way in names for back in (0, 1) if way in rows[back]]
+    if setting.device == "cpu":
+        spent = memory.peaks(setting, [(name, number, way, bool(back)) for way, back in asked])
+    else:
+        spent = [memory.on_gpu(case.make(way), bool(back)) for way, back in asked]
+    by = dict(zip(asked, spent, strict=True))
+    return {way: [by.get((way, back)) for back in (0, 1)] for way in names}
+
+
+def _disagree(found: Mapping[str, Any], bound: float | None, to) -> None:
+    for name, off in found["off"].items() if bound else ():
+        if not off <= bound:
+            to.print(f"[red]{name} is off by {off}: it is not the same work[/]")
+
+
+def put(name: str, runs: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Write results/fast_NAME.json and its figures; the goals with their verdicts."""
+    from attncourse.bench import goals, measuring, reporting
+
+    path = folder / f"fast_{name}.json"
+    runs = reporting.merged(reporting.read(path), runs)
+    done = [run for run in runs if run["measured"] == "yes"]
+    first = min(done, key=lambda run: (run["device"] != "cpu", run["allocator"] != "default",
+                                       run["threads"]), default={})  # fmt: skip
+    part, figures = measuring.part(name), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for device, ending in (("cpu", ""), ("cuda", "_cuda")):
+        shown = goals._run(runs, device, "default")
+        if shown:
+            drawn = reporting.draw(part.FIGURE, shown, folder / f"fast_{name}{ending}.png")
+            figures += [drawn.name] if drawn else []
+    verdicts = goals.verdicts(runs, name)
+    reporting.write(path, {
+        "schema": reporting.SCHEMA,
+        "what": part.WHAT,
+        "seeds": [measuring.SEED],
+        **{key: first.get(key) for key in ("hardware", "versions", "threads", "clock", "date")},
+        "allocators": {
+            "default": "as C comes with it",
+            "tuned": " ".join(f"{key}={value}" for key, value in TUNED.items()),
+        },
+        "minutes": round(sum(run["minutes"] for run in done), 2),
+        "figures": figures,
+        "goals": verdicts,
+        "runs": runs,
+    })  # fmt: skip
+    return verdicts
+
+
+def main() -> None:
+    """The mechanisms that are named, each written as soon as it is measured."""
+    given = json.loads(sys.argv[1])
+    for name in given["parts"]:
+        found = one(name, given["run"], given["full"])
+        path = Path(given["into"]) / f"{name}.json"
+        path.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
