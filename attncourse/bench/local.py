@@ -25,7 +25,7 @@ FIGURE = Figure(
     "pixels, 2 images of 64 channels, 4 heads",
     ("unfold", "reference", "blocked", "native", "triton", "convolution", "flex"),
     ours="auto",
-    over="convolution",
+    over=("convolution",),
 )
 # b c h w heads; the first sizes are on the figure
 SHOWN = ((2, 64, 14, 14, 4), (2, 64, 28, 28, 4), (2, 64, 56, 56, 4))

@@ -18,7 +18,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from statistics import linear_regression, median
@@ -116,7 +116,7 @@ class Case:
     auto   says which way "auto" takes
     at     where it stands on the figure's axis; None where it is not shown
     core   measured with the tuned allocator as well, and its memory too
-    spare  ways whose memory is not measured
+    spare  ways whose memory is not measured, nor they with the tuned allocator
     """
 
     name: str
@@ -138,6 +138,10 @@ class Case:
             except Exception as error:  # a peer that is not there, or an implementation
                 left_out[name] = reason(error)
         return made, left_out
+
+    def without(self, names: Sequence[str]) -> "Case":
+        """The same with fewer ways."""
+        return replace(self, ways={k: way for k, way in self.ways.items() if k not in names})
 
     def make(self, name: str) -> Way:
         """One way, with inputs that are the same for all."""

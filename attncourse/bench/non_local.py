@@ -22,7 +22,7 @@ FIGURE = Figure(
     ("Gaussian, dense", "Gaussian, torch", "position, dense", "position, torch",
      "dot product, dense", "dot product, linear"),
     ours="dot product, linear",
-    over="dot product, dense",
+    over=("dot product, dense",),
 )  # fmt: skip
 SMALL, FULL = (16, 32, 64), (16, 28, 32, 64, 96)
 

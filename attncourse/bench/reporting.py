@@ -27,13 +27,14 @@ class Figure:
 
     x     what the axis counts, and what is fixed
     ways  the lines, as far as they were measured
-    ours  whose ratio the titles say, over which way at the largest size
+    ours  whose ratio the titles say; "auto" for what a user gets
+    over  over which of these, the first that was measured; dashed
     """
 
     x: str
     ways: Sequence[str]
     ours: str
-    over: str
+    over: Sequence[str]
 
 
 def about(device: str, threads: int, clock: str) -> dict[str, Any]:
@@ -163,21 +164,27 @@ def draw(figure: Figure, run: Mapping[str, Any], path: Path) -> Path | None:
     None where nothing of it was measured.
     """
     shown = [case for case in run["cases"] if case["at"]]
-    fig, axes = plt.subplots(1, 2, figsize=(plots.WIDEST, 3.1), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(plots.WIDEST, 2.9), sharey=True)
     drawn = [_panel(ax, figure, shown, way) for ax, way in zip(axes, DIRECTIONS, strict=True)]
     if not any(drawn):
         plt.close(fig)
         return None
     axes[0].set_ylabel("milliseconds")
     fig.supxlabel(figure.x, fontsize=9)
-    handles = {}
+    handles: dict[str, Any] = {}
     for ax in axes:
         lines, labels = ax.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-    fig.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=8)
+    names = (*figure.ways, FLOOR)
+    handles = {name: handles[name] for name in names if name in handles}
+    fig.legend(handles.values(), handles, loc="outside right center", fontsize=8)
+    # no version, no date: the same figure gives the same bytes
     fig.savefig(path, dpi=110, bbox_inches=None, metadata={"Software": None})
     plt.close(fig)
     return path
+
+
+FLOOR = "floor of ours"
 
 
 def _panel(ax, figure: Figure, cases: Sequence[Mapping[str, Any]], direction: str) -> bool:
@@ -193,7 +200,7 @@ def _panel(ax, figure: Figure, cases: Sequence[Mapping[str, Any]], direction: st
             continue
         x, middle, least, most = zip(*sorted(line), strict=True)
         colour = colours[k % len(colours)]
-        dashed = "--" if name in (figure.over, "no places", "fused") else "-"
+        dashed = "--" if name in figure.over else "-"
         ax.plot(x, middle, dashed, color=colour, marker=".", label=name)
         ax.fill_between(x, least, most, color=colour, alpha=0.2, linewidth=0)
         any_line = True
@@ -203,7 +210,7 @@ def _panel(ax, figure: Figure, cases: Sequence[Mapping[str, Any]], direction: st
         if row and "floor ms" in row:
             floors.append((case["at"], row["floor ms"]))
     if floors:
-        ax.plot(*zip(*sorted(floors), strict=True), ":", color="0.45", label="floor of ours")
+        ax.plot(*zip(*sorted(floors), strict=True), ":", color="0.45", label=FLOOR)
     ax.set(xscale="log", yscale="log", title=claim(figure, cases, direction))
     sizes = sorted({case["at"] for case in cases})
     ax.set_xticks(sizes, [f"{x:,}" for x in sizes])
@@ -216,13 +223,14 @@ def _ours(figure: Figure, case: Mapping[str, Any]) -> str:
 
 
 def claim(figure: Figure, cases: Sequence[Mapping[str, Any]], direction: str) -> str:
-    """The title: our time over the other's at the largest size where both were measured."""
-    for case in sorted(cases, key=lambda case: case["at"], reverse=True):
-        rows, ours = case[direction]["ways"], _ours(figure, case)
-        if ours in rows and figure.over in rows[ours]["over"]:
-            ratio = number(rows[ours]["over"][figure.over][0])
-            return f"{direction}: at {case['at']:,}\n{ours} takes {ratio} of\n{figure.over}"
-    return direction
+    """The title: our time over another's at the largest size where both were measured."""
+    for over in figure.over:
+        for case in sorted(cases, key=lambda case: case["at"], reverse=True):
+            rows, ours = case[direction]["ways"], _ours(figure, case)
+            if ours in rows and over in rows[ours]["over"]:
+                ratio = number(rows[ours]["over"][over][0])
+                return f"{direction}: {ours} takes\n{ratio} of {over} at {case['at']:,}"
+    return f"{direction}\n"
 
 
 # ---------------------------------------------------------------- files

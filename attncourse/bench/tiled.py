@@ -20,7 +20,7 @@ FIGURE = Figure(
     "tokens, 8 heads of 64",
     ("reference", "tiled", "triton", "torch", "fused"),
     ours="tiled",
-    over="fused",
+    over=("fused",),
 )
 SMALL, FULL = (256, 1024, 4096), (256, 1024, 4096, 8192)
 
