@@ -134,14 +134,14 @@ def verdicts(
     for goal in goals:
         if goal.part != part:
             continue
-        default, tuned = (_run(runs, goal.device, which) for which in ("default", "tuned"))
+        default, tuned = (chosen(runs, goal.device, which) for which in ("default", "tuned"))
         here = verdict(goal, default)
         here["tuned"] = verdict(goal, tuned)["measured"] if tuned else {}
         found.append(here)
     return found
 
 
-def _run(runs, device: str, allocator: str) -> Mapping[str, Any] | None:
+def chosen(runs, device: str, allocator: str) -> Mapping[str, Any] | None:
     """The run on this device with the fewest threads."""
     fit = [
         run

@@ -1,6 +1,7 @@
 """What a way needs at its peak, beyond what the process holds before it: inputs, libraries.
 
-    python -m attncourse.bench.memory '{"setting": {…}, "jobs": [["local", 0, "native", 1], …]}'
+    echo '{"setting": {…}, "jobs": [["local", 0, "native", true], …]}' |
+    python -m attncourse.bench.memory
 
 Every way is measured in a process of its own, which branches off from one that has loaded
 everything and computed nothing. The way has run once at a tiny size before, so that what is
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -27,15 +29,28 @@ MIB = 2**20
 Job = tuple[str, int, str, bool]  # mechanism, which case, way, with the way back
 
 
-def peaks(setting: Setting, jobs: Sequence[Job]) -> list[float | None]:
-    """MiB of each; None where it fails or cannot be told (Windows)."""
+def jobs(setting: Setting, names: Sequence[str]) -> list[Job]:
+    """All that is asked of these mechanisms; what a way cannot do will fail by itself."""
+    return [
+        (name, number, way, back)
+        for name in names
+        for number, case in enumerate(part(name).cases(setting))
+        if case.core or setting.full
+        for way in case.ways
+        if way not in case.spare
+        for back in (False, True)
+    ]
+
+
+def peaks(setting: Setting, jobs: Sequence[Job]) -> dict[Job, float | None]:
+    """MiB of each in a process of its own; None where it fails or cannot be told (Windows)."""
     given = json.dumps({"setting": asdict(setting), "jobs": jobs})
-    command = [sys.executable, "-m", "attncourse.bench.memory", given]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "attncourse.bench.memory"]
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no reason given"]
         raise RuntimeError(f"memory could not be measured: {said[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return dict(zip(jobs, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
 def on_gpu(way: Way, back: bool) -> float:
@@ -105,10 +120,11 @@ def apart(setting: Setting, job: Job) -> float | None:
 
 
 def main() -> None:
-    """Answer the jobs of the command line in one line."""
-    given = json.loads(sys.argv[1])
+    """Answer the jobs in one line."""
+    given = json.load(sys.stdin)
     setting = Setting(**given["setting"])
     torch.set_num_threads(setting.threads)
+    import_module("torch._dynamo")  # which torch loads on first use: once, not in every branch
     for name in {job[0] for job in given["jobs"]}:
         part(name)
     if not hasattr(os, "fork"):

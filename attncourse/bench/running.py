@@ -15,11 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from attncourse.bench import PARTS
+import torch
+
+from attncourse.bench import PARTS, goals, measuring, memory, reporting
+from attncourse.bench.measuring import Case, Setting
 from attncourse.workspace import UserError
 
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-SECONDS = {False: 1.5, True: 8.0}  # for the rounds of a case and direction; small, full
+SECONDS = {False: 1.0, True: 6.0}  # for the rounds of a case and direction; small, full
 
 
 def everything(
@@ -29,8 +32,6 @@ def everything(
 
     Raises UserError for a mechanism or a device that there is not.
     """
-    from attncourse.bench import reporting
-
     for name in only:
         if name not in PARTS:
             raise UserError(f'nothing is called "{name}"; there are {", ".join(PARTS)}')
@@ -45,11 +46,11 @@ def everything(
             continue
         for name, result in apart(run, parts, full).items():
             found[name].append(result)
-    goals = []
+    rows = []
     for name in parts:
         if found[name]:
-            goals += put(name, found[name], folder)
-    to.print(reporting.goals_table(goals))
+            rows += put(name, found[name], folder)
+    to.print(reporting.goals_table(rows))
     to.print(f"{(time.perf_counter() - start) / 60:.1f} minutes; written to {folder}")
     measured = {name for name in parts for run in found[name] if run["measured"] == "yes"}
     asked = sum(run["measured"] == "yes" for run in plan(device, threads))
@@ -62,8 +63,6 @@ def everything(
 
 def plan(device: str | None, threads: int) -> list[dict[str, Any]]:
     """What is run: on the CPU with the allocator as it comes and tuned, then on a GPU."""
-    import torch
-
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise UserError("there is no CUDA device here: leave --device out, or take cpu.")
@@ -103,35 +102,32 @@ def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str,
 
 
 def one(
-    name: str, run: Mapping[str, Any], full: bool = False, tiny: bool = False
+    name: str,
+    run: Mapping[str, Any],
+    setting: Setting,
+    rates: Mapping[str, float],
+    peaks: Mapping[tuple, float | None],
 ) -> dict[str, Any]:
     """A mechanism on a device with an allocator, measured in this process and shown."""
-    import torch
-
-    from attncourse.bench import measuring, memory, reporting
-
-    setting = measuring.Setting(run["device"], full, run["threads"], tiny)
-    torch.set_num_threads(run["threads"])
     to, start = reporting.console(), time.perf_counter()
-    rates = measuring.rates(setting)
     part = measuring.part(name)
     to.rule(f"{part.WHAT}: {_where(run)}", align="left")
     to.print(f"floors: {rates['matrix'] / 1e9:.4g} GFLOP/s, {rates['copy'] / 1e9:.4g} GB/s")
     cases = list(enumerate(part.cases(setting)))
-    if run["allocator"] == "tuned" and not full:
+    if run["allocator"] == "tuned" and not setting.full:
         cases = [(k, case.without(case.spare)) for k, case in cases if case.core]
     measured = []
     for k, case in cases:
-        found = measuring.measure(case, setting, rates, SECONDS[full])
-        if run["allocator"] != "tuned" and (case.core or full):
-            found["MiB"] = _memory(memory, setting, name, k, case, found)
+        found = measuring.measure(case, setting, rates, SECONDS[setting.full])
+        if mib := _memory(peaks, setting, name, k, case, found):
+            found["MiB"] = mib
         reporting.show_case(found, to, case.over)
         _disagree(found, measuring.ALIKE.get(setting.dtype), to)
         measured.append(found)
     return {
         **run,
         **reporting.about(run["device"], run["threads"], setting.clock),
-        "mode": "full" if full else "small",
+        "mode": "full" if setting.full else "small",
         "dtype": str(setting.dtype).removeprefix("torch."),
         "rates": rates,
         "cases": measured,
@@ -149,17 +145,27 @@ def _where(run: Mapping[str, Any]) -> str:
     return f"CPU, {run['threads']} thread{plural}, allocator {allocator}"
 
 
-def _memory(memory, setting, name, number, case, found) -> dict[str, list[float | None]]:
+def _memory(
+    peaks: Mapping[tuple, float | None],
+    setting: Setting,
+    name: str,
+    number: int,
+    case: Case,
+    found: Mapping[str, Any],
+) -> dict[str, list[float | None]]:
     """MiB, forward and forward + backward, of all ways that were timed."""
-    rows = [found[direction]["ways"] for direction in ("forward", "forward + backward")]
-    names = [way for way in rows[0] if way not in case.spare]
-    asked = [(way, back) for way in names for back in (0, 1) if way in rows[back]]
-    if setting.device == "cpu":
-        spent = memory.peaks(setting, [(name, number, way, bool(back)) for way, back in asked])
-    else:
-        spent = [memory.on_gpu(case.make(way), bool(back)) for way, back in asked]
-    by = dict(zip(asked, spent, strict=True))
-    return {way: [by.get((way, back)) for back in (0, 1)] for way in names}
+    rows = [found[direction]["ways"] for direction in measuring.DIRECTIONS]
+    mib: dict[str, list[float | None]] = {}
+    for way in rows[0]:
+        pair = []
+        for back, timed in enumerate(rows):
+            spent = peaks.get((name, number, way, bool(back))) if way in timed else None
+            if way in timed and setting.device != "cpu":
+                spent = memory.on_gpu(case.make(way), bool(back))
+            pair.append(spent)
+        if pair != [None, None]:
+            mib[way] = pair
+    return mib
 
 
 def _disagree(found: Mapping[str, Any], bound: float | None, to) -> None:
@@ -170,8 +176,6 @@ def _disagree(found: Mapping[str, Any], bound: float | None, to) -> None:
 
 def put(name: str, runs: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
     """Write results/fast_NAME.json and its figures; the goals with their verdicts."""
-    from attncourse.bench import goals, measuring, reporting
-
     path = folder / f"fast_{name}.json"
     runs = reporting.merged(reporting.read(path), runs)
     done = [run for run in runs if run["measured"] == "yes"]
@@ -180,11 +184,11 @@ def put(name: str, runs: Sequence[Mapping[str, Any]], folder: Path) -> list[dict
     part, figures = measuring.part(name), []
     folder.mkdir(parents=True, exist_ok=True)
     for device, ending in (("cpu", ""), ("cuda", "_cuda")):
-        shown = goals._run(runs, device, "default")
+        shown = goals.chosen(runs, device, "default")
         if shown:
             drawn = reporting.draw(part.FIGURE, shown, folder / f"fast_{name}{ending}.png")
             figures += [drawn.name] if drawn else []
-    verdicts = goals.verdicts(runs, name)
+    found = goals.verdicts(runs, name)
     reporting.write(path, {
         "schema": reporting.SCHEMA,
         "what": part.WHAT,
@@ -196,17 +200,23 @@ def put(name: str, runs: Sequence[Mapping[str, Any]], folder: Path) -> list[dict
         },
         "minutes": round(sum(run["minutes"] for run in done), 2),
         "figures": figures,
-        "goals": verdicts,
+        "goals": found,
         "runs": runs,
     })  # fmt: skip
-    return verdicts
+    return found
 
 
 def main() -> None:
     """The mechanisms that are named, each written as soon as it is measured."""
     given = json.loads(sys.argv[1])
-    for name in given["parts"]:
-        found = one(name, given["run"], given["full"])
+    run, names = given["run"], given["parts"]
+    setting = Setting(run["device"], given["full"], run["threads"])
+    torch.set_num_threads(setting.threads)
+    rates, peaks = measuring.rates(setting), {}
+    if run["allocator"] == "default":
+        peaks = memory.peaks(setting, memory.jobs(setting, names))
+    for name in names:
+        found = one(name, run, setting, rates, peaks)
         path = Path(given["into"]) / f"{name}.json"
         path.write_text(json.dumps(found), encoding="utf-8")
 

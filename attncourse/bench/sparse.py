@@ -28,7 +28,8 @@ FIGURE = Figure(
     over=("dense",),
 )  # fmt: skip
 SMALL, FULL = (1024, 4096, 16384), (1024, 4096, 16384, 65536, 262144)
-DENSE, MASKED = 16384, 4096  # beyond these they would take minutes, or gigabytes
+DENSE = 16384  # beyond it, it would take minutes
+MAPS = {False: 1024, True: 4096}  # beyond it, a mask or a reference would take long
 
 
 def cases(setting: Setting) -> list[Case]:
@@ -64,15 +65,15 @@ def _case(n: int, setting: Setting) -> Case:
         return Way(call, inputs(), HEADS * D * n * (n + 1))
 
     def masked() -> Way:
-        if n > MASKED:
-            raise Absent(f"beyond {MASKED} tokens the mask is large, and it takes long")
+        if n > MAPS[setting.full]:
+            raise Absent("its mask is large, and it takes long; up to 4096 with --full")
         first, second = reference.masks("strided", n, stride)
         mask = (first | second).to(setting.device)
         return Way(partial(F.scaled_dot_product_attention, attn_mask=mask), inputs())
 
     def ours(pattern: str, way: str, implementation: str) -> Way:
         runs_here(implementation, setting)
-        if implementation == "reference" and n > (DENSE if setting.full else MASKED):
+        if implementation == "reference" and n > (DENSE if setting.full else MAPS[False]):
             raise Absent("it takes long, or gigabytes; up to 16,384 tokens with --full")
         call = partial(
             sparse.sparse_attention,
