@@ -289,7 +289,10 @@ def measure(
             "ways": _rows(spent, floors, case.over),
         }
     if case.auto is not None:
-        found["auto"] = case.auto()
+        try:
+            found["auto"] = case.auto()
+        except Exception as error:
+            left_out["auto"] = reason(error)
     return found
 
 

@@ -132,7 +132,7 @@ def one(
         "rates": rates,
         "cases": measured,
         "slopes": measuring.slopes(measured),
-        "minutes": round((time.perf_counter() - start) / 60, 3),
+        "minutes": round((time.perf_counter() - start) / 60, 4),
     }
 
 
@@ -198,7 +198,7 @@ def put(name: str, runs: Sequence[Mapping[str, Any]], folder: Path) -> list[dict
             "default": "as C comes with it",
             "tuned": " ".join(f"{key}={value}" for key, value in TUNED.items()),
         },
-        "minutes": round(sum(run["minutes"] for run in done), 2),
+        "minutes": round(sum(run["minutes"] for run in done), 4),
         "figures": figures,
         "goals": found,
         "runs": runs,
