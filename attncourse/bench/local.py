@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.bench.measuring import Absent, Case, Setting, Way, layer, runs_here
+from attncourse.bench.measuring import Absent, Case, Setting, Way, asked, layer, runs_here
 from attncourse.bench.reporting import Figure
 from solutions import stand_alone
 from solutions.fast import local
@@ -94,7 +94,7 @@ def _case(size: tuple[int, ...], setting: Setting, peers: bool, number: int) -> 
         ways,
         over=("convolution", "unfold", "natten", "flex", "halonet"),
         alike=("unfold", *local.IMPLEMENTATIONS),
-        auto=lambda: local.choose(attention()[0], WINDOW),
+        auto=lambda: asked(local.choose, attention()[0], WINDOW, attention()[2]),
         at=h * w if number < len(SHOWN) else None,
         core=h >= 28 and (number in (1, 3, 4) or setting.full),
         spare=("flex", "natten"),

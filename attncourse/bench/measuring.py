@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from inspect import signature
 from statistics import linear_regression, median
 from types import ModuleType
 from typing import Any
@@ -164,6 +165,11 @@ def runs_here(implementation: str, setting: Setting) -> None:
     """Raises Absent for a kernel that only its interpreter would run."""
     if implementation == "triton" and setting.device == "cpu":
         raise Absent("for a GPU; a CPU has only its interpreter")
+
+
+def asked(choose: Callable[..., str], *given: Any) -> str:
+    """What `choose` says of as many of these as it looks at."""
+    return choose(*given[: len(signature(choose).parameters)])
 
 
 # ---------------------------------------------------------------- time

@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
-from attncourse.bench.measuring import Absent, Case, Setting, Way, layer, runs_here
+from attncourse.bench.measuring import Absent, Case, Setting, Way, asked, layer, runs_here
 from attncourse.bench.reporting import Figure
 from solutions.fast import relative_2d
 from solutions.relative_2d import axis_logits
@@ -85,6 +85,10 @@ def _case(b: int, side: int, setting: Setting, peers: bool) -> Case:
         call = partial(relative_2d.relative_attention_2d, implementation=name)
         return Way(call, inputs(), dense + places)
 
+    def auto() -> str:
+        q, _, v, rows, _ = inputs()
+        return asked(relative_2d.choose, q, rows, v)
+
     ways: dict[str, Callable[[], Way]] = {
         "no places": lambda: Way(F.scaled_dot_product_attention, line(), dense)
     }
@@ -101,7 +105,7 @@ def _case(b: int, side: int, setting: Setting, peers: bool) -> Case:
         ways,
         over=("no places", "skew", "timm", "bottleneck", "flex"),
         alike=("skew", *(x for x in relative_2d.IMPLEMENTATIONS if x != "skew")),
-        auto=lambda: relative_2d.choose(*inputs()[::3][:2]),
+        auto=auto,
         at=n if b in (1, 16) else None,
         core=side >= 28,
         spare=("flex", *MAPS),
