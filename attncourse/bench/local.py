@@ -123,10 +123,19 @@ def _halonet(c: int, heads: int) -> torch.nn.Module:
     return HaloAttention(dim=c, block_size=7, halo_size=3, dim_head=c // heads, heads=heads)
 
 
-def _flex(qkv, setting: Setting, multiply_adds: int) -> Way:
+def flex(setting: Setting) -> Callable:
+    """FlexAttention, compiled for the size that it will be called with first."""
     if setting.tiny and setting.device == "cpu":
         raise Absent("it is compiled, which takes longer than tiny sizes are for")
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    from torch.nn.attention.flex_attention import flex_attention
+
+    torch._dynamo.reset()
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def _flex(qkv, setting: Setting, multiply_adds: int) -> Way:
+    compiled = flex(setting)
+    from torch.nn.attention.flex_attention import create_block_mask
 
     h, w = qkv[0].shape[-2:]
     reach = WINDOW // 2
@@ -136,7 +145,6 @@ def _flex(qkv, setting: Setting, multiply_adds: int) -> Way:
 
     mask = create_block_mask(near, None, None, h * w, h * w, device=setting.device)
     qkv = [rearrange(x, "b head d h w -> b head (h w) d").contiguous() for x in qkv]
-    compiled = torch.compile(flex_attention)
     return Way(
         lambda q, k, v: compiled(q, k, v, block_mask=mask, scale=1.0),
         qkv,

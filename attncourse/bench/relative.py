@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
+from attncourse.bench.local import flex
 from attncourse.bench.measuring import Absent, Case, Setting, Way, asked, layer, runs_here
 from attncourse.bench.reporting import Figure
 from solutions.fast import relative_2d
@@ -127,12 +128,7 @@ def _bottleneck(c: int, side: int) -> nn.Module:
 
 
 def _flex(inputs, setting: Setting, multiply_adds: int) -> Way:
-    if setting.tiny and setting.device == "cpu":
-        raise Absent("it is compiled, which takes longer than tiny sizes are for")
-    from torch.nn.attention.flex_attention import flex_attention
-
-    w = inputs[0].shape[-2]
-    compiled = torch.compile(flex_attention)
+    compiled, w = flex(setting), inputs[0].shape[-2]
 
     def call(q, k, v, rows, columns):
         said = axis_logits(q * D**-0.5, rows, columns)

@@ -36,29 +36,27 @@ def everything(
         if name not in PARTS:
             raise UserError(f'nothing is called "{name}"; there are {", ".join(PARTS)}')
     parts = [name for name in PARTS if not only or name in only]
-    to, start = reporting.console(), time.perf_counter()
+    to, start, runs = reporting.console(), time.perf_counter(), plan(device, threads)
+    if (load := _load()) > 0.3:
+        to.print(f"[yellow]Others are at work here (load {load:.1f}): times will be noisy.[/]")
     found: dict[str, list] = {name: [] for name in parts}
-    for run in plan(device, threads):
+    for run in runs:
         if run["measured"] != "yes":
             to.print(f"{run['device']}: measured: none; {run['why']}")
-            for name in parts:
-                found[name].append(run)
-            continue
-        for name, result in apart(run, parts, full).items():
-            found[name].append(result)
-    rows = []
+        results = apart(run, parts, full) if run["measured"] == "yes" else {}
+        for name in parts:
+            found[name] += [results[name]] if name in results else []
+    rows, absent = [], [run for run in runs if run["measured"] != "yes"]
     for name in parts:
-        if found[name]:
-            rows += put(name, found[name], folder)
+        rows += put(name, found[name] + absent, folder) if found[name] else []
     to.print(reporting.goals_table(rows))
     to.print(f"{(time.perf_counter() - start) / 60:.1f} minutes; written to {folder}")
-    measured = {name for name in parts for run in found[name] if run["measured"] == "yes"}
-    asked = sum(run["measured"] == "yes" for run in plan(device, threads))
-    return [
-        name
-        for name in parts
-        if name not in measured or sum(run["measured"] == "yes" for run in found[name]) < asked
-    ]
+    return [name for name in parts if len(found[name]) + len(absent) < len(runs)]
+
+
+def _load() -> float:
+    """How much others compute; 0 where it cannot be told."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def plan(device: str | None, threads: int) -> list[dict[str, Any]]:
@@ -111,8 +109,11 @@ def one(
     """A mechanism on a device with an allocator, measured in this process and shown."""
     to, start = reporting.console(), time.perf_counter()
     part = measuring.part(name)
-    to.rule(f"{part.WHAT}: {_where(run)}", align="left")
-    to.print(f"floors: {rates['matrix'] / 1e9:.4g} GFLOP/s, {rates['copy'] / 1e9:.4g} GB/s")
+    to.rule(part.WHAT, align="left")
+    to.print(
+        f"{_where(run)}; {rates['matrix'] / 1e9:.4g} GFLOP/s in a product of matrices, "
+        f"{rates['copy'] / 1e9:.4g} GB/s in a copy"
+    )
     cases = list(enumerate(part.cases(setting)))
     if run["allocator"] == "tuned" and not setting.full:
         cases = [(k, case.without(case.spare)) for k, case in cases if case.core]
@@ -140,7 +141,7 @@ def _where(run: Mapping[str, Any]) -> str:
     if run["device"] == "cuda":
         return "CUDA device, bfloat16"
     how = " ".join(f"{k}={v}" for k, v in TUNED.items())
-    allocator = f"tuned ({how})" if run["allocator"] == "tuned" else "as it comes"
+    allocator = f"tuned ({how})" if run["allocator"] == "tuned" else "as C comes with it"
     plural = "s" if run["threads"] > 1 else ""
     return f"CPU, {run['threads']} thread{plural}, allocator {allocator}"
 
