@@ -17,7 +17,7 @@ from solutions.fast import scaled_dot_product as attention
 WHAT = "multi-head attention, 256 features in 8 heads, two sequences"
 DIM, HEADS, B = 256, 8, 2
 FIGURE = Figure(
-    "tokens, 2 sequences, 8 heads of 32",
+    "tokens (8 heads of 32)",
     ("torch, eval", "torch, train", "ours", "ours, reference"),
     ours="ours",
     over=("torch, eval", "torch, train"),

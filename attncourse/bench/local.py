@@ -22,7 +22,7 @@ from solutions.fast import local
 WHAT = "local 2D attention, window 7, relative rows and columns"
 WINDOW = 7
 FIGURE = Figure(
-    "pixels, 2 images of 64 channels, 4 heads",
+    "pixels (64 channels, 4 heads)",
     ("unfold", "reference", "blocked", "native", "triton", "convolution", "flex"),
     ours="auto",
     over=("convolution",),

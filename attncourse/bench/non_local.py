@@ -18,7 +18,7 @@ from solutions.fast import non_local as fast
 WHAT = "non-local blocks and position attention, one image of 64 channels"
 C, MIDDLE, NARROW = 64, 32, 8
 FIGURE = Figure(
-    "pixels, one image of 64 channels",
+    "pixels (64 channels)",
     ("Gaussian, dense", "Gaussian, torch", "position, dense", "position, torch",
      "dot product, dense", "dot product, linear"),
     ours="dot product, linear",

@@ -25,7 +25,7 @@ from solutions.relative_2d import axis_logits
 WHAT = "relative positions in the plane, 8 heads of 32 features"
 HEADS, D = 8, 32
 FIGURE = Figure(
-    "pixels, one image, 8 heads of 32",
+    "pixels (8 heads of 32)",
     ("skew", "fused", "augmented", "rows", "native", "triton", "no places"),
     ours="auto",
     over=("no places",),

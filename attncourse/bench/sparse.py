@@ -21,7 +21,7 @@ from solutions.fast import sparse
 WHAT = "sparse causal attention, 8 heads of 32 features, stride sqrt(n)"
 HEADS, D = 8, 32
 FIGURE = Figure(
-    "tokens, 8 heads of 32",
+    "tokens (8 heads of 32, stride of the root)",
     ("dense", "strided, merged", "strided, split", "fixed, merged", "fixed, split",
      "strided, split, reference", "masked"),
     ours="strided, split",

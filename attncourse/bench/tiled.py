@@ -17,7 +17,7 @@ from solutions.fast import scaled_dot_product as attention
 WHAT = "scaled dot-product attention, 8 heads of 64 features"
 HEADS, D = 8, 64
 FIGURE = Figure(
-    "tokens, 8 heads of 64",
+    "tokens (8 heads of 64)",
     ("reference", "tiled", "triton", "torch", "fused"),
     ours="tiled",
     over=("fused",),
