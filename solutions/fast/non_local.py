@@ -10,7 +10,7 @@ Cost     as in solutions.non_local, without N x N numbers. Torch's kernel wants 
 Source   as in solutions.non_local and solutions.fast.scaled_dot_product
 """
 
-from einops import rearrange
+from einops import rearrange, unpack
 from jaxtyping import Float
 from torch import Tensor
 
@@ -68,7 +68,7 @@ class NonLocal(non_local.NonLocal):
         self.ran = choose(q, k, v) if auto else self.implementation
         y = gaussian_mixture(q, k, v, self.ran)
         found = self.norm(rearrange(self.out(y), "b i c -> b c i"))
-        return x + found.reshape(x.shape)
+        return x + unpack(found, [x.shape[2:]], "b c *")[0]
 
 
 class PositionAttention(non_local.PositionAttention):
@@ -88,7 +88,7 @@ class PositionAttention(non_local.PositionAttention):
         auto = self.implementation == "auto"
         self.ran = choose(q, k, v) if auto else self.implementation
         y = rearrange(gaussian_mixture(q, k, v, self.ran), "b i c -> b c i")
-        return x + self.gamma * y.reshape(x.shape)
+        return x + self.gamma * unpack(y, [x.shape[2:]], "b c *")[0]
 
 
 class DANetHead(non_local.DANetHead):
