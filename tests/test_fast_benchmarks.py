@@ -400,6 +400,24 @@ def test_tables_name_the_way_that_auto_takes_and_what_is_left_out(runs):
     assert "timm is left out" in text or "timm" in runs["relative"]["cases"][0][FORWARD]["ways"]
 
 
+def test_goals_are_told_by_their_worst_size_and_reasons_once():
+    judged = goals.verdicts(
+        [run_of(0.5, 0.1)], "local", [goal(), goal(over="x"), goal(way="x")]
+    )
+    table = reporting.goals_table(judged)
+    assert next(iter(table.columns[3].cells)) == "2"
+    assert "at 1 of 2 sizes" in next(iter(table.columns[-1].cells))
+    assert reporting.unknown(judged) == ["not measured, x is not measured at this size: work"]
+
+
+def test_a_title_says_how_the_times_compare_at_the_largest_size():
+    figure = reporting.Figure("pixels", ("base", "ours"), "auto", ("gone", "base"))
+    cases = run_of(0.5, 0.04)["cases"]
+    assert reporting.claim(figure, cases, FORWARD).endswith("25 times as fast as base")
+    assert reporting.claim(figure, cases, FORWARD).startswith("forward, at 2\nours")
+    assert "0.5 times the time of base" in reporting.claim(figure, cases[:1], FORWARD)
+
+
 def test_the_plan_is_the_cpu_with_both_allocators_and_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(running.platform, "libc_ver", lambda: ("glibc", "2.39"))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FORWARD, BOTH = "forward", "forward + backward"
+DEVICES = {"cpu": "run on the CPU", "cuda": "CUDA device"}
 MEMORY = {"memory, forward": FORWARD, "memory, forward + backward": BOTH}
 
 
@@ -157,7 +158,11 @@ def verdict(goal: Goal, run: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was measured at each size; reached at all of them, at some, at none, or unknown."""
     asked = asdict(goal) | {"asks": goal.asks, "at": {k: list(v) for k, v in goal.at.items()}}
     if run is None:
-        return asked | {"measured": {}, "verdict": "not measured", "why": f"no {goal.device}"}
+        return asked | {
+            "measured": {},
+            "verdict": "not measured",
+            "why": f"no {DEVICES[goal.device]}",
+        }
     measured: dict[str, dict[str, Any]] = {}
     why = "no such size in this run"
     if goal.what == "slope":

@@ -72,9 +72,9 @@ def _processor() -> str:
 
 
 def console() -> Console:
-    """As wide as the screen; 118 columns where there is none."""
+    """As wide as the screen; 140 columns where there is none."""
     screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=118)
+    return screen if screen.is_terminal else Console(highlight=False, width=140)
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -131,11 +131,7 @@ def goals_table(goals: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("verdict")
     for goal in goals:
         worst, tuned = (_worst(goal, goal[key]) for key in ("measured", "tuned"))
-        said, style = goal["verdict"], "yellow"
-        if said == "not measured":
-            said = f"{said}: {goal['why']}"
-        elif said in ("reached", "missed"):
-            style = "green" if said == "reached" else "red"
+        style = {"reached": "green", "missed": "red"}.get(goal["verdict"], "yellow")
         table.add_row(
             goal["work"],
             goal["over"] or "–",
@@ -143,9 +139,19 @@ def goals_table(goals: Sequence[Mapping[str, Any]]) -> Table:
             number(worst["value"]) if worst else "–",
             number(tuned["value"]) if tuned else "–",
             number(worst.get("over floor")) if worst else "–",
-            f"[{style}]{said.replace('[', '(')}[/]",
+            f"[{style}]{goal['verdict']}[/]",
         )
     return table
+
+
+def unknown(goals: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why goals were not measured, a line for each reason."""
+    works: dict[str, list[str]] = {}
+    for goal in goals:
+        if goal["verdict"] == "not measured":
+            named = works.setdefault(goal["why"], [])
+            named += [] if goal["work"] in named else [goal["work"]]
+    return [f"not measured, {why}: {'; '.join(names)}" for why, names in works.items()]
 
 
 def _worst(goal: Mapping[str, Any], measured: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -164,7 +170,8 @@ def draw(figure: Figure, run: Mapping[str, Any], path: Path) -> Path | None:
     None where nothing of it was measured.
     """
     shown = [case for case in run["cases"] if case["at"]]
-    fig, axes = plt.subplots(1, 2, figsize=(plots.WIDEST, 2.9), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(plots.WIDEST, 3.1), sharey=True)
+    fig.get_layout_engine().set(wspace=0.08)
     drawn = [_panel(ax, figure, shown, way) for ax, way in zip(axes, DIRECTIONS, strict=True)]
     if not any(drawn):
         plt.close(fig)
@@ -223,14 +230,20 @@ def _ours(figure: Figure, case: Mapping[str, Any]) -> str:
 
 
 def claim(figure: Figure, cases: Sequence[Mapping[str, Any]], direction: str) -> str:
-    """The title: our time over another's at the largest size where both were measured."""
+    """The title: our time beside another's at the largest size where both were measured."""
     for over in figure.over:
         for case in sorted(cases, key=lambda case: case["at"], reverse=True):
             rows, ours = case[direction]["ways"], _ours(figure, case)
-            if ours in rows and over in rows[ours]["over"]:
-                ratio = number(rows[ours]["over"][over][0])
-                return f"{direction}: {ours} takes\n{ratio} of {over} at {case['at']:,}"
-    return f"{direction}\n"
+            if ours not in rows or over not in rows[ours]["over"]:
+                continue
+            ratio = rows[ours]["over"][over][0]
+            much = (
+                f"{number(1 / ratio, 2)} times as fast as"
+                if ratio < 0.5
+                else f"{number(ratio, 2)} times the time of"
+            )
+            return f"{direction}, at {case['at']:,}\n{ours}:\n{much} {over}"
+    return f"{direction}\n\n"
 
 
 # ---------------------------------------------------------------- files

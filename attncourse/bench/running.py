@@ -50,6 +50,8 @@ def everything(
     for name in parts:
         rows += put(name, found[name] + absent, folder) if found[name] else []
     to.print(reporting.goals_table(rows))
+    for line in reporting.unknown(rows):
+        to.print(line, markup=False)
     to.print(f"{(time.perf_counter() - start) / 60:.1f} minutes; written to {folder}")
     return [name for name in parts if len(found[name]) + len(absent) < len(runs)]
 
