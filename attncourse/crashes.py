@@ -346,6 +346,15 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
     ),
     (
+        r"torch\.return_types\.(\w+)",
+        lambda f, c, s: (
+            f"`{f[1]}` along an axis returns two things, values and indices: take `.values`, or"
+            f" `a{f[1]}` for the values alone."
+            if f[1] in ("max", "min")
+            else f"`{f[1]}` returns two things, values and indices: take `.values`."
+        ),
+    ),
+    (
         r"received an invalid combination of arguments|must be (?:Tensor|tuple of"
         r" ints|int), not"
         r"|argument '\w+' must be",
