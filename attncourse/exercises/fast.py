@@ -251,8 +251,7 @@ def part_rescaled_instead(total, fade, part, new):
 def part_with_the_old(total, fade, part, new):
     """You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s - new),
     and the sum so far is brought to that."""
-    old = new + fade.log()
-    return total * fade + (part - torch.where(total > 0, old, new)).exp().sum(-1, keepdim=True)
+    return total * fade + (part - (new + fade.log())).exp().sum(-1, keepdim=True)
 
 
 def only_the_last_tile(total, fade, part, new):
@@ -418,19 +417,23 @@ def log_of_both(lse, other):
     return torch.logaddexp(lse, other)
 
 
-def as_read(y, nothing):
-    return y
+def as_read(y, log, nothing):
+    return y, log
 
 
-def nan_for_nothing(y, nothing):
-    return y.masked_fill(nothing[..., None], math.nan)
+def nan_for_nothing(y, log, nothing):
+    return y.masked_fill(nothing[..., None], math.nan), log
+
+
+def nan_for_nothing_twice(y, log, nothing):
+    return y.masked_fill(nothing[..., None], math.nan), log.masked_fill(nothing, math.nan)
 
 
 def merge_recipe(sharing=shares_of_both, adding=weighted, logging=log_of_both, leaving=as_read):
     def answer(y, lse, other, other_lse):
         mine, theirs = sharing(lse, other_lse)
         nothing = (lse == HIDDEN) & (other_lse == HIDDEN)
-        return leaving(adding(y, other, mine, theirs), nothing), logging(lse, other_lse)
+        return leaving(adding(y, other, mine, theirs), logging(lse, other_lse), nothing)
 
     return answer
 
@@ -626,7 +629,7 @@ def merge_by_hand(y, lse, other, other_lse):
     return read, total.log() + largest.masked_fill(total == 0, HIDDEN)
 
 
-def softmax_from_the_first_tile(fading):
+def softmax_from_the_first_tile(fading, taking=the_new):
     """The first tile gives largest and sum, the loop begins with the second."""
 
     def answer(x, tile):
@@ -635,7 +638,8 @@ def softmax_from_the_first_tile(fading):
         total = (first - largest).exp().sum(-1, keepdim=True)
         for part in rest:
             new = torch.maximum(largest, part.amax(-1, keepdim=True))
-            total = total * fading(largest, new) + (part - new).exp().sum(-1, keepdim=True)
+            more = (part - taking(largest, new)).exp().sum(-1, keepdim=True)
+            total = total * fading(largest, new) + more
             largest = new
         return (x - largest).exp() / total
 
@@ -687,7 +691,12 @@ def softmax_slips():
     more = {
         one.__name__: softmax_from_the_first_tile(one)
         for one in (rescaled_the_wrong_way, rescaled_by_the_new, rescaled_without_exp)
-    } | {not_rescaled.__name__: softmax_from_the_first_tile(not_rescaled)}
+    } | {
+        not_rescaled.__name__: softmax_from_the_first_tile(not_rescaled),
+        part_with_the_old.__name__: softmax_from_the_first_tile(
+            by_the_old_over_the_new, lambda largest, new: largest
+        ),
+    }
     made = [
         replace(one, ways=(*one.ways, more[one.name])) if one.name in more else one
         for one in made
@@ -717,9 +726,9 @@ def tile_trials():
         ),
         Trial(
             "with scores far above and far below 0",
-            dict(b=1, i=2, j=9, d=4, e=3, tile=5),
+            dict(b=1, i=3, j=9, d=4, e=2, tile=5),
             {
-                "q": Given("b i d", q),
+                "q": Given("b i d", q[:, [0, 0, 1]] * torch.tensor([[2.0], [1.0], [1.0]])),
                 "k": Given("b j d", k.double() + 1000),
                 "v": "b j e",
                 "tile": 5,
@@ -2892,6 +2901,28 @@ def largest_and_sum_exchanged(scores, v, largest, total, read):
     return total, new, read
 
 
+def sum_of_the_whole_tile(scores, v, largest, total, read):
+    """You sum over the whole tile. Each query has its own sum: `tl.sum(shares, 1)`."""
+    new = tl.maximum(largest, tl.max(scores, 1))
+    fade = tl.exp(largest - new)
+    shares = tl.exp(scores - new[:, None])
+    total = fade * total + tl.sum(shares)
+    read = fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")
+    return new, total, read
+
+
+def softmax_of_triton(scores, v, largest, total, read):
+    """You take a softmax of the tile, which divides by the tile's own sum. The kernel divides
+    at the end, by the sum over all keys: e^(s - new)."""
+    new = tl.maximum(largest, tl.max(scores, 1))
+    fade = tl.exp(largest - new)
+    shares = tl.exp(scores - tl.max(scores, 1)[:, None])
+    shares = shares / tl.sum(shares, 1)[:, None]
+    total = fade * total + tl.sum(shares, 1)
+    read = fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")
+    return new, total, read
+
+
 def sum_of_scores(scores, v, largest, total, read):
     """You sum scores. It is e^(score - largest) that is summed, the shares."""
     new = tl.maximum(largest, tl.max(scores, 1))
@@ -3080,6 +3111,19 @@ def not_the_query(down, across, reach):
     return at_most(down, across, reach) & ((down != 0) | (across != 0))
 
 
+def blocks_for_rows(batch, head, i, j, width, window):
+    """You divide by `window`. Rows and columns come from the width of the map: i // width, i %
+    width."""
+    return local_mod(batch, head, i, j, window, window)
+
+
+def fractions_of_rows(batch, head, i, j, width, window):
+    """You take i / width for the row, which is a fraction. The row is the whole part: i //
+    width."""
+    rows = abs(j / width - i / width) <= window // 2
+    return rows & (abs(near_columns(i, j, width)) <= window // 2)
+
+
 def near_in_rows_alone(batch, head, i, j, width, window):
     """Only rows count in your mask. Columns must be near as well: row i // width, column i %
     width."""
@@ -3143,7 +3187,7 @@ def sparse_recipe(joining):
 
 def future_seen(i, j, ago, stride):
     """Later keys are seen: i - j is negative there, below the stride and often a multiple of
-    it. Ask for j <= i too."""
+    it. j <= i must hold for both patterns."""
     return (ago < stride) | (ago % stride == 0)
 
 
@@ -3200,6 +3244,33 @@ def own_block_and_strides(i, j, ago, stride):
 def one_step_off_it(i, j, ago, stride):
     """Your strided keys are off by one: (i - j) % stride must be 0."""
     return (ago >= 0) & ((ago < stride) | (ago % stride == 1 % stride))
+
+
+def fixed_pattern(i, j, ago, stride):
+    """You show the query's own block and the last key of every block. That is the fixed
+    pattern; this one counts back from the query: i - j < stride, (i - j) % stride == 0."""
+    return (ago >= 0) & ((i // stride == j // stride) | (j % stride == stride - 1))
+
+
+def step_too_long(i, j, ago, stride):
+    """Your step is stride + 1. From one strided key to the next it is `stride` tokens."""
+    return (ago >= 0) & ((ago < stride) | (ago % (stride + 1) == 0))
+
+
+def added_for_subtracted(i, j, ago, stride):
+    """You take the remainder of i + j. The distance is i - j."""
+    return (ago >= 0) & ((ago < stride) | ((i + j) % stride == 0))
+
+
+def queries_at_multiples(i, j, ago, stride):
+    """You ask which queries are at a multiple of the stride, i % stride. It is the distance: (i
+    - j) % stride."""
+    return (ago >= 0) & ((ago < stride) | (i % stride == 0))
+
+
+def half_a_stride(i, j, ago, stride):
+    """You show half as many near keys. The last `stride` count: i - j < stride."""
+    return (ago >= 0) & ((ago <= stride // 2) | (ago % stride == 0))
 
 
 def itself_left_out(i, j, ago, stride):
@@ -3405,6 +3476,11 @@ def places_subtracted(score, row, column):
 def places_multiplied(score, row, column):
     """You multiply by the places. They are added to the score."""
     return score * row * column
+
+
+def rows_times_columns(score, row, column):
+    """You multiply what is said to the row by what is said to the column. Both are added."""
+    return score + row * column
 
 
 def score_unchanged(score, row, column):
@@ -3639,6 +3715,84 @@ def ours_alone(ratios, ours, theirs):
     return ours.min(), ours.max()
 
 
+def ratio_slips():
+    made = family(
+        ratio_recipe,
+        paired=(
+            theirs_over_ours,
+            ratio_of_medians,
+            ratio_of_means,
+            mean_of_ratios,
+            lower_median,
+            most_and_least,
+            ends_of_times,
+            ends_divided,
+        ),
+        dividing=(
+            theirs_over_ours,
+            sorted_first,
+            every_pair,
+            over_their_median,
+            over_their_best,
+            percent_saved,
+            difference,
+            ratio_in_logs,
+            warm_up_dropped,
+        ),
+        summing=(
+            ratio_of_medians,
+            ratio_of_means,
+            mean_of_ratios,
+            geometric_mean,
+            ratio_of_the_best,
+            lower_median,
+            upper_median,
+            not_sorted,
+            best_ratio,
+            middle_of_the_ends,
+            median_of_sorted,
+        ),
+        spreading=(
+            most_and_least,
+            ends_of_times,
+            ends_divided,
+            quartiles,
+            deviations,
+            ours_alone,
+        ),
+    )
+    by_torch = {
+        "ratio_of_medians": {},
+        "ratio_of_medians + ends_divided": {"spreading": ends_divided},
+        "ratio_of_medians + ends_of_times": {"spreading": ends_of_times},
+    }
+    return (
+        *(
+            replace(one, ways=(ratio_recipe(summing=medians_of_torch, **by_torch[one.name]),))
+            if one.name in by_torch
+            else one
+            for one in made
+        ),
+        slip(least_first),
+    )
+
+
+def medians_of_torch(ratios, ours, theirs):
+    return ours.median() / theirs.median()
+
+
+def median_of_sorted(ratios, ours, theirs):
+    """Your median divides sorted times: then times of different rounds meet. A round's two
+    times were taken next to each other: divide first."""
+    return (ours.sort().values / theirs.sort().values).quantile(0.5)
+
+
+def least_first(ours, theirs):
+    """You return the least first. The order is median, least, most."""
+    typical, least, most = ratio(ours, theirs)
+    return least, typical, most
+
+
 def ratio_by_sorting(ours, theirs):
     if ours.shape != theirs.shape:
         raise ValueError(f"{ours.shape} and {theirs.shape} differ")
@@ -3685,7 +3839,7 @@ EXERCISES = (
         trials=merge_trials,
         slips=family(
             merge_recipe,
-            unsaid={"leaving": (nan_for_nothing,)},
+            unsaid={"leaving": (nan_for_nothing, nan_for_nothing_twice)},
             paired=(halves, shares_exchanged, shares_not_normalised, larger_log, logs_added),
             sharing=(
                 nan_where_nothing_was_seen,  # before those that are nan there as well
@@ -4199,6 +4353,8 @@ EXERCISES = (
             maximum_of_the_tile,
             nothing_subtracted_in_it,
             largest_and_sum_exchanged,
+            sum_of_the_whole_tile,
+            softmax_of_triton,
             sum_of_scores,
             shares_of_the_old,
         ),
@@ -4234,6 +4390,8 @@ EXERCISES = (
                     a_line_of_tokens,
                     signs_ignored,
                     remainder_of_the_difference,
+                    rows_of_the_difference,
+                    causal_too,
                 ),
                 rowing=(rows_of_the_difference,),
                 columning=(
@@ -4253,6 +4411,8 @@ EXERCISES = (
                 ),
             ),
             half_window_up,
+            blocks_for_rows,
+            fractions_of_rows,
             near_in_columns_alone,
             near_in_rows_alone,
             own_block_of_pixels,
@@ -4290,6 +4450,11 @@ EXERCISES = (
                     columns_from_zero,
                     fixed_summary,
                     own_block_and_strides,
+                    fixed_pattern,
+                    step_too_long,
+                    added_for_subtracted,
+                    queries_at_multiples,
+                    half_a_stride,
                     one_step_off_it,
                     itself_left_out,
                     i_and_j_exchanged,
@@ -4325,6 +4490,14 @@ EXERCISES = (
                 for_the_queries_column,
                 said_by_the_key,
                 column_said_by_the_key,
+                said_by_the_key_of_the_query,
+                column_said_by_the_key_of_the_query,
+                row_of_the_offset,
+                column_of_the_offset,
+                first_head_for_all_rows,
+                first_head_for_all_columns,
+                first_example_for_all_rows,
+                first_example_for_all_columns,
                 score_lost,
             ),
             rowing=(
@@ -4352,6 +4525,7 @@ EXERCISES = (
                 score_lost,
                 places_subtracted,
                 places_multiplied,
+                rows_times_columns,
                 score_unchanged,
                 places_scaled,
                 score_counted_twice,
@@ -4373,50 +4547,7 @@ EXERCISES = (
         solution=ratio,
         probes={"ratio": ("", "", "")},
         trials=ratio_trials,
-        slips=family(
-            ratio_recipe,
-            paired=(
-                theirs_over_ours,
-                ratio_of_medians,
-                ratio_of_means,
-                mean_of_ratios,
-                lower_median,
-                most_and_least,
-                ends_of_times,
-                ends_divided,
-            ),
-            dividing=(
-                theirs_over_ours,
-                sorted_first,
-                every_pair,
-                over_their_median,
-                over_their_best,
-                percent_saved,
-                difference,
-                ratio_in_logs,
-                warm_up_dropped,
-            ),
-            summing=(
-                ratio_of_medians,
-                ratio_of_means,
-                mean_of_ratios,
-                geometric_mean,
-                ratio_of_the_best,
-                lower_median,
-                upper_median,
-                not_sorted,
-                best_ratio,
-                middle_of_the_ends,
-            ),
-            spreading=(
-                most_and_least,
-                ends_of_times,
-                ends_divided,
-                quartiles,
-                deviations,
-                ours_alone,
-            ),
-        ),
+        slips=ratio_slips(),
         hints=(
             "Ours and theirs are timed one after the other, again and again, while the"
             " machine has other work as well. Which two times saw the same machine?",
