@@ -36,17 +36,6 @@ ROWS, COLUMNS = 256, 512  # queries and keys of a tile
 LARGEST = 256  # features of a head in the Triton kernels
 
 
-def online_softmax(x: Float[Tensor, "*batch j"], tile: int = COLUMNS) -> Tensor:
-    """`softmax` along the last axis, whose largest entry and sum are found in one pass."""
-    largest = torch.full_like(x[..., :1], -math.inf)
-    total = torch.zeros_like(largest)
-    for part in x.split(tile, dim=-1):
-        new = torch.maximum(largest, part.amax(-1, keepdim=True))
-        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
-        largest = new
-    return (x - largest).exp() / total
-
-
 def scaled_dot_product_attention(
     q: Float[Tensor, "*batch i d"],
     k: Float[Tensor, "*batch j d"],
