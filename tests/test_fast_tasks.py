@@ -1,0 +1,114 @@
+"""Chapter 11's clock, its machine that gets warm, and its pixels."""
+
+import math
+
+import pytest
+import torch
+
+from attncourse import fast_tasks
+from attncourse.data import photograph
+from attncourse.fast_tasks import (
+    Warming,
+    alike,
+    how_many,
+    in_blocks_of,
+    seconds,
+    tiles_touched,
+    turns,
+)
+from solutions.scaled_dot_product import scaled_dot_product_attention
+from solutions.stand_alone import windows
+
+# time
+
+
+def test_ways_take_turns_and_the_first_round_does_not_count():
+    machine, said = Warming(slower=0.01), []
+    calls = {
+        name: lambda name=name: (said.append(name), machine.work(name)) for name in ("a", "b")
+    }
+    spent = turns(calls, rounds=3, now=machine.now)
+    assert said == ["a", "b"] * 4
+    assert spent["a"] == pytest.approx([1.02, 1.04, 1.06])
+    assert spent["b"] == pytest.approx([1.03, 1.05, 1.07])
+
+
+def test_the_median_is_of_the_warm_calls():
+    machine = Warming(cold=9)
+    assert seconds(machine.work, now=machine.now) == pytest.approx(1)
+    machine = Warming(late=50, every=4)
+    assert seconds(machine.work, rounds=7, now=machine.now) == pytest.approx(1)
+
+
+def test_gradients_are_off_while_the_time_is_taken():
+    asked = []
+    turns({"": lambda: asked.append(torch.is_grad_enabled())}, rounds=2)
+    assert asked == [False] * 3
+    assert torch.is_grad_enabled()
+
+
+def test_one_thread_is_measured_by_the_processors_clock(monkeypatch):
+    monkeypatch.setattr(fast_tasks.torch, "get_num_threads", lambda: 1)
+    assert fast_tasks.clock() is fast_tasks.time.process_time
+    monkeypatch.setattr(fast_tasks.torch, "get_num_threads", lambda: 2)
+    assert fast_tasks.clock() is fast_tasks.time.perf_counter
+
+
+def test_a_machine_does_the_same_every_time():
+    def passed():
+        machine = Warming(slower=0.1, cold=2, late=5, every=3)
+        return [(machine.work("a"), machine.now())[1] for _ in range(4)]
+
+    assert passed() == passed() == pytest.approx([3, 4.1, 10.3, 11.6])
+
+
+# pixels
+
+
+def test_scores_of_alike_pixels_are_distances_of_colours():
+    picture, sigma = photograph("china", 7, 9), 0.2
+    q, k, v = alike(picture, sigma)
+    scores = q @ k.T / math.sqrt(q.shape[-1])
+    own = (v / sigma).square().sum(-1, keepdim=True) / 2
+    apart = (v[:, None] - v).square().sum(-1) / (2 * sigma**2)
+    assert torch.allclose(scores, own - apart, atol=1e-4)
+    y = scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(y, (-apart).softmax(-1) @ v, atol=1e-5)
+    count = how_many(picture, sigma, scores.logsumexp(-1))
+    assert torch.allclose(count.flatten(), (-apart).exp().sum(-1), rtol=1e-3)
+
+
+def test_as_many_pixels_as_have_the_colour():
+    picture = torch.full((5, 7, 3), 0.25)
+    picture[:2] = 0.75
+    q, k, _ = alike(picture.double(), 0.01)
+    count = how_many(picture.double(), 0.01, (q @ k.T / 2).logsumexp(-1))
+    assert torch.allclose(count[:2], torch.tensor(14.0).double())
+    assert torch.allclose(count[2:], torch.tensor(21.0).double())
+
+
+def test_blocks_hold_the_pixels_of_their_square():
+    order = in_blocks_of(2, 4, 6)
+    assert order[:4].tolist() == [0, 1, 6, 7]
+    assert order[4:8].tolist() == [2, 3, 8, 9]
+    assert sorted(order.tolist()) == list(range(24))
+    with pytest.raises(ValueError, match="6 is not a multiple of block=4"):
+        in_blocks_of(4, 4, 6)
+
+
+def test_a_tile_is_touched_where_a_pair_counts():
+    seen = torch.zeros(6, 9, dtype=torch.bool)
+    seen[2, 3] = seen[5, 8] = True
+    assert tiles_touched(seen, 3).tolist() == [[False, True, False], [False, False, True]]
+
+
+def test_windows_touch_fewer_tiles_in_the_order_of_blocks():
+    h, w = 12, 48  # a row is three tiles long
+    line = torch.arange(h * w).reshape(h, w)
+    near = torch.zeros(h * w, h * w + 1, dtype=torch.bool)
+    keys = windows(line + 1, 5).flatten(2).flatten(0, 1)
+    near = near.scatter(1, keys, True)[:, 1:]
+    order = in_blocks_of(4, h, w)
+    by_blocks = near[order][:, order]
+    assert near.sum() == by_blocks.sum()
+    assert tiles_touched(by_blocks, 16).sum() < tiles_touched(near, 16).sum()
