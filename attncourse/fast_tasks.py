@@ -5,9 +5,11 @@ measurements.
          = -|x_i - x_j|² / 2σ² + |x_i|² / 2σ²       so e^(L_i - |x_i|² / 2σ²) counts pixels
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,6 +17,10 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from attncourse.results import FOLDER
+from solutions.fast import gpu
+from solutions.fast.kernel import kernel_attention
 
 # ---------------------------------------------------------------- time
 
@@ -74,6 +80,85 @@ class Warming:
         self.done += 1
         self.passed += self.late * (self.done % self.every == 0)
         self.known.add(name)
+
+
+def largest_kept(call: Callable[[], Any]) -> int:
+    """How many numbers the largest tensor has that autograd keeps for the way back."""
+    sizes = [0]
+
+    def note(x: Tensor) -> Tensor:
+        sizes.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        call()
+    return max(sizes)
+
+
+# ---------------------------------------------------------------- what was kept
+
+
+def goals(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """What the fast implementations set out to reach and what became of it, of all kept
+    results that say so."""
+    found = []
+    for path in sorted(folder.glob("fast_*.json")):
+        found += json.loads(path.read_text(encoding="utf-8")).get("goals", [])
+    return found
+
+
+def worst(goal: Mapping[str, Any]) -> float | None:
+    """What was measured at the size where it came out worst; None where nothing was."""
+    values = [size["value"] for size in goal["measured"].values()]
+    if not values:
+        return None
+    return min(values) if goal["sense"] in ("faster", "") else max(values)
+
+
+def beyond(goal: Mapping[str, Any]) -> float | None:
+    """How far the worst is beyond the goal, as a factor: 1 is reached, 0.5 is half of it."""
+    value = worst(goal)
+    if value is None or goal["sense"] not in ("faster", "slower", "less"):
+        return None
+    return value / goal["bound"] if goal["sense"] == "faster" else goal["bound"] / value
+
+
+def ways(kept: Mapping[str, Any], direction: str = "forward") -> dict[str, dict[str, float]]:
+    """Median milliseconds of each way by size, from a kept result: the run on the CPU with the
+    allocator as it comes."""
+    for run in kept.get("runs", ()):
+        if (run["device"], run.get("allocator")) == ("cpu", "default"):
+            return {
+                case["name"]: {
+                    name: row["ms"][0] for name, row in case[direction]["ways"].items()
+                }
+                for case in run["cases"]
+            }
+    return {}
+
+
+# ---------------------------------------------------------------- Triton
+
+
+def through_kernel(
+    step: Callable, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """What the kernel returns with this step in it; says so and returns None without Triton.
+
+    Raises NotImplementedError where the step does: Triton wraps what goes wrong inside.
+    """
+    if why := gpu.available(q.device):
+        print(f"left out: {why}")
+        return None
+    try:
+        return kernel_attention(q, k, v, step)
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, NotImplementedError):
+                raise NotImplementedError(*cause.args) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 # ---------------------------------------------------------------- pixels

@@ -12,6 +12,7 @@ from attncourse.fast_tasks import (
     alike,
     how_many,
     in_blocks_of,
+    largest_kept,
     seconds,
     tiles_touched,
     turns,
@@ -60,6 +61,13 @@ def test_a_machine_does_the_same_every_time():
         return [(machine.work("a"), machine.now())[1] for _ in range(4)]
 
     assert passed() == passed() == pytest.approx([3, 4.1, 10.3, 11.6])
+
+
+def test_what_autograd_keeps_is_counted():
+    x, y = torch.randn(3, 5, requires_grad=True), torch.randn(5, 7)
+    assert largest_kept(lambda: x @ y) == 35  # of the two, the factor of x
+    assert largest_kept(lambda: (x @ y).softmax(-1)) == 35
+    assert largest_kept(lambda: x + 1) == 0
 
 
 # pixels

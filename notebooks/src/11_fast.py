@@ -19,17 +19,23 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-# %%
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # has to be there before Triton is imported
+try:
+    import triton.language as tl
+except ImportError:  # there is Triton for Linux
+    tl = None
+
+# %%
 from attncourse import check, counting, fast_tasks, hint, plots
 from attncourse.claims import claim
 from attncourse.data import photograph
-from attncourse.fast_tasks import Warming, alike, how_many, seconds, turns
+from attncourse.fast_tasks import Warming, alike, how_many, largest_kept, seconds, turns
 from attncourse.results import result
 from solutions import relative_2d, sparse, stand_alone
-from solutions.fast import local
+from solutions.fast import gpu, local
 from solutions.scaled_dot_product import scaled_dot_product_attention
 
 china = photograph("china")
@@ -43,7 +49,7 @@ china = photograph("china")
 # | `head` `h` `w` | heads; height and width of a map, in pixels |
 # | `window` | keys of a local query, window x window of them |
 # | `block` | a square of block x block queries |
-# | `m`, `l`, `L` | of the scores of a row: the largest, the sum, the log-sum-exp |
+# | `m`, `l`, `L` | of a row of scores: the largest, the sum, the log-sum-exp |
 
 # %% [markdown]
 # ## 11.1 A row in one pass
@@ -54,16 +60,20 @@ china = photograph("china")
 # they come in, row by row from the top:
 
 # %%
-q, k, v = alike(china, sigma=0.05)  # 13,824 tokens of 4 features; values are colours
+q, k, v = alike(china, sigma=0.03)  # 13,824 tokens of 4 features; values are colours
 asks = 50 * 144 + 55  # a pixel of the temple
 row = q[asks] @ k.T / math.sqrt(4)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=(1, 1.25))
 plots.image(axs[0], china, "The pixel that asks")
 axs[0].plot(55, 50, "o", color="#e69f00")
 kept = {"score": row, "largest so far": row.cummax(0).values}
-plots.lines(axs[1], range(len(row)), kept, "key j", "score", "The largest comes late")
-axs[1].lines[0].set(linewidth=0.3)
-plots.show(fig, "A temple; beside it scores that jump about, and a stair above them that climbs.")
+plots.lines(axs[1], range(len(row)), kept, "key j", "score", "The largest climbs to the middle")
+axs[1].lines[0].set(linestyle="", marker=".", markersize=1)
+axs[1].set(ylim=(120, 172), xticks=(0, 5000, 10000))
+axs[1].legend(frameon=True, loc="lower left")
+plots.show(
+    fig, "A temple; beside it scores as dots, and above them a stair that climbs till 7254."
+)
 
 # %% [markdown]
 # Chapter 1's softmax reads such a row three times: for the largest, for the sum, for the shares.
@@ -213,7 +223,9 @@ fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.1))
 plots.image(axs[0], small, "Keys left and right of the line")
 axs[0].axvline(27.5, color="#e69f00")
 plots.heat(axs[1], share, "w", "h", "What the left half weighs")
-plots.show(fig, "A temple and a line; beside it weights: the temple bright, sky and lake dark.")
+plots.show(
+    fig, "A temple cut by a line; beside it weights: sky bright on the left, dark on the right."
+)
 
 # %%
 quarters = [read(q, k[i::4], v[i::4]) for i in range(4)]
@@ -224,10 +236,10 @@ nothing = torch.zeros_like(y), torch.full_like(lse, -math.inf)
 claim(torch.equal(merge(y, lse, *nothing)[0], y), "nothing more to read changes nothing")
 
 # %% [markdown]
-# **What you should see.** Equality, in any order. The temple finds its colours on the left, sky and
-# lake on the right. So keys may be divided at will: over tiles, over cores, over machines. Chapter 10's
-# merged patterns are fast because of it: each part is dense for itself, and `merge` makes them one
-# softmax. If your sky is too dark or too bright, the two readings were weighed alike.
+# **What you should see.** Equality, in any order. The lake finds its colours on the right, the temple,
+# which is cut in two, on both sides. So keys may be divided at will: over tiles, cores, machines.
+# Chapter 10's merged patterns are fast that way: each part is dense for itself, and `merge` makes
+# them one softmax. If your map of weights is 0.5 throughout, the readings were weighed alike.
 
 # %% [markdown]
 # ## 11.3 Attention by tiles
@@ -299,13 +311,13 @@ print(f"from {count.min():.1f} to {count.max():.0f} pixels of {len(q)} are of on
 # </details>
 
 # %%
-q, k, v = torch.randn(3, 1024, 32)
+q, k, v = (torch.randn(1024, 32) for _ in range(3))
 print(" tile   multiply-adds   largest tensor")
 for tile in (1024, 256, 64, 16):
     spent = counting.count(partial(attention_by_tiles, q, k, v, tile))
     print(f"{tile:5}   {spent.multiply_adds:13,}   {spent.largest_tensor:14,}")
-    claim(spent.multiply_adds == 1024**2 * 64, "the same work")
-    claim(spent.largest_tensor == 1024 * max(tile, 32), "less room")
+    assert spent.multiply_adds == 1024**2 * 64, "the work of the map"
+    assert spent.largest_tensor == 1024 * max(tile, 32), "the room of a tile"
 
 # %% [markdown]
 # **What you should see.** The same work in a 32nd of the room. Tiled attention computes nothing less
@@ -377,19 +389,17 @@ class Tiled(torch.autograd.Function):
 # %%
 torch.manual_seed(0)
 x = [torch.randn(2, 4, 100, 16).requires_grad_() for _ in range(3)]
-dy, kept = torch.randn(2, 4, 100, 16), {}
+dy = torch.randn(2, 4, 100, 16)
 for name, attend in (("tiled", Tiled.apply), ("eager", scaled_dot_product_attention)):
-    sizes = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, id):
-        y = attend(*x)
-    kept[name] = max(sizes)
+    print(
+        f"{name}: at most {largest_kept(lambda a=attend: a(*x)):,} numbers in one tensor kept"
+    )
 for ours, theirs in zip(
     torch.autograd.grad(Tiled.apply(*x), x, dy),
     torch.autograd.grad(scaled_dot_product_attention(*x), x, dy),
     strict=True,
 ):
     claim((ours - theirs).abs().max() < 1e-5, "the gradient that autograd finds")
-print("largest tensor kept for the way back:", kept)
 
 # %% [markdown]
 # **What you should see.** Equal gradients; kept are 12,800 numbers at most, $2 \cdot 4 \cdot 100 \cdot 16$,
@@ -417,5 +427,975 @@ claim((shares * (slope - delta)).sum(-1).abs().max() < 1e-5, "with δ the rows s
 claim(((shares * slope).sum(-1) - delta[:, 0]).abs().max() < 1e-5, "without, to δ")
 
 # %% [markdown]
-# **What you should see.** Both claims. Without δ the gradient pushes all scores of a row up or down
-# together, which does nothing but waste steps, and spoils the direction in q and k.
+# **What you should see.** Both claims. Without δ the gradient asks all scores of a row to rise or to
+# fall together, which would change nothing; through q and k it then moves what should stay.
+
+# %% [markdown]
+# ## 11.5 Bytes and operations
+#
+# A processor computes, and it fetches numbers from memory. Both take time, and both go on at once. How
+# much of either does this machine do in a second? A large matrix product measures one, a large copy
+# the other.
+
+# %% tags=["nbval-ignore-output"]
+a, b, c = (torch.randn(1024, 1024) for _ in range(3))
+x, z = torch.randn(2**24), torch.randn(2**24)
+rate = 2 * 1024**3 / seconds(partial(torch.mm, a, b, out=c))
+bandwidth = 2 * 4 * 2**24 / seconds(partial(z.copy_, x))  # 4 bytes each, read and written
+print(f"{rate / 1e9:.0f} billion operations a second, {bandwidth / 1e9:.1f} billion bytes")
+print(f"while one byte moves, {rate / bandwidth:.0f} operations could be done")
+claim(rate / bandwidth > 1, "computing is the cheaper of the two")
+
+# %% [markdown]
+# Now count what attention moves, for one head, in numbers. With its map in memory: q, k and v are read
+# and y is written; scores are written, read by the softmax; shares are written, and read for the product
+# with v. With `rows` queries at a time scores never leave the chip; but each such tile reads k and v
+# anew.
+#
+# | | what it is |
+# |---|---|
+# | `traffic(n, d)` | numbers moved with the map: $4 n d + 4 n^2$ |
+# | `traffic(n, d, rows)` | without it: q and y once, k and v once a tile of queries |
+
+# %% [markdown]
+# **Predict.** For $n = 1024$, $d = 64$: how many numbers with the map, how many with 256 queries at a
+# time?
+#
+# <details><summary>Answer</summary>
+#
+# $4 \cdot 1024 \cdot 64 + 4 \cdot 1024^2 = 4{,}456{,}448$. In four tiles:
+# $2 \cdot 1024 \cdot 64 \cdot (1 + 4) = 655{,}360$, a seventh.
+#
+# </details>
+#
+# ### Exercise: `traffic`
+#
+# The last tile of queries may be shorter, and still reads all keys.
+
+# %% exercise="fast.traffic"
+
+# %%
+check("fast.traffic", traffic)
+
+# %% [markdown]
+# Stuck? `hint("fast.traffic")`. To read on without solving it:
+# `from solutions.fast.measure import traffic`.
+
+# %%
+print("operations a byte, d = 64      map    64 rows   256 rows")
+for n in (256, 1024, 4096, 65536):
+    intensity = [4 * n * n * 64 / (4 * traffic(n, 64, rows)) for rows in (None, 64, 256)]
+    print(f"n = {n:6}              ", "   ".join(f"{each:8.2f}" for each in intensity))
+claim(intensity[0] < 64 / 4, "with the map at most d / 4 operations a byte, however long")
+claim(intensity[2] < 256 / 2, "with tiles at most rows / 2")
+
+# %% [markdown]
+# **What you should see.** Attention makes $2 n^2 d$ multiply-adds, $4 n^2 d$ operations. With the map they
+# come to $n d / 4 (n + d)$ for each of the bytes, at most $d / 4 = 16$. With tiles, to
+# $n / 2 (1 + n / \text{rows})$, at most $\text{rows} / 2$. The work is the same; tiles fetch it fewer
+# times.
+#
+# ### The floor
+#
+# No program can be faster than the slower of the two, even if both go on all the time:
+#
+# $$ t \ge \max\left( \frac{2\,\text{multiply-adds}}{\text{rate}},\;
+# \frac{\text{bytes}}{\text{bandwidth}} \right) $$
+
+# %% [markdown]
+# This is the *roofline* of Williams, Waterman and Patterson (2009).
+#
+# | | unit |
+# |---|---|
+# | `multiply_adds`, `bytes` | what has to be done |
+# | `rate`, `bandwidth` | operations, and bytes, a second |
+# | `floor_seconds(…)` | seconds |
+#
+# **Predict.** 100 billion operations and 10 billion bytes a second, one head, $n = 4096$, $d = 64$, in
+# float32, with the map. What is the floor? And if the processor computes ten times as fast?
+#
+# <details><summary>Answer</summary>
+#
+# $4 \cdot 4096^2 \cdot 64 = 4.29 \cdot 10^9$ operations: 43 ms. $4 \cdot (4 n d + 4 n^2) = 273 \cdot 10^6$
+# bytes: 27 ms. So 43 ms, from computing. Ten times as fast: 4.3 and 27, so 27 ms, from memory.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise: `floor_seconds`
+
+# %% exercise="fast.floor_seconds"
+
+# %%
+check("fast.floor_seconds", floor_seconds)
+
+# %% [markdown]
+# Stuck? `hint("fast.floor_seconds")`. To read on without solving it:
+# `from solutions.fast.measure import floor_seconds`.
+#
+# Now measure. *Eager* attention makes its map with three calls of torch; *fused* is torch's own, by tiles.
+# Both take turns, four heads, and you have foretold both:
+
+
+# %%
+def eager(q, k, v):
+    """Attention with its map, each step a call of torch."""
+    return (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def floors(n, rows, heads=4, d=64):
+    """What you foretell, in seconds, with the map or with some rows at a time."""
+    work, moved = 2 * heads * n**2 * d, 4 * heads * traffic(n, d, rows)
+    return floor_seconds(work, moved, rate, bandwidth)
+
+
+# %% tags=["nbval-ignore-output"]
+lengths, measured = (256, 512, 1024, 2048, 4096), {"eager": [], "fused": []}
+print("    n    eager: floor, measured    fused: floor, measured   (milliseconds)")
+for n in lengths:
+    qkv = torch.randn(3, 1, 4, n, 64)
+    ways = {"eager": eager, "fused": F.scaled_dot_product_attention}
+    spent = turns({name: partial(way, *qkv) for name, way in ways.items()}, rounds=3)
+    for name, times in spent.items():
+        measured[name].append(median(times))
+    told = floors(n, None), measured["eager"][-1], floors(n, 256), measured["fused"][-1]
+    print(
+        f"{n:5}    {{:12.2f}} {{:9.2f}}    {{:12.2f}} {{:9.2f}}".format(
+            *(1e3 * t for t in told)
+        )
+    )
+
+# %% tags=["nbval-ignore-output"]
+fig, ax = plt.subplots(figsize=(6.2, 3.2))
+a_byte = torch.logspace(0, 2.7, 100)
+roof = {"roof": torch.minimum(bandwidth * a_byte, torch.tensor(rate)) / 1e9}
+title = "What is measured stays under what is foretold"
+plots.lines(ax, a_byte, roof, "operations a byte", "billion operations a second", title)
+work = 4 * 4 * 64 * torch.tensor(lengths) ** 2 / 1e9
+for name, rows, mark in (("eager", None, "C1o"), ("fused", 256, "C2s")):
+    x = [4 * n**2 * 64 / (4 * traffic(n, 64, rows)) for n in lengths]
+    told = torch.tensor([floors(n, rows) for n in lengths])
+    ax.plot(x, work / told, mark, mfc="none", label=f"{name}, foretold")
+    ax.plot(x, work / torch.tensor(measured[name]), mark, label=f"{name}, measured")
+ax.set(xscale="log", yscale="log")
+
+# %% tags=["nbval-ignore-output"]
+ax.legend(loc="lower right")
+plots.show(
+    fig,
+    "A roof: a slope, then level. Hollow marks on it, full circles far below, squares near.",
+)
+
+# %%
+for name in measured:
+    least = [2 * 4 * 2 * n**2 * 64 / rate for n in lengths]
+    slack = min(t / each for t, each in zip(measured[name], least, strict=True))
+    claim(slack > 0.5, f"{name}: not faster than the matrix product allows")
+claim(measured["fused"][-1] < measured["eager"][-1], "4096 tokens: fused is quicker than eager")
+
+# %% [markdown]
+# **What you should see.** Fused lies near the level part of the roof: it computes most of the time.
+# Eager has its floor at about the same height, and takes several times as long. So bytes, counted as
+# above, do not explain eager's time on a CPU. On a processor whose roof bends further to the right, as
+# those of GPUs do, they would; *measured on a GPU: none, here.*
+#
+# ### Ablation: where eager's time goes
+#
+# **Predict.** Three calls: $q k^\top$, the softmax, the product with v. If each had only to compute
+# and to move what the count says, which is the longest?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The products have all the counted operations; the softmax only moves $2 n^2$ numbers and takes $n^2$
+# exponentials, which nobody counted. And one thing more was not counted: a new tensor of this size comes
+# from the system, which clears it page by page before anyone writes.
+#
+# </details>
+
+# %% tags=["nbval-ignore-output"]
+q, k, v = torch.randn(3, 4, 2048, 64)
+scores, shares, y = torch.empty(4, 2048, 2048), torch.empty(4, 2048, 2048), torch.empty_like(q)
+stages = {
+    "q k": partial(torch.bmm, q, k.mT, out=scores),
+    "softmax": partial(torch.softmax, scores, -1, out=shares),
+    "A v": partial(torch.bmm, shares, v, out=y),
+    "all three, into new tensors": partial(eager, q, k, v),
+}
+spent = {name: median(times) for name, times in turns(stages, rounds=5).items()}
+for name, time in spent.items():
+    print(
+        f"{name:28} {1e3 * time:7.1f} ms, floor of a product {1e3 * floors(2048, None) / 2:.1f}"
+    )
+print(f"the three together, memory kept {1e3 * sum([*spent.values()][:3]):.1f} ms")
+
+# %% [markdown]
+# **What you should see.** On the machine that wrote this, the three need about half of what `eager` does,
+# where they write into memory that is there already. The rest is dividing by $\sqrt d$, which reads and
+# writes the map once more, and new memory. Of the half, the softmax takes as long as a product or
+# longer. A floor tells what cannot be; where the time goes has to be measured.
+
+# %% [markdown]
+# ## 11.6 Neighbours share their keys
+#
+# Chapter 9 copied a window for each pixel: 49 times every key, for a window of 7. But neighbours want
+# nearly the same keys. Give a block of 4 x 4 queries one *halo* of keys, 10 x 10, and let each query
+# hide those that are not in its own window. Two blocks (solid) and their halos (dashed):
+
+# %%
+flower = photograph("flower", 56, 56)
+fig, ax = plt.subplots(figsize=(4.2, 4.2))
+plots.image(ax, flower, "Blocks of 4 x 4 queries, and two halos")
+for n in range(0, 57, 4):
+    ax.plot((n - 0.5, n - 0.5), (-0.5, 55.5), color="white", lw=0.3)
+    ax.plot((-0.5, 55.5), (n - 0.5, n - 0.5), color="white", lw=0.3)
+for y, x in ((24, 20), (0, 52)):
+    frame = partial(plt.Rectangle, fill=False, color="#e69f00", lw=2)
+    ax.add_patch(frame((x - 0.5, y - 0.5), 4, 4))
+    ax.add_patch(frame((x - 3.5, y - 3.5), 10, 10, ls="--"))
+ax.set(xlim=(-5, 60), ylim=(60, -5))
+plots.show(fig, "An orange dahlia under a fine grid; two squares, each in a larger dashed one.")
+
+# %% [markdown]
+# $$ \text{halo} = \text{block} + \text{window} - 1 $$
+#
+# **Predict.** For window 7 and blocks of 4: how many scores are computed for each one that is needed?
+# How often is each key copied? And for which block are these two equal?
+#
+# <details><summary>Answer</summary>
+#
+# A query meets $10^2$ keys and needs $7^2$: 2.04 times the scores. A block of 16 queries copies 100
+# keys: 6.25 times each. In general $\text{halo}^2 / \text{window}^2$ and
+# $\text{halo}^2 / \text{block}^2$: equal where block = window, at 3.45.
+#
+# </details>
+
+# %%
+blocks = torch.arange(1, 29)
+halo = (blocks + 6.0) ** 2
+curves = {"scores done / needed": halo / 49, "copies of a key": halo / blocks**2}
+fig, ax = plt.subplots(figsize=(5.6, 2.6))
+title = "Small blocks copy, large ones compute in vain"
+plots.lines(ax, blocks, curves, "block", "times", title)
+ax.set(yscale="log", xticks=(1, 4, 7, 14, 28))
+ax.axvline(7, color="black", ls=":", lw=0.8)
+plots.show(fig, "A rising and a falling curve that cross where the block is 7, the window.")
+
+# %% [markdown]
+# | | axes | what it is |
+# |---|---|---|
+# | `q`, `k`, `v` | `b head d h w`, … `e h w` | as in chapter 9; q comes scaled |
+# | `window`, `block` | | an odd number; any number |
+# | `halo_attention(…)` | `b head e h w` | as local attention, without tables of places |
+#
+# ### Exercise: `halo_attention`
+#
+# Any map: fill it up to whole blocks, and cut it afterwards. A query of the padding may see no key at
+# all: then $-\infty$ makes NaN of it, and in training of everything. `unfold(axis, halo, block)` cuts
+# overlapping pieces. The check counts your largest tensor.
+
+# %% exercise="fast.halo_attention"
+
+# %%
+check("fast.halo_attention", halo_attention)
+
+# %% [markdown]
+# Stuck? `hint("fast.halo_attention")`. To read on without solving it:
+# `from solutions.fast.halo import halo_attention`.
+#
+# Use it: chapter 9's filter for noise, by colours alone, on 56 x 56 pixels. And the library's fast ways,
+# beside the reference:
+
+# %%
+torch.manual_seed(0)
+noisy = flower + 0.1 * torch.randn_like(flower)
+q, k, v = (rearrange(x, "(h w) d -> 1 1 d h w", h=56) for x in alike(noisy, sigma=0.3))
+none = torch.zeros(1, 7, 2)  # no places: tables of zeros
+slow = stand_alone.local_attention(q / 2, k, v, none, none, 7)
+y = halo_attention(q / 2, k, v, window=7, block=4)
+claim((y - slow).abs().max() < 1e-5, "blocks: the reference, on a photograph")
+ways = ["blocked"] + ["native"] * (not local.cannot(q, 7))
+for name in ways:
+    fast = local.local_attention(q / 2, k, v, none, none, 7, name)
+    assert (fast - slow).abs().max() < 1e-5, name
+
+# %%
+fig, axs = plt.subplots(1, 3, figsize=(6.2, 2.2))
+smooth = rearrange(y, "1 1 c h w -> h w c")
+for ax, (name, picture) in zip(
+    axs, {"clean": flower, "noisy": noisy, "by blocks": smooth}.items(), strict=True
+):
+    off = (picture - flower).square().mean().sqrt()
+    plots.image(ax, picture.clamp(0, 1), f"{name}, off by {off:.3f}")
+plots.show(fig, "A dahlia, the same with coloured noise, and again with most of it gone.")
+claim(off < 0.05, "half of the noise is gone, and more")
+
+# %% tags=["nbval-ignore-output"]
+torch.manual_seed(0)
+q, k, v = torch.randn(3, 1, 4, 16, 56, 56)
+none = torch.zeros(4, 7, 8)
+by = {name: partial(local.local_attention, q, k, v, none, none, 7, name) for name in ways}
+by |= {"reference": partial(stand_alone.local_attention, q, k, v, none, none, 7)}
+by |= {"yours": partial(halo_attention, q, k, v, 7, 4)}
+image, weight = torch.randn(1, 64, 56, 56), torch.randn(64, 64, 3, 3)
+by |= {"3 x 3 convolution": partial(F.conv2d, image, weight, padding=1)}
+spent = {name: median(times) for name, times in turns(by, rounds=5).items()}
+for name, time in spent.items():
+    print(f"{name:18} {1e3 * time:7.1f} ms, {spent['reference'] / time:5.1f} times as fast")
+claim(spent["blocked"] < spent["reference"], "blocks are faster than windows")
+
+# %% [markdown]
+# **What you should see.** The same picture from all, and blocks several times as fast as windows, in
+# plain PyTorch. *native* is the same idea in C, where a compiler is found: 16 pixels at a time, their
+# scores in registers, no window and no map anywhere. It comes near a convolution of equal width. If you
+# do not see it, `attncourse info` says why.
+
+# %% [markdown]
+# ### Ablation: the block
+#
+# **Predict.** Multiply-adds grow with the block, copies fall. Which block is the fastest for a window of
+# 7: 1, 2, 4, 7, 14 or 28?
+#
+# <details><summary>Answer</summary>
+#
+# Not to be worked out from two curves, for a copy and a score do not cost the same. Between the ends, and
+# at most 7: beyond, copies hardly fall any more.
+#
+# </details>
+
+# %% tags=["nbval-ignore-output"]
+several = {b: partial(halo_attention, q, k, v, 7, b) for b in (1, 2, 4, 7, 14, 28)}
+spent = {b: median(times) for b, times in turns(several, rounds=3).items()}
+for b, time in spent.items():
+    cost = counting.count(several[b])
+    print(
+        f"block {b:2}: {1e3 * time:6.1f} ms, {cost.multiply_adds / 1e6:6.1f} M multiply-adds,",
+        end="",
+    )
+    print(f" largest tensor {cost.largest_tensor / 1e6:5.2f} M")
+claim(spent[4] < spent[28] and spent[4] < spent[1], "4 is faster than 1, and than 28")
+
+# %% [markdown]
+# **What you should see.** A minimum in the middle; on the machine that wrote this at 4 to 7, and the
+# largest tensor is the smallest there too: copies before, scores behind. HaloNet's
+# authors, who have accelerators, take larger blocks: a matrix unit wants large products, and what it
+# computes in vain costs it less.
+
+# %% [markdown]
+# ## 11.7 Places as features
+#
+# Fused attention knows no relative positions, and with an `attn_mask` for them there is a map again,
+# and no way back through it. Chapter 8 found a form without: a query says what it thinks of each row and
+# of each column, and a key carries a 1 for its own row and one for its column.
+#
+# $$
+# q' = \frac{[\,q,\; q R,\; q C\,]}{\sqrt d} \qquad k' = [\,k,\; 1_y,\; 1_x\,] \qquad
+# q' \cdot k' = \frac{q \cdot (k + R + C)}{\sqrt d}
+# $$
+
+# %% [markdown]
+# | | axes | what it is |
+# |---|---|---|
+# | `q`, `k`, `v` | `… h w d`, … `e` | one of each for every pixel |
+# | `rows`, `columns` | `r d`, `s d` | tables for the offsets -(h - 1) … h - 1, and of w |
+# | `augmented_attention(…)` | `… h w e` | as `relative_attention_2d` of chapter 8 |
+#
+# **Predict.** A map of 40 x 40, $d = 32$: how many numbers are the scores of a head, how many the longer
+# queries? And how many more multiply-adds does it take than attention without places?
+#
+# <details><summary>Answer</summary>
+#
+# $1600^2 = 2{,}560{,}000$, and $1600 \cdot (32 + 40 + 40) = 179{,}200$, a 14th. The first product is 112
+# long instead of 32, and the second as well, for the kernel wants v as wide: $112 / 32 = 3.5$ times.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise: `augmented_attention`
+#
+# One call of `F.scaled_dot_product_attention` with `scale=1`. It takes a slow way, without a word, unless
+# q, k and v are of one width and contiguous: fill up with zeros, and cut.
+
+# %% exercise="fast.augmented_attention"
+
+# %%
+check("fast.augmented_attention", augmented_attention)
+
+# %% [markdown]
+# Stuck? `hint("fast.augmented_attention")`. To read on without solving it:
+# `from solutions.fast.augmented import augmented_attention`.
+
+# %%
+torch.manual_seed(0)
+q, k, v = (torch.randn(1, 4, 40, 40, 32) for _ in range(3))
+rows, columns = torch.randn(2, 79, 32) / 4
+with_map = partial(relative_2d.relative_attention_2d, q, k, v, rows, columns, "skew")
+ours = partial(augmented_attention, q, k, v, rows, columns)
+claim((ours() - with_map()).abs().max() < 1e-4, "chapter 8's attention, without its map")
+for name, call in (("with the map", with_map), ("augmented", ours)):
+    cost = counting.count(call)
+    print(f"{name:13} largest tensor {cost.largest_tensor:10,}   {cost.multiply_adds:13,}")
+
+# %% tags=["nbval-ignore-output"]
+plain = [rearrange(x, "b head h w d -> b head (h w) d") for x in (q, k, v)]
+ways = {"no places": partial(F.scaled_dot_product_attention, *plain)}
+ways |= {"augmented": ours, "with the map": with_map}
+spent = turns(ways, rounds=5)
+for name, times in spent.items():
+    each = [t / none for t, none in zip(times, spent["no places"], strict=True)]
+    print(f"{name:13} {median(each):5.2f} times as long as without places")
+
+# %% [markdown]
+# **What you should see.** Equality; 716,800 numbers against 10 million. Time is near the 3.5 of the count,
+# and the map takes longer still, though it computes less: it has to be had. The library's own way makes
+# the scores of some queries at a time and adds rows and columns to them; it does not pay the 3.5.
+# Section 11.11 has its times.
+#
+# ### Ablation: one width too many
+#
+# **Predict.** Do not fill v up: 112 features for q and k, 32 for v. The result is the same. What is the
+# largest tensor?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $4 \cdot 1600^2 = 10{,}240{,}000$: torch takes the way that builds the map. Nothing says so, and nothing is
+# wrong, it is only slow.
+#
+# </details>
+
+# %%
+long_q, long_k = relative_2d.augmented_pair(q / math.sqrt(32), k, rows, columns)
+whole = F.pad(plain[2], (0, 80))
+for name, v_ in (("v as it is", plain[2]), ("v filled up", whole)):
+    call = partial(F.scaled_dot_product_attention, long_q, long_k, v_, scale=1.0)
+    print(f"{name:11}: largest tensor {counting.count(call).largest_tensor:10,}")
+
+# %% [markdown]
+# **What you should see.** 10,240,000 against 716,800. A fast path has conditions. Whoever relies on one
+# counts, or times, and does not trust the name of a function.
+
+# %% [markdown]
+# ## 11.8 A kernel in Triton
+#
+# On a GPU thousands of *programs* run at once, each with a little fast memory of its own. Triton is a
+# language for one such program, written in Python and compiled for the GPU. Without a GPU its
+# *interpreter* runs the programs one after the other, on tensors of the CPU. There is Triton for Linux
+# alone; without it read on, nothing later needs it.
+
+# %% tags=["nbval-ignore-output"]
+device = "cuda" if torch.cuda.is_available() else "cpu"
+print(gpu.available(device) or f"Triton runs here, on {device}")
+
+# %% [markdown]
+# The kernel is in `solutions/fast/kernel_triton.py`. It begins with who I am: which queries are mine.
+#
+# ```python
+#     tile, head = tl.program_id(0), tl.program_id(1)
+#     i = tile * ROWS + tl.arange(0, ROWS)  # our queries
+#     some_q = tl.load(q + place, (i < queries)[:, None] & (feature < d), 0.0)
+# ```
+#
+# `q` is an address, `place` a matrix of distances from it: one load fetches ROWS x D numbers. There is no
+# end of a tensor that would stop it. The mask does: behind the last query, and beyond the last feature,
+# 0 is put.
+
+# %% [markdown]
+# Then a loop, over the keys:
+#
+# ```python
+#     for start in range(0, keys, COLUMNS):
+#         j = start + tl.arange(0, COLUMNS)  # the keys of this tile; the last has fewer
+#         some_k = tl.load(k + line[:, None] * d + feature, there & (feature < d), 0.0)
+#         scores = tl.dot(some_q, tl.trans(some_k), input_precision="ieee") * scale
+#         scores = tl.where(j < keys, scores, -float("inf"))
+#         largest, total, read = step(scores, some_v, largest, total, read)
+# ```
+#
+# `largest`, `total` and `read` stay in registers from one tile to the next. Only behind the loop is
+# something written, once: `read / total`, and `largest + tl.log(total)`. The step is yours.
+
+# %% [markdown]
+# | | axes | what it is |
+# |---|---|---|
+# | `scores`, `v` | `i j`, `j e` | of this tile; $-\infty$ for keys that do not exist |
+# | `largest`, `total` | `i` | $m$ and $l$ so far; before the first tile $-\infty$ and 0 |
+# | `read` | `i e` | $y$ so far, before it is divided |
+#
+# **Predict.** 100 queries and keys, 8 heads, ROWS = 16, COLUMNS = 32: how many programs are there? How
+# many keys of the last tile exist?
+#
+# <details><summary>Answer</summary>
+#
+# $\lceil 100 / 16 \rceil \cdot 8 = 56$. $100 - 3 \cdot 32 = 4$.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise: `online_step`
+#
+# In Triton's language: `tl.maximum(a, b)`, `tl.max(x, axis)`, `tl.sum(x, axis)`, `tl.exp`,
+# `tl.dot(a, b, input_precision="ieee")`; `x[:, None]` adds an axis. No einops, no methods of torch.
+
+# %% exercise="fast.online_step"
+
+# %%
+check("fast.online_step", online_step)
+
+# %% [markdown]
+# Stuck? `hint("fast.online_step")`. To read on without solving it:
+# `from solutions.fast.kernel import online_step`.
+
+# %% tags=["nbval-ignore-output"]
+small = photograph("flower", 12, 18)
+q, k, v = (x.to(device) for x in alike(small, sigma=0.1))
+found = fast_tasks.through_kernel(online_step, q, k, v)
+if found is not None:
+    y, lse = attention_by_tiles(q, k, v, tile=32)
+    claim((found[0] - y).abs().max() < 1e-4, "216 pixels: as tiles in PyTorch")
+    claim((found[1] - lse).abs().max() < 1e-4, "and so is the log-sum-exp")
+    print("the features, 4 and 3, were filled up to 16")
+
+# %% [markdown]
+# **What you should see.** Two equalities, where Triton runs: your step, in a loop that somebody else wrote,
+# is attention. 216 queries are $13.5 \cdot 16$, and 216 keys $6.75 \cdot 32$: the last of both were
+# masked.
+#
+# ### Ablation: the last tile not masked
+#
+# **Predict.** Leave the `tl.where` out. The 28 keys that do not exist were loaded as 0 and have score 0
+# and value 0. What becomes of $y$, for 100 keys whose scores are 0 as well?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The sum is 128 instead of 100, what is read stays: 0.781 of what it should be. With large scores the
+# mistake is small and with 96 keys there is none. That is how such a thing survives its tests.
+#
+# </details>
+
+# %%
+torch.manual_seed(0)
+direction, values = torch.randn(100, 16), torch.rand(100, 16)
+for largest in (0, 1, 4, 16):
+    scores = torch.zeros(100).index_fill(0, torch.tensor([7]), largest)
+    right, wrong = (
+        F.pad(scores, (0, n)).softmax(-1) @ F.pad(values, (0, 0, 0, n)) for n in (0, 28)
+    )
+    print(f"one score of {largest:2}: {(wrong / right).mean():.4f} of what it should be")
+
+# %% [markdown]
+# **What you should see.** 0.7812, and more as one score towers over the rest. Test kernels with sizes
+# that are no multiple of anything, and with scores near 0.
+#
+# ### What a GPU does differently, and the interpreter does not show
+#
+# | | on a GPU | in the interpreter |
+# |---|---|---|
+# | programs | many at once, in any order | one after the other: no race shows |
+# | dots narrower than 16 | refused | computed |
+# | bfloat16 | native | wrong results: so the kernel casts to float32 |
+# | fast memory | a tile too large does not start | unlimited |
+# | time | what all this is for | says nothing |
+
+# %% [markdown]
+# So a pass in the interpreter is necessary, not sufficient. The library's kernels are also compiled ahead
+# of time for two generations of GPUs, which needs none, and fast memory is checked.
+#
+# **Predict.** A program on an H100 may have 232,448 bytes of shared memory. 128 queries, tiles of 128
+# keys, $d = e = 64$, float32: do q, k, v and the scores fit? And for $d = 128$?
+#
+# <details><summary>Answer</summary>
+#
+# $4 \cdot (3 \cdot 128 \cdot 64 + 128^2) = 163{,}840$: yes. $4 \cdot (3 \cdot 128 \cdot 128 + 128^2) =
+# 262{,}144$: no. Smaller tiles then, or numbers of 2 bytes.
+#
+# </details>
+#
+# How much faster it is on a GPU this notebook does not say: it ran without one.
+
+# %% [markdown]
+# ## 11.9 Patterns as functions
+#
+# Who writes a kernel for each pattern has many kernels. *FlexAttention* of torch has one, and you give it
+# a function of indices: whether query i sees key j (`mask_mod`), or what its score becomes (`score_mod`).
+# Compiled, your function ends up inside of a kernel as above. Here it runs uncompiled, and makes the map:
+# right numbers, no speed.
+#
+# | | |
+# |---|---|
+# | `batch`, `head`, `i`, `j` | indices; pixels of a flattened map: $i = h \cdot \text{width} + w$ |
+# | `mask_mod(batch, head, i, j)` | True where it counts |
+# | `score_mod(score, batch, head, i, j)` | the new score |
+
+# %% [markdown]
+# **Predict.** On a map 10 wide, window 3: is key 20 seen by query 9? And key 19?
+#
+# <details><summary>Answer</summary>
+#
+# Query 9 is the last of row 0; 20 is the first of row 2: no. 19 is the last of row 1, right below: yes.
+# By $|i - j| \le 11$ alone, key 20 would be seen, and key 10 too, which is at the other end of the next row.
+#
+# </details>
+#
+# ### Exercise: `local_mod`
+#
+# Chapter 9's window: rows and columns at most `window // 2` apart. It has to work for whole numbers and
+# for tensors of them: `//`, `%`, `abs`, `&`; no `if`, no `and`.
+
+# %% exercise="fast.local_mod"
+
+# %%
+check("fast.local_mod", local_mod)
+
+# %% [markdown]
+# Stuck? `hint("fast.local_mod")`. To read on without solving it:
+# `from solutions.fast.mods import local_mod`.
+#
+# ### Exercise: `sparse_mod`
+#
+# Chapter 10's strided pattern, merged: causal, and one of the last `stride` keys or a multiple of `stride`
+# back.
+
+# %% exercise="fast.sparse_mod"
+
+# %%
+check("fast.sparse_mod", sparse_mod)
+
+# %% [markdown]
+# Stuck? `hint("fast.sparse_mod")`. To read on without solving it:
+# `from solutions.fast.mods import sparse_mod`.
+#
+# ### Exercise: `relative_mod`
+#
+# Chapter 8's places: `down[batch, head, i, y]` is what query i says to row y, `across[batch, head, i, x]`
+# to column x; add those of the key's row and column. `width` is that of the map.
+
+# %% exercise="fast.relative_mod"
+
+# %%
+check("fast.relative_mod", relative_mod)
+
+# %% [markdown]
+# Stuck? `hint("fast.relative_mod")`. To read on without solving it:
+# `from solutions.fast.mods import relative_mod`.
+
+# %%
+i, j = torch.arange(60)[:, None], torch.arange(60)
+seen = local_mod(0, 0, i, j, width=10, window=5), sparse_mod(0, 0, i, j, stride=8)
+down, across = -(torch.arange(6) - i // 10).abs(), -(torch.arange(10) - i % 10).abs()
+places = relative_mod(0, 0, 0, i, j, down[None, None], across[None, None], width=10)
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.5))
+for ax, mask, title in zip(axs[:2], seen, ("window 5, 10 wide", "strided, 8"), strict=True):
+    plots.heat(ax, mask, "key j", "query i", title, bar=False)
+plots.signed(axs[2], places, "key j", "", "rows, columns: near is 0", bar=False)
+axs[1].set(ylabel="")
+plots.show(
+    fig,
+    "A band of short stripes; a band and diagonals below it; a blue plaid, pale on diagonals.",
+)
+
+
+# %%
+def flex(q, k, v, mask_mod=None, score_mod=None, scale=None):
+    """FlexAttention, uncompiled; of that it warns."""
+    n, mask = q.shape[-2], None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if mask_mod is not None:
+            mask = create_block_mask(mask_mod, None, None, n, n, q.device, BLOCK_SIZE=16)
+        return flex_attention(q, k, v, score_mod, mask, scale)
+
+
+# %%
+torch.manual_seed(0)
+q, k, v = (torch.randn(2, 3, 8, 6, 10) for _ in range(3))
+tokens = [rearrange(x, "b head d h w -> b head (h w) d").contiguous() for x in (q, k, v)]
+near = flex(*tokens, partial(local_mod, width=10, window=5), scale=1.0)
+near = rearrange(near, "b head (h w) d -> b head d h w", h=6)
+none = torch.zeros(3, 5, 4)
+theirs = stand_alone.local_attention(q, k, v, none, none, 5)
+claim((near - theirs).abs().max() < 1e-5, "local_mod: chapter 9's attention, without places")
+few = flex(*tokens, partial(sparse_mod, stride=8))
+theirs = sparse.sparse_attention(*tokens, "strided", 8)
+claim((few - theirs).abs().max() < 1e-5, "sparse_mod: chapter 10's, strided and merged")
+
+# %%
+q, k, v = (torch.randn(2, 3, 6, 10, 8) for _ in range(3))
+rows, columns = torch.randn(11, 8), torch.randn(19, 8)
+down, across = relative_2d.axis_logits(q / math.sqrt(8), rows, columns)
+said = [rearrange(x, "b head h w n -> b head (h w) n") for x in (down, across)]
+tokens = [rearrange(x, "b head h w d -> b head (h w) d") for x in (q, k, v)]
+mod = partial(relative_mod, down=said[0], across=said[1], width=10)
+places = rearrange(flex(*tokens, score_mod=mod), "b head (h w) d -> b head h w d", h=6)
+theirs = relative_2d.relative_attention_2d(q, k, v, rows, columns, "naive")
+claim((places - theirs).abs().max() < 1e-5, "relative_mod: chapter 8's")
+
+# %% [markdown]
+# **What you should see.** Three chapters' attention from three short functions. That is a great deal. What
+# it is not, as of the torch this course pins: trainable on a CPU (there is no way back), or free of
+# costs: a `score_mod` with tables reads memory for each score.
+#
+# ### Ablation: the order of the tokens
+#
+# What a mask saves is whole tiles: one that holds a single pair is computed. Let a tile be 16 x 16 and a
+# map 32 x 32, window 7.
+#
+# **Predict.** Which share of tiles is computed if pixels come row by row? And if they come in blocks of
+# 4 x 4?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# 4.8 % of the pairs are needed, 49 of 1024, at the edges less. Row by row a tile of queries is half a row;
+# it meets 7 rows of which it needs both halves: 14 of 64 tiles, 22 %. In blocks a halo of 10 x 10 touches
+# 3 x 3 blocks: 9 of 64, 14 %. Edges make it less.
+#
+# </details>
+
+# %%
+i, j = torch.arange(1024)[:, None], torch.arange(1024)
+near = local_mod(0, 0, i, j, width=32, window=7)
+order = fast_tasks.in_blocks_of(4, 32, 32)
+fig, axs = plt.subplots(1, 2, figsize=(6.2, 3.0))
+orders = {"row by row": near, "in blocks of 4 x 4": near[order][:, order]}
+for ax, (name, mask) in zip(axs, orders.items(), strict=True):
+    tiles = fast_tasks.tiles_touched(mask, 16)
+    title = f"{name}: {tiles.float().mean():.1%}"
+    plots.heat(ax, tiles, "tile of keys", "tile of queries", title, bar=False)
+plots.show(fig, "Left, a broad band; right, a thin band with a thin one on each side of it.")
+print(f"pairs that count: {near.float().mean():.1%}")
+
+# %% [markdown]
+# **What you should see.** 20.7 % and 11.8 % for the same 4.3 % of pairs. The order of tokens is free to
+# choose, and it decides what a tiled kernel can leave out. Section 11.6 did no more than that.
+
+# %% [markdown]
+# ## 11.10 Measuring without fooling oneself
+#
+# A processor that works gets warm and slows down; other programs come and go. `Warming` is a machine with
+# a clock of its own that does so in the same way every time: its m-th piece of work takes $1 + m / 100$
+# seconds, m from 0. Two programs, *ours* and *theirs*, are the same piece of work. Measure one 20 times,
+# then the other 20 times.
+#
+# **Predict.** Which medians come out? How much faster is ours?
+#
+# <details><summary>Answer</summary>
+#
+# Ours is m = 0 … 19, median 1.095. Theirs 20 … 39, median 1.295. Ours is 1.18 times as fast, and they
+# are the same.
+#
+# </details>
+
+# %%
+machine, now = Warming(slower=0.01), {}
+for name in ("ours", "theirs"):
+    work = partial(machine.work, name)
+    now[name] = turns({name: work}, 20, machine.now, warm=0)[name]
+one, other = median(now["ours"]), median(now["theirs"])
+print(f"one after the other: {one:.3f} and {other:.3f}, {other / one:.3f} times as fast")
+machine = Warming(slower=0.01)
+both = {name: partial(machine.work, name) for name in ("ours", "theirs")}
+then = turns(both, 20, machine.now, warm=0)
+one, other = median(then["ours"]), median(then["theirs"])
+print(f"in turns:            {one:.3f} and {other:.3f}, {other / one:.3f} times as fast")
+
+# %%
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.4), sharey=True)
+m = torch.arange(40)
+for ax, (name, spent) in zip(
+    axs, {"one after the other": now, "in turns": then}.items(), strict=True
+):
+    places = (m[:20], m[20:]) if spent is now else (m[::2], m[1::2])
+    for mark, where, (who, times) in zip("os", places, spent.items(), strict=True):
+        ax.plot(where, times, mark, label=who, ms=3)
+    ax.set(xlabel="piece of work", title=name)
+axs[0].set(ylabel="seconds")
+axs[0].legend()
+plots.show(
+    fig, "The same rising line of dots twice: left, two halves; right, two sorts by turns."
+)
+
+# %% [markdown]
+# In turns both pay for the same warmth, and what differs from round to round cancels if the ratio is taken
+# *within* each round. Then the median, and, since one number does not say how sure it is, the least and
+# the most.
+#
+# | | axes | what it is |
+# |---|---|---|
+# | `ours`, `theirs` | ` round` | seconds, of the same rounds |
+# | `ratio(ours, theirs)` | three numbers | median, least and most of ours / theirs |
+#
+# **Predict.** Rounds of (1, 1), (1, 1) and (9, 3) seconds: the median of the ratios? The ratio of the
+# means?
+#
+# <details><summary>Answer</summary>
+#
+# The ratios are 1, 1, 3: median 1. The means are 11/3 and 5/3: 2.2, by one bad round.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise: `ratio`
+
+# %% exercise="fast.ratio"
+
+# %%
+check("fast.ratio", ratio)
+
+# %% [markdown]
+# Stuck? `hint("fast.ratio")`. To read on without solving it:
+# `from solutions.fast.measure import ratio`.
+
+
+# %%
+def compare(machine, rounds=20, warm=1):
+    """The same work twice, in turns: the ratio of the means; median, least and most."""
+    both = {name: partial(machine.work, name) for name in ("ours", "theirs")}
+    ours, theirs = map(torch.tensor, turns(both, rounds, machine.now, warm).values())
+    middle, least, most = ratio(ours, theirs)
+    means = ours.mean() / theirs.mean()
+    return f"means {means:.3f}, median {middle:.3f}, {least:.3f} to {most:.3f}"
+
+
+print("it gets warm:          ", compare(Warming(slower=0.01)))
+cold = Warming(cold=30)
+cold.work("theirs")  # it has run before; ours has not
+print("cold start, not warmed:", compare(cold, rounds=3, warm=0))
+print("others, now and then:  ", compare(Warming(late=20, every=7)))
+print("others, in step:       ", compare(Warming(late=20, every=6)))
+
+# %% [markdown]
+# **What you should see.** Medians of 0.99 or 1 throughout. Means are right as long as both are hit alike:
+# a cold start of ours alone makes it eleven times as slow, and a disturbance at every sixth piece of
+# work hits always *theirs*: eight times. Medians stand it. The 0.99 of the first line: theirs comes
+# second in each round, when the machine is a little warmer.
+#
+# ### Ablation: rounds that turn round
+#
+# **Predict.** Let every second round begin with theirs. What becomes of the 0.99?
+
+# %%
+machine, found = Warming(slower=0.01), {"ours": [], "theirs": []}
+for n in range(20):
+    order = ("ours", "theirs") if n % 2 == 0 else ("theirs", "ours")
+    spent = turns({name: machine.work for name in order}, 1, machine.now, warm=0)
+    for name, (time,) in spent.items():
+        found[name].append(time)
+middle, least, most = ratio(*map(torch.tensor, found.values()))
+print(f"median {middle:.4f}, {least:.3f} to {most:.3f}")
+claim((middle - 1).abs() < 1e-3, "same work, same time")
+
+# %% [markdown]
+# **What you should see.** 1.000. Now this machine, which is no made-up one. The same doubling of 64 MB into
+# a new tensor and into one that is there; the same product of matrices with its numbers in the cache,
+# and after others were there; and a first call.
+#
+# **Predict.** Which of them makes how much of a difference?
+
+# %% tags=["nbval-ignore-output"]
+x, z = torch.randn(2**24), torch.randn(2**24)
+a, b, c = (torch.randn(128, 128) for _ in range(3))
+product = partial(torch.mm, a, b, out=c)
+memory = turns({"new": lambda: x * 2, "kept": lambda: torch.mul(x, 2, out=z)}, rounds=9)
+print(
+    "new memory over kept: {:.2f} ({:.2f} to {:.2f})".format(
+        *ratio(*map(torch.tensor, memory.values()))
+    )
+)
+calls = {"wipe": partial(z.copy_, x), "cold": product, "warm": product}
+spent = turns(calls, rounds=9)
+cache = ratio(torch.tensor(spent["cold"]), torch.tensor(spent["warm"]))
+print("cold cache over warm: {:.2f} ({:.2f} to {:.2f})".format(*cache))
+first = turns({"": lambda: torch.linalg.svd(a)}, rounds=9, warm=0)[""]
+print(f"first call over the median of all: {first[0] / median(first):.2f}")
+
+# %% [markdown]
+# **What you should see.** Differences by a factor, from nothing but circumstances. So:
+#
+# 1. Warm up: what is loaded, compiled or cached first does not count, unless you ask for it.
+# 2. Take turns, within one process and one run.
+# 3. Ratios within a round; median, least and most.
+# 4. Name the machine, the threads, the allocator, the versions.
+# 5. Check that both return the same.
+# 6. Put the floor beside it: nothing beats it, and what is far from it can still become faster.
+# 7. Compare with what one would use otherwise, not with the slowest thing that one can write.
+
+# %% [markdown]
+# ## 11.11 What it came to
+#
+# `solutions/fast` was written to goals that were set before. `attncourse bench` measures as section 11.10
+# has it: in turns, ratios within a round, beside what one would use instead, with floors. What was kept
+# is in `results/`. First local attention, window 7, on the largest map:
+
+# %%
+kept = result("fast_local")
+forward, both = (fast_tasks.ways(kept, way) for way in ("forward", "forward + backward"))
+size = list(forward)[-1]
+print(f"{kept['hardware']}, {kept['threads']} thread; {size}")
+print(f"{'milliseconds':20}   forward   forward + backward")
+for name, time in forward[size].items():
+    back = both[size].get(name)
+    print(f"{name:20}   {time:7.2f}   {'no way back' if back is None else f'{back:18.2f}'}")
+
+# %% [markdown]
+# **What you should see.** *unfold* is what the popular repositories do, *reference* is chapter 9's, and
+# *native* is near the convolution, with a way back. Others have kernels for GPUs in mind; on a CPU they are
+# far behind, and some cannot go back.
+#
+# Now all goals. Each names its sizes, and counts as reached where it is reached at all of them. The
+# worst size is shown, as a multiple of the goal: 1 is reached, 0.5 is half of it.
+
+# %%
+told = fast_tasks.goals()
+for goal in told:
+    worst, good = fast_tasks.worst(goal), goal["verdict"]
+    value = "-" if worst is None else f"{worst:.3g}"
+    who = f"{goal['work']}, against {goal['over']}" if goal["over"] else goal["work"]
+    print(f"{who:50.50} {goal['asks']:45.45} {value:>6}  {good}")
+
+# %%
+rows = [(goal, fast_tasks.beyond(goal)) for goal in told]
+rows = [(goal, much) for goal, much in rows if much is not None]
+colours = {"reached": "#009e73", "missed": "#d55e00"}
+fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.17 * len(rows)))
+for place, (goal, much) in enumerate(reversed(rows)):
+    ax.plot(much, place, "o", ms=4, color=colours.get(goal["verdict"], "#e69f00"))
+names = [f"{goal['way']} / {goal['over'] or goal['what']}, {goal['what']}" for goal, _ in rows]
+ax.set_yticks(range(len(rows)), names[::-1], fontsize=6)
+ax.axvline(1, color="black", lw=0.8)
+ax.set(xscale="log", xlabel="of the goal, at the worst size", title="Reached right of the line")
+plots.show(
+    fig, "A dot for each goal about a line at 1: green right of it, the others left of it."
+)
+
+# %%
+verdicts = [goal["verdict"] for goal in told]
+missed = [v for v in verdicts if v not in ("reached", "not measured")]
+print(
+    f"{len(told)} goals: {verdicts.count('reached')} reached, {len(missed)} not, or not at all"
+)
+print(f"sizes; {verdicts.count('not measured')} not measured, of which on a GPU", end=" ")
+print(sum(g["verdict"] == "not measured" and g["device"] == "cuda" for g in told))
+claim(verdicts.count("reached") > len(missed), "more is reached than not")
+
+# %% [markdown]
+# **What you should see.** Goals reached, goals reached at some sizes, and goals missed; those of GPUs are
+# not measured where nobody had one. A goal that was missed stands there as one. Where it has to do
+# with how *fast others became* (torch's fused attention on a CPU, a convolution), the floor beside it in
+# `results/` says how much is left to gain.
+
+# %% [markdown]
+# ## What to take along
+#
+# | | without | with |
+# |---|---|---|
+# | softmax | three passes, a whole row | one pass, $m$ and $l$ that fade |
+# | the map | $n^2$ numbers | a tile, and $L$ for the way back |
+# | operations a byte | at most d / 4 | at most rows / 2 |
+# | windows | window² copies of a key | (halo / block)² copies |
+# | relative places | a bias as large as the map | h + w features more |
+# | a pattern | a kernel each | a function of indices |
+# | a number | one run after the other | turns, ratios in a round, a floor |
+#
+# Chapter 12 puts every mechanism into one backbone, with one budget.
