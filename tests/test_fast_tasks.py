@@ -1,6 +1,9 @@
 """Chapter 11's clock, its machine that gets warm, and its pixels."""
 
+import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +13,29 @@ from attncourse.data import photograph
 from attncourse.fast_tasks import (
     Warming,
     alike,
+    beyond,
+    goals,
     how_many,
     in_blocks_of,
     largest_kept,
     seconds,
+    through_kernel,
     tiles_touched,
     turns,
+    ways,
+    worst,
 )
+from solutions.fast import gpu
+from solutions.fast.kernel import online_step
 from solutions.scaled_dot_product import scaled_dot_product_attention
 from solutions.stand_alone import windows
+
+try:
+    import triton.language as tl  # a step has to see it
+except ImportError:
+    tl = None
+
+ROOT = Path(__file__).parents[1]
 
 # time
 
@@ -68,6 +85,103 @@ def test_what_autograd_keeps_is_counted():
     assert largest_kept(lambda: x @ y) == 35  # of the two, the factor of x
     assert largest_kept(lambda: (x @ y).softmax(-1)) == 35
     assert largest_kept(lambda: x + 1) == 0
+
+
+# what was kept
+
+
+def goal(sense, bound, *values):
+    measured = {str(n): {"value": value} for n, value in enumerate(values)}
+    return {"sense": sense, "bound": bound, "measured": measured}
+
+
+def test_a_goal_is_as_good_as_its_worst_size():
+    faster, slower = goal("faster", 20, 30, 10), goal("slower", 1.2, 0.6, 2.4)
+    assert (worst(faster), beyond(faster)) == (10, 0.5)
+    assert (worst(slower), beyond(slower)) == (2.4, 0.5)
+    less = goal("less", 0.2, 0.1, 0.05)
+    assert (worst(less), beyond(less)) == (0.1, 2)
+    assert worst(goal("", 1, 1, 0)) == 0
+    assert beyond(goal("", 1, 1, 0)) is None
+
+
+def test_what_was_not_measured_has_no_value():
+    assert worst(goal("faster", 2)) is None
+    assert beyond(goal("faster", 2)) is None
+
+
+def test_goals_of_all_kept_results_are_found(tmp_path):
+    for name, kept in (("fast_b", {"goals": [2, 3]}), ("fast_a", {"goals": [1]})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    (tmp_path / "fast_c.json").write_text("{}")
+    (tmp_path / "sparse.json").write_text('{"goals": [9]}')
+    assert goals(tmp_path) == [1, 2, 3]
+
+
+def test_milliseconds_are_those_of_the_cpu_as_it_comes():
+    def run(device, allocator, ms):
+        rows = {"ways": {"ours": {"ms": [ms, 0, 9]}}}
+        return {
+            "device": device,
+            "allocator": allocator,
+            "cases": [{"name": "8 x 8", "forward": rows}],
+        }
+
+    runs = [run("cpu", "tuned", 1), run("cpu", "default", 2), run("cuda", "torch", 3)]
+    assert ways({"runs": [{"device": "cuda", "measured": "none"}, *runs]}) == {
+        "8 x 8": {"ours": 2}
+    }
+    assert ways({}) == {}
+
+
+# Triton
+
+
+def test_the_kernel_attends_with_a_step_from_outside():
+    if why := gpu.available("cpu"):
+        pytest.skip(why)
+    torch.manual_seed(0)
+    q, k, v = torch.randn(5, 3), torch.randn(7, 3), torch.randn(7, 2)
+    y, lse = through_kernel(online_step, q, k, v)
+    scores = q @ k.T / math.sqrt(3)
+    assert torch.allclose(y, scores.softmax(-1) @ v, atol=1e-6)
+    assert torch.allclose(lse, scores.logsumexp(-1), atol=1e-6)
+
+
+def unfinished(scores, v, largest, total, read):
+    raise NotImplementedError
+
+
+def wrong(scores, v, largest, total, read):
+    return largest, total
+
+
+def test_a_step_that_is_not_written_says_so_and_one_that_fails_does_not():
+    if why := gpu.available("cpu"):
+        pytest.skip(why)
+    x = torch.randn(5, 3)
+    with pytest.raises(NotImplementedError):
+        through_kernel(unfinished, x, x, x)
+    with pytest.raises(Exception, match="ValueError") as caught:
+        through_kernel(wrong, x, x, x)
+    assert not isinstance(caught.value, NotImplementedError)
+
+
+def test_without_triton_it_says_why(monkeypatch, capsys):
+    monkeypatch.setattr(fast_tasks.gpu, "available", lambda device: f"no Triton for {device}")
+    x = torch.randn(5, 3)
+    assert through_kernel(online_step, x, x, x) is None
+    assert capsys.readouterr().out == "left out: no Triton for cpu\n"
+
+
+def test_the_lines_that_the_notebook_explains_are_those_of_the_kernel():
+    script = (ROOT / "notebooks/src/11_fast.py").read_text(encoding="utf-8")
+    kernel = (ROOT / "solutions/fast/kernel_triton.py").read_text(encoding="utf-8")
+    excerpts = re.findall(r"^# ```python\n(.*?)^# ```", script, re.DOTALL | re.MULTILINE)
+    lines = [line.removeprefix("# ").strip() for part in excerpts for line in part.splitlines()]
+    assert len(lines) > 5
+    for line in lines:
+        assert line in kernel
 
 
 # pixels
