@@ -8,7 +8,7 @@ measurements.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from attncourse.results import FOLDER
@@ -135,6 +136,20 @@ def ways(kept: Mapping[str, Any], direction: str = "forward") -> dict[str, dict[
                 for case in run["cases"]
             }
     return {}
+
+
+def draw_goals(ax: Axes, goals: Sequence[Mapping[str, Any]]) -> Axes:
+    """A dot for each goal that can be told as a factor: right of 1 it is reached."""
+    rows = [(goal, much) for goal in goals if (much := beyond(goal)) is not None][::-1]
+    colours = {"reached": "C2", "missed": "C3"}
+    for place, (goal, much) in enumerate(rows):
+        ax.plot(much, place, "o", ms=4, color=colours.get(goal["verdict"], "C1"))
+    names = [f"{g['part']}: {g['way']}, {g['over'] or 'alone'}, {g['what']}" for g, _ in rows]
+    ax.set_yticks(range(len(rows)), names, fontsize=6)
+    ax.axvline(1, color="black", lw=0.8)
+    ax.set(xscale="log", xlabel="share of the goal, at the worst size")
+    ax.set(title="Reached: right of the line")
+    return ax
 
 
 # ---------------------------------------------------------------- Triton

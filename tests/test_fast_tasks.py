@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from attncourse.fast_tasks import (
     Warming,
     alike,
     beyond,
+    draw_goals,
     goals,
     how_many,
     in_blocks_of,
@@ -103,6 +105,20 @@ def test_a_goal_is_as_good_as_its_worst_size():
     assert (worst(less), beyond(less)) == (0.1, 2)
     assert worst(goal("", 1, 1, 0)) == 0
     assert beyond(goal("", 1, 1, 0)) is None
+
+
+def test_goals_are_drawn_about_a_line_at_one():
+    known = {"part": "local", "way": "native", "over": "unfold", "what": "forward"}
+    told = [goal("faster", 20, 40) | known | {"verdict": "reached"}]
+    told += [goal("slower", 1.2, 2.4) | known | {"over": "", "verdict": "missed"}]
+    told += [goal("faster", 2) | known | {"verdict": "not measured"}]
+    fig, ax = plt.subplots()
+    assert draw_goals(ax, told) is ax
+    dots = [line.get_xdata()[0] for line in ax.lines[:-1]]
+    assert dots == [0.5, 2]  # the first goal is at the top
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["local: native, alone, forward", "local: native, unfold, forward"]
+    plt.close(fig)
 
 
 def test_what_was_not_measured_has_no_value():

@@ -19,8 +19,8 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+# %%
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # has to be there before Triton is imported
 try:
@@ -29,6 +29,8 @@ except ImportError:  # there is Triton for Linux
     tl = None
 
 # %%
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
 from attncourse import check, counting, fast_tasks, hint, plots
 from attncourse.claims import claim
 from attncourse.data import photograph
@@ -66,27 +68,25 @@ row = q[asks] @ k.T / math.sqrt(4)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=(1, 1.25))
 plots.image(axs[0], china, "The pixel that asks")
 axs[0].plot(55, 50, "o", color="#e69f00")
-kept = {"score": row, "largest so far": row.cummax(0).values}
-plots.lines(axs[1], range(len(row)), kept, "key j", "score", "The largest climbs to the middle")
-axs[1].lines[0].set(linestyle="", marker=".", markersize=1)
-axs[1].set(ylim=(120, 172), xticks=(0, 5000, 10000))
-axs[1].legend(frameon=True, loc="lower left")
-plots.show(
-    fig, "A temple; beside it scores as dots, and above them a stair that climbs till 7254."
-)
+axs[1].plot(row, ".", ms=1)
+largest = {"largest so far": row.cummax(0).values}
+plots.lines(axs[1], range(len(row)), largest, "key j", "score", "The largest climbs on and on")
+axs[1].set(ylim=(120, 170), xticks=(0, 5000, 10000))
+plots.show(fig, "A temple; beside it scores as dots, under a stair that climbs till 7254.")
 
 # %% [markdown]
 # Chapter 1's softmax reads such a row three times: for the largest, for the sum, for the shares.
 # If scores come by the tile and are gone afterwards, the sum has to be taken before the largest
 # is known.
 #
-# **Predict.** So far the largest was 3 and the sum of $e^{s - 3}$ was 2. A tile with one score, 5,
-# comes in. What is the sum now? And what is $e^{200}$ in float32?
+# **Predict.** So far the largest was 3 and the sum of $e^{s - 3}$ was 2. A tile with one score,
+# 5, comes in. What is the sum now? And what is $e^{200}$ in float32?
 #
 # <details><summary>Answer</summary>
 #
-# All shares so far were too large by $e^{5 - 3}$: $2 e^{-2} + 1 = 1.27$. The largest number in float32
-# is $e^{88.7}$, so infinite: without subtracting the largest score it does not work at all.
+# All shares so far were too large by $e^{5 - 3}$: $2 e^{-2} + 1 = 1.27$. The largest number in
+# float32 is $e^{88.7}$, so infinite: without subtracting the largest score it does not work at
+# all.
 #
 # </details>
 
@@ -124,8 +124,8 @@ naive = row.exp() / row.exp().sum()
 print(f"without the largest: {naive.isnan().sum().item()} of {len(row)} shares are nan")
 
 # %% [markdown]
-# **What you should see.** The same shares, whatever the tile, and no overflow. Without $m$ whatever
-# scores above 88 is infinite, and so is the sum: infinite over infinite is no number.
+# **What you should see.** The same shares, whatever the tile, and no overflow. Without $m$
+# whatever scores above 88 is infinite, and so is the sum: infinite over infinite is no number.
 #
 # ### Ablation: a sum that does not fade
 #
@@ -135,8 +135,8 @@ print(f"without the largest: {naive.isnan().sum().item()} of {len(row)} shares a
 #
 # <details><summary>Answer</summary>
 #
-# Too large: what was counted from a smaller $m$ counts too much. Where the largest is in the first
-# tile there is nothing to fade, and the mistake does not show.
+# Too large: what was counted from a smaller $m$ counts too much. Where the largest is in the
+# first tile there is nothing to fade, and the mistake does not show.
 #
 # </details>
 
@@ -157,15 +157,15 @@ first = without_fading(row.sort(descending=True).values, 16).sum()
 claim((first - 1).abs() < 1e-4, "largest first: the mistake does not show")
 
 # %% [markdown]
-# **What you should see.** Shares that sum to less than 1 as soon as the stair of the figure climbs.
-# That is why a test with one tile, or with sorted scores, proves nothing here.
+# **What you should see.** Shares that sum to less than 1 as soon as the stair of the figure
+# climbs. That is why a test with one tile, or with sorted scores, proves nothing here.
 
 # %% [markdown]
 # ## 11.2 Two readings, one answer
 #
-# Cut the photograph in two halves. Each pixel reads the left half, and reads the right half, each with
-# a softmax of its own. Can the two be put together as if it had read everything at once? All that
-# has to be kept beside each reading is how much there was to read: the log-sum-exp.
+# Cut the photograph in two halves. Each pixel reads the left half, and reads the right half, each
+# with a softmax of its own. Can the two be put together as if it had read everything at once? All
+# that has to be kept beside each reading is how much there was to read: the log-sum-exp.
 #
 # $$
 # L = \log\bigl(e^{L_1} + e^{L_2}\bigr) \qquad y = e^{L_1 - L}\, y_1 + e^{L_2 - L}\, y_2
@@ -178,13 +178,13 @@ claim((first - 1).abs() < 1e-4, "largest first: the mistake does not show")
 # | `merge(…)` | `… i e`, `… i` | $y$ and $L$ of all of them |
 
 # %% [markdown]
-# **Predict.** A query read 2 from three keys with score 0, and 6 from one key with score 0. What is
-# $L$ of each, and what do the two give together?
+# **Predict.** A query read 2 from three keys with score 0, and 6 from one key with score 0. What
+# is $L$ of each, and what do the two give together?
 #
 # <details><summary>Answer</summary>
 #
-# $\log 3$ and $\log 1 = 0$. Together $L = \log 4$, and $y = (3 \cdot 2 + 1 \cdot 6) / 4 = 3$. The mean
-# of the two, 4, would give the one key as much as the three.
+# $\log 3$ and $\log 1 = 0$. Together $L = \log 4$, and $y = (3 \cdot 2 + 1 \cdot 6) / 4 = 3$. The
+# mean of the two, 4, would give the one key as much as the three.
 #
 # </details>
 #
@@ -236,16 +236,17 @@ nothing = torch.zeros_like(y), torch.full_like(lse, -math.inf)
 claim(torch.equal(merge(y, lse, *nothing)[0], y), "nothing more to read changes nothing")
 
 # %% [markdown]
-# **What you should see.** Equality, in any order. The lake finds its colours on the right, the temple,
-# which is cut in two, on both sides. So keys may be divided at will: over tiles, cores, machines.
-# Chapter 10's merged patterns are fast that way: each part is dense for itself, and `merge` makes
-# them one softmax. If your map of weights is 0.5 throughout, the readings were weighed alike.
+# **What you should see.** Equality, in any order. The lake finds its colours on the right, the
+# temple, which is cut in two, on both sides. So keys may be divided at will: over tiles, cores,
+# machines. Chapter 10's merged patterns are fast that way: each part is dense for itself, and
+# `merge` makes them one softmax. If your map of weights is 0.5 throughout, the readings were
+# weighed alike.
 
 # %% [markdown]
 # ## 11.3 Attention by tiles
 #
-# Now both at once: of a tile of keys take the scores, update $m$ and $l$, add what is read, forget
-# the scores.
+# Now both at once: of a tile of keys take the scores, update $m$ and $l$, add what is read,
+# forget the scores.
 #
 # $$
 # y' = e^{m - m'}\, y + \sum_j e^{s_j - m'} v_j \qquad \text{at the end} \quad
@@ -260,8 +261,8 @@ claim(torch.equal(merge(y, lse, *nothing)[0], y), "nothing more to read changes 
 # | result | `… i e`, `… i` | $y$ and $L$ |
 
 # %% [markdown]
-# **Predict.** How large is the map of the whole photograph, 13,824 pixels, at 4 bytes a number? And
-# the scores of a tile of 256 keys?
+# **Predict.** How large is the map of the whole photograph, 13,824 pixels, at 4 bytes a number?
+# And the scores of a tile of 256 keys?
 #
 # <details><summary>Answer</summary>
 #
@@ -290,14 +291,14 @@ claim((y - theirs[0, 0, :, :3]).abs().max() < 1e-4, "torch's fused attention giv
 count = how_many(china, 0.05, lse)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.0))
 plots.image(axs[0], rearrange(y, "(h w) c -> h w c", h=96), "y: the mean of what is alike")
-drawn = plots.heat(axs[1], count.log10(), "w", "h", "log10: pixels of my colour", 0, 4)
+plots.heat(axs[1], count.log10(), "w", "h", "log10: pixels of my colour", 0, 4)
 plots.show(fig, "A temple in slightly fewer colours; beside it sky bright and roof edges dark.")
 print(f"from {count.min():.1f} to {count.max():.0f} pixels of {len(q)} are of one's own colour")
 
 # %% [markdown]
-# **What you should see.** A map of 764 MB that was never there. And $L$ can be looked at: once the
-# part that is the same for all keys is taken off, $e^L$ says how many pixels have one's colour, from a
-# handful at the edges of the roofs to thousands in the sky.
+# **What you should see.** A map of 764 MB that was never there. And $L$ can be looked at: once
+# the part that is the same for all keys is taken off, $e^L$ says how many pixels have one's
+# colour, from a handful at the edges of the roofs to thousands in the sky.
 #
 # ### Ablation: the tile
 #
@@ -305,8 +306,8 @@ print(f"from {count.min():.1f} to {count.max():.0f} pixels of {len(q)} are of on
 #
 # <details><summary>Answer</summary>
 #
-# The multiply-adds stay: $n^2 (d + e)$. The largest tensor is $n \cdot$ `tile`, until $n\,e$ numbers of
-# $y$ are more.
+# The multiply-adds stay: $n^2 (d + e)$. The largest tensor is $n \cdot$ `tile`, until $n\,e$
+# numbers of $y$ are more.
 #
 # </details>
 
@@ -320,15 +321,16 @@ for tile in (1024, 256, 64, 16):
     assert spent.largest_tensor == 1024 * max(tile, 32), "the room of a tile"
 
 # %% [markdown]
-# **What you should see.** The same work in a 32nd of the room. Tiled attention computes nothing less
-# than the map; it only never *has* it. So why it should be faster is not clear yet: section 11.5.
+# **What you should see.** The same work in a 32nd of the room. Tiled attention computes nothing
+# less than the map; it only never *has* it. So why it should be faster is not clear yet: section
+# 11.5.
 
 # %% [markdown]
 # ## 11.4 The way back
 #
-# For the gradient, chapter 1 kept the map. But $A_{ij} = e^{s_{ij} - L_i}$: with $L$ every share can be
-# made again from q and k, one by one, in any order. What goes back through the softmax needs a sum
-# over the row, and that one is known already:
+# For the gradient, chapter 1 kept the map. But $A_{ij} = e^{s_{ij} - L_i}$: with $L$ every share
+# can be made again from q and k, one by one, in any order. What goes back through the softmax
+# needs a sum over the row, and that one is known already:
 #
 # $$
 # \sum_j A_{ij}\, (dy_i \cdot v_j) = dy_i \cdot \sum_j A_{ij} v_j = dy_i \cdot y_i =: \delta_i
@@ -346,7 +348,8 @@ for tile in (1024, 256, 64, 16):
 # | `q`, `k`, `v`, `y`, `lse` | as before | all that is kept |
 # | result | `… i d`, `… j d`, `… j e` | `dq`, `dk`, `dv` |
 #
-# **Predict.** For the photograph, in bytes: what is kept beside q, k and v, with the map and without?
+# **Predict.** For the photograph, in bytes: what is kept beside q, k and v, with the map and
+# without?
 #
 # <details><summary>Answer</summary>
 #
@@ -390,31 +393,28 @@ class Tiled(torch.autograd.Function):
 torch.manual_seed(0)
 x = [torch.randn(2, 4, 100, 16).requires_grad_() for _ in range(3)]
 dy = torch.randn(2, 4, 100, 16)
-for name, attend in (("tiled", Tiled.apply), ("eager", scaled_dot_product_attention)):
-    print(
-        f"{name}: at most {largest_kept(lambda a=attend: a(*x)):,} numbers in one tensor kept"
-    )
-for ours, theirs in zip(
-    torch.autograd.grad(Tiled.apply(*x), x, dy),
-    torch.autograd.grad(scaled_dot_product_attention(*x), x, dy),
-    strict=True,
-):
-    claim((ours - theirs).abs().max() < 1e-5, "the gradient that autograd finds")
+both, grads = (Tiled.apply, scaled_dot_product_attention), []
+for attend in both:
+    print(f"largest tensor kept for the way back: {largest_kept(partial(attend, *x)):,}")
+    grads.append(torch.autograd.grad(attend(*x), x, dy))
+for name, ours, theirs in zip("qkv", *grads, strict=True):
+    claim((ours - theirs).abs().max() < 1e-5, f"d{name}: the gradient that autograd finds")
 
 # %% [markdown]
-# **What you should see.** Equal gradients; kept are 12,800 numbers at most, $2 \cdot 4 \cdot 100 \cdot 16$,
-# and not the 80,000 of the map. Computing a thing twice to save its memory costs time in theory. In
-# practice memory is the slower of the two, as the next section shows.
+# **What you should see.** Equal gradients; kept are 12,800 numbers at most,
+# $2 \cdot 4 \cdot 100 \cdot 16$, and not the 80,000 of the map. Computing a thing twice to save
+# its memory costs time in theory. In practice memory is the slower of the two, as the next
+# section shows.
 #
 # ### Ablation: without δ
 #
-# **Predict.** If all scores of a row rise by the same amount, nothing changes. What does that say of
-# $\sum_j ds_{ij}$? Does it hold without $\delta$?
+# **Predict.** If all scores of a row rise by the same amount, nothing changes. What does that say
+# of $\sum_j ds_{ij}$? Does it hold without $\delta$?
 #
 # <details><summary>Answer</summary>
 #
-# It is 0. And $\sum_j A_{ij} (dy_i \cdot v_j - \delta_i) = \delta_i - \delta_i$. Without $\delta$ it is
-# $\delta_i$.
+# It is 0. And $\sum_j A_{ij} (dy_i \cdot v_j - \delta_i) = \delta_i - \delta_i$. Without $\delta$
+# it is $\delta_i$.
 #
 # </details>
 
@@ -427,15 +427,15 @@ claim((shares * (slope - delta)).sum(-1).abs().max() < 1e-5, "with δ the rows s
 claim(((shares * slope).sum(-1) - delta[:, 0]).abs().max() < 1e-5, "without, to δ")
 
 # %% [markdown]
-# **What you should see.** Both claims. Without δ the gradient asks all scores of a row to rise or to
-# fall together, which would change nothing; through q and k it then moves what should stay.
+# **What you should see.** Both claims. Without δ the gradient asks all scores of a row to rise or
+# to fall together, which would change nothing; through q and k it then moves what should stay.
 
 # %% [markdown]
 # ## 11.5 Bytes and operations
 #
-# A processor computes, and it fetches numbers from memory. Both take time, and both go on at once. How
-# much of either does this machine do in a second? A large matrix product measures one, a large copy
-# the other.
+# A processor computes, and it fetches numbers from memory. Both take time, and both go on at
+# once. How much of either does this machine do in a second? A large matrix product measures one,
+# a large copy the other.
 
 # %% tags=["nbval-ignore-output"]
 a, b, c = (torch.randn(1024, 1024) for _ in range(3))
@@ -447,10 +447,10 @@ print(f"while one byte moves, {rate / bandwidth:.0f} operations could be done")
 claim(rate / bandwidth > 1, "computing is the cheaper of the two")
 
 # %% [markdown]
-# Now count what attention moves, for one head, in numbers. With its map in memory: q, k and v are read
-# and y is written; scores are written, read by the softmax; shares are written, and read for the product
-# with v. With `rows` queries at a time scores never leave the chip; but each such tile reads k and v
-# anew.
+# Now count what attention moves, for one head, in numbers. With its map in memory: q, k and v are
+# read and y is written; scores are written, read by the softmax; shares are written, and read for
+# the product with v. With `rows` queries at a time scores never leave the chip; but each such
+# tile reads k and v anew.
 #
 # | | what it is |
 # |---|---|
@@ -458,8 +458,8 @@ claim(rate / bandwidth > 1, "computing is the cheaper of the two")
 # | `traffic(n, d, rows)` | without it: q and y once, k and v once a tile of queries |
 
 # %% [markdown]
-# **Predict.** For $n = 1024$, $d = 64$: how many numbers with the map, how many with 256 queries at a
-# time?
+# **Predict.** For $n = 1024$, $d = 64$: how many numbers with the map, how many with 256 queries
+# at a time?
 #
 # <details><summary>Answer</summary>
 #
@@ -490,10 +490,10 @@ claim(intensity[0] < 64 / 4, "with the map at most d / 4 operations a byte, howe
 claim(intensity[2] < 256 / 2, "with tiles at most rows / 2")
 
 # %% [markdown]
-# **What you should see.** Attention makes $2 n^2 d$ multiply-adds, $4 n^2 d$ operations. With the map they
-# come to $n d / 4 (n + d)$ for each of the bytes, at most $d / 4 = 16$. With tiles, to
-# $n / 2 (1 + n / \text{rows})$, at most $\text{rows} / 2$. The work is the same; tiles fetch it fewer
-# times.
+# **What you should see.** Attention makes $2 n^2 d$ multiply-adds, $4 n^2 d$ operations. With the
+# map they come to $n d / 4 (n + d)$ for each of the bytes, at most $d / 4 = 16$. With tiles, to
+# $n / 2 (1 + n / \text{rows})$, at most $\text{rows} / 2$. The work is the same; tiles fetch it
+# fewer times.
 #
 # ### The floor
 #
@@ -511,13 +511,15 @@ claim(intensity[2] < 256 / 2, "with tiles at most rows / 2")
 # | `rate`, `bandwidth` | operations, and bytes, a second |
 # | `floor_seconds(…)` | seconds |
 #
-# **Predict.** 100 billion operations and 10 billion bytes a second, one head, $n = 4096$, $d = 64$, in
-# float32, with the map. What is the floor? And if the processor computes ten times as fast?
+# **Predict.** 100 billion operations and 10 billion bytes a second, one head, $n = 4096$,
+# $d = 64$, in float32, with the map. What is the floor? And if the processor computes ten times
+# as fast?
 #
 # <details><summary>Answer</summary>
 #
-# $4 \cdot 4096^2 \cdot 64 = 4.29 \cdot 10^9$ operations: 43 ms. $4 \cdot (4 n d + 4 n^2) = 273 \cdot 10^6$
-# bytes: 27 ms. So 43 ms, from computing. Ten times as fast: 4.3 and 27, so 27 ms, from memory.
+# $4 \cdot 4096^2 \cdot 64 = 4.29 \cdot 10^9$ operations: 43 ms.
+# $4 \cdot (4 n d + 4 n^2) = 273 \cdot 10^6$ bytes: 27 ms. So 43 ms, from computing. Ten times as
+# fast: 4.3 and 27, so 27 ms, from memory.
 #
 # </details>
 
@@ -533,8 +535,8 @@ check("fast.floor_seconds", floor_seconds)
 # Stuck? `hint("fast.floor_seconds")`. To read on without solving it:
 # `from solutions.fast.measure import floor_seconds`.
 #
-# Now measure. *Eager* attention makes its map with three calls of torch; *fused* is torch's own, by tiles.
-# Both take turns, four heads, and you have foretold both:
+# Now measure. *Eager* attention makes its map with three calls of torch; *fused* is torch's own,
+# by tiles. Both take turns, four heads, and you have foretold both:
 
 
 # %%
@@ -559,11 +561,7 @@ for n in lengths:
     for name, times in spent.items():
         measured[name].append(median(times))
     told = floors(n, None), measured["eager"][-1], floors(n, 256), measured["fused"][-1]
-    print(
-        f"{n:5}    {{:12.2f}} {{:9.2f}}    {{:12.2f}} {{:9.2f}}".format(
-            *(1e3 * t for t in told)
-        )
-    )
+    print(f"{n:5}", "{:15.2f} {:9.2f} {:15.2f} {:9.2f}".format(*(1e3 * t for t in told)))
 
 # %% tags=["nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6.2, 3.2))
@@ -594,22 +592,23 @@ for name in measured:
 claim(measured["fused"][-1] < measured["eager"][-1], "4096 tokens: fused is quicker than eager")
 
 # %% [markdown]
-# **What you should see.** Fused lies near the level part of the roof: it computes most of the time.
-# Eager has its floor at about the same height, and takes several times as long. So bytes, counted as
-# above, do not explain eager's time on a CPU. On a processor whose roof bends further to the right, as
-# those of GPUs do, they would; *measured on a GPU: none, here.*
-#
+# **What you should see.** Fused lies near the level part of the roof: it computes most of the
+# time. Eager is foretold about as high, near the bend, and takes several times as long. So bytes,
+# counted as above, do not explain eager's time on a CPU. Where the roof bends further to the
+# right they explain more; *measured on a GPU: none, here.*
+
+# %% [markdown]
 # ### Ablation: where eager's time goes
 #
-# **Predict.** Three calls: $q k^\top$, the softmax, the product with v. If each had only to compute
-# and to move what the count says, which is the longest?
+# **Predict.** Three calls: $q k^\top$, the softmax, the product with v. If each had only to
+# compute and to move what the count says, which is the longest?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The products have all the counted operations; the softmax only moves $2 n^2$ numbers and takes $n^2$
-# exponentials, which nobody counted. And one thing more was not counted: a new tensor of this size comes
-# from the system, which clears it page by page before anyone writes.
+# The products have all the counted operations; the softmax only moves $2 n^2$ numbers and takes
+# $n^2$ exponentials, which nobody counted. And one thing more was not counted: a new tensor of
+# this size comes from the system, which clears it page by page before anyone writes.
 #
 # </details>
 
@@ -624,23 +623,26 @@ stages = {
 }
 spent = {name: median(times) for name, times in turns(stages, rounds=5).items()}
 for name, time in spent.items():
-    print(
-        f"{name:28} {1e3 * time:7.1f} ms, floor of a product {1e3 * floors(2048, None) / 2:.1f}"
-    )
-print(f"the three together, memory kept {1e3 * sum([*spent.values()][:3]):.1f} ms")
+    print(f"{name:28} {1e3 * time:7.1f} ms")
+
+# %% tags=["nbval-ignore-output"]
+print(f"the three together {1e3 * sum([*spent.values()][:3]):.1f} ms", end="; ")
+print(f"floor of one product {500 * floors(2048, None):.1f} ms")
 
 # %% [markdown]
-# **What you should see.** On the machine that wrote this, the three need about half of what `eager` does,
-# where they write into memory that is there already. The rest is dividing by $\sqrt d$, which reads and
-# writes the map once more, and new memory. Of the half, the softmax takes as long as a product or
-# longer. A floor tells what cannot be; where the time goes has to be measured.
+# **What you should see.** On the machine that wrote this, the three need about half of what
+# `eager` does, where they write into memory that is there already. The rest is dividing by
+# $\sqrt d$, which reads and writes the map once more, and new memory. Of the half, the softmax
+# takes about as long as a product. A floor tells what cannot be; where the time goes has to be
+# measured.
 
 # %% [markdown]
 # ## 11.6 Neighbours share their keys
 #
-# Chapter 9 copied a window for each pixel: 49 times every key, for a window of 7. But neighbours want
-# nearly the same keys. Give a block of 4 x 4 queries one *halo* of keys, 10 x 10, and let each query
-# hide those that are not in its own window. Two blocks (solid) and their halos (dashed):
+# Chapter 9 copied a window for each pixel: 49 times every key, for a window of 7. But neighbours
+# want nearly the same keys. Give a block of 4 x 4 queries one *halo* of keys, 10 x 10, and let
+# each query hide those that are not in its own window. Two blocks (solid) and their halos
+# (dashed):
 
 # %%
 flower = photograph("flower", 56, 56)
@@ -659,13 +661,13 @@ plots.show(fig, "An orange dahlia under a fine grid; two squares, each in a larg
 # %% [markdown]
 # $$ \text{halo} = \text{block} + \text{window} - 1 $$
 #
-# **Predict.** For window 7 and blocks of 4: how many scores are computed for each one that is needed?
-# How often is each key copied? And for which block are these two equal?
+# **Predict.** For window 7 and blocks of 4: how many scores are computed for each one that is
+# needed? How often is each key copied? And for which block are these two equal?
 #
 # <details><summary>Answer</summary>
 #
-# A query meets $10^2$ keys and needs $7^2$: 2.04 times the scores. A block of 16 queries copies 100
-# keys: 6.25 times each. In general $\text{halo}^2 / \text{window}^2$ and
+# A query meets $10^2$ keys and needs $7^2$: 2.04 times the scores. A block of 16 queries copies
+# 100 keys: 6.25 times each. In general $\text{halo}^2 / \text{window}^2$ and
 # $\text{halo}^2 / \text{block}^2$: equal where block = window, at 3.45.
 #
 # </details>
@@ -690,9 +692,9 @@ plots.show(fig, "A rising and a falling curve that cross where the block is 7, t
 #
 # ### Exercise: `halo_attention`
 #
-# Any map: fill it up to whole blocks, and cut it afterwards. A query of the padding may see no key at
-# all: then $-\infty$ makes NaN of it, and in training of everything. `unfold(axis, halo, block)` cuts
-# overlapping pieces. The check counts your largest tensor.
+# Any map: fill it up to whole blocks, and cut it afterwards. A query of the padding may see no
+# key at all: then $-\infty$ makes NaN of it, and in training of everything.
+# `unfold(axis, halo, block)` cuts overlapping pieces. The check counts your largest tensor.
 
 # %% exercise="fast.halo_attention"
 
@@ -703,8 +705,8 @@ check("fast.halo_attention", halo_attention)
 # Stuck? `hint("fast.halo_attention")`. To read on without solving it:
 # `from solutions.fast.halo import halo_attention`.
 #
-# Use it: chapter 9's filter for noise, by colours alone, on 56 x 56 pixels. And the library's fast ways,
-# beside the reference:
+# Use it: chapter 9's filter for noise, by colours alone, on 56 x 56 pixels. And the library's
+# fast ways, beside the reference:
 
 # %%
 torch.manual_seed(0)
@@ -745,21 +747,21 @@ for name, time in spent.items():
 claim(spent["blocked"] < spent["reference"], "blocks are faster than windows")
 
 # %% [markdown]
-# **What you should see.** The same picture from all, and blocks several times as fast as windows, in
-# plain PyTorch. *native* is the same idea in C, where a compiler is found: 16 pixels at a time, their
-# scores in registers, no window and no map anywhere. It comes near a convolution of equal width. If you
-# do not see it, `attncourse info` says why.
+# **What you should see.** The same picture from all, and blocks several times as fast as windows,
+# in plain PyTorch. *native* is the same idea in C, where a compiler is found: 16 pixels at a
+# time, their scores in registers, no window and no map anywhere. It comes near a convolution of
+# equal width. If you do not see it, `attncourse info` says why.
 
 # %% [markdown]
 # ### Ablation: the block
 #
-# **Predict.** Multiply-adds grow with the block, copies fall. Which block is the fastest for a window of
-# 7: 1, 2, 4, 7, 14 or 28?
+# **Predict.** Multiply-adds grow with the block, copies fall. Which block is the fastest for a
+# window of 7: 1, 2, 4, 7, 14 or 28?
 #
 # <details><summary>Answer</summary>
 #
-# Not to be worked out from two curves, for a copy and a score do not cost the same. Between the ends, and
-# at most 7: beyond, copies hardly fall any more.
+# Not to be worked out from two curves, for a copy and a score do not cost the same. Between the
+# ends, and at most 7: beyond, copies hardly fall any more.
 #
 # </details>
 
@@ -776,17 +778,17 @@ for b, time in spent.items():
 claim(spent[4] < spent[28] and spent[4] < spent[1], "4 is faster than 1, and than 28")
 
 # %% [markdown]
-# **What you should see.** A minimum in the middle; on the machine that wrote this at 4 to 7, and the
-# largest tensor is the smallest there too: copies before, scores behind. HaloNet's
-# authors, who have accelerators, take larger blocks: a matrix unit wants large products, and what it
+# **What you should see.** A minimum in the middle; on the machine that wrote this at 4 to 7, and
+# the largest tensor is the smallest there too: copies before, scores behind. HaloNet's authors,
+# who have accelerators, take larger blocks: a matrix unit wants large products, and what it
 # computes in vain costs it less.
 
 # %% [markdown]
 # ## 11.7 Places as features
 #
-# Fused attention knows no relative positions, and with an `attn_mask` for them there is a map again,
-# and no way back through it. Chapter 8 found a form without: a query says what it thinks of each row and
-# of each column, and a key carries a 1 for its own row and one for its column.
+# Fused attention knows no relative positions, and with an `attn_mask` for them there is a map
+# again, and no way back through it. Chapter 8 found a form without: a query says what it thinks
+# of each row and of each column, and a key carries a 1 for its own row and one for its column.
 #
 # $$
 # q' = \frac{[\,q,\; q R,\; q C\,]}{\sqrt d} \qquad k' = [\,k,\; 1_y,\; 1_x\,] \qquad
@@ -800,21 +802,22 @@ claim(spent[4] < spent[28] and spent[4] < spent[1], "4 is faster than 1, and tha
 # | `rows`, `columns` | `r d`, `s d` | tables for the offsets -(h - 1) … h - 1, and of w |
 # | `augmented_attention(…)` | `… h w e` | as `relative_attention_2d` of chapter 8 |
 #
-# **Predict.** A map of 40 x 40, $d = 32$: how many numbers are the scores of a head, how many the longer
-# queries? And how many more multiply-adds does it take than attention without places?
+# **Predict.** A map of 40 x 40, $d = 32$: how many numbers are the scores of a head, how many the
+# longer queries? And how many more multiply-adds does it take than attention without places?
 #
 # <details><summary>Answer</summary>
 #
-# $1600^2 = 2{,}560{,}000$, and $1600 \cdot (32 + 40 + 40) = 179{,}200$, a 14th. The first product is 112
-# long instead of 32, and the second as well, for the kernel wants v as wide: $112 / 32 = 3.5$ times.
+# $1600^2 = 2{,}560{,}000$, and $1600 \cdot (32 + 40 + 40) = 179{,}200$, a 14th. The first product
+# is 112 long instead of 32, and the second as well, for the kernel wants v as wide:
+# $112 / 32 = 3.5$ times.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise: `augmented_attention`
 #
-# One call of `F.scaled_dot_product_attention` with `scale=1`. It takes a slow way, without a word, unless
-# q, k and v are of one width and contiguous: fill up with zeros, and cut.
+# One call of `F.scaled_dot_product_attention` with `scale=1`. It takes a slow way, without a
+# word, unless q, k and v are of one width and contiguous: fill up with zeros, and cut.
 
 # %% exercise="fast.augmented_attention"
 
@@ -846,21 +849,21 @@ for name, times in spent.items():
     print(f"{name:13} {median(each):5.2f} times as long as without places")
 
 # %% [markdown]
-# **What you should see.** Equality; 716,800 numbers against 10 million. Time is near the 3.5 of the count,
-# and the map takes longer still, though it computes less: it has to be had. The library's own way makes
-# the scores of some queries at a time and adds rows and columns to them; it does not pay the 3.5.
-# Section 11.11 has its times.
+# **What you should see.** Equality; 716,800 numbers against 10 million. Time is near the 3.5 of
+# the count, and the map takes longer still, though it computes less: it has to be had. The
+# library's own way makes the scores of some queries at a time and adds rows and columns to them;
+# it does not pay the 3.5. Section 11.11 has its times.
 #
 # ### Ablation: one width too many
 #
-# **Predict.** Do not fill v up: 112 features for q and k, 32 for v. The result is the same. What is the
-# largest tensor?
+# **Predict.** Do not fill v up: 112 features for q and k, 32 for v. The result is the same. What
+# is the largest tensor?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $4 \cdot 1600^2 = 10{,}240{,}000$: torch takes the way that builds the map. Nothing says so, and nothing is
-# wrong, it is only slow.
+# $4 \cdot 1600^2 = 10{,}240{,}000$: torch takes the way that builds the map. Nothing says so, and
+# nothing is wrong, it is only slow.
 #
 # </details>
 
@@ -872,23 +875,24 @@ for name, v_ in (("v as it is", plain[2]), ("v filled up", whole)):
     print(f"{name:11}: largest tensor {counting.count(call).largest_tensor:10,}")
 
 # %% [markdown]
-# **What you should see.** 10,240,000 against 716,800. A fast path has conditions. Whoever relies on one
-# counts, or times, and does not trust the name of a function.
+# **What you should see.** 10,240,000 against 716,800. A fast path has conditions. Whoever relies
+# on one counts, or times, and does not trust the name of a function.
 
 # %% [markdown]
 # ## 11.8 A kernel in Triton
 #
-# On a GPU thousands of *programs* run at once, each with a little fast memory of its own. Triton is a
-# language for one such program, written in Python and compiled for the GPU. Without a GPU its
-# *interpreter* runs the programs one after the other, on tensors of the CPU. There is Triton for Linux
-# alone; without it read on, nothing later needs it.
+# On a GPU thousands of *programs* run at once, each with a little fast memory of its own. Triton
+# is a language for one such program, written in Python and compiled for the GPU. Without a GPU
+# its *interpreter* runs the programs one after the other, on tensors of the CPU. There is Triton
+# for Linux alone; without it read on, nothing later needs it.
 
 # %% tags=["nbval-ignore-output"]
 device = "cuda" if torch.cuda.is_available() else "cpu"
 print(gpu.available(device) or f"Triton runs here, on {device}")
 
 # %% [markdown]
-# The kernel is in `solutions/fast/kernel_triton.py`. It begins with who I am: which queries are mine.
+# The kernel is in `solutions/fast/kernel_triton.py`. It begins with who I am: which queries are
+# mine.
 #
 # ```python
 #     tile, head = tl.program_id(0), tl.program_id(1)
@@ -896,9 +900,9 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 #     some_q = tl.load(q + place, (i < queries)[:, None] & (feature < d), 0.0)
 # ```
 #
-# `q` is an address, `place` a matrix of distances from it: one load fetches ROWS x D numbers. There is no
-# end of a tensor that would stop it. The mask does: behind the last query, and beyond the last feature,
-# 0 is put.
+# `q` is an address, `place` a matrix of distances from it: one load fetches ROWS x D numbers.
+# There is no end of a tensor that would stop it. The mask does: behind the last query, and beyond
+# the last feature, 0 is put.
 
 # %% [markdown]
 # Then a loop, over the keys:
@@ -912,8 +916,8 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 #         largest, total, read = step(scores, some_v, largest, total, read)
 # ```
 #
-# `largest`, `total` and `read` stay in registers from one tile to the next. Only behind the loop is
-# something written, once: `read / total`, and `largest + tl.log(total)`. The step is yours.
+# `largest`, `total` and `read` stay in registers from one tile to the next. Only behind the loop
+# is something written, once: `read / total`, and `largest + tl.log(total)`. The step is yours.
 
 # %% [markdown]
 # | | axes | what it is |
@@ -922,8 +926,8 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 # | `largest`, `total` | `i` | $m$ and $l$ so far; before the first tile $-\infty$ and 0 |
 # | `read` | `i e` | $y$ so far, before it is divided |
 #
-# **Predict.** 100 queries and keys, 8 heads, ROWS = 16, COLUMNS = 32: how many programs are there? How
-# many keys of the last tile exist?
+# **Predict.** 100 queries and keys, 8 heads, ROWS = 16, COLUMNS = 32: how many programs are
+# there? How many keys of the last tile exist?
 #
 # <details><summary>Answer</summary>
 #
@@ -935,7 +939,8 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 # ### Exercise: `online_step`
 #
 # In Triton's language: `tl.maximum(a, b)`, `tl.max(x, axis)`, `tl.sum(x, axis)`, `tl.exp`,
-# `tl.dot(a, b, input_precision="ieee")`; `x[:, None]` adds an axis. No einops, no methods of torch.
+# `tl.dot(a, b, input_precision="ieee")`; `x[:, None]` adds an axis. No einops, no methods of
+# torch.
 
 # %% exercise="fast.online_step"
 
@@ -957,20 +962,21 @@ if found is not None:
     print("the features, 4 and 3, were filled up to 16")
 
 # %% [markdown]
-# **What you should see.** Two equalities, where Triton runs: your step, in a loop that somebody else wrote,
-# is attention. 216 queries are $13.5 \cdot 16$, and 216 keys $6.75 \cdot 32$: the last of both were
-# masked.
+# **What you should see.** Two equalities, where Triton runs: your step, in a loop that somebody
+# else wrote, is attention. 216 queries are $13.5 \cdot 16$, and 216 keys $6.75 \cdot 32$: the
+# last of both were masked.
 #
 # ### Ablation: the last tile not masked
 #
-# **Predict.** Leave the `tl.where` out. The 28 keys that do not exist were loaded as 0 and have score 0
-# and value 0. What becomes of $y$, for 100 keys whose scores are 0 as well?
+# **Predict.** Leave the `tl.where` out. The 28 keys that do not exist were loaded as 0 and have
+# score 0 and value 0. What becomes of $y$, for 100 keys whose scores are 0 as well?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The sum is 128 instead of 100, what is read stays: 0.781 of what it should be. With large scores the
-# mistake is small and with 96 keys there is none. That is how such a thing survives its tests.
+# The sum is 128 instead of 100, what is read stays: 0.781 of what it should be. With large scores
+# the mistake is small and with 96 keys there is none. That is how such a thing survives its
+# tests.
 #
 # </details>
 
@@ -985,8 +991,8 @@ for largest in (0, 1, 4, 16):
     print(f"one score of {largest:2}: {(wrong / right).mean():.4f} of what it should be")
 
 # %% [markdown]
-# **What you should see.** 0.7812, and more as one score towers over the rest. Test kernels with sizes
-# that are no multiple of anything, and with scores near 0.
+# **What you should see.** 0.7812, and more as one score towers over the rest. Test kernels with
+# sizes that are no multiple of anything, and with scores near 0.
 #
 # ### What a GPU does differently, and the interpreter does not show
 #
@@ -999,16 +1005,18 @@ for largest in (0, 1, 4, 16):
 # | time | what all this is for | says nothing |
 
 # %% [markdown]
-# So a pass in the interpreter is necessary, not sufficient. The library's kernels are also compiled ahead
-# of time for two generations of GPUs, which needs none, and fast memory is checked.
+# So a pass in the interpreter is necessary, not sufficient. The library's kernels are also
+# compiled ahead of time for two generations of GPUs, which needs none, and fast memory is
+# checked.
 #
-# **Predict.** A program on an H100 may have 232,448 bytes of shared memory. 128 queries, tiles of 128
-# keys, $d = e = 64$, float32: do q, k, v and the scores fit? And for $d = 128$?
+# **Predict.** A program on an H100 may have 232,448 bytes of shared memory. 128 queries, tiles of
+# 128 keys, $d = e = 64$, float32: do q, k, v and the scores fit? And for $d = 128$?
 #
 # <details><summary>Answer</summary>
 #
-# $4 \cdot (3 \cdot 128 \cdot 64 + 128^2) = 163{,}840$: yes. $4 \cdot (3 \cdot 128 \cdot 128 + 128^2) =
-# 262{,}144$: no. Smaller tiles then, or numbers of 2 bytes.
+# $4 \cdot (3 \cdot 128 \cdot 64 + 128^2) = 163{,}840$: yes.
+# $4 \cdot (3 \cdot 128 \cdot 128 + 128^2) = 262{,}144$: no. Smaller tiles then, or numbers of 2
+# bytes.
 #
 # </details>
 #
@@ -1017,10 +1025,10 @@ for largest in (0, 1, 4, 16):
 # %% [markdown]
 # ## 11.9 Patterns as functions
 #
-# Who writes a kernel for each pattern has many kernels. *FlexAttention* of torch has one, and you give it
-# a function of indices: whether query i sees key j (`mask_mod`), or what its score becomes (`score_mod`).
-# Compiled, your function ends up inside of a kernel as above. Here it runs uncompiled, and makes the map:
-# right numbers, no speed.
+# Who writes a kernel for each pattern has many kernels. *FlexAttention* of torch has one, and you
+# give it a function of indices: whether query i sees key j (`mask_mod`), or what its score
+# becomes (`score_mod`). Compiled, your function ends up inside of a kernel as above. Here it runs
+# uncompiled, and makes the map: right numbers, no speed.
 #
 # | | |
 # |---|---|
@@ -1033,15 +1041,16 @@ for largest in (0, 1, 4, 16):
 #
 # <details><summary>Answer</summary>
 #
-# Query 9 is the last of row 0; 20 is the first of row 2: no. 19 is the last of row 1, right below: yes.
-# By $|i - j| \le 11$ alone, key 20 would be seen, and key 10 too, which is at the other end of the next row.
+# Query 9 is the last of row 0; 20 is the first of row 2: no. 19 is the last of row 1, right
+# below: yes. By $|i - j| \le 11$ alone, key 20 would be seen, and key 10 too, which is at the
+# other end of the next row.
 #
 # </details>
 #
 # ### Exercise: `local_mod`
 #
-# Chapter 9's window: rows and columns at most `window // 2` apart. It has to work for whole numbers and
-# for tensors of them: `//`, `%`, `abs`, `&`; no `if`, no `and`.
+# Chapter 9's window: rows and columns at most `window // 2` apart. It has to work for whole
+# numbers and for tensors of them: `//`, `%`, `abs`, `&`; no `if`, no `and`.
 
 # %% exercise="fast.local_mod"
 
@@ -1054,8 +1063,8 @@ check("fast.local_mod", local_mod)
 #
 # ### Exercise: `sparse_mod`
 #
-# Chapter 10's strided pattern, merged: causal, and one of the last `stride` keys or a multiple of `stride`
-# back.
+# Chapter 10's strided pattern, merged: causal, and one of the last `stride` keys or a multiple of
+# `stride` back.
 
 # %% exercise="fast.sparse_mod"
 
@@ -1068,8 +1077,9 @@ check("fast.sparse_mod", sparse_mod)
 #
 # ### Exercise: `relative_mod`
 #
-# Chapter 8's places: `down[batch, head, i, y]` is what query i says to row y, `across[batch, head, i, x]`
-# to column x; add those of the key's row and column. `width` is that of the map.
+# Chapter 8's places: `down[batch, head, i, y]` is what query i says to row y,
+# `across[batch, head, i, x]` to column x; add those of the key's row and column. `width` is that
+# of the map.
 
 # %% exercise="fast.relative_mod"
 
@@ -1086,13 +1096,11 @@ seen = local_mod(0, 0, i, j, width=10, window=5), sparse_mod(0, 0, i, j, stride=
 down, across = -(torch.arange(6) - i // 10).abs(), -(torch.arange(10) - i % 10).abs()
 places = relative_mod(0, 0, 0, i, j, down[None, None], across[None, None], width=10)
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.5))
-for ax, mask, title in zip(axs[:2], seen, ("window 5, 10 wide", "strided, 8"), strict=True):
-    plots.heat(ax, mask, "key j", "query i", title, bar=False)
+plots.heat(axs[0], seen[0], "key j", "query i", "window 5, 10 wide", bar=False)
+plots.heat(axs[1], seen[1], "key j", "", "strided, 8", bar=False)
 plots.signed(axs[2], places, "key j", "", "rows, columns: near is 0", bar=False)
-axs[1].set(ylabel="")
 plots.show(
-    fig,
-    "A band of short stripes; a band and diagonals below it; a blue plaid, pale on diagonals.",
+    fig, "A band of short stripes; a band and diagonals below; a blue plaid, pale where near."
 )
 
 
@@ -1132,24 +1140,25 @@ theirs = relative_2d.relative_attention_2d(q, k, v, rows, columns, "naive")
 claim((places - theirs).abs().max() < 1e-5, "relative_mod: chapter 8's")
 
 # %% [markdown]
-# **What you should see.** Three chapters' attention from three short functions. That is a great deal. What
-# it is not, as of the torch this course pins: trainable on a CPU (there is no way back), or free of
-# costs: a `score_mod` with tables reads memory for each score.
-#
+# **What you should see.** Three chapters' attention from three short functions: a great deal. Two
+# things it is not, with the torch that this course pins. On a CPU there is no way back. And a
+# `score_mod` with tables reads memory for each score.
+
+# %% [markdown]
 # ### Ablation: the order of the tokens
 #
-# What a mask saves is whole tiles: one that holds a single pair is computed. Let a tile be 16 x 16 and a
-# map 32 x 32, window 7.
+# What a mask saves is whole tiles: one that holds a single pair is computed. Let a tile be 16 x
+# 16 and a map 32 x 32, window 7.
 #
-# **Predict.** Which share of tiles is computed if pixels come row by row? And if they come in blocks of
-# 4 x 4?
+# **Predict.** Which share of tiles is computed if pixels come row by row? And if they come in
+# blocks of 4 x 4?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# 4.8 % of the pairs are needed, 49 of 1024, at the edges less. Row by row a tile of queries is half a row;
-# it meets 7 rows of which it needs both halves: 14 of 64 tiles, 22 %. In blocks a halo of 10 x 10 touches
-# 3 x 3 blocks: 9 of 64, 14 %. Edges make it less.
+# 4.8 % of the pairs are needed, 49 of 1024, at the edges less. Row by row a tile of queries is
+# half a row; it meets 7 rows of which it needs both halves: 14 of 64 tiles, 22 %. In blocks a
+# halo of 10 x 10 touches 3 x 3 blocks: 9 of 64, 14 %. Edges make it less.
 #
 # </details>
 
@@ -1167,23 +1176,24 @@ plots.show(fig, "Left, a broad band; right, a thin band with a thin one on each 
 print(f"pairs that count: {near.float().mean():.1%}")
 
 # %% [markdown]
-# **What you should see.** 20.7 % and 11.8 % for the same 4.3 % of pairs. The order of tokens is free to
-# choose, and it decides what a tiled kernel can leave out. Section 11.6 did no more than that.
+# **What you should see.** 20.7 % and 11.8 % for the same 4.3 % of pairs. The order of tokens is
+# free to choose, and it decides what a tiled kernel can leave out. Section 11.6 did no more than
+# that.
 
 # %% [markdown]
 # ## 11.10 Measuring without fooling oneself
 #
-# A processor that works gets warm and slows down; other programs come and go. `Warming` is a machine with
-# a clock of its own that does so in the same way every time: its m-th piece of work takes $1 + m / 100$
-# seconds, m from 0. Two programs, *ours* and *theirs*, are the same piece of work. Measure one 20 times,
-# then the other 20 times.
+# A processor that works gets warm and slows down; other programs come and go. `Warming` is a
+# machine with a clock of its own that does so in the same way every time: its m-th piece of work
+# takes $1 + m / 100$ seconds, m from 0. Two programs, *ours* and *theirs*, are the same piece of
+# work. Measure one 20 times, then the other 20 times.
 #
 # **Predict.** Which medians come out? How much faster is ours?
 #
 # <details><summary>Answer</summary>
 #
-# Ours is m = 0 … 19, median 1.095. Theirs 20 … 39, median 1.295. Ours is 1.18 times as fast, and they
-# are the same.
+# Ours is m = 0 … 19, median 1.095. Theirs 20 … 39, median 1.295. Ours is 1.18 times as fast, and
+# they are the same.
 #
 # </details>
 
@@ -1203,31 +1213,27 @@ print(f"in turns:            {one:.3f} and {other:.3f}, {other / one:.3f} times 
 # %%
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.4), sharey=True)
 m = torch.arange(40)
-for ax, (name, spent) in zip(
-    axs, {"one after the other": now, "in turns": then}.items(), strict=True
-):
-    places = (m[:20], m[20:]) if spent is now else (m[::2], m[1::2])
-    for mark, where, (who, times) in zip("os", places, spent.items(), strict=True):
-        ax.plot(where, times, mark, label=who, ms=3)
-    ax.set(xlabel="piece of work", title=name)
+ways = {"one after the other": (m[:20], m[20:], now), "in turns": (m[::2], m[1::2], then)}
+for ax, (title, (*places, spent)) in zip(axs, ways.items(), strict=True):
+    for mark, where, (name, times) in zip("os", places, spent.items(), strict=True):
+        ax.plot(where, times, mark, label=name, ms=3)
+    ax.set(xlabel="piece of work", title=title)
 axs[0].set(ylabel="seconds")
 axs[0].legend()
-plots.show(
-    fig, "The same rising line of dots twice: left, two halves; right, two sorts by turns."
-)
+plots.show(fig, "A rising line of dots, twice: left, two halves; right, two kinds by turns.")
 
 # %% [markdown]
-# In turns both pay for the same warmth, and what differs from round to round cancels if the ratio is taken
-# *within* each round. Then the median, and, since one number does not say how sure it is, the least and
-# the most.
+# In turns both pay for the same warmth, and what differs from round to round cancels if the ratio
+# is taken *within* each round. Then the median, and, since one number does not say how sure it
+# is, the least and the most.
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `ours`, `theirs` | ` round` | seconds, of the same rounds |
 # | `ratio(ours, theirs)` | three numbers | median, least and most of ours / theirs |
 #
-# **Predict.** Rounds of (1, 1), (1, 1) and (9, 3) seconds: the median of the ratios? The ratio of the
-# means?
+# **Predict.** Rounds of (1, 1), (1, 1) and (9, 3) seconds: the median of the ratios? The ratio of
+# the means?
 #
 # <details><summary>Answer</summary>
 #
@@ -1249,15 +1255,19 @@ check("fast.ratio", ratio)
 
 
 # %%
+def spread(ours, theirs):
+    """Median, least and most of the ratios."""
+    return "{:.3f} ({:.3f} to {:.3f})".format(*ratio(*map(torch.tensor, (ours, theirs))))
+
+
 def compare(machine, rounds=20, warm=1):
-    """The same work twice, in turns: the ratio of the means; median, least and most."""
+    """The same work twice, in turns."""
     both = {name: partial(machine.work, name) for name in ("ours", "theirs")}
-    ours, theirs = map(torch.tensor, turns(both, rounds, machine.now, warm).values())
-    middle, least, most = ratio(ours, theirs)
-    means = ours.mean() / theirs.mean()
-    return f"means {means:.3f}, median {middle:.3f}, {least:.3f} to {most:.3f}"
+    ours, theirs = turns(both, rounds, machine.now, warm).values()
+    return f"means {sum(ours) / sum(theirs):6.3f}, median {spread(ours, theirs)}"
 
 
+# %%
 print("it gets warm:          ", compare(Warming(slower=0.01)))
 cold = Warming(cold=30)
 cold.work("theirs")  # it has run before; ours has not
@@ -1266,10 +1276,10 @@ print("others, now and then:  ", compare(Warming(late=20, every=7)))
 print("others, in step:       ", compare(Warming(late=20, every=6)))
 
 # %% [markdown]
-# **What you should see.** Medians of 0.99 or 1 throughout. Means are right as long as both are hit alike:
-# a cold start of ours alone makes it eleven times as slow, and a disturbance at every sixth piece of
-# work hits always *theirs*: eight times. Medians stand it. The 0.99 of the first line: theirs comes
-# second in each round, when the machine is a little warmer.
+# **What you should see.** Medians of 0.99 or 1 throughout. Means are right as long as both are
+# hit alike: a cold start of ours alone makes it eleven times as slow, and a disturbance at every
+# sixth piece of work hits always *theirs*: eight times. Medians stand it. The 0.99 of the first
+# line: theirs comes second in each round, when the machine is a little warmer.
 #
 # ### Ablation: rounds that turn round
 #
@@ -1287,9 +1297,9 @@ print(f"median {middle:.4f}, {least:.3f} to {most:.3f}")
 claim((middle - 1).abs() < 1e-3, "same work, same time")
 
 # %% [markdown]
-# **What you should see.** 1.000. Now this machine, which is no made-up one. The same doubling of 64 MB into
-# a new tensor and into one that is there; the same product of matrices with its numbers in the cache,
-# and after others were there; and a first call.
+# **What you should see.** 1.000. Now this machine, which is no made-up one. The same doubling of
+# 64 MB into a new tensor and into one that is there; the same product of matrices with its
+# numbers in the cache, and after others were there; and a first call.
 #
 # **Predict.** Which of them makes how much of a difference?
 
@@ -1298,21 +1308,17 @@ x, z = torch.randn(2**24), torch.randn(2**24)
 a, b, c = (torch.randn(128, 128) for _ in range(3))
 product = partial(torch.mm, a, b, out=c)
 memory = turns({"new": lambda: x * 2, "kept": lambda: torch.mul(x, 2, out=z)}, rounds=9)
-print(
-    "new memory over kept: {:.2f} ({:.2f} to {:.2f})".format(
-        *ratio(*map(torch.tensor, memory.values()))
-    )
-)
+print("new memory over kept:", spread(*memory.values()))
 calls = {"wipe": partial(z.copy_, x), "cold": product, "warm": product}
 spent = turns(calls, rounds=9)
-cache = ratio(torch.tensor(spent["cold"]), torch.tensor(spent["warm"]))
-print("cold cache over warm: {:.2f} ({:.2f} to {:.2f})".format(*cache))
+print("cold cache over warm:", spread(spent["cold"], spent["warm"]))
 first = turns({"": lambda: torch.linalg.svd(a)}, rounds=9, warm=0)[""]
 print(f"first call over the median of all: {first[0] / median(first):.2f}")
 
 # %% [markdown]
 # **What you should see.** Differences by a factor, from nothing but circumstances. So:
-#
+
+# %% [markdown]
 # 1. Warm up: what is loaded, compiled or cached first does not count, unless you ask for it.
 # 2. Take turns, within one process and one run.
 # 3. Ratios within a round; median, least and most.
@@ -1324,9 +1330,9 @@ print(f"first call over the median of all: {first[0] / median(first):.2f}")
 # %% [markdown]
 # ## 11.11 What it came to
 #
-# `solutions/fast` was written to goals that were set before. `attncourse bench` measures as section 11.10
-# has it: in turns, ratios within a round, beside what one would use instead, with floors. What was kept
-# is in `results/`. First local attention, window 7, on the largest map:
+# `solutions/fast` was written to goals that were set before. `attncourse bench` measures as
+# section 11.10 has it: in turns, ratios within a round, beside what one would use instead, with
+# floors. What was kept is in `results/`. First local attention, window 7, on the largest map:
 
 # %%
 kept = result("fast_local")
@@ -1339,12 +1345,12 @@ for name, time in forward[size].items():
     print(f"{name:20}   {time:7.2f}   {'no way back' if back is None else f'{back:18.2f}'}")
 
 # %% [markdown]
-# **What you should see.** *unfold* is what the popular repositories do, *reference* is chapter 9's, and
-# *native* is near the convolution, with a way back. Others have kernels for GPUs in mind; on a CPU they are
-# far behind, and some cannot go back.
+# **What you should see.** *unfold* is what the popular repositories do, *reference* is chapter
+# 9's, and *native* is near the convolution, with a way back. Others have kernels for GPUs in
+# mind; on a CPU they are far behind, and some cannot go back.
 #
-# Now all goals. Each names its sizes, and counts as reached where it is reached at all of them. The
-# worst size is shown, as a multiple of the goal: 1 is reached, 0.5 is half of it.
+# Now all goals. Each names its sizes, and counts as reached where it is reached at all of them.
+# The worst size is shown, as a multiple of the goal: 1 is reached, 0.5 is half of it.
 
 # %%
 told = fast_tasks.goals()
@@ -1355,35 +1361,24 @@ for goal in told:
     print(f"{who:50.50} {goal['asks']:45.45} {value:>6}  {good}")
 
 # %%
-rows = [(goal, fast_tasks.beyond(goal)) for goal in told]
-rows = [(goal, much) for goal, much in rows if much is not None]
-colours = {"reached": "#009e73", "missed": "#d55e00"}
-fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.17 * len(rows)))
-for place, (goal, much) in enumerate(reversed(rows)):
-    ax.plot(much, place, "o", ms=4, color=colours.get(goal["verdict"], "#e69f00"))
-names = [f"{goal['way']} / {goal['over'] or goal['what']}, {goal['what']}" for goal, _ in rows]
-ax.set_yticks(range(len(rows)), names[::-1], fontsize=6)
-ax.axvline(1, color="black", lw=0.8)
-ax.set(xscale="log", xlabel="of the goal, at the worst size", title="Reached right of the line")
+fig, ax = plt.subplots(figsize=(6.4, 7))
+fast_tasks.draw_goals(ax, told)
 plots.show(
     fig, "A dot for each goal about a line at 1: green right of it, the others left of it."
 )
 
 # %%
 verdicts = [goal["verdict"] for goal in told]
-missed = [v for v in verdicts if v not in ("reached", "not measured")]
-print(
-    f"{len(told)} goals: {verdicts.count('reached')} reached, {len(missed)} not, or not at all"
-)
-print(f"sizes; {verdicts.count('not measured')} not measured, of which on a GPU", end=" ")
-print(sum(g["verdict"] == "not measured" and g["device"] == "cuda" for g in told))
-claim(verdicts.count("reached") > len(missed), "more is reached than not")
+reached, unknown = verdicts.count("reached"), verdicts.count("not measured")
+print(f"{len(told)} goals: {reached} reached at all of their sizes, {unknown} not measured,")
+print(f"{len(told) - reached - unknown} missed at some or all")
+claim(2 * reached > len(told) - unknown, "of those that were measured most are reached")
 
 # %% [markdown]
-# **What you should see.** Goals reached, goals reached at some sizes, and goals missed; those of GPUs are
-# not measured where nobody had one. A goal that was missed stands there as one. Where it has to do
-# with how *fast others became* (torch's fused attention on a CPU, a convolution), the floor beside it in
-# `results/` says how much is left to gain.
+# **What you should see.** Goals reached, goals reached at some sizes, and goals missed; those of
+# GPUs are not measured where nobody had one. A goal that was missed stands there as one. Where it
+# has to do with how *fast others became* (torch's fused attention on a CPU, a convolution), the
+# floor beside it in `results/` says how much is left to gain.
 
 # %% [markdown]
 # ## What to take along
