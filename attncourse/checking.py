@@ -82,6 +82,8 @@ class _Examination:
         return self.sheet.trials
 
     def verdict(self) -> Verdict:
+        if reason := self.ex.needs():
+            return Verdict(self.ex.id, NOT_ATTEMPTED, f"Not checked: {reason}")
         if self.waits():
             text = "`__init__` calls something that you have not written yet: that comes first."
             return Verdict(self.ex.id, NOT_ATTEMPTED, text)
@@ -176,6 +178,8 @@ class _Examination:
             owner = getattr(self.answer, probe, None) if self.ex.is_module else self.answer
             mine = attempt(lambda o=owner: list(signature(o).parameters))
             names = list(parameters(self.ex, probe))
+            if self.ex.through:  # these are the inputs of a trial, not the answer's own
+                names = list(signature(self.ex.solution).parameters)
             if not isinstance(mine, list) or mine == names:
                 continue
             first, wanted = [[n[:1] for n in ns if n != "self"] for ns in (mine, names)]
@@ -458,6 +462,8 @@ class _Examination:
             return Fault(
                 slip.message, (self.seen(trial), f"There it ends in {crash.kind}."), slip.name
             )
+        if crash.kind == "Returned":  # said already, by the kernel that a step is part of
+            return Fault(crash.text, (self.seen(trial),))
         cause = explain(crash, trial.sizes)
         text = crash.text.strip().splitlines()
         error = f"{crash.kind}: {text[0]}" if text else crash.kind
@@ -547,7 +553,9 @@ class _Examination:
             )
             if any(same(one, y, trial.dtype) for one in tries):
                 return Fault(slip.message, (self.seen(trial),), slip.name)
-        if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
+        parts = y if isinstance(y, (tuple, list)) else (y,)
+        finite = all(p.isfinite().all() for p in parts if isinstance(p, Tensor))
+        if trial.group == LARGE and not finite:
             return Fault(
                 f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
                 " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
@@ -573,6 +581,15 @@ class _Examination:
             same(self.sheet.of_slip(slip, i, probe, way), self.sheet.expected(i, probe))
             for i in self.sheet.declared
         )
+
+    def known_by(self, trace: Callable[[Callable], Any], mine: Any) -> Slip | None:
+        """The slip that gives what is right, and leaves the same trace as the answer: its
+        gradients, or what it spends."""
+        probe = list(self.ex.probes)[-1]
+        for slip in self.sheet.slips:
+            if self.right_otherwise(slip, 0, probe) and _alike(trace(slip.answer), mine):
+                return slip
+        return None
 
     def wrong_mode(self) -> Fault | None:
         """Whether the other mode, of training and evaluation, changes what it should not."""
@@ -668,6 +685,13 @@ class _Examination:
             ]
             for name, wanted in right.items():
                 got = mine.get(name)
+                off = got is not None and wanted is not None and not same(got, wanted)
+                if (lost or off) and (
+                    slip := self.known_by(
+                        lambda s, t=trial: gradients(self.ex, s, t, probe), mine
+                    )
+                ):
+                    return Fault(slip.message, (self.seen(trial),), slip.name)
                 if lost:
                     names = ", ".join(f"`{one}`" for one in lost[:4])
                     return Fault(
@@ -676,7 +700,7 @@ class _Examination:
                         ("The values are right.", self.seen(trial)),
                         "no_gradient",
                     )
-                if got is not None and wanted is not None and not same(got, wanted):
+                if off:
                     if got.isnan().any():
                         cause = (
                             f"The gradient for `{name}` is nan although the values are right."
@@ -754,6 +778,11 @@ class _Examination:
             ),
         ):
             if factor is not None and yours > factor * ours:
+                if slip := self.known_by(lambda one: attempt(lambda: spent(one)), mine):
+                    dear = f"{yours:,} numbers where {ours:,} are enough."
+                    if what != "largest tensor":
+                        dear = f"{yours:,} {what} where {ours:,} are enough."
+                    return Fault(slip.message, (dear, self.seen(trial)), slip.name)
                 unit = "numbers" if what == "largest tensor" else "multiply-adds"
                 where = "your largest tensor holds" if what == "largest tensor" else "you spend"
                 return Fault(
@@ -785,6 +814,13 @@ def _a(answer: Any) -> str:
     if isgenerator(answer) or isasyncgen(answer):
         return "a generator"
     return f"a value of type {type(answer).__name__}"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """The same gradients, or the same counts."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[n], other[n]) for n in one)
+    return type(one) is type(other) and one == other
 
 
 def _unwritten(y: Any) -> bool:

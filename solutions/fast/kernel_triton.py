@@ -48,7 +48,7 @@ def launch(step, q, k, v, y, lse, scale):
     heads, queries, d = q.shape
     keys, e = v.shape[-2:]
     widths = (max(16, triton.next_power_of_2(n)) for n in (d, e))  # no dot is narrower than 16
-    step = step if isinstance(step, triton.runtime.KernelInterface) else jit(step)
+    step = jit(step) if inspect.isfunction(step) else step
     grid = triton.cdiv(queries, ROWS), heads
     attend[grid](q, k, v, y, lse, queries, keys, d, e, scale, step, ROWS, COLUMNS, *widths)
 
