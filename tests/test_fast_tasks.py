@@ -103,12 +103,13 @@ def test_a_goal_is_as_good_as_its_worst_size():
     assert (worst(slower), beyond(slower)) == (2.4, 0.5)
     less = goal("less", 0.2, 0.1, 0.05)
     assert (worst(less), beyond(less)) == (0.1, 2)
+    assert beyond(goal("less", 0.2, 0.0)) == beyond(goal("faster", 2, 900)) == 100
     assert worst(goal("", 1, 1, 0)) == 0
     assert beyond(goal("", 1, 1, 0)) is None
 
 
 def test_goals_are_drawn_about_a_line_at_one():
-    known = {"part": "local", "way": "native", "over": "unfold", "what": "forward"}
+    known = {"work": "local", "over": "unfold", "what": "forward + backward"}
     told = [goal("faster", 20, 40) | known | {"verdict": "reached"}]
     told += [goal("slower", 1.2, 2.4) | known | {"over": "", "verdict": "missed"}]
     told += [goal("faster", 2) | known | {"verdict": "not measured"}]
@@ -117,7 +118,7 @@ def test_goals_are_drawn_about_a_line_at_one():
     dots = [line.get_xdata()[0] for line in ax.lines[:-1]]
     assert dots == [0.5, 2]  # the first goal is at the top
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == ["local: native, alone, forward", "local: native, unfold, forward"]
+    assert labels == ["local / alone, both ways", "local / unfold, both ways"]
     plt.close(fig)
 
 

@@ -564,25 +564,27 @@ for n in lengths:
     print(f"{n:5}", "{:15.2f} {:9.2f} {:15.2f} {:9.2f}".format(*(1e3 * t for t in told)))
 
 # %% tags=["nbval-ignore-output"]
-fig, ax = plt.subplots(figsize=(6.2, 3.2))
-a_byte = torch.logspace(0, 2.7, 100)
-roof = {"roof": torch.minimum(bandwidth * a_byte, torch.tensor(rate)) / 1e9}
-title = "What is measured stays under what is foretold"
-plots.lines(ax, a_byte, roof, "operations a byte", "billion operations a second", title)
-work = 4 * 4 * 64 * torch.tensor(lengths) ** 2 / 1e9
+work, shown = 4 * 4 * 64 * torch.tensor(lengths) ** 2 / 1e9, []
 for name, rows, mark in (("eager", None, "C1o"), ("fused", 256, "C2s")):
     x = [4 * n**2 * 64 / (4 * traffic(n, 64, rows)) for n in lengths]
     told = torch.tensor([floors(n, rows) for n in lengths])
-    ax.plot(x, work / told, mark, mfc="none", label=f"{name}, foretold")
-    ax.plot(x, work / torch.tensor(measured[name]), mark, label=f"{name}, measured")
-ax.set(xscale="log", yscale="log")
+    shown.append((x, work / told, f"{name}, foretold", mark, "none"))
+    shown.append((x, work / torch.tensor(measured[name]), f"{name}, measured", mark, None))
+a_byte = torch.logspace(0, 2.7, 100)
+roof = torch.minimum(bandwidth * a_byte, torch.tensor(rate)) / 1e9
 
 # %% tags=["nbval-ignore-output"]
-ax.legend(loc="lower right")
-plots.show(
-    fig,
-    "A roof: a slope, then level. Hollow marks on it, full circles far below, squares near.",
+fig, ax = plt.subplots(figsize=(6.2, 3.2))
+title = "What is measured stays under what is foretold"
+plots.lines(
+    ax, a_byte, {"roof": roof}, "operations a byte", "billion operations a second", title
 )
+for x, y, name, mark, fill in shown:
+    ax.plot(x, y, mark, mfc=fill, label=name)
+ax.set(xscale="log", yscale="log")
+ax.legend(loc="lower right")
+alt = "A roof: a slope, then level. Hollow marks on it, full circles far below, squares near."
+plots.show(fig, alt)
 
 # %%
 for name in measured:
@@ -1322,7 +1324,8 @@ print(f"first call over the median of all: {first[0] / median(first):.2f}")
 # 1. Warm up: what is loaded, compiled or cached first does not count, unless you ask for it.
 # 2. Take turns, within one process and one run.
 # 3. Ratios within a round; median, least and most.
-# 4. Name the machine, the threads, the allocator, the versions.
+# 4. Name the machine, the threads, the allocator, the versions. The processor's clock counts all
+#    threads: it is for one.
 # 5. Check that both return the same.
 # 6. Put the floor beside it: nothing beats it, and what is far from it can still become faster.
 # 7. Compare with what one would use otherwise, not with the slowest thing that one can write.
@@ -1355,10 +1358,11 @@ for name, time in forward[size].items():
 # %%
 told = fast_tasks.goals()
 for goal in told:
-    worst, good = fast_tasks.worst(goal), goal["verdict"]
+    worst = fast_tasks.worst(goal)
     value = "-" if worst is None else f"{worst:.3g}"
-    who = f"{goal['work']}, against {goal['over']}" if goal["over"] else goal["work"]
-    print(f"{who:50.50} {goal['asks']:45.45} {value:>6}  {good}")
+    who = f"{goal['way']} / {goal['over'] or 'alone'}"
+    asks = goal["asks"].replace("forward + backward", "both ways")
+    print(f"{goal['part']:9} {who:33.33} {asks:38.38} {value:>6} {goal['verdict']}")
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 7))
