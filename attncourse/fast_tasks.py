@@ -30,8 +30,11 @@ Times = dict[str, list[float]]
 
 
 def clock() -> Callable[[], float]:
-    """The processor's time for one thread, which others disturb less; else what passes."""
-    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    """The processor's time for one thread, which others disturb less; what passes for several,
+    or where that time comes in large steps."""
+    coarse = time.get_clock_info("process_time").resolution > 1e-4
+    several = torch.get_num_threads() > 1
+    return time.perf_counter if several or coarse else time.process_time
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -69,7 +70,12 @@ def test_gradients_are_off_while_the_time_is_taken():
 
 def test_one_thread_is_measured_by_the_processors_clock(monkeypatch):
     monkeypatch.setattr(fast_tasks.torch, "get_num_threads", lambda: 1)
+    steps = SimpleNamespace(resolution=1e-9)
+    monkeypatch.setattr(fast_tasks.time, "get_clock_info", lambda name: steps)
     assert fast_tasks.clock() is fast_tasks.time.process_time
+    steps.resolution = 0.015
+    assert fast_tasks.clock() is fast_tasks.time.perf_counter
+    steps.resolution = 1e-9
     monkeypatch.setattr(fast_tasks.torch, "get_num_threads", lambda: 2)
     assert fast_tasks.clock() is fast_tasks.time.perf_counter
 
