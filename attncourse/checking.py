@@ -307,7 +307,8 @@ class _Examination:
             return Fault(what, tuple(t for t in (stage, seen) if t))
         if not self.ex.is_module and _rearranged(y, right):
             return self.rearranged(probe, (seen, worst))
-        reason = self.broken_law(trial, probe, y, right) if isinstance(y, Tensor) else None
+        lawful = isinstance(y, Tensor) or _parts_comparable(y, right)
+        reason = self.broken_law(trial, probe, y, right) if lawful else None
         if reason:
             return Fault(reason, tuple(t for t in (stage, seen, worst) if t))
         if isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all():
@@ -404,8 +405,13 @@ class _Examination:
         found = (s for s in self.sheet.slips if s.variant and self.fits(s, probes, every))
         return next(found, None)
 
-    def broken_law(self, trial: Prepared, probe: str, y: Tensor, right: Tensor) -> str | None:
-        """The first law of the exercise that the answer breaks."""
+    def broken_law(self, trial: Prepared, probe: str, y: Any, right: Any) -> str | None:
+        """The first law of the exercise that the answer breaks; of several returns, the first
+        that is wrong."""
+        axes, at = self.ex.probes[probe], None
+        if isinstance(right, tuple):
+            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
+            y, right, axes = y[at], right[at], axes[at] if isinstance(axes, tuple) else axes
 
         def ask(**changes):
             built, fault, _ = build(self.ex, self.answer, trial)
@@ -413,20 +419,21 @@ class _Examination:
                 return fault
             inputs = trial.fresh() | changes
             with torch.set_grad_enabled("gradients" in self.ex.skip):
-                return attempt(
+                found = attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
+            return found if at is None or isinstance(found, Crash) else found[at]
 
         def solved(relu: Callable) -> Any:
             built, _, _ = build(self.ex, self.ex.solution, trial)
             with patch.object(Tensor, "relu", lambda t: relu(t)):  # bound, as a method
                 return outcome(self.ex, built, probe, trial.fresh())
 
-        look = Look(trial, probe, self.ex.probes[probe], y, right, ask, solved)
+        look = Look(trial, probe, axes, y, right, ask, solved)
         for name in self.ex.laws:
             said = attempt(lambda n=name: LAWS[n](look))
             if isinstance(said, str):
-                return said
+                return said if at is None else f"In [{at}]: {said}"
         return None
 
     def first_stage(self, index: int, probe: str) -> str | None:
@@ -911,6 +918,8 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
 
 def _nearly(y: Any, right: Any) -> bool:
     """Right in the first digits: what single precision or a small constant leaves."""
+    if _parts_comparable(y, right):
+        return all(same(*pair) or _nearly(*pair) for pair in zip(y, right, strict=True))
     if not _comparable(y, right) or not right.is_floating_point():
         return False
     scale = right.abs().max().clamp(min=1e-12)
@@ -933,11 +942,19 @@ def _kind(y: Any) -> str:
 def _worst(y: Any, right: Any, axes: Any) -> str:
     """The element that is furthest off, in letters."""
     if isinstance(right, tuple):
-        pairs = zip(
-            y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True
+        axes = axes if isinstance(axes, tuple) else [axes] * len(right)
+        pairs = [(n, *three) for n, three in enumerate(zip(y, right, axes, strict=True))]
+        rest = [n for n, a, b, _ in pairs if same(a, b)]
+        verb = "is" if len(rest) == 1 else "are"
+        fine = f" {' and '.join(f'[{n}]' for n in rest)} {verb} right."
+        return next(
+            (
+                f"In [{n}]: {_worst(a, b, ax)}" + (fine if rest else "")
+                for n, a, b, ax in pairs
+                if not same(a, b)
+            ),
+            "",
         )
-        wrong = ((n, *pair) for n, pair in enumerate(pairs) if not same(*pair[:2]))
-        return next((f"In [{n}]: {_worst(a, b, ax)}" for n, a, b, ax in wrong), "")
     if right.dtype == torch.bool:
         off = y != right
         at = torch.unravel_index(off.flatten().long().argmax(), y.shape)

@@ -136,7 +136,8 @@ def _tiles(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
     (r"incompatible dimensions at index \d+: (\d+) and (\d+)", _tiles),
     (
-        r"input shape.*not compatible for matmul|First input shape",
+        r"input shape.*not compatible for matmul|First input shape"
+        r"|must have equal reduction dim",
         lambda f, c, s: (
             f"the two tiles share no axis of equal size{': ' + told(s) if s else ''}. `tl.dot`"
             " sums the last axis of the first over the first of the second."
@@ -303,8 +304,8 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (
         r"[Bb]oolean value of Tensor with more than one value is ambiguous",
         (
-            "`if` wants one yes or no, and this tensor holds many. For an optional argument ask"
-            " `if mask is None`."
+            "`if`, `and` and `or` want one yes or no, and this tensor holds many: `&` and `|`"
+            " work on each entry. For an optional argument ask `if mask is None`."
         ),
     ),
     (
@@ -344,6 +345,15 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (
         r"missing \d+ required keyword-only argument|unexpected keyword argument",
         lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
+    ),
+    (
+        r"torch\.return_types\.(\w+)",
+        lambda f, c, s: (
+            f"`{f[1]}` along an axis returns two things, values and indices: take `.values`, or"
+            f" `a{f[1]}` for the values alone."
+            if f[1] in ("max", "min")
+            else f"`{f[1]}` returns two things, values and indices: take `.values`."
+        ),
     ),
     (
         r"received an invalid combination of arguments|must be (?:Tensor|tuple of"

@@ -6,10 +6,10 @@ Import this before Triton, which decides about its interpreter once, when it is 
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
-from types import FunctionType
+from types import FunctionType, TracebackType
 from typing import Any
 
 import torch
@@ -54,8 +54,8 @@ def called(
     import triton
 
     plain = inspect.unwrap(getattr(step, "fn", step))
-    if not isinstance(plain, FunctionType):
-        raise Returned(f"A step is a function, not a {type(step).__name__}.")
+    if not isinstance(plain, FunctionType) or plain.__code__.co_name == "<lambda>":
+        raise Returned("A step is a function that is written with `def`: Triton reads it.")
     # with names of its own: the interpreter adds some
     own = FunctionType(
         plain.__code__,
@@ -70,12 +70,25 @@ def called(
     try:
         return kernel(own)
     except Exception as error:
-        inner = error
-        while type(inner).__name__ == "InterpreterError" and inner.__cause__ is not None:
-            inner = inner.__cause__
-        if inner is error:
+        chain = [error]
+        while type(chain[-1]).__name__ == "InterpreterError" and chain[-1].__cause__:
+            chain.append(chain[-1].__cause__)
+        if len(chain) == 1:
             raise
-    raise inner  # not wrapped, with its own trace
+    raise chain[-1].with_traceback(_joined(chain))
+
+
+def _joined(chain: Sequence[BaseException]) -> TracebackType | None:
+    """The traces of errors that wrap each other, as if the last had come all the way."""
+    steps, trace = [], None
+    for error in chain:
+        here = error.__traceback__
+        while here is not None:
+            steps.append(here)
+            here = here.tb_next
+    for step in reversed(steps):
+        trace = TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return trace
 
 
 def _watched(
@@ -87,8 +100,8 @@ def _watched(
     if found is None:
         raise Returned("`return` is missing: it returns None.")
     if not isinstance(found, (tuple, list)) or len(found) != len(axes):
-        many = len(found) if isinstance(found, (tuple, list)) else 1
-        raise Returned(f"It returns {many} values; it should return {len(axes)}: {names}.")
+        many = f"{len(found)} values" if isinstance(found, (tuple, list)) else "one value"
+        raise Returned(f"It returns {many}; it should return {len(axes)}: {names}.")
     for (name, letters), one in zip(axes.items(), found, strict=True):
         shape = tuple(int(n) for n in getattr(one, "shape", ()))
         if shape != tuple(sizes[letter] for letter in letters.split()):

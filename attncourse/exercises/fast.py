@@ -49,9 +49,9 @@ def softmax_trials():
     hidden = torch.tensor([[HIDDEN, HIDDEN, HIDDEN, 0.3, 1.2, HIDDEN, -0.4, 2.0]]).double()
     return (
         Trial(
-            "with 3 tiles, the last one shorter",
-            dict(b=3, j=11, tile=4),
-            {"x": "b j", "tile": 4},
+            "with 4 tiles, the last one shorter",
+            dict(b=5, j=11, tile=3),
+            {"x": "b j", "tile": 3},
         ),
         Trial(
             "where the scores rise in one row and fall in the other",
@@ -168,6 +168,28 @@ def begins_at_minus_inf(x):
     return torch.full_like(x[..., :1], HIDDEN)
 
 
+def begins_with_the_first_entry(x, tile):
+    """You begin with the first entry as largest and with a sum of 1, and the loop counts that
+    entry again. Begin with the lowest number and a sum of 0."""
+    largest, total = x[..., :1], torch.ones_like(x[..., :1])
+    for part in x.split(tile, dim=-1):
+        new = torch.maximum(largest, part.amax(-1, keepdim=True))
+        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
+        largest = new
+    return (x - largest).exp() / total
+
+
+def all_to_base_2(x, tile):
+    """You take powers of 2. Softmax has powers of e: `exp`, or multiply x by log2(e) first."""
+    shares = torch.exp2(x - x.amax(-1, keepdim=True))
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def fade_twice(largest, new):
+    """You rescale the sum twice. Once by e^(old - new) is enough."""
+    return (2 * (largest - new)).exp()
+
+
 def tiles_own_largest(largest, part, x):
     """You subtract the largest of the tile alone. Then the sum so far is multiplied by e^(old -
     new) > 1 where a tile is lower, and overflows. Take the larger of both, `torch.maximum`."""
@@ -226,6 +248,12 @@ def part_rescaled_instead(total, fade, part, new):
     return total + fade * (part - new).exp().sum(-1, keepdim=True)
 
 
+def part_with_the_old(total, fade, part, new):
+    """You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s - new),
+    and the sum so far is brought to that."""
+    return total * fade + (part - (new + fade.log())).exp().sum(-1, keepdim=True)
+
+
 def only_the_last_tile(total, fade, part, new):
     """Your sum is that of the last tile: each one overwrites it. Add to what was there, after
     rescaling it."""
@@ -268,6 +296,16 @@ def softmax_of_each_tile(x, largest, total, tile):
     """You take the softmax of each tile: every tile sums to 1. Only at the end are largest and
     sum known, and then all of x is turned into shares."""
     return torch.cat([part.softmax(-1) for part in x.split(tile, dim=-1)], dim=-1)
+
+
+def shares_left_as_they_were(x, largest, total, tile):
+    """Your shares were made in the loop, with the largest entry as it stood then. What came
+    first must be rescaled too: make the shares after the loop."""
+    so_far, parts = from_the_lowest(x), []
+    for part in x.split(tile, dim=-1):
+        so_far = torch.maximum(so_far, part.amax(-1, keepdim=True))
+        parts.append((part - so_far).exp())
+    return torch.cat(parts, dim=-1) / total
 
 
 def ends_with_the_tiles_largest(x, largest, total, tile):
@@ -379,10 +417,23 @@ def log_of_both(lse, other):
     return torch.logaddexp(lse, other)
 
 
-def merge_recipe(sharing=shares_of_both, adding=weighted, logging=log_of_both):
+def as_read(y, log, nothing):
+    return y, log
+
+
+def nan_for_nothing(y, log, nothing):
+    return y.masked_fill(nothing[..., None], math.nan), log
+
+
+def nan_for_nothing_twice(y, log, nothing):
+    return y.masked_fill(nothing[..., None], math.nan), log.masked_fill(nothing, math.nan)
+
+
+def merge_recipe(sharing=shares_of_both, adding=weighted, logging=log_of_both, leaving=as_read):
     def answer(y, lse, other, other_lse):
         mine, theirs = sharing(lse, other_lse)
-        return adding(y, other, mine, theirs), logging(lse, other_lse)
+        nothing = (lse == HIDDEN) & (other_lse == HIDDEN)
+        return leaving(adding(y, other, mine, theirs), logging(lse, other_lse), nothing)
 
     return answer
 
@@ -451,8 +502,8 @@ def shares_of_base_two(lse, other):
 
 
 def nan_where_nothing_was_seen(lse, other):
-    """Where neither saw anything both are -inf, and -inf - -inf is nan. Put a finite number for
-    the one that you subtract; the exponential of -inf is 0 then."""
+    """Where neither saw anything your reading is nan: -inf - -inf, or 0 / 0. Put a finite
+    number for the one that you subtract; the exponential of -inf is 0 then."""
     total = torch.logaddexp(lse, other)
     return (lse - total).exp(), (other - total).exp()
 
@@ -462,6 +513,12 @@ def minus_inf_as_zero(lse, other):
     score of 0. e^-inf is 0 by itself."""
     lse, other = (x.masked_fill(x.isinf(), 0) for x in (lse, other))
     return shares_of_both(lse, other)
+
+
+def shares_over_queries(lse, other):
+    """Your softmax goes over the queries, the last axis of lse. It goes over the two readings:
+    stack them on a new axis, and take that one."""
+    return torch.stack([lse, other]).nan_to_num(neginf=-1e9).softmax(-1)
 
 
 def one_share_for_both(lse, other):
@@ -501,6 +558,13 @@ def largest_not_added_back(lse, other):
     """You subtract the larger one before exp and do not add it again after the log."""
     largest = known_to_be(torch.maximum(lse, other))
     return ((lse - largest).exp() + (other - largest).exp()).log()
+
+
+def larger_and_sum(lse, other):
+    """You return the larger one and the sum of e^(lse - larger). It takes the logarithm of that
+    sum."""
+    largest = known_to_be(torch.maximum(lse, other))
+    return largest + (lse - largest).exp() + (other - largest).exp()
 
 
 def sum_without_a_log(lse, other):
@@ -565,7 +629,7 @@ def merge_by_hand(y, lse, other, other_lse):
     return read, total.log() + largest.masked_fill(total == 0, HIDDEN)
 
 
-def softmax_from_the_first_tile(fading):
+def softmax_from_the_first_tile(fading, taking=the_new):
     """The first tile gives largest and sum, the loop begins with the second."""
 
     def answer(x, tile):
@@ -574,7 +638,8 @@ def softmax_from_the_first_tile(fading):
         total = (first - largest).exp().sum(-1, keepdim=True)
         for part in rest:
             new = torch.maximum(largest, part.amax(-1, keepdim=True))
-            total = total * fading(largest, new) + (part - new).exp().sum(-1, keepdim=True)
+            more = (part - taking(largest, new)).exp().sum(-1, keepdim=True)
+            total = total * fading(largest, new) + more
             largest = new
         return (x - largest).exp() / total
 
@@ -601,8 +666,10 @@ def softmax_slips():
             rescaled_by_the_new,
             rescaled_without_exp,
             rescaled_to_base_two,
+            fade_twice,
         ),
         adding=(
+            part_with_the_old,
             rescaled_with_the_new_part,
             part_rescaled_instead,
             only_the_last_tile,
@@ -615,6 +682,7 @@ def softmax_slips():
             ends_without_the_largest,
             ends_with_logs,
             softmax_of_each_tile,
+            shares_left_as_they_were,
             ends_with_the_tiles_largest,
             divided_as_it_went,
             last_tile_as_largest,
@@ -623,12 +691,18 @@ def softmax_slips():
     more = {
         one.__name__: softmax_from_the_first_tile(one)
         for one in (rescaled_the_wrong_way, rescaled_by_the_new, rescaled_without_exp)
-    } | {not_rescaled.__name__: softmax_from_the_first_tile(not_rescaled)}
+    } | {
+        not_rescaled.__name__: softmax_from_the_first_tile(not_rescaled),
+        part_with_the_old.__name__: softmax_from_the_first_tile(
+            by_the_old_over_the_new, lambda largest, new: largest
+        ),
+    }
     made = [
         replace(one, ways=(*one.ways, more[one.name])) if one.name in more else one
         for one in made
     ]
-    return (*made, slip(softmax_over_rows))
+    more = softmax_over_rows, begins_with_the_first_entry, all_to_base_2
+    return (*made, *map(slip, more))
 
 
 # attention in tiles of keys
@@ -649,6 +723,16 @@ def tile_trials():
             "with scores that rise for one query and fall for the other",
             dict(b=1, i=2, j=9, d=4, e=3, tile=5),
             {"q": Given("b i d", q), "k": Given("b j d", k.double()), "v": "b j e", "tile": 5},
+        ),
+        Trial(
+            "with scores far above and far below 0",
+            dict(b=1, i=3, j=9, d=4, e=2, tile=5),
+            {
+                "q": Given("b i d", q[:, [0, 0, 1]] * torch.tensor([[2.0], [1.0], [1.0]])),
+                "k": Given("b j d", k.double() + 1000),
+                "v": "b j e",
+                "tile": 5,
+            },
         ),
         Trial(
             "with heads and one tile that is not full",
@@ -876,6 +960,12 @@ def cut_tiles_skipped(scores, start, keys):
     return scores.masked_fill(late.any(-1, keepdim=True), -1e300) if late.any() else scores
 
 
+def start_on_the_wrong_side(scores, start, keys):
+    """The start of the tile has the wrong sign in your causal mask: key start + j is hidden
+    where start + j > i, so that later tiles show less."""
+    return scores.masked_fill(ahead(scores, -start), HIDDEN)
+
+
 def tiles_shown_whole(scores, start, keys):
     """You show a whole tile as soon as its first key may be seen. Inside the tile key start + j
     is hidden too where it is later than i."""
@@ -887,6 +977,12 @@ def one_tile_skipped_too_many(scores, start, keys):
     start > i for all of its queries."""
     hidden = scores.shape[-2] <= start + scores.shape[-1]
     return None if hidden and start else future_hidden(scores, start, keys)
+
+
+def begins_at_zero_here(largest, scores):
+    """Your largest score begins at 0. Where all scores are far below, 0 stays the largest and
+    every exp is 0. Begin with -inf."""
+    return torch.maximum(largest, scores.amax(-1, keepdim=True)).clamp(min=0)
 
 
 def largest_of_the_tile(largest, scores):
@@ -1043,6 +1139,23 @@ def log_of_the_unscaled(total, largest, scale):
     return (largest * scale + total.log())[..., 0]
 
 
+def largest_minus_log(total, largest, scale):
+    """You subtract the log of the sum from the largest score. It is largest + log of the
+    sum."""
+    return (largest - total.log())[..., 0]
+
+
+def log_taken_back(total, largest, scale):
+    """You return e^lse. Its logarithm is what is kept, for it does not overflow: largest + log
+    of the sum."""
+    return (largest.exp() * total)[..., 0]
+
+
+def log_scaled_back(total, largest, scale):
+    """You multiply the log-sum-exp by sqrt(d). It is that of the scaled scores."""
+    return ((largest + total.log()) * scale)[..., 0]
+
+
 def log_of_all_without_exp(total, largest, scale):
     """You take the product of largest and log. They add: log(e^largest sum) = largest + log
     sum."""
@@ -1066,6 +1179,19 @@ def mean_of_tiles(q, k, v, tile, causal=False):
         parts.append(scores.softmax(-1) @ some_v)
         logs.append(scores.logsumexp(-1))
     return sum(parts) / len(parts), torch.stack(logs).logsumexp(0)
+
+
+def log_of_raw_scores(q, k, v, tile, causal=False):
+    """Your log-sum-exp is that of q · k without the scale. It belongs to the scaled scores."""
+    y, _ = attention_by_tiles(q, k, v, tile, causal)
+    return y, attention_by_tiles(q * math.sqrt(q.shape[-1]), k, v, tile, causal)[1]
+
+
+def log_without_the_mask(q, k, v, tile, causal=False):
+    """Your log-sum-exp counts the keys that the causal mask hides. It is over the keys that a
+    query sees."""
+    y, _ = attention_by_tiles(q, k, v, tile, causal)
+    return y, attention_by_tiles(q, k, v, tile)[1]
 
 
 def sum_of_tiles(q, k, v, tile, causal=False):
@@ -1285,6 +1411,16 @@ def delta_of_the_whole(dy, y, shares, slope):
     return (dy * y).sum()
 
 
+def delta_of_y_alone(dy, y, shares, slope):
+    """delta is the sum of y alone. It is the sum over e of dy y."""
+    return y.sum(-1, keepdim=True)
+
+
+def delta_twice(dy, y, shares, slope):
+    """You take delta twice. Once: A (dy vᵀ - delta)."""
+    return 2 * (dy * y).sum(-1, keepdim=True)
+
+
 def delta_of_squares(dy, y, shares, slope):
     """delta is y · y. It is dy · y."""
     return (y * y).sum(-1, keepdim=True)
@@ -1322,6 +1458,12 @@ def sign_turned(shares, slope, delta):
 def dv_from_ds(shares, dy, ds):
     """dv is made from ds. The values are read by the shares: dv = Aᵀ dy."""
     return ds.mT @ dy
+
+
+def dv_over_queries(shares, dy, ds):
+    """dv is made with shares that sum to 1 over the queries. They are the ones of the way
+    forward, which sum to 1 over the keys: dv = Aᵀ dy."""
+    return (shares / shares.sum(-2, keepdim=True)).mT @ dy
 
 
 def dv_from_y(shares, dy, ds):
@@ -1436,6 +1578,7 @@ def traffic_trials():
         (11, 3, 4),
         (9, 2, 9),
         (6, 5, 8),
+        (9, 4, 7),
         (8, 3, 1),
     )
     return tuple(
@@ -1554,6 +1697,24 @@ def queries_read_again(n, d, rows):
 def values_forgotten(n, d, rows):
     """Each tile of queries reads k *and* v: 2 n d for each."""
     return 2 * n * d + n * d * -(-n // rows)
+
+
+def last_tile_counted_full(n, d, rows):
+    """You count q and y for whole tiles. The last one has fewer queries where `rows` does not
+    divide n: q and y are n d each."""
+    return -(-n // rows) * (2 * rows * d + 2 * n * d)
+
+
+def log_sum_exp_counted(n, d, rows):
+    """You count a number more for each query, such as its log-sum-exp. The rule here counts q,
+    k, v and y alone."""
+    return moved_by_tiles(n, d, rows) + n
+
+
+def tiles_rounded(n, d, rows):
+    """You round n / rows to the nearest. The last tile reads all of k and v, however few
+    queries it has: round up."""
+    return 2 * n * d + 2 * n * d * round(n / rows)
 
 
 def tile_output_forgotten(n, d, rows):
@@ -1897,18 +2058,25 @@ def halo_ends_with_its_block(x, window, block):
     return halos_from(x, window, block, window - 1, window - 1)
 
 
+def zero_keys_seen(q, window, block):
+    """The zeros beyond the edge are seen: a padded key has the score 0, and a share. Mask what
+    is outside of the map."""
+    return torch.ones((), dtype=torch.bool)
+
+
+def inside_turned(q, window, block):
+    seen = in_the_picture(q, window, block)
+    side = block + window - 1
+    return rearrange(seen, "high wide i (y x) -> high wide i (x y)", y=side, x=side)
+
+
+@also(bounding=inside_turned)
 def halo_turned(x, window, block):
     """You exchange rows and columns of a halo: its pixels are in another order than those of
     its window. Keep (y x) everywhere."""
     found = around(x, window, block)
     side = block + window - 1
     return rearrange(found, "... (y x) d -> ... (x y) d", y=side, x=side)
-
-
-def zero_keys_seen(q, window, block):
-    """The zeros beyond the edge are seen: a padded key has the score 0, and a share. Mask what
-    is outside of the map."""
-    return torch.ones((), dtype=torch.bool)
 
 
 @also(bounding=zero_keys_seen)
@@ -1969,6 +2137,14 @@ def window_one_too_narrow(window, block):
     side = block + window - 1
     away = torch.arange(side) - torch.arange(block)[:, None]
     return on_both_axes((away >= 0) & (away < max(1, window - 1)))
+
+
+def reach_left_out(window, block):
+    """You leave out the border of the window: distances of window // 2 count, `<=` and not
+    `<`."""
+    side = block + window - 1
+    away = torch.arange(side) - torch.arange(block)[:, None] - window // 2
+    return on_both_axes(away.abs() < window // 2)
 
 
 def window_behind_the_query(window, block):
@@ -2084,6 +2260,18 @@ def blocks_read_in_lines(y, h, w, block):
     row is (high y): the block first, then the row in it."""
     y = rearrange(y, "... high wide (y x) e -> ... e (y high) (x wide)", y=block, x=block)
     return y[..., :h, :w]
+
+
+def a_window_as_reach(q, k, v, window, block):
+    """You reach a whole window to each side, in the halo and in the mask. It is window // 2:
+    with the query in the middle that makes `window`."""
+    return halo_attention(q, k, v, 2 * window + 1 if window % 2 else window, block)
+
+
+def reach_one_too_far(q, k, v, window, block):
+    """You reach one pixel too far to each side. It is window // 2: with the query in the middle
+    that makes `window`."""
+    return halo_attention(q, k, v, window + 2, block)
 
 
 def own_block_only(q, k, v, window, block):
@@ -2398,9 +2586,26 @@ def filled_with_ones(v, width):
 
 
 def default_scale(q, k, v):
-    """You let the call scale by 1 / sqrt(m), the width of q' and k', which is not d. Say
-    `scale=1.0` and scale q yourself."""
+    """You scale q, and the call scales once more, by 1 / sqrt of the width of q'. Say
+    `scale=1.0`."""
     return F.scaled_dot_product_attention(q, k, v)
+
+
+def scale_left_to_the_call(q, k, v, rows, columns):
+    """You leave the scale to the call, which takes 1 / sqrt(m), the width of q' and k'. It is 1
+    / sqrt(d): scale q yourself and say `scale=1.0`."""
+    return augmented_recipe(nothing_scaled, attending=default_scale)(q, k, v, rows, columns)
+
+
+def scaled_by_the_longer(q, k, v, rows, columns):
+    d, m = q.shape[-1], sum(q.shape[-3:])
+    return augmented_recipe()(q * math.sqrt(d / m), k, v, rows, columns)
+
+
+def columns_before_rows(h, w):
+    """The ones of your keys stand in another order than what the queries say: down goes with
+    the ones for rows, across with those for columns."""
+    return ones_of_places(h, w)[::-1]
 
 
 def last_features(y, e):
@@ -2696,6 +2901,28 @@ def largest_and_sum_exchanged(scores, v, largest, total, read):
     return total, new, read
 
 
+def sum_of_the_whole_tile(scores, v, largest, total, read):
+    """You sum over the whole tile. Each query has its own sum: `tl.sum(shares, 1)`."""
+    new = tl.maximum(largest, tl.max(scores, 1))
+    fade = tl.exp(largest - new)
+    shares = tl.exp(scores - new[:, None])
+    total = fade * total + tl.sum(shares)
+    read = fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")
+    return new, total, read
+
+
+def softmax_of_triton(scores, v, largest, total, read):
+    """You take a softmax of the tile, which divides by the tile's own sum. The kernel divides
+    at the end, by the sum over all keys: e^(s - new)."""
+    new = tl.maximum(largest, tl.max(scores, 1))
+    fade = tl.exp(largest - new)
+    shares = tl.exp(scores - tl.max(scores, 1)[:, None])
+    shares = shares / tl.sum(shares, 1)[:, None]
+    total = fade * total + tl.sum(shares, 1)
+    read = fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")
+    return new, total, read
+
+
 def sum_of_scores(scores, v, largest, total, read):
     """You sum scores. It is e^(score - largest) that is summed, the shares."""
     new = tl.maximum(largest, tl.max(scores, 1))
@@ -2884,6 +3111,19 @@ def not_the_query(down, across, reach):
     return at_most(down, across, reach) & ((down != 0) | (across != 0))
 
 
+def blocks_for_rows(batch, head, i, j, width, window):
+    """You divide by `window`. Rows and columns come from the width of the map: i // width, i %
+    width."""
+    return local_mod(batch, head, i, j, window, window)
+
+
+def fractions_of_rows(batch, head, i, j, width, window):
+    """You take i / width for the row, which is a fraction. The row is the whole part: i //
+    width."""
+    rows = abs(j / width - i / width) <= window // 2
+    return rows & (abs(near_columns(i, j, width)) <= window // 2)
+
+
 def near_in_rows_alone(batch, head, i, j, width, window):
     """Only rows count in your mask. Columns must be near as well: row i // width, column i %
     width."""
@@ -2947,7 +3187,7 @@ def sparse_recipe(joining):
 
 def future_seen(i, j, ago, stride):
     """Later keys are seen: i - j is negative there, below the stride and often a multiple of
-    it. Ask for j <= i too."""
+    it. j <= i must hold for both patterns."""
     return (ago < stride) | (ago % stride == 0)
 
 
@@ -3004,6 +3244,33 @@ def own_block_and_strides(i, j, ago, stride):
 def one_step_off_it(i, j, ago, stride):
     """Your strided keys are off by one: (i - j) % stride must be 0."""
     return (ago >= 0) & ((ago < stride) | (ago % stride == 1 % stride))
+
+
+def fixed_pattern(i, j, ago, stride):
+    """You show the query's own block and the last key of every block. That is the fixed
+    pattern; this one counts back from the query: i - j < stride, (i - j) % stride == 0."""
+    return (ago >= 0) & ((i // stride == j // stride) | (j % stride == stride - 1))
+
+
+def step_too_long(i, j, ago, stride):
+    """Your step is stride + 1. From one strided key to the next it is `stride` tokens."""
+    return (ago >= 0) & ((ago < stride) | (ago % (stride + 1) == 0))
+
+
+def added_for_subtracted(i, j, ago, stride):
+    """You take the remainder of i + j. The distance is i - j."""
+    return (ago >= 0) & ((ago < stride) | ((i + j) % stride == 0))
+
+
+def queries_at_multiples(i, j, ago, stride):
+    """You ask which queries are at a multiple of the stride, i % stride. It is the distance: (i
+    - j) % stride."""
+    return (ago >= 0) & ((ago < stride) | (i % stride == 0))
+
+
+def half_a_stride(i, j, ago, stride):
+    """You show half as many near keys. The last `stride` count: i - j < stride."""
+    return (ago >= 0) & ((ago <= stride // 2) | (ago % stride == 0))
 
 
 def itself_left_out(i, j, ago, stride):
@@ -3209,6 +3476,11 @@ def places_subtracted(score, row, column):
 def places_multiplied(score, row, column):
     """You multiply by the places. They are added to the score."""
     return score * row * column
+
+
+def rows_times_columns(score, row, column):
+    """You multiply what is said to the row by what is said to the column. Both are added."""
+    return score + row * column
 
 
 def score_unchanged(score, row, column):
@@ -3443,6 +3715,84 @@ def ours_alone(ratios, ours, theirs):
     return ours.min(), ours.max()
 
 
+def ratio_slips():
+    made = family(
+        ratio_recipe,
+        paired=(
+            theirs_over_ours,
+            ratio_of_medians,
+            ratio_of_means,
+            mean_of_ratios,
+            lower_median,
+            most_and_least,
+            ends_of_times,
+            ends_divided,
+        ),
+        dividing=(
+            theirs_over_ours,
+            sorted_first,
+            every_pair,
+            over_their_median,
+            over_their_best,
+            percent_saved,
+            difference,
+            ratio_in_logs,
+            warm_up_dropped,
+        ),
+        summing=(
+            ratio_of_medians,
+            ratio_of_means,
+            mean_of_ratios,
+            geometric_mean,
+            ratio_of_the_best,
+            lower_median,
+            upper_median,
+            not_sorted,
+            best_ratio,
+            middle_of_the_ends,
+            median_of_sorted,
+        ),
+        spreading=(
+            most_and_least,
+            ends_of_times,
+            ends_divided,
+            quartiles,
+            deviations,
+            ours_alone,
+        ),
+    )
+    by_torch = {
+        "ratio_of_medians": {},
+        "ratio_of_medians + ends_divided": {"spreading": ends_divided},
+        "ratio_of_medians + ends_of_times": {"spreading": ends_of_times},
+    }
+    return (
+        *(
+            replace(one, ways=(ratio_recipe(summing=medians_of_torch, **by_torch[one.name]),))
+            if one.name in by_torch
+            else one
+            for one in made
+        ),
+        slip(least_first),
+    )
+
+
+def medians_of_torch(ratios, ours, theirs):
+    return ours.median() / theirs.median()
+
+
+def median_of_sorted(ratios, ours, theirs):
+    """Your median divides sorted times: then times of different rounds meet. A round's two
+    times were taken next to each other: divide first."""
+    return (ours.sort().values / theirs.sort().values).quantile(0.5)
+
+
+def least_first(ours, theirs):
+    """You return the least first. The order is median, least, most."""
+    typical, least, most = ratio(ours, theirs)
+    return least, typical, most
+
+
 def ratio_by_sorting(ours, theirs):
     if ours.shape != theirs.shape:
         raise ValueError(f"{ours.shape} and {theirs.shape} differ")
@@ -3489,8 +3839,10 @@ EXERCISES = (
         trials=merge_trials,
         slips=family(
             merge_recipe,
+            unsaid={"leaving": (nan_for_nothing, nan_for_nothing_twice)},
             paired=(halves, shares_exchanged, shares_not_normalised, larger_log, logs_added),
             sharing=(
+                nan_where_nothing_was_seen,  # before those that are nan there as well
                 halves,
                 both_in_full,
                 shares_exchanged,
@@ -3501,9 +3853,9 @@ EXERCISES = (
                 weights_as_sums,
                 winner_takes_all,
                 shares_of_base_two,
-                nan_where_nothing_was_seen,
                 minus_inf_as_zero,
                 one_share_for_both,
+                shares_over_queries,
             ),
             adding=(second_not_weighted, mean_of_the_weighted, root_of_shares),
             logging=(
@@ -3511,6 +3863,7 @@ EXERCISES = (
                 larger_log,
                 largest_not_added_back,
                 sum_without_a_log,
+                larger_and_sum,
                 log_of_the_mean,
                 first_log,
                 mean_of_logs,
@@ -3533,6 +3886,7 @@ EXERCISES = (
         minutes=10,
         difficulty=3,
         otherwise=(merge_by_softmax, merge_by_sigmoid, merge_by_hand),
+        laws=("a_constant_factor", "examples_do_not_mix"),
         skip=frozenset({"gradients"}),  # a logarithm of nothing has none
     ),
     Exercise(
@@ -3580,10 +3934,16 @@ EXERCISES = (
                     aligned_at_the_end,
                     hidden_with_zero,
                     cut_tiles_skipped,
+                    start_on_the_wrong_side,
                     tiles_shown_whole,
                     one_tile_skipped_too_many,
                 ),
-                finding=(largest_of_the_tile, largest_of_all, nothing_subtracted),
+                finding=(
+                    largest_of_the_tile,
+                    largest_of_all,
+                    nothing_subtracted,
+                    begins_at_zero_here,
+                ),
                 fading=(
                     neither_rescaled,
                     read_not_rescaled,
@@ -3610,10 +3970,15 @@ EXERCISES = (
                     sum_alone,
                     log_to_base_two,
                     log_of_the_unscaled,
+                    largest_minus_log,
+                    log_taken_back,
+                    log_scaled_back,
                     log_of_all_without_exp,
                     log_of_largest_too,
                 ),
             ),
+            log_of_raw_scores,
+            log_without_the_mask,
             mean_of_tiles,
             sum_of_tiles,
             the_whole_map,
@@ -3637,6 +4002,7 @@ EXERCISES = (
         minutes=25,
         difficulty=4,
         otherwise=(tiles_by_merging, tiles_by_lists, tiles_skipping_the_future),
+        laws=("a_constant_factor", "examples_do_not_mix"),
         cost=Cost(largest_tensor=1.3),
     ),
     Exercise(
@@ -3673,6 +4039,8 @@ EXERCISES = (
                     delta_unweighted,
                     delta_over_queries,
                     delta_of_the_whole,
+                    delta_of_y_alone,
+                    delta_twice,
                     delta_of_squares,
                 ),
                 sloping=(
@@ -3682,7 +4050,7 @@ EXERCISES = (
                     as_if_of_one,
                     sign_turned,
                 ),
-                reading=(dv_from_ds, dv_from_y),
+                reading=(dv_from_ds, dv_over_queries, dv_from_y),
                 ending=(
                     neither_scaled,
                     query_not_scaled,
@@ -3713,6 +4081,7 @@ EXERCISES = (
         minutes=20,
         difficulty=4,
         otherwise=(gradients_by_autograd, gradients_by_einsum, gradients_by_rows),
+        laws=("a_constant_factor", "examples_do_not_mix"),
         skip=frozenset({"gradients", "large"}),
     ),
     Exercise(
@@ -3751,6 +4120,9 @@ EXERCISES = (
                 keys_read_by_each_query,
                 queries_read_again,
                 values_forgotten,
+                last_tile_counted_full,
+                log_sum_exp_counted,
+                tiles_rounded,
                 tile_output_forgotten,
                 neither_q_nor_y,
                 rows_are_tiles,
@@ -3844,6 +4216,7 @@ EXERCISES = (
                     rows_or_columns_near,
                     window_one_too_wide,
                     window_one_too_narrow,
+                    reach_left_out,
                     window_behind_the_query,
                     whole_window_each_side,
                     first_window_for_all,
@@ -3865,6 +4238,8 @@ EXERCISES = (
                     blocks_read_in_lines,
                 ),
             ),
+            a_window_as_reach,
+            reach_one_too_far,
             own_block_only,
             rest_of_the_map_dropped,
             every_window_laid_out,
@@ -3885,7 +4260,7 @@ EXERCISES = (
         difficulty=5,
         otherwise=(halo_block_by_block, halo_by_torch),
         refuses=even_windows,
-        laws=("examples_do_not_mix",),
+        laws=("a_constant_factor", "examples_do_not_mix"),
         cost=Cost(largest_tensor=1.6, multiply_adds=1.5),
     ),
     Exercise(
@@ -3923,12 +4298,14 @@ EXERCISES = (
                 ),
                 placing=(
                     turned_ones,
+                    columns_before_rows,
                     ones_from_the_end,
                 ),
                 filling=(zeros_in_front, filled_with_ones),
                 attending=(default_scale,),
                 cutting=(last_features, all_features),
             ),
+            in_ways(scale_left_to_the_call, scaled_by_the_longer),
             values_not_filled,
             not_contiguous,
             bias_for_places,
@@ -3950,7 +4327,7 @@ EXERCISES = (
         minutes=20,
         difficulty=4,
         otherwise=(augmented_by, augmented_by_sums),
-        laws=("examples_do_not_mix",),
+        laws=("a_constant_factor", "examples_do_not_mix"),
         cost=Cost(largest_tensor=1.5, multiply_adds=1.5),
     ),
     Exercise(
@@ -3976,6 +4353,8 @@ EXERCISES = (
             maximum_of_the_tile,
             nothing_subtracted_in_it,
             largest_and_sum_exchanged,
+            sum_of_the_whole_tile,
+            softmax_of_triton,
             sum_of_scores,
             shares_of_the_old,
         ),
@@ -4011,6 +4390,8 @@ EXERCISES = (
                     a_line_of_tokens,
                     signs_ignored,
                     remainder_of_the_difference,
+                    rows_of_the_difference,
+                    causal_too,
                 ),
                 rowing=(rows_of_the_difference,),
                 columning=(
@@ -4030,6 +4411,8 @@ EXERCISES = (
                 ),
             ),
             half_window_up,
+            blocks_for_rows,
+            fractions_of_rows,
             near_in_columns_alone,
             near_in_rows_alone,
             own_block_of_pixels,
@@ -4067,6 +4450,11 @@ EXERCISES = (
                     columns_from_zero,
                     fixed_summary,
                     own_block_and_strides,
+                    fixed_pattern,
+                    step_too_long,
+                    added_for_subtracted,
+                    queries_at_multiples,
+                    half_a_stride,
                     one_step_off_it,
                     itself_left_out,
                     i_and_j_exchanged,
@@ -4102,6 +4490,14 @@ EXERCISES = (
                 for_the_queries_column,
                 said_by_the_key,
                 column_said_by_the_key,
+                said_by_the_key_of_the_query,
+                column_said_by_the_key_of_the_query,
+                row_of_the_offset,
+                column_of_the_offset,
+                first_head_for_all_rows,
+                first_head_for_all_columns,
+                first_example_for_all_rows,
+                first_example_for_all_columns,
                 score_lost,
             ),
             rowing=(
@@ -4129,6 +4525,7 @@ EXERCISES = (
                 score_lost,
                 places_subtracted,
                 places_multiplied,
+                rows_times_columns,
                 score_unchanged,
                 places_scaled,
                 score_counted_twice,
@@ -4150,50 +4547,7 @@ EXERCISES = (
         solution=ratio,
         probes={"ratio": ("", "", "")},
         trials=ratio_trials,
-        slips=family(
-            ratio_recipe,
-            paired=(
-                theirs_over_ours,
-                ratio_of_medians,
-                ratio_of_means,
-                mean_of_ratios,
-                lower_median,
-                most_and_least,
-                ends_of_times,
-                ends_divided,
-            ),
-            dividing=(
-                theirs_over_ours,
-                sorted_first,
-                every_pair,
-                over_their_median,
-                over_their_best,
-                percent_saved,
-                difference,
-                ratio_in_logs,
-                warm_up_dropped,
-            ),
-            summing=(
-                ratio_of_medians,
-                ratio_of_means,
-                mean_of_ratios,
-                geometric_mean,
-                ratio_of_the_best,
-                lower_median,
-                upper_median,
-                not_sorted,
-                best_ratio,
-                middle_of_the_ends,
-            ),
-            spreading=(
-                most_and_least,
-                ends_of_times,
-                ends_divided,
-                quartiles,
-                deviations,
-                ours_alone,
-            ),
-        ),
+        slips=ratio_slips(),
         hints=(
             "Ours and theirs are timed one after the other, again and again, while the"
             " machine has other work as well. Which two times saw the same machine?",
