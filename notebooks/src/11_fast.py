@@ -70,7 +70,7 @@ plots.image(axs[0], china, "The pixel that asks")
 axs[0].plot(55, 50, "o", color="#e69f00")
 axs[1].plot(row, ".", ms=1)
 largest = {"largest so far": row.cummax(0).values}
-plots.lines(axs[1], range(len(row)), largest, "key j", "score", "The largest climbs on and on")
+plots.lines(axs[1], range(len(row)), largest, "key j", "score", "The largest so far still climbs")
 axs[1].set(ylim=(120, 170), xticks=(0, 5000, 10000))
 plots.show(fig, "A temple; beside it scores as dots, under a stair that climbs till 7254.")
 
