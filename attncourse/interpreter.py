@@ -31,8 +31,8 @@ def missing() -> str:
     if interpreted() or torch.cuda.is_available():
         return ""
     return (
-        "Triton was imported before its interpreter was asked for. Restart the notebook, and "
-        "import attncourse first."
+        "Triton was imported before its interpreter was asked for. Restart the notebook, and"
+        " set TRITON_INTERPRET=1 in `os.environ` before `import triton`."
     )
 
 
