@@ -122,7 +122,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Fast attention",
         "online softmax, tiles, halos, a kernel in Triton, patterns for FlexAttention",
         "where the time goes on this machine, and how near to its floor one comes",
-        150,
+        180,
     ),
 )
 
