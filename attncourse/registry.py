@@ -203,7 +203,7 @@ class Exercise:
     what must hold, used to explain a wrong answer remark a trial outside the contract proper:
     failing it is said on a pass, not held against refuses trials, named as in "an even window",
     that must end in a ValueError cost what it may spend skip standard checks that do not apply:
-    "gradients", "large", "strided", "float32", "device"
+    "gradients", "large", "strided", "float32", "device", "kind" (any error refuses)
     """
 
     id: str

@@ -100,6 +100,32 @@ def sigmoid_instead(x):
     return x.sigmoid()
 
 
+def capped(x):
+    """You clamp large scores so that exp does not overflow: those above all count alike.
+    Subtract the largest score of the row instead; it cancels in the quotient."""
+    shares = x.clamp(max=88).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def absolute_maximum(x):
+    """You subtract the largest absolute value: where it belongs to a negative score, all
+    exponentials are 0. Subtract the largest score."""
+    shares = (x - x.abs().amax(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def minimum_subtracted(x):
+    """You subtract the smallest score of each row; the largest still overflows. Subtract the
+    largest."""
+    shares = (x - x.amin(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def divided_by_the_maximum(x):
+    """You divide by the largest score instead of subtracting it. Only a difference cancels."""
+    return (x / x.amax(-1, keepdim=True)).softmax(-1)
+
+
 def softmax_loops(x):
     rows = [
         [math.exp(s - max(row)) for s in row] for row in x.reshape(-1, x.shape[-1]).tolist()
@@ -312,6 +338,16 @@ def distances(q, k):
     return (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
 
 
+def distances_turned(q, k):
+    """These are negative squared distances; scores are inner products."""
+    return -(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
+
+
+def features_averaged(q, k):
+    """You take the mean over the features. An inner product is their sum."""
+    return (q[..., :, None, :] * k[..., None, :, :]).mean(-1)
+
+
 def products_of_sums(q, k):
     """You sum the features of q and of k apart and multiply the sums: the letter d must be the
     same on both sides of the comma."""
@@ -406,6 +442,34 @@ def minus_infinity(queries, keys):
     return torch.full((queries, keys), -math.inf).triu(1)
 
 
+def none_hidden(queries, keys):
+    """Nothing is hidden: your mask is True everywhere. It is False where j > i."""
+    return torch.ones(queries, keys, dtype=torch.bool)
+
+
+def one_minus_infinity(queries, keys):
+    """This is a mask of 1 and -inf. Here a mask is boolean: True where a query may attend."""
+    ones = torch.ones(queries, keys)
+    return ones.masked_fill(ones.triu(1).bool(), -math.inf)
+
+
+def zeros_and_ones(queries, keys):
+    """Your mask holds the numbers 1 for what is hidden and 0 else. A mask is boolean: True
+    where a query may attend."""
+    return torch.ones(queries, keys).triu(1)
+
+
+def mask_of_integers(queries, keys):
+    """Your mask holds the integers 0 and 1. A mask is boolean: True where a query may
+    attend."""
+    return torch.ones(queries, keys, dtype=torch.long).tril()
+
+
+def mask_with_a_batch(queries, keys):
+    """Your mask has an axis too many: 1 i j. Without it, i j, it broadcasts to every map."""
+    return causal_mask(queries, keys)[None]
+
+
 def causal_by_tril(queries, keys):
     return torch.ones(queries, keys, dtype=torch.bool).tril()
 
@@ -461,6 +525,47 @@ def only_the_last(lengths, keys):
 def as_numbers(lengths, keys):
     """Your mask holds numbers. A mask is boolean: True where a query may attend."""
     return (torch.arange(keys)[None, None] < lengths[:, None, None]).float()
+
+
+def as_wide_as_the_longest(lengths, keys):
+    """Your mask ends where the longest example ends. It has a column for every key: `keys`."""
+    keys = int(lengths.max())
+    return torch.arange(keys)[None, None] < lengths[:, None, None]
+
+
+def over_queries_and_keys_alike(lengths, keys):
+    """Your mask hides queries as well: b j j. Padding hides keys, for every query alike:
+    b 1 j."""
+    there = torch.arange(keys)[None] < lengths[:, None]
+    return there[:, :, None] & there[:, None]
+
+
+def one_axis_too_many(lengths, keys):
+    """Your mask has an axis too many: b 1 1 j, as for heads. Here it is b 1 j."""
+    return padding_mask(lengths, keys)[:, None]
+
+
+def repeated_for_queries(lengths, keys):
+    """You repeat the mask for every query: b j j. The axis of the queries has length 1, b 1 j:
+    there may be more queries than keys, or fewer."""
+    return padding_mask(lengths, keys).expand(-1, keys, -1)
+
+
+def one_too_few(lengths, keys):
+    """One key too few is let through: the positions below `lengths` count from 0."""
+    return torch.arange(keys)[None, None] < lengths[:, None, None] - 1
+
+
+def keys_before_examples(lengths, keys):
+    """The axes are exchanged: j 1 b. The examples come first: b 1 j."""
+    return torch.arange(keys)[:, None, None] < lengths
+
+
+def minus_infinity_on_padding(lengths, keys):
+    """This is the additive kind of mask, 0 and -inf. Here a mask is boolean: True where a query
+    may attend."""
+    mask = padding_mask(lengths, keys)
+    return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
 
 
 def padding_loops(lengths, keys):
@@ -1221,6 +1326,10 @@ EXERCISES = [
             logarithm,
             base_two,
             sigmoid_instead,
+            capped,
+            absolute_maximum,
+            minimum_subtracted,
+            divided_by_the_maximum,
         ),
         hints=(
             (
@@ -1240,7 +1349,7 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(softmax_by_logsumexp, softmax_functional, softmax_detached_maximum),
-        laws=("rows_sum_to_one",),
+        laws=("rows_sum_to_one", "ratios_of_shares", "one_step_more_or_less"),
     ),
     Exercise(
         id="scaled_dot_product.additive_attention",
@@ -1278,7 +1387,7 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(AdditiveLoops, AdditiveRepeated),
-        laws=("examples_do_not_mix",),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="scaled_dot_product.dot_product_scores",
@@ -1292,6 +1401,8 @@ EXERCISES = [
             summed_over_the_batch,
             cosines,
             distances,
+            distances_turned,
+            features_averaged,
             products_of_sums,
             not_summed,
             softmax_already,
@@ -1307,7 +1418,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(scores_loops, scores_matmul, scores_broadcast),
-        laws=("examples_do_not_mix",),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
         remark=scores_with_heads,
     ),
     Exercise(
@@ -1325,6 +1436,11 @@ EXERCISES = [
             transposed,
             ones_and_zeros,
             minus_infinity,
+            none_hidden,
+            one_minus_infinity,
+            zeros_and_ones,
+            mask_of_integers,
+            mask_with_a_batch,
         ),
         hints=(
             "Query i = 0 is the first. How many keys may it see, and how many may query i = 2?",
@@ -1351,6 +1467,13 @@ EXERCISES = [
             down_the_queries,
             only_the_last,
             as_numbers,
+            as_wide_as_the_longest,
+            over_queries_and_keys_alike,
+            one_axis_too_many,
+            repeated_for_queries,
+            one_too_few,
+            keys_before_examples,
+            minus_infinity_on_padding,
         ),
         hints=(
             "For an example of length 2, which positions j = 0, 1, 2, … are real keys?",
@@ -1400,10 +1523,12 @@ EXERCISES = [
         difficulty=3,
         otherwise=(weights_loops, weights_by_bias, weights_shared_again),
         laws=(
+            "masked_scores_are_gone",
             "masked_keys_do_not_matter",
             "rows_sum_to_one",
             "scale_is_right",
             "examples_do_not_mix",
+            "one_step_more_or_less",
         ),
         remark=lambda: attention_with_heads(values=False),
     ),
@@ -1438,7 +1563,9 @@ EXERCISES = [
         ),
         laws=(
             "examples_do_not_mix",
+            "one_step_more_or_less",
             "output_is_a_mixture_of_values",
+            "masked_scores_are_gone",
             "weights_inside_are_right",
         ),
         remark=attention_with_heads,
