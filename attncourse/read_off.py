@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attncourse.laws import Look, _map_of, _named, _scale, _shares, close, law
+from attncourse.laws import Look, _keys, _map_of, _named, _scale, _shares, close, law
 from attncourse.letters import number, place
 
 # a softmax, a triangle, a table of distances
@@ -29,12 +29,6 @@ def ratios_of_shares(look: Look) -> str | None:
     off = (mine - right).abs()
     if off.max() < 1e-6:
         return None
-    slope = ((mine * right).sum() / right.square().sum()).item()
-    if (mine - slope * right).abs().max() < 1e-6:
-        return (
-            f"Your shares are those of {number(slope)} x: the exponent is multiplied by"
-            " something, or the base is not e."
-        )
     at = torch.unravel_index(off.flatten().argmax(), off.shape)
     row, j = at[:-1], int(at[-1])
     axes = " ".join(look.axes.split()[-x.ndim :])
@@ -43,6 +37,12 @@ def ratios_of_shares(look: Look) -> str | None:
         return (
             f"Two scores of a row differ by {number(right[at].item())} and get equal shares"
             f" ({where} and at j=0): is a score clamped or rounded?"
+        )
+    slope = ((mine * right).sum() / right.square().sum()).item()
+    if (mine - slope * right).abs().max() < 1e-6:
+        return (
+            f"Your shares are those of {number(slope)} x: the exponent is multiplied by"
+            " something, or the base is not e."
         )
     return (
         f"Two shares of a row stand in the ratio {number(mine[at].exp().item())} ({where}, to"
@@ -65,8 +65,9 @@ def nothing_above_the_diagonal(look: Look) -> str | None:
 @law
 def cells_hold_their_distance(look: Look) -> str | None:
     """Which column of x a cell of the skewed table holds."""
-    x = look.trial.inputs.get("x")
-    if not isinstance(x, Tensor) or x.shape != look.y.shape or not look.axes.endswith("i j"):
+    x, (q, table) = look.trial.inputs.get("x"), map(look.trial.inputs.get, ("q", "table"))
+    x, called = (x, "x") if isinstance(x, Tensor) else (q @ table.mT, "q times the table")
+    if x.shape != look.y.shape or not look.axes.endswith("i j"):
         return None
     n = x.shape[-1]
     first, mine = x.reshape(-1, n, n)[0], look.y.reshape(-1, n, n)[0]
@@ -79,7 +80,9 @@ def cells_hold_their_distance(look: Look) -> str | None:
         )
         if found.any():
             row, column = (int(z) for z in found.nonzero()[0])
-            return f"Cell i={i}, j={j} holds column {column} of row {row} of x; {should}."
+            return (
+                f"Cell i={i}, j={j} holds column {column} of row {row} of {called}; {should}."
+            )
         return f"Cell i={i}, j={j} holds {number(mine[i, j].item())}; {should}."
     return None
 
@@ -161,6 +164,91 @@ def masked_scores_are_gone(look: Look) -> str | None:
         return (
             f"Masked scores are multiplied by {number((mine / right).mean().item())}. Fill with"
             " -inf where the mask is False."
+        )
+    return None
+
+
+# positions and their frequencies
+
+
+@law
+def tokens_and_places_count_once(look: Look) -> str | None:
+    """x and the first rows of the table, added, each once."""
+    x, table = look.trial.inputs.get("x"), (look.trial.weights or {}).get("table")
+    if not isinstance(x, Tensor) or table is None or x.shape != look.y.shape:
+        return None
+    places = table[: x.shape[-2]].expand_as(x)
+    known = torch.stack([x.flatten(), places.flatten()], -1)
+    times = torch.linalg.lstsq(known, look.y.flatten()[:, None]).solution[:, 0]
+    if not close((known @ times).reshape(x.shape), look.y):
+        return None
+    sizes = look.trial.sizes
+    mine, theirs = (_named(t, sizes) for t in times.tolist())
+    if abs(times[0] - 1) > 1e-6:
+        return f"x counts {mine} times in your sum. It counts once."
+    if abs(times[1] - 1) > 1e-6:
+        return f"The places count {theirs} times in your sum. They count once."
+    return None
+
+
+@law
+def frequencies_have_their_base(look: Look) -> str | None:
+    """Pair i turns by 10000^(-2i/d) from one position to the next, read off and fitted."""
+    x, at = look.trial.inputs.get("x"), look.trial.inputs.get("positions")
+    if not isinstance(at, Tensor) or 1 not in at.diff().tolist():
+        return None
+    n = at.diff().tolist().index(1)
+
+    def speeds(y: Tensor) -> Tensor:
+        a, b = y[..., ::2].contiguous(), y[..., 1::2].contiguous()
+        if isinstance(x, Tensor):
+            turned = torch.complex(a, b) / torch.complex(
+                x[..., ::2].contiguous(), x[..., 1::2].contiguous()
+            )
+            turned = turned.reshape(-1, *turned.shape[-2:])[0]
+        else:
+            turned = torch.complex(b, a)
+        if (turned.abs() - 1).abs().max() > 1e-6:
+            raise ValueError("no rotation")
+        return (turned[n + 1] / turned[n]).angle()
+
+    if look.y.shape[-1] % 2 or look.y.shape[-1] < 6:
+        return None
+    mine, pairs, d = speeds(look.y), look.y.shape[-1] // 2, look.y.shape[-1]
+    if (mine <= 1e-12).any():
+        return None
+    log = mine.log()
+    step = (log[1:] - log[:-1]).mean()
+    if not close(log, log[0] + step * torch.arange(pairs)) or abs(step) < 1e-9:
+        return None
+    base, first = math.exp(-step.item() * d / 2), mine[0].item()
+    if abs(base / 10000 - 1) > 1e-6:
+        whole = "" if abs(first - 1) < 1e-6 else f"{number(first)} times "
+        return f"Your frequencies are {whole}{base:.6g}^(-2i/d). The base is 10000."
+    if abs(first - 1) > 1e-6:
+        return (
+            f"All your angles are {number(first)} times as large as they should be: are the"
+            " positions scaled?"
+        )
+    return None
+
+
+@law
+def lengths_are_kept(look: Look) -> str | None:
+    """Each example may be attended to up to its own length."""
+    lengths, y = look.trial.inputs.get("lengths"), look.y
+    if (
+        not isinstance(lengths, Tensor)
+        or y.dtype != torch.bool
+        or y.shape != look.expected.shape
+    ):
+        return None
+    for b, n in enumerate(lengths.tolist()):
+        if bool((y[b] == look.expected[b]).all()):
+            continue
+        return (
+            f"Example b={b} has length {n}; your mask lets through {_keys(y[b].flatten())}. It"
+            f" should let through {_keys(look.expected[b].flatten())}."
         )
     return None
 
@@ -281,6 +369,10 @@ def shares_of_the_target(look: Look) -> str | None:
             f" {number(1 - s + s / words)} and smoothing / words = {number(s / words)}.{text}"
         )
     known = [counts[tuple(p)] for p in there]
+    for p, c in zip(there, known, strict=True):
+        if abs(c) < 1e-6 * abs(whole):
+            word = {1: "BEGIN", 2: "END"}.get(int(target[tuple(p)]), "a word")
+            return f"The place {place(p, 'b i')}, where the target is {word}, does not count."
     if max(known) - min(known) > 1e-6 * abs(whole):
         one, two = (min(range(count), key=lambda k: known[k]), known.index(max(known)))
         return (
@@ -301,6 +393,8 @@ def shares_of_the_target(look: Look) -> str | None:
                 f"The sum over words is divided by {what}. Divide it by the number of words"
                 f" that are no padding, {count}."
             )
+    if abs(whole * count * math.log(2) - 1) < 1e-6:
+        return "Your logarithms are of base 2. They are natural ones, as in log_softmax."
     if abs(whole * count - 1) > 1e-6:
         return (
             f"Each word counts {number(whole)}; it should count 1 / {count}, one over the"
@@ -368,7 +462,8 @@ def rates_rise_and_fall(look: Look) -> str | None:
     if abs(width + 0.5) > 1e-6:
         return f"Your rate changes with the width like dim^{number(width)}; it is dim^-0.5."
     before, behind = mid / right(top / 2.5), high[0] / right(2 * top)
-    sizes = {"warmup": warmup, "dim": dim}
+    other = rate(top / 5, warmup=3 * warmup)[0] / rate(top / 5)[0] * 3**1.5
+    sizes = {"warmup": warmup} if abs(other - 1) > 1e-6 else {}
     if abs(before - behind) < 1e-6 * before:
         return f"Your rate is everywhere {_named(before, sizes)} times what it should be."
     for factor, where in ((before, "up to step = warmup"), (behind, "after the warm-up")):
@@ -446,7 +541,7 @@ def ways_are_the_best(look: Look) -> str | None:
                 return f"The same way is there twice (b={b}). All ways differ in beam or word."
             left = every[b].flatten().clone()
             left[ways] = -math.inf
-            if left.max() > best[b].min():
+            if left.max() > best[b].min() + 1e-9:
                 k, w = divmod(int(left.argmax()), words)
                 return (
                     f"A better way is left out: beam {k} with word {w} has"
@@ -454,7 +549,14 @@ def ways_are_the_best(look: Look) -> str | None:
                     f" {number(best[b].min().item())}. Take the likeliest over beams and words"
                     " together."
                 )
+        if (best.diff() > 0).any():
+            return "The ways are right and come in the wrong order: the likeliest comes first."
         return None
+    if close(best, new[examples, beam, word]):
+        return (
+            "What you return first is the log-probability of the last word alone. Add that of"
+            " the beam so far: log_p + next_log_p."
+        )
     for step, what in ((torch.exp, "exp of"), (torch.neg, "minus"), (torch.log, "log of")):
         if close(best, step(own)):
             return f"What you return first is {what} what it should be: log p of each way."
@@ -507,8 +609,14 @@ def cache_holds_all(look: Look) -> str | None:
                 continue
 
             def what(x: Tensor) -> str:
-                found = (said.get(name, name) for name, part in parts.items() if close(part, x))
-                return next(found, "something else")
+                for name, part in parts.items():
+                    if close(part, x):
+                        return said.get(name, name)
+                for name, part in parts.items():
+                    factor = (x.flatten()[0] / part.flatten()[0]).item()
+                    if close(factor * part, x):
+                        return f"{number(factor)} times {said.get(name, name)}"
+                return "something else"
 
             return (
                 f"Place {t} of the {kind} that you return holds {what(mine[:, :, t])}; it"

@@ -26,6 +26,8 @@ from attncourse.exercises.scaled_dot_product import (
     sigmoid_for_softmax,
     softmax_twice,
     softmin,
+    squashed,
+    two_best_keys,
 )
 from attncourse.families import also, family, naturally
 from attncourse.registry import Exercise, Given, Trial
@@ -1301,6 +1303,8 @@ EXERCISES = [
                 softmin,
                 naive_exponential,
                 log_of_softmax,
+                squashed,
+                two_best_keys,
                 heads_averaged_in_the_map,
             ),
             after=(empty_rows_are_nan, empty_rows_are_uniform),

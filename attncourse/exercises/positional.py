@@ -187,6 +187,12 @@ def features_down(angles, dim):
     return in_turn(angles, dim).mT
 
 
+def halves_with_cosines_first(angles, dim):
+    """All cosines come first, then all sines, as in code for diffusion steps. In this formula
+    sine and cosine alternate, and the sine is the first."""
+    return torch.cat([angles.cos(), angles.sin()], -1)[:, :dim]
+
+
 def in_halves(angles, dim):
     """Passed in another order of features: all sines first, then all cosines, as in
     tensor2tensor. The paper has them in turn; for a network the two are alike."""
@@ -780,6 +786,31 @@ TwoSoftmaxes = Slip(
 )
 
 
+class _PlaceAfterTheSoftmax(RelativeAttention):
+    def attention(self, q, k, mask=None):
+        content = masked_softmax(q @ k.mT / math.sqrt(q.shape[-1]), mask)
+        return content + by_query(self, q, k, self.index(q, k))
+
+
+PlaceAfterTheSoftmax = Slip(
+    "PlaceAfterTheSoftmax",
+    "You add q_i · a_(j-i) after the softmax, to the weights. It belongs to the scores: eq. 4"
+    " adds it before.",
+    _PlaceAfterTheSoftmax,
+)
+
+
+def _content_times_place(content, place, d):
+    return content * place / math.sqrt(d)
+
+
+PlaceOfTheMap = Slip(
+    "PlaceOfTheMap",
+    "You multiply q · k and q · a. Eq. 4 adds the two.",
+    relative_recipe(scaling=_content_times_place),
+)
+
+
 class RelativeLoops(RelativeAttention):
     """One query at a time, with keys and values of its own, as the equations have it."""
 
@@ -1349,6 +1380,29 @@ def no_mask_taken(q, k, v, positions, mask=None):
 
 
 @slip
+def causal_without_a_mask(q, k, v, positions, mask=None):
+    """You hide the future where no mask is given. Without a mask nothing is hidden."""
+    if mask is None:
+        mask = causal_mask(q.shape[-2], k.shape[-2]).to(q.device)
+    return rotary_attention(q, k, v, positions, mask)
+
+
+@slip
+def keys_turned_by_other_positions(q, k, v, positions, mask=None):
+    """The keys are turned by the positions backwards. Query and key of a token share its
+    position."""
+    k = rotary(k, positions.flip(0))
+    return scaled_dot_product_attention(rotary(q, positions), k, v, mask)
+
+
+@slip
+def waves_on_the_values(q, k, v, positions, mask=None):
+    """You add sinusoidal positions to the values. They stay: what is read must not depend on
+    where."""
+    return rotary_attention(q, k, v + sinusoidal(positions.to(v), v.shape[-1]), positions, mask)
+
+
+@slip
 def mask_turned_round(q, k, v, positions, mask=None):
     """The mask is inverted: it is True where a query may attend, and you hide just that."""
     return rotary_attention(q, k, v, positions, mask if mask is None else ~mask)
@@ -1474,6 +1528,12 @@ def counted_from_the_corner(rows, columns, dim):
     """You count 0, 1, 2, … yourself: the positions that come in are not used."""
     across, down = torch.arange(len(columns)).to(columns), torch.arange(len(rows)).to(rows)
     return sinusoidal_2d(down, across, dim)
+
+
+@slip
+def scaled_to_the_picture(rows, columns, dim):
+    """You divide the positions by height and width. They are used as they are."""
+    return sinusoidal_2d(rows / len(rows), columns / len(columns), dim)
 
 
 @slip
@@ -1670,6 +1730,13 @@ def scaled_to_1(across, down):
     return torch.hypot(across, down) / math.sqrt(2)
 
 
+def scaled_to_the_largest(across, down):
+    """You divide the distance by the largest, so that it ends at 1. It is the root of the sum
+    of squares, no more: sqrt(2) in the corners."""
+    distance = torch.hypot(across, down)
+    return distance / distance.max().clamp(min=1e-9)
+
+
 def from_the_corner(across, down):
     """You measure from the corner at the top left. The distance is that from the middle."""
     return torch.hypot(across + 1, down + 1)
@@ -1794,6 +1861,7 @@ EXERCISES = [
                     last_feature_missing,
                     last_feature_empty,
                     one_feature_too_many,
+                    halves_with_cosines_first,
                     features_down,
                 ),
             ),
@@ -1825,6 +1893,7 @@ EXERCISES = [
             "norm_is_constant",
             "gram_is_toeplitz",
             "shift_is_a_rotation",
+            "frequencies_have_their_base",
             "pairs_turn_at_their_speed",
         ),
         skip=frozenset({"gradients", "large"}),
@@ -1864,7 +1933,7 @@ EXERCISES = [
         difficulty=1,
         otherwise=(LearnedLoops, LearnedEmbedding),
         refuses=longer_than_the_table,
-        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
+        laws=("examples_do_not_mix", "tokens_and_places_count_once", "one_step_more_or_less"),
         skip=frozenset({"kind"}),
     ),
     Exercise(
@@ -1969,6 +2038,8 @@ EXERCISES = [
             ),
             SignTurned,
             TwoSoftmaxes,
+            PlaceAfterTheSoftmax,
+            PlaceOfTheMap,
         ),
         hints=(
             (
@@ -2057,6 +2128,7 @@ EXERCISES = [
             "nothing_above_the_diagonal",
             "one_step_more_or_less",
             "a_constant_factor",
+            "cells_hold_their_distance",
         ),
         cost=Cost(largest_tensor=2),
     ),
@@ -2114,7 +2186,12 @@ EXERCISES = [
         difficulty=3,
         otherwise=(rotary_complex, rotary_by_matrices, rotary_half_trick),
         refuses=odd_widths,
-        laws=("turning_keeps_lengths", "pairs_turn_by_their_angle", "examples_do_not_mix"),
+        laws=(
+            "turning_keeps_lengths",
+            "frequencies_have_their_base",
+            "pairs_turn_by_their_angle",
+            "examples_do_not_mix",
+        ),
         skip=frozenset({"large", "kind"}),
     ),
     Exercise(
@@ -2139,6 +2216,9 @@ EXERCISES = [
                 paired=(),
             ),
             no_mask_taken,
+            causal_without_a_mask,
+            keys_turned_by_other_positions,
+            waves_on_the_values,
             mask_turned_round,
             not_scaled,
             scaled_by_d,
@@ -2177,6 +2257,7 @@ EXERCISES = [
             columns_alone,
             counted_from_the_corner,
             halves_multiplied,
+            scaled_to_the_picture,
             columns_first,
             sines_before_cosines,
         ),
@@ -2223,6 +2304,7 @@ EXERCISES = [
                     squared,
                     along_the_axes,
                     scaled_to_1,
+                    scaled_to_the_largest,
                     from_the_corner,
                 ),
                 joining=(in_front, coordinates_left_out, picture_left_out, of_first_example),

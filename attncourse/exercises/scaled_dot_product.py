@@ -236,6 +236,46 @@ class ScaledScores(AdditiveAttention):
         return super().scores(q, k) / math.sqrt(self.score.in_features)
 
 
+class Sigmoid(AdditiveAttention):
+    """You use a sigmoid where the paper has tanh."""
+
+    def scores(self, q, k):
+        both = self.query(q)[:, :, None] + self.key(k)[:, None]
+        return rearrange(self.score(both.sigmoid()), "b i j 1 -> b i j")
+
+
+class Subtracted(AdditiveAttention):
+    """You subtract the key from the query; additive attention adds them."""
+
+    def scores(self, q, k):
+        both = self.query(q)[:, :, None] - self.key(k)[:, None]
+        return rearrange(self.score(both.tanh()), "b i j 1 -> b i j")
+
+
+class ScoresForWeights(AdditiveAttention):
+    """`forward` multiplies the values with the scores. It multiplies them with the weights,
+    `self.attention(q, k)`."""
+
+    def forward(self, q, k, v):
+        return self.scores(q, k) @ v
+
+
+class WeightsTransposed(AdditiveAttention):
+    """`forward` uses the weights of the wrong axis: you take a softmax over the queries there.
+    Use `self.attention(q, k)`."""
+
+    def forward(self, q, k, v):
+        return self.scores(q, k).softmax(-2) @ v
+
+
+class SoftmaxTwice(AdditiveAttention):
+    """`forward` applies a softmax to the weights, which are shares already. Use them as they
+    are."""
+
+    def forward(self, q, k, v):
+        return self.attention(q, k).softmax(-1) @ v
+
+
 class HiddenSummed(AdditiveAttention):
     """You sum the hidden features instead of weighing them with w (`self.score`)."""
 
@@ -343,6 +383,16 @@ def distances_turned(q, k):
     return -(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
 
 
+def keys_of_length_one(q, k):
+    """You divide the keys by their lengths. The plain product keeps them."""
+    return q @ F.normalize(k, dim=-1).mT
+
+
+def queries_of_length_one(q, k):
+    """You divide the queries by their lengths. The plain product keeps them."""
+    return F.normalize(q, dim=-1) @ k.mT
+
+
 def features_averaged(q, k):
     """You take the mean over the features. An inner product is their sum."""
     return (q[..., :, None, :] * k[..., None, :, :]).mean(-1)
@@ -419,6 +469,11 @@ def bottom_right(queries, keys):
     """Your mask is aligned at the bottom right, so that the last query sees the last key. In
     this course, as in torch, both count from the first (top left)."""
     return torch.ones(queries, keys).tril(keys - queries).bool()
+
+
+def square_of_keys(queries, keys):
+    """Your mask is keys x keys. It has one row for each query."""
+    return torch.ones(keys, keys).tril().bool()
 
 
 def square(queries, keys):
@@ -538,6 +593,21 @@ def over_queries_and_keys_alike(lengths, keys):
     b 1 j."""
     there = torch.arange(keys)[None] < lengths[:, None]
     return there[:, :, None] & there[:, None]
+
+
+def longest_for_all(lengths, keys):
+    """All examples get the length of the longest. Each has its own."""
+    return padding_mask(lengths.amax().expand(len(lengths)), keys)
+
+
+def first_for_all(lengths, keys):
+    """All examples get the length of the first. Each has its own."""
+    return padding_mask(lengths[:1].expand(len(lengths)), keys)
+
+
+def as_many_as_padding(lengths, keys):
+    """You mark as many keys as there is padding, keys - length. Mark the first `lengths`."""
+    return padding_mask(keys - lengths, keys)
 
 
 def one_axis_too_many(lengths, keys):
@@ -840,6 +910,16 @@ def fill_minus_infinity(weights, mask):
 def minus_infinity_after_the_softmax(scores, mask):
     """You fill the weights with -inf, after the softmax. Fill the scores, before it."""
     return scores
+
+
+def first_key_for_empty_rows(weights, mask):
+    """A query that may attend to nothing attends to the first key. It attends to nothing: its
+    weights are 0."""
+    if mask is None:
+        return weights
+    first = torch.zeros_like(weights)
+    first[..., 0] = 1
+    return weights.where(mask.any(-1, keepdim=True).expand_as(weights), first)
 
 
 def mask_transposed(scores, mask):
@@ -1146,7 +1226,12 @@ NORMS = (
     naive_exponential,
     powers_of_two,
 )
-AFTER = (empty_rows_are_nan, empty_rows_are_uniform, all_for_any)
+AFTER = (
+    empty_rows_are_nan,
+    empty_rows_are_uniform,
+    all_for_any,
+    first_key_for_empty_rows,
+)
 MIXES = (
     transposed_output,
     plain_mean,
@@ -1368,6 +1453,11 @@ EXERCISES = [
             SoftmaxOverQueries,
             ScoresAsWeights,
             ScaledScores,
+            Sigmoid,
+            Subtracted,
+            ScoresForWeights,
+            WeightsTransposed,
+            SoftmaxTwice,
             HiddenSummed,
             MeanOfValues,
         ),
@@ -1402,6 +1492,8 @@ EXERCISES = [
             cosines,
             distances,
             distances_turned,
+            keys_of_length_one,
+            queries_of_length_one,
             features_averaged,
             products_of_sums,
             not_summed,
@@ -1433,6 +1525,7 @@ EXERCISES = [
             one_ahead,
             bottom_right,
             square,
+            square_of_keys,
             transposed,
             ones_and_zeros,
             minus_infinity,
@@ -1453,6 +1546,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(causal_by_tril, causal_loops),
+        laws=("queries_see_their_keys",),
     ),
     Exercise(
         id="scaled_dot_product.padding_mask",
@@ -1468,6 +1562,9 @@ EXERCISES = [
             only_the_last,
             as_numbers,
             as_wide_as_the_longest,
+            longest_for_all,
+            first_for_all,
+            as_many_as_padding,
             over_queries_and_keys_alike,
             one_axis_too_many,
             repeated_for_queries,
@@ -1489,6 +1586,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(padding_loops, padding_by_cumsum),
+        laws=("lengths_are_kept",),
         skip=frozenset({"device"}),
     ),
     Exercise(

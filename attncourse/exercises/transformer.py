@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from attncourse.families import also, family
 from attncourse.registry import Exercise, Given, Slip, Trial, variant
+from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import (
     attention_weights,
     causal_mask,
@@ -242,6 +243,16 @@ def exchanged(self, x, f):
     return x + f(self.norm(x))
 
 
+def normed_way_around_post(self, x, f):
+    """With "post" you norm x alone. The norm acts on the sum: norm(x + f(x))."""
+    return self.norm(x) + f(x)
+
+
+def normed_apart_post(self, x, f):
+    """With "post" you norm x and f(x) apart. One norm acts on the sum: norm(x + f(x))."""
+    return self.norm(x) + self.norm(f(x))
+
+
 def norm_before_the_sum(self, x, f):
     """With "post" you norm what the function gives, and then add x. The norm acts on the sum:
     norm(x + f(x))."""
@@ -365,6 +376,26 @@ def dropout_after_the_sum(self, function):
 def dropout_after_the_norm(self, function):
     """With "post" dropout acts on the normed sum, x and all. It acts on what the function
     gives, before x is added."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(x + self.dropout(f(x))),
+    before=lambda self, x, f: self.dropout(x + f(self.norm(x))),
+)
+def sum_dropped_with_pre(self, function):
+    """With "pre" dropout acts on x as well. It acts on what the function gives alone, so that x
+    passes through whole."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(self.dropout(x + f(x))),
+    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
+)
+def sum_dropped_with_post(self, function):
+    """With "post" dropout acts on x as well. It acts on what the function gives alone, before x
+    is added."""
     return function
 
 
@@ -508,6 +539,52 @@ def mask_turned_round(self, x, mask=None):
     mask = None if mask is None else ~mask
     x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
     return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def mask_with_rows_for_columns(self, x, mask=None):
+    """You use the mask transposed. Its rows are queries and its columns keys: pass it on as it
+    comes."""
+    mask = None if mask is None else mask.mT
+    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def side_by_side_in_one_way(self, x, mask=None):
+    """Attention and the network go side by side through one way around. The network comes after
+    attention, with a way and a norm of its own: `around_feed_forward`."""
+
+    def both(x):
+        return self.self_attention(x, mask=mask) + self.feed_forward(x)
+
+    return self.around_attention(x, both)
+
+
+@encoder_layer
+def both_in_one_way(self, x, mask=None):
+    """Attention and the network share one way around. Each has its own: the sum and the norm
+    come after attention, and again after the network."""
+    return self.around_attention(
+        x, lambda x: self.feed_forward(self.self_attention(x, mask=mask))
+    )
+
+
+@encoder_layer
+def normed_before_as_well(self, x, mask=None):
+    """You norm what attention is given. `around_attention` has done with norms: before with
+    pre-norm, after with post-norm."""
+    x = self.around_attention(
+        x, lambda x: self.self_attention(self.around_attention.norm(x), mask=mask)
+    )
+    return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def network_of_the_network(self, x, mask=None):
+    """The network is applied twice within its way around. Once is enough."""
+    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(x, lambda x: self.feed_forward(self.feed_forward(x)))
 
 
 @encoder_layer
@@ -1021,6 +1098,55 @@ def bare_target(self, target, memory, source):
     return self.out(self.decoder_norm(x))
 
 
+def encoded_from_one(self, source):
+    """Positions of the source begin at 1. They begin at 0: `self.embed(source,
+    self.source)`."""
+    x = self.embed(source, self.source, first=1)
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def decoded_from_one(self, target, memory, source):
+    """Positions of the target begin at 1. They begin at 0: `self.embed(target,
+    self.target)`."""
+    x = self.embed(target, self.target, first=1)
+    for layer in self.decoder:
+        x = layer(x, memory, padding(source))
+    return self.out(self.decoder_norm(x))
+
+
+@also(decoding=decoded_from_one)
+def begun_at_one(self, source):
+    """Positions begin at 1. They begin at 0: `self.embed` without `first`."""
+    return encoded_from_one(self, source)
+
+
+def positions_added_twice(self, source):
+    """You add positions to what `self.embed` gives. It has added them already."""
+    x = self.embed(source, self.source)
+    where = torch.arange(source.shape[1], device=x.device).to(x.dtype)
+    x = x + sinusoidal(where, x.shape[-1])
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def source_scaled_twice(self, source):
+    """You multiply what `self.embed` gives by sqrt(dim). It has done that already."""
+    x = self.embed(source, self.source) * math.sqrt(self.source.embedding_dim)
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def target_moved(self, target, memory, source):
+    """You move the target by one word inside. It comes with BEGIN already, as the decoder is to
+    see it."""
+    target = torch.cat([torch.full_like(target[:, :1], BEGIN), target[:, :-1]], dim=1)
+    return decode(self, target, memory, source)
+
+
 def first_encoder_layer_for_all(self, source):
     """The encoder applies its first layer again and again. Each layer has its own weights."""
     x = self.embed(source, self.source)
@@ -1520,7 +1646,8 @@ def larger_of_both(step, dim, warmup=4000):
 
 
 def never_warm(step, dim, warmup=4000):
-    """The warm-up is missing: the rate falls from the first step on."""
+    """The warm-up is missing: the rate falls from the first step on. (Or is the sign of an
+    exponent turned, so that the line is never the lower one?)"""
     return dim**-0.5 * step**-0.5
 
 
@@ -1778,6 +1905,18 @@ def stops_before_the_last_word(target):
     return False
 
 
+def one_example_at_a_time(logits, start, longest):
+    """You show `logits` one example at a time. It knows by its row which source an example has:
+    show it the whole batch."""
+    rows = [decoded()(logits, start[b : b + 1], longest) for b in range(len(start))]
+    return padded_rows(rows)
+
+
+def padded_rows(rows):
+    longest = max(row.shape[1] for row in rows)
+    return torch.cat([F.pad(row, (0, longest - row.shape[1]), value=PAD) for row in rows])
+
+
 GREEDY = family(
     decoded,
     following=(goes_on_after_the_end, ends_again_and_again),
@@ -1892,6 +2031,11 @@ def divided_by_five(length, alpha):
 def numerator_not_divided(length, alpha):
     """You do not divide by 6: (5 + length) / 6 is 1 for one word."""
     return (5 + length) ** alpha
+
+
+def whole_sixths(length, alpha):
+    """You divide with `//`, which leaves the remainder out. It is a fraction: `/`."""
+    return ((5 + length) // 6) ** alpha
 
 
 def powers_apart(length, alpha):
@@ -2158,6 +2302,19 @@ def newest_value_lost(q, k, v, keys, values):
     return read, longer, joined(values, v)
 
 
+def values_asked(q, k, v, keys, values):
+    """You compare the query with the values and read the keys. It is the other way round: keys
+    are compared, values are read."""
+    keys, values = joined(keys, k), joined(values, v)
+    return attention_weights(q, values) @ keys, keys, values
+
+
+def values_averaged(q, k, v, keys, values):
+    """You read the plain mean of the values: query and keys play no part."""
+    keys, values = joined(keys, k), joined(values, v)
+    return reduce(values, "b head j d -> b head 1 d", "mean"), keys, values
+
+
 def key_for_the_value(q, k, v, keys, values):
     """You append the new key to the values. The new value is appended."""
     keys, values = joined(keys, k), joined(values, k)
@@ -2298,6 +2455,8 @@ EXERCISES = [
                 always_pre,
                 exchanged,
                 norm_before_the_sum,
+                normed_way_around_post,
+                normed_apart_post,
                 no_way_around_post,
                 no_norm_post,
                 norm_both_times_post,
@@ -2313,6 +2472,8 @@ EXERCISES = [
                 dropout_before_the_function,
                 dropout_after_the_sum,
                 dropout_after_the_norm,
+                sum_dropped_with_pre,
+                sum_dropped_with_post,
                 dropout_with_post_alone,
                 dropout_with_pre_alone,
             ),
@@ -2358,6 +2519,11 @@ EXERCISES = [
             no_ways_around,
             mask_not_passed_on,
             mask_turned_round,
+            mask_with_rows_for_columns,
+            side_by_side_in_one_way,
+            both_in_one_way,
+            normed_before_as_well,
+            network_of_the_network,
             causal_encoder,
             side_by_side,
             reads_what_is_not_normed,
@@ -2478,6 +2644,10 @@ EXERCISES = [
                 encoder_norm_forgotten,
                 norm_inside_the_loop,
                 source_mask_turned_round,
+                encoded_from_one,
+                begun_at_one,
+                positions_added_twice,
+                source_scaled_twice,
             ),
             decoding=(
                 memory_padding_seen,
@@ -2487,6 +2657,8 @@ EXERCISES = [
                 logits_not_made,
                 shares_for_logits,
                 logarithms_for_logits,
+                decoded_from_one,
+                target_moved,
                 target_padding_hidden,
                 first_decoder_layer_for_all,
                 norm_inside_the_other_loop,
@@ -2632,7 +2804,7 @@ EXERCISES = [
         solution=greedy,
         probes={"greedy": "b i"},
         trials=greedy_trials,
-        slips=GREEDY,
+        slips=(*GREEDY, one_example_at_a_time),
         hints=(
             "What must you remember of each example from word to word?",
             (
@@ -2669,6 +2841,7 @@ EXERCISES = [
             divided_by_five,
             numerator_not_divided,
             powers_apart,
+            whole_sixths,
             parentheses_lost,
             logarithm_of_the_penalty,
         ),
@@ -2680,7 +2853,7 @@ EXERCISES = [
         minutes=2,
         difficulty=1,
         otherwise=(penalty_by_logarithm, penalty_by_ratio),
-        laws=("penalty_of_one_word",),
+        laws=("penalty_of_one_word", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.beam_step",
@@ -2745,6 +2918,8 @@ EXERCISES = [
             not_scaled,
             query_remembered,
             newest_value_lost,
+            values_asked,
+            values_averaged,
             key_for_the_value,
             value_for_the_key,
             only_the_latest,
