@@ -151,10 +151,11 @@ def _shares(look: Look, weights: Tensor) -> str | None:
             "before the softmax, not the weights after it."
         )
     if close(rows[live], rows[live][:1].expand_as(rows[live])) and rows[live].numel() > 2:
-        total = _named(rows[live][0].item(), look.trial.sizes)
+        width = {n: x for n, x in look.trial.sizes.items() if n == "d"}
+        total = _named(rows[live].flatten()[0].item(), width)
         return (
-            f"Every row of your weights sums to {total}, not to 1: a factor comes after the"
-            " softmax. What is scaled are the scores, before it."
+            f"Every row of your weights sums to {total}, not to 1: is there a factor after the"
+            " softmax? What is scaled are the scores, before it."
         )
     worst = (rows - 1).abs().masked_fill(~live, 0).argmax()
     return (

@@ -71,9 +71,12 @@ def nothing_above_the_diagonal(look: Look) -> str | None:
 @law
 def cells_hold_their_distance(look: Look) -> str | None:
     """Which column of x a cell of the skewed table holds."""
-    x, (q, table) = look.trial.inputs.get("x"), map(look.trial.inputs.get, ("q", "table"))
-    x, called = (x, "x") if isinstance(x, Tensor) else (q @ table.mT, "q times the table")
-    if x.shape != look.y.shape or not look.axes.endswith("i j"):
+    x, q, table = map(look.trial.inputs.get, ("x", "q", "table"))
+    if isinstance(q, Tensor) and isinstance(table, Tensor):
+        x, called = q @ table.mT, "q times the table"
+    else:
+        called = "x"
+    if not isinstance(x, Tensor) or x.shape != look.y.shape or not look.axes.endswith("i j"):
         return None
     n = x.shape[-1]
     first, mine = x.reshape(-1, n, n)[0], look.y.reshape(-1, n, n)[0]
@@ -285,7 +288,12 @@ STEPS = (
 def one_step_more_or_less(look: Look) -> str | None:
     """The right result, and one thing done to it, or one thing left out."""
     y, right = look.y, look.expected
-    if y.shape != right.shape or y.dtype != right.dtype or not y.is_floating_point():
+    if (
+        not isinstance(y, Tensor)
+        or y.shape != right.shape
+        or y.dtype != right.dtype
+        or not y.is_floating_point()
+    ):
         return None
     if close(y, right):
         return None
@@ -328,8 +336,10 @@ def _loss(look: Look, at: Sequence[int], size: float) -> float:
 def shares_of_the_target(look: Look) -> str | None:
     """Which shares the words have in the target, and how much each word counts, read off the
     loss."""
-    logits, target = look.trial.inputs["logits"], look.trial.inputs["target"]
-    s, (b, n, words), big = look.trial.inputs["smoothing"], logits.shape, 30.0
+    logits, target, s = map(look.trial.inputs.get, ("logits", "target", "smoothing"))
+    if s is None:
+        return None
+    (b, n, words), big = logits.shape, 30.0
     there = (target != 0).nonzero().tolist()
     count, at = len(there), next(p for p in there if target[tuple(p)] != 0)
     right_word = int(target[tuple(at)])
@@ -423,8 +433,9 @@ def shares_of_the_target(look: Look) -> str | None:
 @law
 def rates_rise_and_fall(look: Look) -> str | None:
     """The powers of step, of dim and of warmup in the rate, before the top and after it."""
-    step, warmup = look.trial.inputs["step"], look.trial.inputs["warmup"]
-    dim = look.trial.inputs["dim"]
+    step, warmup, dim = map(look.trial.inputs.get, ("step", "warmup", "dim"))
+    if warmup is None:
+        return None
 
     def rate(*steps: float, **changes: Any) -> list[float]:
         y = look.ask(step=torch.tensor(steps, dtype=step.dtype), **changes)
@@ -490,7 +501,9 @@ def _powers(rates: Sequence[float]) -> list[float]:
 @law
 def penalty_of_one_word(look: Look) -> str | None:
     """A line of the length to the power alpha, and 1 for one word."""
-    alpha = look.trial.inputs["alpha"]
+    alpha = look.trial.inputs.get("alpha")
+    if alpha is None:
+        return None
     length = torch.arange(1.0, 9, dtype=torch.float64)
 
     def penalty(alpha: float) -> Tensor:
@@ -526,7 +539,9 @@ def penalty_of_one_word(look: Look) -> str | None:
 @law
 def ways_are_the_best(look: Look) -> str | None:
     """Whether the ways returned are what they say, and whether a better one is left out."""
-    log_p, new = look.trial.inputs["log_p"], look.trial.inputs["next_log_p"]
+    log_p, new = map(look.trial.inputs.get, ("log_p", "next_log_p"))
+    if log_p is None or not isinstance(look.y, (tuple, list)):
+        return None
     best, beam, word = look.y
     every = log_p[..., None] + new
     beams, words = new.shape[1:]
@@ -601,6 +616,8 @@ def cache_holds_all(look: Look) -> str | None:
     """What stands at each place of the keys and values returned, and with which weights the
     values are read."""
     known = look.trial.inputs
+    if "values" not in known or not isinstance(look.y, (tuple, list)):
+        return None
     read, keys, values = look.y
     parts = {f"the new {n}": known[n][:, :, 0] for n in ("q", "k", "v")}
     names = dict(q="query", k="key", v="value")
