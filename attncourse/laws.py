@@ -139,11 +139,23 @@ def _shares(look: Look, weights: Tensor) -> str | None:
             "Your weights sum to 1 over i and j together. Every query i has its own softmax,"
             " over the keys j."
         )
+    if (rows[live] < 1).all() and (rows[live] > 0.98).all():
+        return (
+            f"Your weights sum to {number(rows[live].min().item())}, a little less than 1: is a"
+            " small number added to the sum that you divide by?"
+        )
     if not allowed.all() and (weights[~allowed] == 0).all() and (rows[live] < 1 + 1e-9).all():
         return (
             f"With a mask your weights sum to {number(rows[live].min().item())} over the keys "
             "instead of 1: masked keys still take their share in the softmax. Mask the scores "
             "before the softmax, not the weights after it."
+        )
+    if close(rows[live], rows[live][:1].expand_as(rows[live])) and rows[live].numel() > 2:
+        width = {n: x for n, x in look.trial.sizes.items() if n == "d"}
+        total = _named(rows[live].flatten()[0].item(), width)
+        return (
+            f"Every row of your weights sums to {total}, not to 1: is there a factor after the"
+            " softmax? What is scaled are the scores, before it."
         )
     worst = (rows - 1).abs().masked_fill(~live, 0).argmax()
     return (
@@ -244,6 +256,8 @@ def _factor(look: Look, weights: Tensor, expected: Tensor) -> str | None:
         return None
     if abs(slope - 1) < 1e-6 or not math.isfinite(slope):
         return None
+    if abs(slope) < 1e-9:
+        return "All keys get equal weights: the scores play no part in them."
     if slope < 0:
         return (
             "The sign of your scores is turned: the less a key agrees with the query, the more "
@@ -686,6 +700,8 @@ def a_constant_factor(look: Look) -> str | None:
     factor = (look.y.flatten()[size.argmax()] / look.expected.flatten()[size.argmax()]).item()
     if abs(factor - 1) < 1e-6 or not close(look.y, factor * look.expected):
         return None
+    if abs(factor) < 1e-9:
+        return "Your result is 0 everywhere."
     sizes = dict(look.trial.sizes)
     if "h" in sizes and "w" in sizes:
         sizes |= {"h w": sizes["h"] * sizes["w"]}
