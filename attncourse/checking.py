@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from attncourse import counting, stages
+from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
 from attncourse.laws import LAWS, Look
 from attncourse.letters import number, place, spell
@@ -302,6 +302,8 @@ class _Examination:
                 (seen, worst),
                 "loses_precision",
             )
+        if said := self.one_step(index, probe, y, right):
+            return Fault(said, (seen, worst, *done))
         stage = self.first_stage(index, probe)
         if isinstance(y, Tensor) and y.is_floating_point() and y.isinf().any():
             what = (
@@ -349,15 +351,17 @@ class _Examination:
     def right_before(self, probe: str) -> tuple[str, ...]:
         """That the probes before this one are right on every trial, if there are any."""
         before = list(self.ex.probes)[: list(self.ex.probes).index(probe)]
-        right = all(
-            same(result.outcomes.get(one), self.sheet.expected(i, one))
-            for i, result in enumerate(self.results)
-            for one in before
-        )
-        if not before or not right:
+        if not before or not all(self.right_everywhere(one) for one in before):
             return ()
         names = " and ".join(f"`{one}`" for one in before)
         return (f"{names} {'is' if len(before) == 1 else 'are'} right; look into `{probe}`.",)
+
+    def right_everywhere(self, probe: str) -> bool:
+        """Whether a probe is right on every trial."""
+        return all(
+            same(result.outcomes.get(probe), self.sheet.expected(i, probe))
+            for i, result in enumerate(self.results)
+        )
 
     def earlier(self, index: int) -> tuple[str, ...]:
         """Which trials were right before this one: a cause often lies in the difference."""
@@ -418,7 +422,9 @@ class _Examination:
         found = (s for s in self.sheet.slips if s.variant and self.fits(s, probes, every))
         return next(found, None)
 
-    def broken_law(self, trial: Prepared, probe: str, y: Any, right: Any) -> str | None:
+    def broken_law(
+        self, trial: Prepared, probe: str, y: Any, right: Any, laws: Sequence[str] = ()
+    ) -> str | None:
         """The first law of the exercise that the answer breaks; of several returns, the first
         that is wrong."""
         axes, at = self.ex.probes[probe], None
@@ -443,11 +449,35 @@ class _Examination:
                 return outcome(self.ex, built, probe, trial.fresh())
 
         look = Look(trial, probe, axes, y, right, ask, solved)
-        for name in self.ex.laws:
+        for name in laws or self.ex.laws:
             said = attempt(lambda n=name: LAWS[n](look))
             if isinstance(said, str):
                 return said if at is None else f"In [{at}]: {said}"
         return None
+
+    def answers(self, probe: str) -> list[Any]:
+        """What the answer makes of each declared trial."""
+        return [result.outcomes.get(probe) for result in self.results]
+
+    def one_step(self, index: int, probe: str, y: Any, expected: Any) -> str | None:
+        """The one step of the solution that the answer does otherwise."""
+        if isinstance(y, Tensor) and "gains_are_themselves" in self.ex.laws:  # in better words
+            if said := self.broken_law(
+                self.trials[index], probe, y, expected, ("gains_are_themselves",)
+            ):
+                return said
+        answers = self.answers(probe)
+        before = self.ex.probes if self.ex.is_module else ()
+        before = list(before)[: list(self.ex.probes).index(probe)]
+        right = tuple(one for one in before if self.right_everywhere(one))
+        given = attempt(
+            lambda: given_to_layers(self.ex, self.answer, self.trials[index], probe)
+        )
+        given = {} if isinstance(given, Crash) else given
+        said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
+        if not isinstance(said, str):
+            said = attempt(lambda: everywhere(self.ex, probe, answers))
+        return said if isinstance(said, str) else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
         """The first layer of a module that is given something else than in the solution."""
