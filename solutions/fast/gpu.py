@@ -8,12 +8,14 @@ for tests and for learning, a thousand times slower.
 
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 
 import torch
 
 
+@torch.compiler.assume_constant_result  # torch.compile asks once and does not look inside
 def available(device: torch.device | str) -> str:
     """ "" where kernels run on tensors of this device, else why not, in one line."""
     device = torch.device(device)
@@ -37,6 +39,18 @@ def interpreting() -> bool:
     import triton
 
     return bool(triton.knobs.runtime.interpret)
+
+
+def status() -> str:
+    """Where kernels run here, in one line."""
+    if not _installed():
+        return available("cuda")
+    name = f"Triton {version('triton')}"
+    if interpreting():
+        return f"{name}, in the interpreter"
+    if why := available("cuda"):
+        return f"{name}, but {why}; TRITON_INTERPRET=1 runs kernels on the CPU, slowly"
+    return f"{name}, on {torch.cuda.get_device_name()}"
 
 
 def kernels(name: str) -> ModuleType:
