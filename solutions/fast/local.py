@@ -113,7 +113,7 @@ class ByBlocks(torch.autograd.Function):
         several = _several(n, blocks * own * side**2, q.device)
         shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
         scores = torch.empty_like(shares[:several])
-        halo_k, halo_v = (_Halos(x, window, several) for x in maps[1:])
+        halo_k, halo_v = _halos(maps, window, several)
         out = torch.empty_like(maps[2])
         for start in range(0, n, several):
             i = slice(start, min(start + several, n))
@@ -145,7 +145,7 @@ class ByBlocks(torch.autograd.Function):
         heads, lines = len(offsets), _lines(BLOCK + ctx.window - 1).to(offsets)
         several = _several(n, blocks * own * keys, q.device)
         slopes = torch.empty_like(shares[:several])
-        halo_k, halo_v = (_Halos(x, ctx.window, several) for x in maps[1:])
+        halo_k, halo_v = _halos(maps, ctx.window, several)
         dq, dk, dv = (torch.empty_like(x) for x in maps)
         doffsets = torch.zeros_like(offsets)
         mean = (dout * out).sum(1, keepdim=True)
@@ -154,9 +154,12 @@ class ByBlocks(torch.autograd.Function):
             count = i.stop - start
             queries, dmixed = _blocks(maps[0][i]), _blocks(dout[i])
             share, slope = shares[i], slopes[:count]
-            values, keys = halo_v.of(maps[2][i]), halo_k.of(maps[1][i])
+            values = halo_v.of(maps[2][i])
             torch.bmm(_each(dmixed), _each(values).mT, out=_each(slope))
             slope.sub_(_blocks(mean[i])).mul_(share)
+            torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
+            halo_v.back(dv[i], values)
+            keys = halo_k.of(maps[1][i])
             dsaid = torch.mm(rearrange(slope, "m block own key -> (m block own) key"), lines.T)
             dsaid = rearrange(dsaid, "(m block own) line -> m own block line", m=count, own=own)
             dqueries = torch.bmm(_each(slope), _each(keys))
@@ -167,8 +170,6 @@ class ByBlocks(torch.autograd.Function):
                 dqueries[one] += rearrange(more, "own block d -> block own d")
                 doffsets[table].baddbmm_(_by_own(queries[one]).mT, dsaid[one])
             _from_blocks(dq[i], _each(dqueries))
-            torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
-            halo_v.back(dv[i], values)
             torch.bmm(_each(slope).mT, _each(queries), out=_each(keys))
             halo_k.back(dk[i], keys)
         found = zip((dq, dk, dv), (q, k, v), strict=True)
@@ -259,6 +260,13 @@ def _from_blocks(to: Tensor, x: Tensor) -> None:
         across = "(m by bx) (y x) d -> m d by y bx x"
         whole = rearrange(to, inside, y=BLOCK, x=BLOCK)
         whole.copy_(rearrange(x, across, m=m, by=by, bx=bx, y=BLOCK))
+
+
+def _halos(maps: list[Tensor], window: int, several: int) -> list["_Halos"]:
+    """For k and for v: the same memory where they are equally wide."""
+    found = [_Halos(maps[1], window, several)]
+    same = maps[1].shape == maps[2].shape
+    return found * 2 if same else [*found, _Halos(maps[2], window, several)]
 
 
 class _Halos:
