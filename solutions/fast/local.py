@@ -112,23 +112,22 @@ class ByBlocks(torch.autograd.Function):
         n, own, blocks, _ = len(maps[0]), *hidden.shape
         several = _several(n, blocks * own * side**2, q.device)
         shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
-        scores = torch.empty_like(shares[:several])
         halo_k, halo_v = _halos(maps, window, several)
         out = torch.empty_like(maps[2])
         for start in range(0, n, several):
             i = slice(start, min(start + several, n))
             count = i.stop - start
-            queries, here = _blocks(maps[0][i]), scores[:count]
+            queries = _blocks(maps[0][i])
+            share = shares[i] if keep else shares[:count]  # scores at first
             for one in range(count):
                 table = offsets[(start + one) % heads]
                 said = torch.baddbmm(hidden, _by_own(queries[one]), table)
                 said = rearrange(said, "own block line -> (block own) line")
                 torch.mm(
-                    said, lines, out=rearrange(here[one], "block own key -> (block own) key")
+                    said, lines, out=rearrange(share[one], "block own key -> (block own) key")
                 )
-            _each(here).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
-            share = shares[i] if keep else shares[:count]
-            torch.softmax(here, -1, out=share)
+            _each(share).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
+            torch.softmax(share, -1, out=share)
             mixed = torch.bmm(_each(share), _each(halo_v.of(maps[2][i])))
             _from_blocks(out[i], mixed)
         if keep:
