@@ -89,9 +89,41 @@ def blocked(
     window: int,
 ) -> Float[Tensor, "b head e h w"]:
     """Local attention, a block of queries at a time: all of a block see one halo of keys."""
-    given = q, k, v, rows, columns
+    given, offsets = (q, k, v, rows, columns), _offsets(rows, columns)
+    if torch.compiler.is_compiling():
+        return _traced(q, k, v, offsets, window)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in given)
-    return ByBlocks.apply(q, k, v, _offsets(rows, columns), window, keep)
+    return ByBlocks.apply(q, k, v, offsets, window, keep)
+
+
+def _traced(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, window: int) -> Tensor:
+    """All heads at once, nothing in place: for torch.compile and torch.export, which plan the
+    memory themselves."""
+    (_, heads, _, h, w), side = q.shape, BLOCK + window - 1
+    queries = rearrange(
+        _blocks(_maps(q)), "(b head) block own d -> b head block own d", head=heads
+    )
+    hidden = rearrange(_hidden(window, h, w).to(queries), "own block line -> block own line")
+    said = einsum(
+        queries, offsets, "b head block own d, head own d line -> b head block own line"
+    )
+    edge = -h % BLOCK + window // 2, -w % BLOCK + window // 2
+    around = (window // 2, edge[1], window // 2, edge[0])
+    keys, values = (
+        rearrange(
+            F.pad(x, around).unfold(3, side, BLOCK).unfold(4, side, BLOCK),
+            "b head d by bx ky kx -> b head (by bx) (ky kx) d",
+        ).to(queries.dtype)
+        for x in (k, v)
+    )
+    scores = (said + hidden) @ _lines(side).to(queries) + queries @ keys.mT
+    y = rearrange(
+        scores.softmax(-1) @ values,
+        "b head (by bx) (y x) e -> b head e (by y) (bx x)",
+        by=-(-h // BLOCK),
+        y=BLOCK,
+    )
+    return y[..., :h, :w].to(v.dtype)
 
 
 class ByBlocks(torch.autograd.Function):
