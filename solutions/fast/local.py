@@ -139,8 +139,8 @@ class ByBlocks(torch.autograd.Function):
         maps = [_maps(x) for x in (q, k, v)]
         offsets = offsets.to(maps[0].dtype)
         heads, side = len(offsets), BLOCK + window - 1
-        lines = _lines(side).to(offsets)
-        hidden = _hidden(window, *q.shape[-2:]).to(offsets)
+        lines = _kept_lines(side).to(offsets)
+        hidden = _kept_hidden(window, *q.shape[-2:]).to(offsets)
         n, own, blocks, _ = len(maps[0]), *hidden.shape
         several = _several(n, blocks * own * side**2, q.device)
         shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
@@ -173,7 +173,7 @@ class ByBlocks(torch.autograd.Function):
         q, k, v, offsets, out, shares = ctx.saved_tensors
         maps, dout = [_maps(x) for x in (q, k, v)], _maps(dout)
         n, blocks, own, keys = shares.shape
-        heads, lines = len(offsets), _lines(BLOCK + ctx.window - 1).to(offsets)
+        heads, lines = len(offsets), _kept_lines(BLOCK + ctx.window - 1).to(offsets)
         several = _several(n, blocks * own * keys, q.device)
         slopes = torch.empty_like(shares[:several])
         halo_k, halo_v = _halos(maps, ctx.window, several)
@@ -241,7 +241,6 @@ def _offsets(rows: Tensor, columns: Tensor) -> Tensor:
     return torch.cat([F.pad(down, (0, side)), F.pad(across, (side, 0))], 2)
 
 
-@cache
 def _lines(side: int) -> Float[Tensor, "line key"]:
     """Which row and which column of the halo a key is in: a 1 for each."""
     one = torch.eye(side)
@@ -249,7 +248,6 @@ def _lines(side: int) -> Float[Tensor, "line key"]:
     return torch.cat([down, repeat(one, "line kx -> line (ky kx)", ky=side)])
 
 
-@lru_cache(maxsize=16)
 def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
     """0 for the lines of its halo that a query sees, HIDDEN for the others.
 
@@ -268,6 +266,10 @@ def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
     down = repeat(down, "by y line -> (y x) (by bx) line", bx=bx, x=BLOCK)
     across = repeat(across, "bx x line -> (y x) (by bx) line", by=by, y=BLOCK)
     return torch.where(torch.cat([down, across], -1), 0.0, HIDDEN)
+
+
+# not for what is traced: tensors without numbers must not be kept
+_kept_lines, _kept_hidden = cache(_lines), lru_cache(maxsize=16)(_hidden)
 
 
 def _blocks(x: Tensor) -> Tensor:
