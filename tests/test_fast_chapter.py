@@ -246,7 +246,8 @@ import torch
 from solutions.fast.kernel import kernel_attention
 for d, e in ((20, 7), (64, 64)):
     for dtype in (torch.float32, torch.float64):
-        kernel_attention(*(torch.zeros(2, n, w, dtype=dtype) for n, w in ((40, d), (70, d), (70, e))))
+        shapes = (2, 40, d), (2, 70, d), (2, 70, e)
+        kernel_attention(*(torch.zeros(shape, dtype=dtype) for shape in shapes))
 """
 
 
