@@ -120,6 +120,9 @@ class Alteration:
     size: float | None = None  # a factor that is told as the size of an axis
 
 
+NAMELESS = "something"  # what has neither been given nor come out of a step that is followed
+
+
 class _Watch(TorchFunctionMode):
     """Follows a probe of the solution and writes down its steps."""
 
@@ -143,7 +146,7 @@ class _Watch(TorchFunctionMode):
         if id(tensor) in self.values:
             return self.values[id(tensor)]
         name = self.names.get(id(tensor))
-        return Value(f"`self.{name}`" if name else "that", name or "?", tensor)
+        return Value(f"`self.{name}`" if name else NAMELESS, name or "?", tensor)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -195,7 +198,7 @@ class _Watch(TorchFunctionMode):
     def speak(self, kind, args, kwargs, given, layer) -> tuple[str, str]:
         """How a step and its result are spoken of."""
         nouns = [v.noun for v in given.values()]
-        first = nouns[0] if nouns else "that"
+        first = nouns[0] if nouns else NAMELESS
         if kind in ("layer", "norm", "layer norm"):
             title = f"`self.{layer}`" if layer else f"the {kind}"
             return title, f"what {title} returns"
@@ -562,7 +565,7 @@ def _nouns(step: Step) -> dict[str, str]:
 
 
 def _number(x: Any) -> str:
-    return f"{x:.4g}" if isinstance(x, (int, float)) else "that"
+    return f"{x:.4g}" if isinstance(x, (int, float)) else NAMELESS
 
 
 def alterations(
@@ -859,6 +862,8 @@ def altered(
         if _alike(here.otherwise(one), y) and _alike_elsewhere(
             ex, index, probe, one, answers, right
         ):
+            if one.text.count(NAMELESS) > 1:
+                return None  # of two things without a name nothing can be told
             return one.text[:1].upper() + one.text[1:]
     return None
 
