@@ -27,10 +27,9 @@ try:
     import triton.language as tl
 except ImportError:  # there is Triton for Linux
     tl = None
-
-# %%
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+# %%
 from attncourse import check, counting, fast_tasks, hint, plots
 from attncourse.claims import claim
 from attncourse.data import photograph
