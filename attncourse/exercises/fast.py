@@ -1394,6 +1394,12 @@ def delta_of_all_keys_alike(dy, y, shares, slope):
     return slope.mean(-1, keepdim=True)
 
 
+def delta_divided_by_keys(dy, y, shares, slope):
+    """You take the mean of A dy vᵀ over the keys. The shares weigh already: it is their sum, or
+    dy · y."""
+    return (shares * slope).mean(-1, keepdim=True)
+
+
 def delta_unweighted(dy, y, shares, slope):
     """delta is the sum of dy vᵀ over the keys. Each counts with its share, Σ_j A dy vᵀ, which
     is dy · y."""
@@ -2092,6 +2098,25 @@ def edge_wraps_round(x, window, block):
     return rearrange(x, "... d high wide y x -> ... high wide (y x) d")
 
 
+@also(bounding=zero_keys_seen)
+def edge_repeated(x, window, block):
+    """Your map is continued beyond its edge by its last pixels, and they are seen. There are no
+    keys there: pad with zeros and mask them."""
+    reach, side = window // 2, block + window - 1
+    h, w = x.shape[-2:]
+    rows = torch.arange(-reach, -(-h // block) * block + reach).clamp(0, h - 1)
+    columns = torch.arange(-reach, -(-w // block) * block + reach).clamp(0, w - 1)
+    x = x[..., rows, :][..., columns].unfold(-2, side, block).unfold(-2, side, block)
+    return rearrange(x, "... d high wide y x -> ... high wide (y x) d")
+
+
+def places_before_features(x, window, block):
+    """You read an unfolded halo as (place d). `F.unfold` lists all places of a feature, then
+    those of the next one: (d place)."""
+    found = rearrange(around(x, window, block), "... j d -> ... (d j)")
+    return rearrange(found, "... (j d) -> ... j d", d=x.shape[-3])
+
+
 def whole_halo_seen(window, block):
     """The window is forgotten: every query of a block sees the whole halo. Each sees the window
     x window keys around itself: hide the others."""
@@ -2589,6 +2614,19 @@ def default_scale(q, k, v):
     """You scale q, and the call scales once more, by 1 / sqrt of the width of q'. Say
     `scale=1.0`."""
     return F.scaled_dot_product_attention(q, k, v)
+
+
+def content_scaled_twice(q, k, v, rows, columns):
+    """You scale k too, so that q · k is divided by d. Scale q alone: then the places are scaled
+    as well, and each once."""
+    return augmented_recipe()(q, k / math.sqrt(k.shape[-1]), v, rows, columns)
+
+
+def distances_from_zero(n):
+    """You take the distance without its sign, and count from the first row of the table. Above
+    and below have rows of their own: key minus query + n - 1."""
+    place = torch.arange(n)
+    return (place - place[:, None]).abs()
 
 
 def scale_left_to_the_call(q, k, v, rows, columns):
@@ -4036,6 +4074,7 @@ EXERCISES = (
                     delta_without_y,
                     delta_is_a_mean,
                     delta_of_all_keys_alike,
+                    delta_divided_by_keys,
                     delta_unweighted,
                     delta_over_queries,
                     delta_of_the_whole,
@@ -4208,6 +4247,8 @@ EXERCISES = (
                     halo_ends_with_its_block,
                     halo_turned,
                     edge_wraps_round,
+                    edge_repeated,
+                    places_before_features,
                 ),
                 nearing=(
                     whole_halo_seen,
@@ -4287,6 +4328,7 @@ EXERCISES = (
                     offsets_from_zero,
                     offsets_one_off,
                     distances,
+                    distances_from_zero,
                     places_of_keys,
                 ),
                 saying=(
@@ -4306,6 +4348,7 @@ EXERCISES = (
                 cutting=(last_features, all_features),
             ),
             in_ways(scale_left_to_the_call, scaled_by_the_longer),
+            content_scaled_twice,
             values_not_filled,
             not_contiguous,
             bias_for_places,
