@@ -119,6 +119,20 @@ def _attribute(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     return f"`{owner}` has no `{name}`. Is it spelt as in the given `__init__`?"
 
 
+def _truth(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    if word := re.search(r"(?<![.\w])(min|max|sorted|and|or|not)\b", crash.line):
+        tensors = {"min": "torch.minimum", "max": "torch.maximum", "and": "&", "or": "|"}
+        instead = tensors.get(word[1], "~" if word[1] == "not" else "torch.sort")
+        return (
+            f"Python's `{word[1]}` wants one yes or no, and this tensor holds many. For each"
+            f" number by itself take `{instead}`."
+        )
+    return (
+        "`if`, `and` and `or` want one yes or no, and this tensor holds many: `&` and `|`"
+        " work on each entry. For an optional argument ask `if mask is None`."
+    )
+
+
 def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     return (
         "something on this line is None. Is it the optional argument, which is None unless it"
@@ -303,10 +317,7 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     ),
     (
         r"[Bb]oolean value of Tensor with more than one value is ambiguous",
-        (
-            "`if`, `and` and `or` want one yes or no, and this tensor holds many: `&` and `|`"
-            " work on each entry. For an optional argument ask `if mask is None`."
-        ),
+        _truth,
     ),
     (
         r"a leaf Variable that requires grad|modified by an inplace operation",
@@ -374,6 +385,13 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
         r" elements cannot"
         r"|only tensors.*converted to Python scalars",
         lambda f, c, s: f"a whole tensor cannot become one Python number: {told(s)}.",
+    ),
+    (
+        r"selected index k out of range",
+        lambda f, c, s: (
+            f"`topk` is asked for more than there are on its axis: {told(s)}. Join the axes to"
+            " choose from first."
+        ),
     ),
     (r"RecursionError", "it calls itself without end."),
     (

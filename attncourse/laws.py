@@ -27,7 +27,6 @@ class Look:
     y         what it returned, of the right shape
     expected  what it should have returned
     ask       ask(v=…) runs the probe once more with some inputs replaced; a Crash if it raises
-    solved    solved(f) is what the solution returns with f in place of its ReLUs
     """
 
     trial: Prepared
@@ -36,7 +35,6 @@ class Look:
     y: Tensor
     expected: Tensor
     ask: Callable[..., Any]
-    solved: Callable[[Callable], Any] = lambda relu: None
 
     @property
     def mask(self) -> Tensor | None:
@@ -139,11 +137,23 @@ def _shares(look: Look, weights: Tensor) -> str | None:
             "Your weights sum to 1 over i and j together. Every query i has its own softmax,"
             " over the keys j."
         )
+    if (rows[live] < 1).all() and (rows[live] > 0.98).all():
+        return (
+            f"Your weights sum to {number(rows[live].min().item())}, a little less than 1: is a"
+            " small number added to the sum that you divide by?"
+        )
     if not allowed.all() and (weights[~allowed] == 0).all() and (rows[live] < 1 + 1e-9).all():
         return (
             f"With a mask your weights sum to {number(rows[live].min().item())} over the keys "
             "instead of 1: masked keys still take their share in the softmax. Mask the scores "
             "before the softmax, not the weights after it."
+        )
+    if close(rows[live], rows[live][:1].expand_as(rows[live])) and rows[live].numel() > 2:
+        width = {n: x for n, x in look.trial.sizes.items() if n == "d"}
+        total = _named(rows[live].flatten()[0].item(), width)
+        return (
+            f"Every row of your weights sums to {total}, not to 1: is there a factor after the"
+            " softmax? What is scaled are the scores, before it."
         )
     worst = (rows - 1).abs().masked_fill(~live, 0).argmax()
     return (
@@ -244,6 +254,8 @@ def _factor(look: Look, weights: Tensor, expected: Tensor) -> str | None:
         return None
     if abs(slope - 1) < 1e-6 or not math.isfinite(slope):
         return None
+    if abs(slope) < 1e-9:
+        return "All keys get equal weights: the scores play no part in them."
     if slope < 0:
         return (
             "The sign of your scores is turned: the less a key agrees with the query, the more "
@@ -599,34 +611,6 @@ def gains_in_range(look: Look) -> str | None:
     return None
 
 
-ACTIVATIONS = (
-    (F.gelu, "a GELU"),
-    (lambda t: F.gelu(t, approximate="tanh"), "a GELU (by tanh)"),
-    (F.silu, "a SiLU (swish)"),
-    (F.leaky_relu, "a leaky ReLU"),
-    (lambda t: F.leaky_relu(t, 0.1), "a leaky ReLU"),
-    (lambda t: F.leaky_relu(t, 0.2), "a leaky ReLU"),
-    (F.elu, "an ELU"),
-    (F.selu, "a SELU"),
-    (F.softplus, "a softplus"),
-    (F.hardswish, "a hard swish"),
-    (F.mish, "a Mish"),
-    (torch.tanh, "a tanh"),
-    (torch.sigmoid, "a sigmoid"),
-    (torch.abs, "the magnitude"),
-    (torch.square, "a square"),
-)
-
-
-@law
-def the_relu_is_a_relu(look: Look) -> str | None:
-    """All is right, but for another activation where the ReLU belongs."""
-    for activation, name in ACTIVATIONS:
-        if close(look.solved(activation), look.y):
-            return f"You have {name} where the ReLU belongs: negative numbers become 0."
-    return None
-
-
 CHANGES = (
     (lambda g: g.sigmoid(), "squashed by a sigmoid once more. Once is enough"),
     (lambda g: g.square(), "squared: a gain is applied twice. Once is enough"),
@@ -686,6 +670,8 @@ def a_constant_factor(look: Look) -> str | None:
     factor = (look.y.flatten()[size.argmax()] / look.expected.flatten()[size.argmax()]).item()
     if abs(factor - 1) < 1e-6 or not close(look.y, factor * look.expected):
         return None
+    if abs(factor) < 1e-9:
+        return "Your result is 0 everywhere."
     sizes = dict(look.trial.sizes)
     if "h" in sizes and "w" in sizes:
         sizes |= {"h w": sizes["h"] * sizes["w"]}
@@ -1209,3 +1195,52 @@ def shares_of_a_place(look: Look) -> str | None:
         f"The shares of a place sum to {number(total.flatten()[0].item())} over the mixtures; "
         "they must sum to 1."
     )
+
+
+@law
+def pixels_of_the_mean(look: Look) -> str | None:
+    """Which pixels count in a mean around a pixel, and how much: read off an answer that is
+    linear, by maps that are 1 at one pixel."""
+    x, extent = look.trial.inputs.get("x"), look.trial.inputs.get("extent")
+    if not isinstance(extent, int) or not isinstance(x, Tensor) or look.y.ndim != 4:
+        return None
+    c, h, w = x.shape[1:]
+    maps = torch.eye(h * w, dtype=x.dtype).reshape(h * w, 1, h, w).expand(-1, c, -1, -1)
+    counts = look.ask(x=maps.contiguous())
+    if not isinstance(counts, Tensor) or counts.shape != (h * w, *look.y.shape[1:]):
+        return None
+    shares = counts.reshape(h, w, *counts.shape[1:])
+    if not close(torch.einsum("bchw,hwcuv->bcuv", x, shares), look.y):
+        return None
+    rows, columns = torch.arange(h)[:, None], torch.arange(w)
+    _, _, us, vs = look.y.shape
+    around = [(u, v, u * extent, v * extent) for u in range(us) for v in range(vs)]
+    near = {
+        (u, v): ((rows - i).abs() < extent) & ((columns - j).abs() < extent)
+        for u, v, i, j in around
+    }
+    around.sort(key=lambda at: -near[at[:2]].sum().item())  # first where no border is near
+    for u, v, i, j in around:
+        mine, wanted = shares[:, :, 0, u, v], near[u, v]
+        where = f"Around u={u}, v={v}, which is pixel h={i}, w={j},"
+        for seen, verb in (
+            (wanted & (mine.abs() < 1e-9), "leave out"),
+            (~wanted & (mine.abs() > 1e-9), "count"),
+        ):
+            if seen.any():
+                first = seen.nonzero()[0].tolist()
+                more = seen.sum().item() - 1
+                others = f" and {more} more" if more else ""
+                return (
+                    f"{where} you {verb} the pixel h={first[0]}, w={first[1]}{others}. The mean"
+                    f" is over the {wanted.sum().item()} that are nearer than {extent} in rows"
+                    " and nearer in columns."
+                )
+        counted = mine[wanted]
+        if not close(counted, counted.mean().expand_as(counted)):
+            return (
+                f"{where} pixels count differently: from {number(counted.min().item())} to"
+                f" {number(counted.max().item())}. In a mean of {len(counted)} each counts"
+                f" 1 / {len(counted)}."
+            )
+    return None

@@ -25,7 +25,7 @@ Differs  the authors' non-local code divides logits by sqrt(m) and pools before 
 """
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, unpack
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -151,7 +151,7 @@ class NonLocal(nn.Module):
         else:
             y = self.attention(x) @ v
         found = self.norm(rearrange(self.out(y), "b i c -> b c i"))
-        return x + found.reshape(x.shape)
+        return x + unpack(found, [x.shape[2:]], "b c *")[0]
 
 
 def multiply_adds(channels: int, middle: int, pixels: int, keys: int) -> int:
@@ -185,7 +185,7 @@ class PositionAttention(nn.Module):
         """The pixels with gamma times what they gathered added."""
         v = self.value(rearrange(x, "b c ... -> b (...) c"))
         y = rearrange(self.attention(x) @ v, "b i c -> b c i")
-        return x + self.gamma * y.reshape(x.shape)
+        return x + self.gamma * unpack(y, [x.shape[2:]], "b c *")[0]
 
 
 class ChannelAttention(nn.Module):
@@ -214,7 +214,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """The feature maps with gamma times what they gathered added."""
         y = self.attention(x) @ rearrange(x, "b c ... -> b c (...)")
-        return x + self.gamma * y.reshape(x.shape)
+        return x + self.gamma * unpack(y, [x.shape[2:]], "b c *")[0]
 
 
 def conv_norm_relu(channels: int, out_channels: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ import solutions.relative_2d as relative_2d
 import solutions.scaled_dot_product as dense
 import solutions.sparse as sparse
 import solutions.stand_alone as stand_alone
-from solutions.fast import gpu, scaled_dot_product
+from solutions.fast import gpu
 from solutions.fast.augmented import augmented_attention
 from solutions.fast.halo import halo_attention
 from solutions.fast.kernel import kernel_attention, online_step
@@ -57,10 +57,6 @@ def test_hidden_entries_get_nothing_even_where_they_come_first():
     x = torch.tensor([[-math.inf, -math.inf, 1.0, 2.0], [0.0, -math.inf, -math.inf, 3.0]])
     for tile in (1, 2, 3, 4):
         assert_close(online_softmax(x, tile), x.softmax(-1))
-
-
-def test_it_is_the_same_function_where_it_was_before():
-    assert scaled_dot_product.online_softmax is online_softmax
 
 
 # two readings

@@ -50,7 +50,7 @@ def test_all_are_silent_about_the_solution():
             "rows_sum_to_one",
             lambda q, k: 0.5 * (q @ k.mT).softmax(-1),
             False,
-            "A row of your weights sums to 0.5",
+            "Every row of your weights sums to 0.5, not to 1: is there a factor",
         ),
         (
             "rows_sum_to_one",

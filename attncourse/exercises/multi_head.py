@@ -26,6 +26,8 @@ from attncourse.exercises.scaled_dot_product import (
     sigmoid_for_softmax,
     softmax_twice,
     softmin,
+    squashed,
+    two_best_keys,
 )
 from attncourse.families import also, family, naturally
 from attncourse.registry import Exercise, Given, Trial
@@ -86,6 +88,33 @@ def heads_in_the_batch(x, heads):
     return rearrange(x, "b n (head d) -> (b head) n d", head=heads)
 
 
+def no_pieces(x, heads):
+    """You put a copy of all features into every head. Head h gets the h-th piece alone."""
+    return repeat(x, "b n dim -> b head n dim", head=heads)
+
+
+def heads_from_the_last(x, heads):
+    """The heads stand in reverse order. Head 0 is the first piece of the features."""
+    return rearrange(x, "b n (head d) -> b head n d", head=heads).flip(1)
+
+
+def tokens_in_heads(x, heads):
+    """You cut tokens and features at once: b d head n, reshaped. Cut the last axis, (head d),
+    then move the heads before the tokens."""
+    return rearrange(x, "b n (head d) -> b d head n", head=heads).reshape(
+        x.shape[0], heads, x.shape[1], -1
+    )
+
+
+def features_and_heads_exchanged(x, heads):
+    """Heads and features have changed places: b d n head. It is b head n d."""
+    return rearrange(x, "b n (head d) -> b d n head", head=heads)
+
+
+def undivided_widths():
+    return (Trial("7 features in 3 heads", dict(b=2, n=5), dict(x="b n 7", heads=3)),)
+
+
 def split_by_view(x, heads):
     return x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2)
 
@@ -132,6 +161,29 @@ def heads_kept(x):
     """The heads are moved but not joined: b n head d. The last two axes become one: (head
     d)."""
     return rearrange(x, "b head n d -> b n head d")
+
+
+def features_before_tokens(x):
+    """You exchange tokens and features instead of heads and tokens: what is reshaped is b head
+    d n. It must be b n head d."""
+    return x.transpose(2, 3).reshape(x.shape[0], x.shape[2], -1)
+
+
+def best_of_heads(x):
+    """You take the largest of the heads. They stand side by side: the result has head times d
+    features."""
+    return x.amax(1)
+
+
+def heads_beside_batch(x):
+    """You join batch and heads. It is the features of the heads that stand side by side: b n
+    (head d)."""
+    return rearrange(x, "b head n d -> (b head) n d")
+
+
+def features_first(x):
+    """Your features come before the tokens: b (head d) n. Tokens are rows: b n (head d)."""
+    return rearrange(x, "b head n d -> b (head d) n")
 
 
 def heads_backwards(x):
@@ -1058,6 +1110,18 @@ def three_layers(dim, heads, queries, keys):
     return (queries + 2 * keys) * dim**2 + 2 * queries * keys * dim
 
 
+def out_for_every_key(dim, heads, queries, keys):
+    """You count the output projection for every key. It is made for every query, as that of the
+    queries."""
+    return (queries + 3 * keys) * dim**2 + 2 * queries * keys * dim
+
+
+def all_from_keys(dim, heads, queries, keys):
+    """You project all four times as many tokens as there are keys. Queries and outputs are made
+    for each query."""
+    return 4 * keys * dim**2 + 2 * queries * keys * dim
+
+
 def twice(dim, heads, queries, keys):
     """You count multiplications and additions apart: twice as many. One multiply-add is one."""
     return 2 * (2 * (queries + keys) * dim**2 + 2 * queries * keys * dim)
@@ -1091,6 +1155,10 @@ EXERCISES = [
             tokens_last,
             heads_before_batch,
             heads_in_the_batch,
+            no_pieces,
+            heads_from_the_last,
+            tokens_in_heads,
+            features_and_heads_exchanged,
         ),
         hints=(
             (
@@ -1106,6 +1174,8 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(split_by_view, split_by_chunks),
+        refuses=undivided_widths,
+        skip=frozenset({"kind"}),
     ),
     Exercise(
         id="multi_head.merge_heads",
@@ -1120,6 +1190,10 @@ EXERCISES = [
             heads_averaged,
             heads_kept,
             heads_backwards,
+            features_before_tokens,
+            best_of_heads,
+            heads_beside_batch,
+            features_first,
         ),
         hints=(
             "Which pattern undoes the one of `split_heads`?",
@@ -1229,6 +1303,8 @@ EXERCISES = [
                 softmin,
                 naive_exponential,
                 log_of_softmax,
+                squashed,
+                two_best_keys,
                 heads_averaged_in_the_map,
             ),
             after=(empty_rows_are_nan, empty_rows_are_uniform),
@@ -1290,6 +1366,8 @@ EXERCISES = [
             "rows_sum_to_one",
             "scale_is_right",
             "examples_do_not_mix",
+            "one_step_more_or_less",
+            "a_constant_factor",
         ),
     ),
     Exercise(
@@ -1330,6 +1408,8 @@ EXERCISES = [
             width_of_one_head,
             all_from_queries,
             three_layers,
+            out_for_every_key,
+            all_from_keys,
             twice,
         ),
         hints=(

@@ -7,7 +7,7 @@ import torch
 from einops import einsum, rearrange, repeat
 from torch.nn import functional as F
 
-from attncourse.families import also, family
+from attncourse.families import also, family, naturally
 from attncourse.registry import Cost, Exercise, Given, Slip, Trial, slip, variant
 from solutions.positional import (
     CoordConv2d,
@@ -125,6 +125,23 @@ def twice_the_exponent(positions, dim):
     return 10000 ** (-2 * torch.arange(0, dim, 2).to(positions) / dim)
 
 
+def to_the_last_pair(positions, dim):
+    """Your exponents are i / (d/2 - 1), so that the last pair has exactly 1/10000, as in
+    tensor2tensor. In the paper's formula they are 2i/d."""
+    pairs = (dim + 1) // 2
+    return 10000 ** (-torch.arange(pairs).to(positions) / max(pairs - 1, 1))
+
+
+def one_more_pair(positions, dim):
+    """Your pairs begin with i = 1. They begin with i = 0: the first has frequency 1."""
+    return 10000 ** (-(torch.arange(0, dim, 2).to(positions) + 2) / dim)
+
+
+def in_steps(positions, dim):
+    """Your frequencies fall along a straight line. They are powers: 10000^(-2i/d)."""
+    return 1 - torch.arange(0, dim, 2).to(positions) / dim
+
+
 def binary(positions, dim):
     """Your frequencies halve from pair to pair. They are powers of 10000^(-2/d)."""
     return 2.0 ** -torch.arange((dim + 1) // 2).to(positions)
@@ -168,6 +185,12 @@ def one_feature_too_many(angles, dim):
 def features_down(angles, dim):
     """Your rows are features and your columns positions: dim n. A row is a position: n dim."""
     return in_turn(angles, dim).mT
+
+
+def halves_with_cosines_first(angles, dim):
+    """All cosines come first, then all sines, as in code for diffusion steps. In this formula
+    sine and cosine alternate, and the sine is the first."""
+    return torch.cat([angles.cos(), angles.sin()], -1)[:, :dim]
 
 
 def in_halves(angles, dim):
@@ -238,6 +261,12 @@ def learned_trials():
     )
 
 
+def longer_than_the_table():
+    sizes = dict(b=2, n=6, dim=4, length=5)
+    init = dict(dim=4, length=5)
+    return (Trial("6 tokens where there are 5 places", sizes, dict(x="b n dim"), init),)
+
+
 class PlacesMissing(LearnedPositions):
     """The places are not added: you return x as it came."""
 
@@ -301,6 +330,21 @@ class Appended(LearnedPositions):
     def forward(self, x):
         places = self.table[: x.shape[-2]].expand(x.shape)
         return torch.cat([x, places], dim=-1)
+
+
+class PlacesNormed(LearnedPositions):
+    """You norm the sum. Tokens and places are added, no more."""
+
+    def forward(self, x):
+        return F.layer_norm(x + self.table[: x.shape[-2]], x.shape[-1:])
+
+
+class SameNumberForAllFeatures(LearnedPositions):
+    """You add one number to all features of a token. A place is a vector: row n of the
+    table."""
+
+    def forward(self, x):
+        return x + self.table[: x.shape[-2]].mean(-1, keepdim=True)
 
 
 class TokensScaled(LearnedPositions):
@@ -396,6 +440,40 @@ def keys_down(queries, keys, clip):
 def aligned_at_the_end(queries, keys, clip):
     """You line up the last query with the last key. Both count from the first."""
     return (distances(queries, keys) - (keys - queries)).clamp(-clip, clip) + clip
+
+
+def clipped_to_the_table(queries, keys, clip):
+    """You clamp j - i to 0 … 2 clip and add clip afterwards. Add clip first, or clamp to
+    -clip … clip."""
+    return distances(queries, keys).clamp(0, 2 * clip) + clip
+
+
+def first_row_unused(queries, keys, clip):
+    """You clip at clip - 1 on the left: row 0 of the table is never used."""
+    return distances(queries, keys).clamp(min=1 - clip).clamp(max=clip) + clip
+
+
+def past_ends_early(queries, keys, clip):
+    """All earlier keys share the row of the query itself. They have rows of their own, up to
+    clip."""
+    return distances(queries, keys).clamp(0, clip) + clip
+
+
+def shifted_by_queries(queries, keys, clip):
+    """You add queries - 1, as for a table of all distances. This table has 2 clip + 1 rows:
+    add clip."""
+    return (distances(queries, keys) + queries - 1).clamp(0, 2 * clip)
+
+
+def sums_for_distances(queries, keys, clip):
+    """You add i and j. A distance is their difference, j - i."""
+    i, j = torch.arange(queries)[:, None], torch.arange(keys)
+    return (i + j).clamp(-clip, clip) + clip
+
+
+def as_fractions(queries, keys, clip):
+    """Your rows are floating numbers. An index is an integer: keep what `arange` gives."""
+    return (distances(queries, keys).clamp(-clip, clip) + clip).float()
 
 
 @variant
@@ -589,6 +667,11 @@ def place_alone(content, place, d):
     return (0 * content + place) / math.sqrt(d)
 
 
+def as_it_comes(weights, mask):
+    return weights
+
+
+@naturally(after=as_it_comes)
 def mask_ignored(scores, mask):
     """The mask is not used: masked keys are attended to."""
     return scores
@@ -599,6 +682,7 @@ def mask_inverted(scores, mask):
     return scores if mask is None else scores.masked_fill(mask, -math.inf)
 
 
+@naturally(after=as_it_comes)
 def mask_fills_zero(scores, mask):
     """Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf."""
     return scores if mask is None else scores.masked_fill(~mask, 0.0)
@@ -680,6 +764,53 @@ SignTurned = Slip(
 )
 
 
+def two_softmaxes(factor):
+    """`RelativeAttention` with a softmax over each of the two terms."""
+
+    class Answer(RelativeAttention):
+        def attention(self, q, k, mask=None):
+            d = q.shape[-1]
+            place = by_query(self, q, k, self.index(q, k))
+            content, place = (masked_softmax(s / math.sqrt(d), mask) for s in (q @ k.mT, place))
+            return factor * (content + place)
+
+    return Answer
+
+
+TwoSoftmaxes = Slip(
+    "TwoSoftmaxes",
+    "You take a softmax over content and another over place. There is one, over the sum of both"
+    " terms: eq. 4.",
+    two_softmaxes(0.5),
+    ways=(two_softmaxes(1),),
+)
+
+
+class _PlaceAfterTheSoftmax(RelativeAttention):
+    def attention(self, q, k, mask=None):
+        content = masked_softmax(q @ k.mT / math.sqrt(q.shape[-1]), mask)
+        return content + by_query(self, q, k, self.index(q, k))
+
+
+PlaceAfterTheSoftmax = Slip(
+    "PlaceAfterTheSoftmax",
+    "You add q_i · a_(j-i) after the softmax, to the weights. It belongs to the scores: eq. 4"
+    " adds it before.",
+    _PlaceAfterTheSoftmax,
+)
+
+
+def _content_times_place(content, place, d):
+    return content * place / math.sqrt(d)
+
+
+PlaceOfTheMap = Slip(
+    "PlaceOfTheMap",
+    "You multiply q · k and q · a. Eq. 4 adds the two.",
+    relative_recipe(scaling=_content_times_place),
+)
+
+
 class RelativeLoops(RelativeAttention):
     """One query at a time, with keys and values of its own, as the equations have it."""
 
@@ -743,6 +874,10 @@ def skew_trials():
         Trial("with an axis of heads", dict(b=2, head=3, i=4), dict(x="b head i i")),
         Trial("on one token", dict(b=3, i=1), dict(x="b i i")),
     )
+
+
+def other_tables():
+    return (Trial("4 queries and 6 distances", dict(b=2), dict(x="b 4 6")),)
 
 
 def reshaped(x):
@@ -867,6 +1002,25 @@ def divided_already(q, table):
     return skew(q @ table.mT) / math.sqrt(q.shape[-1])
 
 
+def softmax_of_logits(q, table):
+    """You apply a softmax. That comes when the content is added: plain products."""
+    return skew(q @ table.mT).softmax(-1)
+
+
+def other_distances_above(q, table):
+    """Above the diagonal you repeat the distance 0. Later keys get 0 here: `tril`."""
+    i = torch.arange(len(table))
+    rows = (i[None] - i[:, None] + len(table) - 1).clamp(max=len(table) - 1)
+    product = q @ table.mT
+    return product.gather(-1, rows.expand(product.shape))
+
+
+def keys_for_queries(q, table):
+    """You multiply the table with q the other way round: rows are distances, r i. The queries
+    go down: i r."""
+    return skew(table @ q.mT)
+
+
 def own_row_alone(q, table):
     """You multiply query i with row i of the table. Every query meets every row; skewing sorts
     them."""
@@ -906,6 +1060,11 @@ def rotary_trials():
         trial("at positions 7, 2, 2 and 9", [7, 2, 2, 9], b=3, n=4, d=8),
         trial("with an axis of heads", [3, 4, 5, 6, 7], "b head", b=2, head=3, n=5, d=4),
     )
+
+
+def odd_widths():
+    where = Given("n", torch.arange(4))
+    return (Trial("5 features", dict(b=2, n=4), dict(x="b n 5", positions=where)),)
 
 
 def as_they_come(positions, x):
@@ -1221,6 +1380,29 @@ def no_mask_taken(q, k, v, positions, mask=None):
 
 
 @slip
+def causal_without_a_mask(q, k, v, positions, mask=None):
+    """You hide the future where no mask is given. Without a mask nothing is hidden."""
+    if mask is None:
+        mask = causal_mask(q.shape[-2], k.shape[-2]).to(q.device)
+    return rotary_attention(q, k, v, positions, mask)
+
+
+@slip
+def keys_turned_by_other_positions(q, k, v, positions, mask=None):
+    """The keys are turned by the positions backwards. Query and key of a token share its
+    position."""
+    k = rotary(k, positions.flip(0))
+    return scaled_dot_product_attention(rotary(q, positions), k, v, mask)
+
+
+@slip
+def waves_on_the_values(q, k, v, positions, mask=None):
+    """You add sinusoidal positions to the values. They stay: what is read must not depend on
+    where."""
+    return rotary_attention(q, k, v + sinusoidal(positions.to(v), v.shape[-1]), positions, mask)
+
+
+@slip
 def mask_turned_round(q, k, v, positions, mask=None):
     """The mask is inverted: it is True where a query may attend, and you hide just that."""
     return rotary_attention(q, k, v, positions, mask if mask is None else ~mask)
@@ -1262,6 +1444,16 @@ def image_trials():
         trial("with odd halves, dim = 6", numbers(*range(4)), numbers(*range(2)), 6),
         trial("on a piece of a larger image", numbers(7, 8), numbers(3, 4, 5), 4),
     )
+
+
+def widths_without_halves():
+    inputs = dict(rows=Given("h", numbers(0, 1)), columns=Given("w", numbers(0, 1, 2)), dim=5)
+    return (Trial("dim = 5, which has no halves", dict(h=2, w=3), inputs),)
+
+
+def in_halves_or_not(dim):
+    if dim % 2:
+        raise ValueError(f"{dim=} has no halves")
 
 
 def grid(down, across):
@@ -1339,6 +1531,12 @@ def counted_from_the_corner(rows, columns, dim):
 
 
 @slip
+def scaled_to_the_picture(rows, columns, dim):
+    """You divide the positions by height and width. They are used as they are."""
+    return sinusoidal_2d(rows / len(rows), columns / len(columns), dim)
+
+
+@slip
 def halves_multiplied(rows, columns, dim):
     """You multiply the vectors of row and column. They stand side by side, half the features
     each."""
@@ -1368,11 +1566,13 @@ def sines_before_cosines(rows, columns, dim):
 
 
 def image_loops(rows, columns, dim):
+    in_halves_or_not(dim)
     down, across = sinusoidal(rows, dim // 2), sinusoidal(columns, dim // 2)
     return torch.stack([torch.stack([torch.cat([a, c]) for c in across]) for a in down])
 
 
 def image_filled(rows, columns, dim):
+    in_halves_or_not(dim)
     half = dim // 2
     table = torch.zeros(len(rows), len(columns), dim, dtype=rows.dtype, device=rows.device)
     table[:, :, :half] = sinusoidal(rows, half)[:, None]
@@ -1530,6 +1730,13 @@ def scaled_to_1(across, down):
     return torch.hypot(across, down) / math.sqrt(2)
 
 
+def scaled_to_the_largest(across, down):
+    """You divide the distance by the largest, so that it ends at 1. It is the root of the sum
+    of squares, no more: sqrt(2) in the corners."""
+    distance = torch.hypot(across, down)
+    return distance / distance.max().clamp(min=1e-9)
+
+
 def from_the_corner(across, down):
     """You measure from the corner at the top left. The distance is that from the middle."""
     return torch.hypot(across + 1, down + 1)
@@ -1643,6 +1850,9 @@ EXERCISES = [
                     twice_the_exponent,
                     binary,
                     full_turns,
+                    to_the_last_pair,
+                    one_more_pair,
+                    in_steps,
                 ),
                 waving=(
                     cosine_first,
@@ -1651,6 +1861,7 @@ EXERCISES = [
                     last_feature_missing,
                     last_feature_empty,
                     one_feature_too_many,
+                    halves_with_cosines_first,
                     features_down,
                 ),
             ),
@@ -1682,6 +1893,7 @@ EXERCISES = [
             "norm_is_constant",
             "gram_is_toeplitz",
             "shift_is_a_rotation",
+            "frequencies_have_their_base",
             "pairs_turn_at_their_speed",
         ),
         skip=frozenset({"gradients", "large"}),
@@ -1703,6 +1915,8 @@ EXERCISES = [
             Multiplied,
             Appended,
             TokensScaled,
+            PlacesNormed,
+            SameNumberForAllFeatures,
         ),
         hints=(
             "The table has `length` rows. Which of them does a sequence of n tokens need?",
@@ -1718,7 +1932,9 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(LearnedLoops, LearnedEmbedding),
-        laws=("examples_do_not_mix",),
+        refuses=longer_than_the_table,
+        laws=("examples_do_not_mix", "tokens_and_places_count_once", "one_step_more_or_less"),
+        skip=frozenset({"kind"}),
     ),
     Exercise(
         id="positional.relative_index",
@@ -1736,6 +1952,12 @@ EXERCISES = [
             past_alone,
             keys_down,
             aligned_at_the_end,
+            clipped_to_the_table,
+            first_row_unused,
+            past_ends_early,
+            shifted_by_queries,
+            sums_for_distances,
+            as_fractions,
             sign_turned,
         ),
         hints=(
@@ -1749,6 +1971,7 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(index_loops, index_by_clip_of_rows),
+        laws=("rows_follow_distances",),
     ),
     Exercise(
         id="positional.relative_attention",
@@ -1759,6 +1982,7 @@ EXERCISES = [
         slips=(
             *family(
                 relative_recipe,
+                unsaid=dict(after=(empty_rows,)),
                 paired=(
                     later_keys_alike,
                     no_place_in_keys,
@@ -1813,6 +2037,9 @@ EXERCISES = [
                 ),
             ),
             SignTurned,
+            TwoSoftmaxes,
+            PlaceAfterTheSoftmax,
+            PlaceOfTheMap,
         ),
         hints=(
             (
@@ -1866,7 +2093,9 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(skew_by_gather, skew_by_rolls, skew_by_rows),
-        laws=("examples_do_not_mix",),
+        refuses=other_tables,
+        laws=("examples_do_not_mix", "nothing_above_the_diagonal", "cells_hold_their_distance"),
+        skip=frozenset({"kind"}),
     ),
     Exercise(
         id="positional.relative_logits",
@@ -1876,6 +2105,9 @@ EXERCISES = [
         slips=(
             *map(skewed_by, SKEWS),
             largest_tensor,
+            softmax_of_logits,
+            other_distances_above,
+            keys_for_queries,
             divided_already,
             own_row_alone,
             feature_sums,
@@ -1891,7 +2123,13 @@ EXERCISES = [
         minutes=4,
         difficulty=2,
         otherwise=(logits_by_gather, logits_by_rows),
-        laws=("examples_do_not_mix",),
+        laws=(
+            "examples_do_not_mix",
+            "nothing_above_the_diagonal",
+            "one_step_more_or_less",
+            "a_constant_factor",
+            "cells_hold_their_distance",
+        ),
         cost=Cost(largest_tensor=2),
     ),
     Exercise(
@@ -1947,8 +2185,14 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(rotary_complex, rotary_by_matrices, rotary_half_trick),
-        laws=("turning_keeps_lengths", "pairs_turn_by_their_angle", "examples_do_not_mix"),
-        skip=frozenset({"large"}),
+        refuses=odd_widths,
+        laws=(
+            "turning_keeps_lengths",
+            "frequencies_have_their_base",
+            "pairs_turn_by_their_angle",
+            "examples_do_not_mix",
+        ),
+        skip=frozenset({"large", "kind"}),
     ),
     Exercise(
         id="positional.rotary_attention",
@@ -1972,6 +2216,9 @@ EXERCISES = [
                 paired=(),
             ),
             no_mask_taken,
+            causal_without_a_mask,
+            keys_turned_by_other_positions,
+            waves_on_the_values,
             mask_turned_round,
             not_scaled,
             scaled_by_d,
@@ -1990,6 +2237,7 @@ EXERCISES = [
         laws=(
             "output_is_a_mixture_of_values",
             "examples_do_not_mix",
+            "one_step_more_or_less",
         ),
         skip=frozenset({"large"}),
     ),
@@ -2009,6 +2257,7 @@ EXERCISES = [
             columns_alone,
             counted_from_the_corner,
             halves_multiplied,
+            scaled_to_the_picture,
             columns_first,
             sines_before_cosines,
         ),
@@ -2020,13 +2269,14 @@ EXERCISES = [
             ),
             (
                 'repeat(…, "h half -> h w half", w=…)\nrepeat(…, "w half -> h w half", h=…)\n'
-                "torch.cat of both, along the last axis"
+                "torch.cat of both, along the last axis; before that a ValueError for odd dim"
             ),
         ),
         minutes=6,
         difficulty=2,
         otherwise=(image_loops, image_filled),
-        skip=frozenset({"gradients", "large"}),
+        refuses=widths_without_halves,
+        skip=frozenset({"gradients", "large", "kind"}),
     ),
     Exercise(
         id="positional.coord_conv",
@@ -2054,6 +2304,7 @@ EXERCISES = [
                     squared,
                     along_the_axes,
                     scaled_to_1,
+                    scaled_to_the_largest,
                     from_the_corner,
                 ),
                 joining=(in_front, coordinates_left_out, picture_left_out, of_first_example),
@@ -2081,6 +2332,11 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(CoordByMeshgrid, CoordLoops),
-        laws=("coordinates_span_the_picture", "examples_do_not_mix"),
+        laws=(
+            "coordinates_span_the_picture",
+            "examples_do_not_mix",
+            "one_step_more_or_less",
+            "a_constant_factor",
+        ),
     ),
 ]

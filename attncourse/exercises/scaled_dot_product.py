@@ -100,6 +100,32 @@ def sigmoid_instead(x):
     return x.sigmoid()
 
 
+def capped(x):
+    """You clamp large scores so that exp does not overflow: those above all count alike.
+    Subtract the largest score of the row instead; it cancels in the quotient."""
+    shares = x.clamp(max=88).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def absolute_maximum(x):
+    """You subtract the largest absolute value: where it belongs to a negative score, all
+    exponentials are 0. Subtract the largest score."""
+    shares = (x - x.abs().amax(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def minimum_subtracted(x):
+    """You subtract the smallest score of each row; the largest still overflows. Subtract the
+    largest."""
+    shares = (x - x.amin(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def divided_by_the_maximum(x):
+    """You divide by the largest score instead of subtracting it. Only a difference cancels."""
+    return (x / x.amax(-1, keepdim=True)).softmax(-1)
+
+
 def softmax_loops(x):
     rows = [
         [math.exp(s - max(row)) for s in row] for row in x.reshape(-1, x.shape[-1]).tolist()
@@ -210,6 +236,46 @@ class ScaledScores(AdditiveAttention):
         return super().scores(q, k) / math.sqrt(self.score.in_features)
 
 
+class Sigmoid(AdditiveAttention):
+    """You use a sigmoid where the paper has tanh."""
+
+    def scores(self, q, k):
+        both = self.query(q)[:, :, None] + self.key(k)[:, None]
+        return rearrange(self.score(both.sigmoid()), "b i j 1 -> b i j")
+
+
+class Subtracted(AdditiveAttention):
+    """You subtract the key from the query; additive attention adds them."""
+
+    def scores(self, q, k):
+        both = self.query(q)[:, :, None] - self.key(k)[:, None]
+        return rearrange(self.score(both.tanh()), "b i j 1 -> b i j")
+
+
+class ScoresForWeights(AdditiveAttention):
+    """`forward` multiplies the values with the scores. It multiplies them with the weights,
+    `self.attention(q, k)`."""
+
+    def forward(self, q, k, v):
+        return self.scores(q, k) @ v
+
+
+class WeightsTransposed(AdditiveAttention):
+    """`forward` uses the weights of the wrong axis: you take a softmax over the queries there.
+    Use `self.attention(q, k)`."""
+
+    def forward(self, q, k, v):
+        return self.scores(q, k).softmax(-2) @ v
+
+
+class SoftmaxTwice(AdditiveAttention):
+    """`forward` applies a softmax to the weights, which are shares already. Use them as they
+    are."""
+
+    def forward(self, q, k, v):
+        return self.attention(q, k).softmax(-1) @ v
+
+
 class HiddenSummed(AdditiveAttention):
     """You sum the hidden features instead of weighing them with w (`self.score`)."""
 
@@ -312,6 +378,26 @@ def distances(q, k):
     return (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
 
 
+def distances_turned(q, k):
+    """These are negative squared distances; scores are inner products."""
+    return -(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
+
+
+def keys_of_length_one(q, k):
+    """You divide the keys by their lengths. The plain product keeps them."""
+    return q @ F.normalize(k, dim=-1).mT
+
+
+def queries_of_length_one(q, k):
+    """You divide the queries by their lengths. The plain product keeps them."""
+    return F.normalize(q, dim=-1) @ k.mT
+
+
+def features_averaged(q, k):
+    """You take the mean over the features. An inner product is their sum."""
+    return (q[..., :, None, :] * k[..., None, :, :]).mean(-1)
+
+
 def products_of_sums(q, k):
     """You sum the features of q and of k apart and multiply the sums: the letter d must be the
     same on both sides of the comma."""
@@ -385,6 +471,11 @@ def bottom_right(queries, keys):
     return torch.ones(queries, keys).tril(keys - queries).bool()
 
 
+def square_of_keys(queries, keys):
+    """Your mask is keys x keys. It has one row for each query."""
+    return torch.ones(keys, keys).tril().bool()
+
+
 def square(queries, keys):
     """Your mask is queries x queries. It has one column for each key."""
     return torch.ones(queries, queries).tril().bool()
@@ -404,6 +495,34 @@ def minus_infinity(queries, keys):
     """This is the additive kind of mask, 0 and -inf. Here a mask is boolean: True where a query
     may attend."""
     return torch.full((queries, keys), -math.inf).triu(1)
+
+
+def none_hidden(queries, keys):
+    """Nothing is hidden: your mask is True everywhere. It is False where j > i."""
+    return torch.ones(queries, keys, dtype=torch.bool)
+
+
+def one_minus_infinity(queries, keys):
+    """This is a mask of 1 and -inf. Here a mask is boolean: True where a query may attend."""
+    ones = torch.ones(queries, keys)
+    return ones.masked_fill(ones.triu(1).bool(), -math.inf)
+
+
+def zeros_and_ones(queries, keys):
+    """Your mask holds the numbers 1 for what is hidden and 0 else. A mask is boolean: True
+    where a query may attend."""
+    return torch.ones(queries, keys).triu(1)
+
+
+def mask_of_integers(queries, keys):
+    """Your mask holds the integers 0 and 1. A mask is boolean: True where a query may
+    attend."""
+    return torch.ones(queries, keys, dtype=torch.long).tril()
+
+
+def mask_with_a_batch(queries, keys):
+    """Your mask has an axis too many: 1 i j. Without it, i j, it broadcasts to every map."""
+    return causal_mask(queries, keys)[None]
 
 
 def causal_by_tril(queries, keys):
@@ -461,6 +580,62 @@ def only_the_last(lengths, keys):
 def as_numbers(lengths, keys):
     """Your mask holds numbers. A mask is boolean: True where a query may attend."""
     return (torch.arange(keys)[None, None] < lengths[:, None, None]).float()
+
+
+def as_wide_as_the_longest(lengths, keys):
+    """Your mask ends where the longest example ends. It has a column for every key: `keys`."""
+    keys = int(lengths.max())
+    return torch.arange(keys)[None, None] < lengths[:, None, None]
+
+
+def over_queries_and_keys_alike(lengths, keys):
+    """Your mask hides queries as well: b j j. Padding hides keys, for every query alike:
+    b 1 j."""
+    there = torch.arange(keys)[None] < lengths[:, None]
+    return there[:, :, None] & there[:, None]
+
+
+def longest_for_all(lengths, keys):
+    """All examples get the length of the longest. Each has its own."""
+    return padding_mask(lengths.amax().expand(len(lengths)), keys)
+
+
+def first_for_all(lengths, keys):
+    """All examples get the length of the first. Each has its own."""
+    return padding_mask(lengths[:1].expand(len(lengths)), keys)
+
+
+def as_many_as_padding(lengths, keys):
+    """You mark as many keys as there is padding, keys - length. Mark the first `lengths`."""
+    return padding_mask(keys - lengths, keys)
+
+
+def one_axis_too_many(lengths, keys):
+    """Your mask has an axis too many: b 1 1 j, as for heads. Here it is b 1 j."""
+    return padding_mask(lengths, keys)[:, None]
+
+
+def repeated_for_queries(lengths, keys):
+    """You repeat the mask for every query: b j j. The axis of the queries has length 1, b 1 j:
+    there may be more queries than keys, or fewer."""
+    return padding_mask(lengths, keys).expand(-1, keys, -1)
+
+
+def one_too_few(lengths, keys):
+    """One key too few is let through: the positions below `lengths` count from 0."""
+    return torch.arange(keys)[None, None] < lengths[:, None, None] - 1
+
+
+def keys_before_examples(lengths, keys):
+    """The axes are exchanged: j 1 b. The examples come first: b 1 j."""
+    return torch.arange(keys)[:, None, None] < lengths
+
+
+def minus_infinity_on_padding(lengths, keys):
+    """This is the additive kind of mask, 0 and -inf. Here a mask is boolean: True where a query
+    may attend."""
+    mask = padding_mask(lengths, keys)
+    return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
 
 
 def padding_loops(lengths, keys):
@@ -735,6 +910,16 @@ def fill_minus_infinity(weights, mask):
 def minus_infinity_after_the_softmax(scores, mask):
     """You fill the weights with -inf, after the softmax. Fill the scores, before it."""
     return scores
+
+
+def first_key_for_empty_rows(weights, mask):
+    """A query that may attend to nothing attends to the first key. It attends to nothing: its
+    weights are 0."""
+    if mask is None:
+        return weights
+    first = torch.zeros_like(weights)
+    first[..., 0] = 1
+    return weights.where(mask.any(-1, keepdim=True).expand_as(weights), first)
 
 
 def mask_transposed(scores, mask):
@@ -1041,7 +1226,12 @@ NORMS = (
     naive_exponential,
     powers_of_two,
 )
-AFTER = (empty_rows_are_nan, empty_rows_are_uniform, all_for_any)
+AFTER = (
+    empty_rows_are_nan,
+    empty_rows_are_uniform,
+    all_for_any,
+    first_key_for_empty_rows,
+)
 MIXES = (
     transposed_output,
     plain_mean,
@@ -1221,6 +1411,10 @@ EXERCISES = [
             logarithm,
             base_two,
             sigmoid_instead,
+            capped,
+            absolute_maximum,
+            minimum_subtracted,
+            divided_by_the_maximum,
         ),
         hints=(
             (
@@ -1240,7 +1434,7 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(softmax_by_logsumexp, softmax_functional, softmax_detached_maximum),
-        laws=("rows_sum_to_one",),
+        laws=("rows_sum_to_one", "ratios_of_shares", "one_step_more_or_less"),
     ),
     Exercise(
         id="scaled_dot_product.additive_attention",
@@ -1259,6 +1453,11 @@ EXERCISES = [
             SoftmaxOverQueries,
             ScoresAsWeights,
             ScaledScores,
+            Sigmoid,
+            Subtracted,
+            ScoresForWeights,
+            WeightsTransposed,
+            SoftmaxTwice,
             HiddenSummed,
             MeanOfValues,
         ),
@@ -1278,7 +1477,7 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(AdditiveLoops, AdditiveRepeated),
-        laws=("examples_do_not_mix",),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="scaled_dot_product.dot_product_scores",
@@ -1292,6 +1491,10 @@ EXERCISES = [
             summed_over_the_batch,
             cosines,
             distances,
+            distances_turned,
+            keys_of_length_one,
+            queries_of_length_one,
+            features_averaged,
             products_of_sums,
             not_summed,
             softmax_already,
@@ -1307,7 +1510,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(scores_loops, scores_matmul, scores_broadcast),
-        laws=("examples_do_not_mix",),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
         remark=scores_with_heads,
     ),
     Exercise(
@@ -1322,9 +1525,15 @@ EXERCISES = [
             one_ahead,
             bottom_right,
             square,
+            square_of_keys,
             transposed,
             ones_and_zeros,
             minus_infinity,
+            none_hidden,
+            one_minus_infinity,
+            zeros_and_ones,
+            mask_of_integers,
+            mask_with_a_batch,
         ),
         hints=(
             "Query i = 0 is the first. How many keys may it see, and how many may query i = 2?",
@@ -1337,6 +1546,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(causal_by_tril, causal_loops),
+        laws=("queries_see_their_keys",),
     ),
     Exercise(
         id="scaled_dot_product.padding_mask",
@@ -1351,6 +1561,16 @@ EXERCISES = [
             down_the_queries,
             only_the_last,
             as_numbers,
+            as_wide_as_the_longest,
+            longest_for_all,
+            first_for_all,
+            as_many_as_padding,
+            over_queries_and_keys_alike,
+            one_axis_too_many,
+            repeated_for_queries,
+            one_too_few,
+            keys_before_examples,
+            minus_infinity_on_padding,
         ),
         hints=(
             "For an example of length 2, which positions j = 0, 1, 2, … are real keys?",
@@ -1366,6 +1586,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(padding_loops, padding_by_cumsum),
+        laws=("lengths_are_kept",),
         skip=frozenset({"device"}),
     ),
     Exercise(
@@ -1400,10 +1621,12 @@ EXERCISES = [
         difficulty=3,
         otherwise=(weights_loops, weights_by_bias, weights_shared_again),
         laws=(
+            "masked_scores_are_gone",
             "masked_keys_do_not_matter",
             "rows_sum_to_one",
             "scale_is_right",
             "examples_do_not_mix",
+            "one_step_more_or_less",
         ),
         remark=lambda: attention_with_heads(values=False),
     ),
@@ -1438,7 +1661,9 @@ EXERCISES = [
         ),
         laws=(
             "examples_do_not_mix",
+            "one_step_more_or_less",
             "output_is_a_mixture_of_values",
+            "masked_scores_are_gone",
             "weights_inside_are_right",
         ),
         remark=attention_with_heads,

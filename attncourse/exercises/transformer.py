@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from attncourse.families import also, family
 from attncourse.registry import Exercise, Given, Slip, Trial, variant
+from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import (
     attention_weights,
     causal_mask,
@@ -121,6 +122,24 @@ def biases_left_out(self, x):
     return F.linear(F.linear(x, self.up.weight).relu(), self.down.weight)
 
 
+@feed_forward
+def norm_at_the_end(self, x):
+    """You normalise the result. The norm is built around the network, outside it."""
+    return F.layer_norm(self.down(self.up(x).relu()), x.shape[-1:])
+
+
+@feed_forward
+def squared_relu(self, x):
+    """You square the ReLU. The paper has a plain one."""
+    return self.down(self.up(x).relu().square())
+
+
+@feed_forward
+def leaky_relu(self, x):
+    """Your ReLU leaks: negative numbers become 0, not small."""
+    return self.down(F.leaky_relu(self.up(x)))
+
+
 @variant
 @feed_forward
 def gelu_for_relu(self, x):
@@ -222,6 +241,16 @@ def always_pre(self, x, f):
 def exchanged(self, x, f):
     """The two forms are exchanged: "post" is norm(x + f(x)), "pre" is x + f(norm(x))."""
     return x + f(self.norm(x))
+
+
+def normed_way_around_post(self, x, f):
+    """With "post" you norm x alone. The norm acts on the sum: norm(x + f(x))."""
+    return self.norm(x) + f(x)
+
+
+def normed_apart_post(self, x, f):
+    """With "post" you norm x and f(x) apart. One norm acts on the sum: norm(x + f(x))."""
+    return self.norm(x) + self.norm(f(x))
 
 
 def norm_before_the_sum(self, x, f):
@@ -337,6 +366,54 @@ def dropout_before_the_function(self, function):
 def dropout_after_the_sum(self, function):
     """Dropout acts on the sum, x and all. It acts on what the function gives, before x is
     added."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.dropout(self.norm(x + f(x))),
+    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
+)
+def dropout_after_the_norm(self, function):
+    """With "post" dropout acts on the normed sum, x and all. It acts on what the function
+    gives, before x is added."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(x + self.dropout(f(x))),
+    before=lambda self, x, f: self.dropout(x + f(self.norm(x))),
+)
+def sum_dropped_with_pre(self, function):
+    """With "pre" dropout acts on x as well. It acts on what the function gives alone, so that x
+    passes through whole."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(self.dropout(x + f(x))),
+    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
+)
+def sum_dropped_with_post(self, function):
+    """With "post" dropout acts on x as well. It acts on what the function gives alone, before x
+    is added."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(x + self.dropout(f(x))),
+    before=lambda self, x, f: x + f(self.norm(x)),
+)
+def dropout_with_post_alone(self, function):
+    """With "pre" dropout is missing. It acts on what the function gives, in both cases."""
+    return function
+
+
+@also(
+    after=lambda self, x, f: self.norm(x + f(x)),
+    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
+)
+def dropout_with_pre_alone(self, function):
+    """With "post" dropout is missing. It acts on what the function gives, in both cases."""
     return function
 
 
@@ -465,6 +542,52 @@ def mask_turned_round(self, x, mask=None):
 
 
 @encoder_layer
+def mask_with_rows_for_columns(self, x, mask=None):
+    """You use the mask transposed. Its rows are queries and its columns keys: pass it on as it
+    comes."""
+    mask = None if mask is None else mask.mT
+    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def side_by_side_in_one_way(self, x, mask=None):
+    """Attention and the network go side by side through one way around. The network comes after
+    attention, with a way and a norm of its own: `around_feed_forward`."""
+
+    def both(x):
+        return self.self_attention(x, mask=mask) + self.feed_forward(x)
+
+    return self.around_attention(x, both)
+
+
+@encoder_layer
+def both_in_one_way(self, x, mask=None):
+    """Attention and the network share one way around. Each has its own: the sum and the norm
+    come after attention, and again after the network."""
+    return self.around_attention(
+        x, lambda x: self.feed_forward(self.self_attention(x, mask=mask))
+    )
+
+
+@encoder_layer
+def normed_before_as_well(self, x, mask=None):
+    """You norm what attention is given. `around_attention` has done with norms: before with
+    pre-norm, after with post-norm."""
+    x = self.around_attention(
+        x, lambda x: self.self_attention(self.around_attention.norm(x), mask=mask)
+    )
+    return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def network_of_the_network(self, x, mask=None):
+    """The network is applied twice within its way around. Once is enough."""
+    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(x, lambda x: self.feed_forward(self.feed_forward(x)))
+
+
+@encoder_layer
 def causal_encoder(self, x, mask=None):
     """You hide later tokens. An encoder reads the whole sentence."""
     causal = causal_mask(x.shape[1], x.shape[1])
@@ -511,6 +634,60 @@ def added_again(self, x, mask=None):
     """You add x to what `around_attention` gives. It has added x already."""
     x = x + self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
     return self.around_feed_forward(x, self.feed_forward)
+
+
+@encoder_layer
+def reads_the_outer_x(self, x, mask=None):
+    """With pre-norm queries, keys and values are made of x before the norm: inside the function
+    you use the x from outside. Use what the function is given."""
+    read = self.around_attention(x, lambda given: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(read, self.feed_forward)
+
+
+@encoder_layer
+def network_gets_the_input(self, x, mask=None):
+    """The network is given the layer's input: inside the function you use an x from outside.
+    Use what the function is given."""
+    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
+    return self.around_feed_forward(read, lambda given: self.feed_forward(x))
+
+
+@encoder_layer
+def network_gets_what_is_not_normed(self, x, mask=None):
+    """With pre-norm the network is given x before the norm: inside the function you use the x
+    from outside. Use what the function is given."""
+    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
+    return self.around_feed_forward(read, lambda given: self.feed_forward(read))
+
+
+@encoder_layer
+def outer_x_both_times(self, x, mask=None):
+    """With pre-norm both functions use the x from outside, before the norm. Use what the
+    function is given."""
+    read = self.around_attention(x, lambda given: self.self_attention(x, mask=mask))
+    return self.around_feed_forward(read, lambda given: self.feed_forward(read))
+
+
+@encoder_layer
+def input_added_at_the_end(self, x, mask=None):
+    """You add the layer's input at the end. Both ways around have added theirs already."""
+    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
+    return x + self.around_feed_forward(read, self.feed_forward)
+
+
+@encoder_layer
+def read_added_at_the_end(self, x, mask=None):
+    """You add x to what `around_feed_forward` gives. It has added x already."""
+    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
+    return read + self.around_feed_forward(read, self.feed_forward)
+
+
+@encoder_layer
+def normed_once_more(self, x, mask=None):
+    """You norm once more at the end. The ways around have their norms already."""
+    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
+    y = self.around_feed_forward(read, self.feed_forward)
+    return self.around_feed_forward.norm(y)
 
 
 class LayerByLayer(EncoderLayer):
@@ -662,6 +839,12 @@ def words_before_the_norm(self, x, mask):
     return self.around_self(x, lambda given: self.self_attention(given, x, mask))
 
 
+def words_ask_before_the_norm(self, x, mask):
+    """With pre-norm queries, keys and values of `self_attention` are made of x before the norm:
+    inside the function you use the x from outside. Use what the function is given."""
+    return self.around_self(x, lambda given: self.self_attention(x, mask=mask))
+
+
 def memory_mask_forgotten(mask):
     """`memory_mask` is not used: tokens attend to padding in the memory."""
     return None
@@ -713,6 +896,29 @@ def memory_hidden_like_words(self, x, first, memory, mask):
     return self.around_cross(x, lambda x: self.cross_attention(x, memory, mask))
 
 
+def asks_as_it_came(self, x, first, memory, mask):
+    """`cross_attention` is asked by the layer's input: inside the function you use an x from
+    outside. Use what the function is given."""
+    return self.around_cross(x, lambda given: self.cross_attention(first, memory, mask))
+
+
+def asks_before_the_norm(self, x, first, memory, mask):
+    """With pre-norm `cross_attention` is asked by x before the norm: inside the function you
+    use the x from outside. Use what the function is given."""
+    return self.around_cross(x, lambda given: self.cross_attention(x, memory, mask))
+
+
+def memory_and_words_read(self, x, first, memory, mask):
+    """`cross_attention` reads the tokens as well, beside the memory. It reads the memory
+    alone."""
+    if mask is not None:
+        there = torch.ones(len(x), 1, x.shape[1], dtype=torch.bool, device=x.device)
+        mask = torch.cat([mask.expand(len(x), 1, -1), there], dim=-1)
+    return self.around_cross(
+        x, lambda given: self.cross_attention(given, torch.cat([memory, given], 1), mask)
+    )
+
+
 def memory_normed_too(self, x, first, memory, mask):
     """You norm the memory with the norm of `around_cross`. The encoder has done with it; only
     the tokens are normed here."""
@@ -734,6 +940,17 @@ def thinks_around_cross(self, x, first):
     """The feed-forward network goes through `around_cross`. Its own way is
     `around_feed_forward`."""
     return self.around_cross(x, self.feed_forward)
+
+
+def thinks_of_the_input(self, x, first):
+    """The network is given the layer's input: inside the function you use an x from outside.
+    Use what the function is given."""
+    return self.around_feed_forward(x, lambda given: self.feed_forward(first))
+
+
+def input_added(self, x, first):
+    """You add the layer's input at the end. The ways around have added theirs already."""
+    return first + think(self, x, first)
 
 
 def memory_first(self, x, memory, mask):
@@ -881,6 +1098,55 @@ def bare_target(self, target, memory, source):
     return self.out(self.decoder_norm(x))
 
 
+def encoded_from_one(self, source):
+    """Positions of the source begin at 1. They begin at 0: `self.embed(source,
+    self.source)`."""
+    x = self.embed(source, self.source, first=1)
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def decoded_from_one(self, target, memory, source):
+    """Positions of the target begin at 1. They begin at 0: `self.embed(target,
+    self.target)`."""
+    x = self.embed(target, self.target, first=1)
+    for layer in self.decoder:
+        x = layer(x, memory, padding(source))
+    return self.out(self.decoder_norm(x))
+
+
+@also(decoding=decoded_from_one)
+def begun_at_one(self, source):
+    """Positions begin at 1. They begin at 0: `self.embed` without `first`."""
+    return encoded_from_one(self, source)
+
+
+def positions_added_twice(self, source):
+    """You add positions to what `self.embed` gives. It has added them already."""
+    x = self.embed(source, self.source)
+    where = torch.arange(source.shape[1], device=x.device).to(x.dtype)
+    x = x + sinusoidal(where, x.shape[-1])
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def source_scaled_twice(self, source):
+    """You multiply what `self.embed` gives by sqrt(dim). It has done that already."""
+    x = self.embed(source, self.source) * math.sqrt(self.source.embedding_dim)
+    for layer in self.encoder:
+        x = layer(x, padding(source))
+    return self.encoder_norm(x)
+
+
+def target_moved(self, target, memory, source):
+    """You move the target by one word inside. It comes with BEGIN already, as the decoder is to
+    see it."""
+    target = torch.cat([torch.full_like(target[:, :1], BEGIN), target[:, :-1]], dim=1)
+    return decode(self, target, memory, source)
+
+
 def first_encoder_layer_for_all(self, source):
     """The encoder applies its first layer again and again. Each layer has its own weights."""
     x = self.embed(source, self.source)
@@ -945,6 +1211,55 @@ def logits_not_made(self, target, memory, source):
 def shares_for_logits(self, target, memory, source):
     """You return shares, after a softmax. The loss wants logits and does that itself."""
     return decode(self, target, memory, source).softmax(-1)
+
+
+def logarithms_for_logits(self, target, memory, source):
+    """You return log_softmax of the logits. The loss does that itself; return what `out`
+    gives."""
+    return decode(self, target, memory, source).log_softmax(-1)
+
+
+def target_padding_hidden(self, target, memory, source):
+    """Where the target is padding you hide the whole memory. The mask of the memory says what
+    is padding in the source alone: `padding(source)`."""
+    x = self.embed(target, self.target)
+    for layer in self.decoder:
+        x = layer(x, memory, padding(source) & (target != PAD)[:, :, None])
+    return self.out(self.decoder_norm(x))
+
+
+def first_decoder_layer_for_all(self, target, memory, source):
+    """The decoder applies its first layer again and again. Each layer has its own weights."""
+    x = self.embed(target, self.target)
+    for _ in self.decoder:
+        x = self.decoder[0](x, memory, padding(source))
+    return self.out(self.decoder_norm(x))
+
+
+def norm_inside_the_other_loop(self, target, memory, source):
+    """`decoder_norm` stands inside the loop, after every layer. It comes once, at the end."""
+    x = self.embed(target, self.target)
+    for layer in self.decoder:
+        x = self.decoder_norm(layer(x, memory, padding(source)))
+    return self.out(x)
+
+
+def padding_mask_turned_round(self, target, memory, source):
+    """The decoder's mask is inverted: it is True where there is a word, and you let it see the
+    padding alone. (Torch's layers want the opposite.)"""
+    x = self.embed(target, self.target)
+    for layer in self.decoder:
+        x = layer(x, memory, ~padding(source))
+    return self.out(self.decoder_norm(x))
+
+
+def source_mask_turned_round(self, source):
+    """The encoder's mask is inverted: it is True where there is a word, and you let it see the
+    padding alone. (Torch's layers want the opposite.)"""
+    x = self.embed(source, self.source)
+    for layer in self.encoder:
+        x = layer(x, ~padding(source))
+    return self.encoder_norm(x)
 
 
 def memory_becomes_target(self, target, memory, source):
@@ -1050,6 +1365,21 @@ def no_biases(words, dim, hidden, layers):
     return numbers_of(
         words, dim, hidden, layers, attention=4 * dim**2, feed_forward=2 * dim * hidden
     )
+
+
+def biases_of_attention_alone(words, dim, hidden, layers):
+    """You leave out the biases of the feed-forward networks: hidden + dim each."""
+    return numbers_of(words, dim, hidden, layers, feed_forward=2 * dim * hidden)
+
+
+def biases_of_the_networks_alone(words, dim, hidden, layers):
+    """You leave out the biases of the attentions: 4 dim each."""
+    return numbers_of(words, dim, hidden, layers, attention=4 * dim**2)
+
+
+def output_bias_counted(words, dim, hidden, layers):
+    """You count a bias of the output, one number a word. `out` has none."""
+    return numbers_of(words, dim, hidden, layers) + words
 
 
 def one_matrix_in_feed_forward(words, dim, hidden, layers):
@@ -1206,6 +1536,55 @@ def bare_logits(logits, target, smoothing=0.1):
     return mean_over_words(-(1 - smoothing) * right - smoothing * logits.mean(-1), target)
 
 
+def padding_gets_no_share(logits, target, smoothing=0.1):
+    """The rest is shared among the words that are neither right nor padding, words - 2 of them,
+    as in "The Annotated Transformer". Here all words share it, padding too."""
+    log_p, right = log_p_of(logits, target)
+    others = (log_p[..., 1:].sum(-1) - right) / (log_p.shape[-1] - 2)
+    return mean_over_words(-(1 - smoothing) * right - smoothing * others, target)
+
+
+def right_word_without_its_part(logits, target, smoothing=0.1):
+    """The right word gets 1 - smoothing and the others smoothing / words, which does not sum to
+    1: the right word has its part of the rest as well, 1 - smoothing + smoothing / words."""
+    log_p, right = log_p_of(logits, target)
+    rest = log_p.mean(-1) - right / log_p.shape[-1]
+    return mean_over_words(-(1 - smoothing) * right - smoothing * rest, target)
+
+
+def always_a_tenth(logits, target, smoothing=0.1):
+    """`smoothing` is not used: you always smooth by 0.1."""
+    return label_smoothing_loss(logits, target, 0.1)
+
+
+def divergence(logits, target, smoothing=0.1):
+    """This is the KL divergence, the loss less the entropy of the target. The gradient is the
+    same; the loss is the cross-entropy itself."""
+    words = logits.shape[-1]
+    share = torch.full_like(logits, smoothing / words)
+    share = share + (1 - smoothing) * F.one_hot(target, words)
+    loss = (share.xlogy(share) - share * logits.log_softmax(-1)).sum(-1)
+    return mean_over_words(loss, target)
+
+
+def mean_over_the_vocabulary(logits, target, smoothing=0.1):
+    """You take the mean over the words of the vocabulary as well (as `kl_div` does with
+    "mean"). Over them it is a sum."""
+    return label_smoothing_loss(logits, target, smoothing) / logits.shape[-1]
+
+
+def divided_by_sentences(logits, target, smoothing=0.1):
+    """You divide the sum over words by the number of sentences. Divide it by the number of
+    words that are no padding."""
+    return summed(logits, target, smoothing) / len(target)
+
+
+def softmax_before_the_logarithm(logits, target, smoothing=0.1):
+    """You apply a softmax before log_softmax, or before `cross_entropy`, which has one of its
+    own. They want the logits."""
+    return label_smoothing_loss(logits.softmax(-1), target, smoothing)
+
+
 @variant
 def others_share_the_rest(logits, target, smoothing=0.1):
     """The words that are wrong share the rest among themselves: smoothing / (words - 1) for
@@ -1267,7 +1646,8 @@ def larger_of_both(step, dim, warmup=4000):
 
 
 def never_warm(step, dim, warmup=4000):
-    """The warm-up is missing: the rate falls from the first step on."""
+    """The warm-up is missing: the rate falls from the first step on. (Or is the sign of an
+    exponent turned, so that the line is never the lower one?)"""
     return dim**-0.5 * step**-0.5
 
 
@@ -1291,6 +1671,35 @@ def line_too_flat(step, dim, warmup=4000):
 def falls_like_one_over_step(step, dim, warmup=4000):
     """The rate falls as 1 / step. It falls as 1 / sqrt(step)."""
     return dim**-0.5 * torch.minimum(warmup**0.5 / step, step * warmup**-1.5)
+
+
+def always_4000(step, dim, warmup=4000):
+    """`warmup` is not used: you have 4000 in its place."""
+    return learning_rate(step, dim, 4000)
+
+
+def one_at_the_top(step, dim, warmup=4000):
+    """Your rate is sqrt(warmup) times too large: it is 1 / sqrt(dim) at the top. There both
+    curves are warmup^-0.5."""
+    return learning_rate(step, dim, warmup) * warmup**0.5
+
+
+def counted_from_the_top(step, dim, warmup=4000):
+    """After the warm-up you count the steps anew, from `warmup` on. They go on counting from 1:
+    step^-0.5."""
+    late = (step - warmup).clamp(min=1) ** -0.5
+    return dim**-0.5 * torch.where(step <= warmup, step * warmup**-1.5, late)
+
+
+def falls_along_a_line(step, dim, warmup=4000):
+    """The rate falls along a straight line. It falls as 1 / sqrt(step)."""
+    late = (2 * warmup - step).clamp(min=0) / warmup
+    return (dim * warmup) ** -0.5 * torch.minimum(step / warmup, late)
+
+
+def curve_without_its_root(step, dim, warmup=4000):
+    """The curve is 1 / step. It is 1 / sqrt(step), and meets the line at step = warmup."""
+    return dim**-0.5 * torch.minimum(1 / step, step * warmup**-1.5)
 
 
 def counted_from_zero(step, dim, warmup=4000):
@@ -1351,95 +1760,190 @@ def ends_in_turn_late(target, *_):
     return F.one_hot(word, 7).double()
 
 
-def decoded(
-    logits,
-    start,
-    longest,
-    choose=lambda scores: scores.argmax(-1),
-    seen=lambda target: target,
-    stop=lambda ended: ended.all(),
-    fill=PAD,
-    end=END,
-    length=0,
-):
-    """Greedy decoding with some of its steps changed."""
-    target, ended = start, torch.zeros(len(start), dtype=torch.bool)
-    while target.shape[1] <= longest + length and not stop(ended):
-        word = choose(logits(seen(target)))
-        if fill is not None:
-            word = word.masked_fill(ended, fill)
-        target = torch.cat([target, word[:, None]], dim=1)
-        ended = ended | (word == end)
+def likeliest(scores):
+    return scores.argmax(-1)
+
+
+def all_so_far(target):
     return target
 
 
-def goes_on_after_the_end(logits, start, longest):
+def when_all_have_ended(ended, target):
+    return bool(ended.all())
+
+
+def padding_follows(word, ended):
+    return word.masked_fill(ended, PAD)
+
+
+def at_end(word):
+    return word == END
+
+
+def as_long_as_said(longest):
+    return longest
+
+
+def as_written(target):
+    return target
+
+
+def the_last_word_too(target):
+    return True
+
+
+def decoded(
+    choosing=likeliest,
+    showing=all_so_far,
+    stopping=when_all_have_ended,
+    following=padding_follows,
+    ending=at_end,
+    counting=as_long_as_said,
+    returning=as_written,
+    writing=the_last_word_too,
+):
+    """`greedy` with some of its steps changed."""
+
+    def answer(logits, start, longest):
+        target, ended = start, torch.zeros(len(start), dtype=torch.bool)
+        for _ in range(counting(longest)):
+            if stopping(ended, target):
+                break
+            word = following(choosing(logits(showing(target))), ended)
+            ended = ended | ending(word)
+            longer = torch.cat([target, word[:, None]], dim=1)
+            if stopping(ended, longer) and not writing(longer):
+                break
+            target = longer
+        return returning(target)
+
+    return answer
+
+
+def goes_on_after_the_end(word, ended):
     """Examples that have ended go on. After its END an example has PAD."""
-    return decoded(logits, start, longest, fill=None)
+    return word
 
 
-def ends_again_and_again(logits, start, longest):
+def ends_again_and_again(word, ended):
     """Examples that have ended get END again and again. After the first one comes PAD."""
-    return decoded(logits, start, longest, fill=END)
+    return word.masked_fill(ended, END)
 
 
-def forgets_who_has_ended(logits, start, longest):
+@also(following=goes_on_after_the_end)
+def forgets_who_has_ended(ended, target):
     """You look at the last words only: you stop where all are END at once, and examples that
     ended before go on. Remember who has ended; they get PAD."""
-    target = start
-    for _ in range(longest):
-        target = torch.cat([target, logits(target).argmax(-1)[:, None]], dim=1)
-        if (target[:, -1] == END).all():
-            break
-    return target
+    return target.shape[1] > 1 and bool((target[:, -1] == END).all())
 
 
-def stops_with_the_first(logits, start, longest):
+def stops_with_the_first(ended, target):
     """You stop when one example has ended. Go on until all have."""
-    return decoded(logits, start, longest, stop=lambda ended: ended.any())
+    return bool(ended.any())
 
 
-def never_stops_early(logits, start, longest):
+def never_stops_early(ended, target):
     """You always write `longest` words. Stop when all examples have ended."""
-    return decoded(logits, start, longest, stop=lambda ended: False)
+    return False
 
 
-def one_word_too_many(logits, start, longest):
+def one_word_too_many(longest):
     """You write one word more than `longest`. BEGIN is not counted: the target has at most
     1 + longest."""
-    return decoded(logits, start, longest, length=1)
+    return longest + 1
 
 
-def one_word_too_few(logits, start, longest):
+def one_word_too_few(longest):
     """You write one word fewer than `longest`. BEGIN is not counted: the target has at most
     1 + longest."""
-    return decoded(logits, start, longest, length=-1)
+    return longest - 1
 
 
-def begin_dropped(logits, start, longest):
+def begin_dropped(target):
     """You drop the first word. BEGIN is kept."""
-    return decoded(logits, start, longest)[:, 1:]
+    return target[:, 1:]
 
 
-def least_likely(logits, start, longest):
+def least_likely(scores):
     """You take the least likely word: argmin where it is argmax."""
-    return decoded(logits, start, longest, choose=lambda scores: scores.argmin(-1))
+    return scores.argmin(-1)
 
 
-def last_word_alone(logits, start, longest):
+def second_likeliest(scores):
+    """You take the second likeliest word. It is always the likeliest."""
+    return scores.topk(2).indices[:, 1]
+
+
+def same_for_all(scores):
+    """All examples get the word of the first. Each has its own."""
+    return scores.argmax(-1)[:1].expand(len(scores))
+
+
+def last_word_alone(target):
     """You show `logits` the last word only. The next one depends on all so far."""
-    return decoded(logits, start, longest, seen=lambda target: target[:, -1:])
+    return target[:, -1:]
 
 
-def stops_at_padding(logits, start, longest):
+def without_begin(target):
+    """You show `logits` the targets without BEGIN. It maps targets so far, BEGIN among them."""
+    return target[:, 1:] if target.shape[1] > 1 else target
+
+
+def stops_at_padding(word):
     """You take PAD for the end. A target ends with END."""
-    return decoded(logits, start, longest, end=PAD)
+    return word == PAD
 
 
-def end_not_written(logits, start, longest):
+def end_not_written(target):
     """END itself is not written: you put PAD in its place. An example keeps its END."""
-    target = decoded(logits, start, longest)
     return target.masked_fill(target == END, PAD)
+
+
+def stops_before_the_last_word(target):
+    """You stop before the last END is written. Append the word first, then see who has
+    ended."""
+    return False
+
+
+def one_example_at_a_time(logits, start, longest):
+    """You show `logits` one example at a time. It knows by its row which source an example has:
+    show it the whole batch."""
+    rows = [decoded()(logits, start[b : b + 1], longest) for b in range(len(start))]
+    return padded_rows(rows)
+
+
+def padded_rows(rows):
+    longest = max(row.shape[1] for row in rows)
+    return torch.cat([F.pad(row, (0, longest - row.shape[1]), value=PAD) for row in rows])
+
+
+GREEDY = family(
+    decoded,
+    following=(goes_on_after_the_end, ends_again_and_again),
+    stopping=(
+        forgets_who_has_ended,
+        stops_with_the_first,
+        never_stops_early,
+    ),
+    counting=(one_word_too_many, one_word_too_few),
+    returning=(begin_dropped, end_not_written),
+    choosing=(least_likely, same_for_all, second_likeliest),
+    showing=(last_word_alone, without_begin),
+    ending=(stops_at_padding,),
+    writing=(stops_before_the_last_word,),
+    paired=(
+        goes_on_after_the_end,
+        ends_again_and_again,
+        forgets_who_has_ended,
+        stops_with_the_first,
+        never_stops_early,
+        one_word_too_many,
+        one_word_too_few,
+        begin_dropped,
+        last_word_alone,
+        stops_before_the_last_word,
+    ),
+)
 
 
 def greedy_by_rows(logits, start, longest):
@@ -1512,6 +2016,36 @@ def five_and_six_exchanged(length, alpha):
 def one_word_fewer(length, alpha):
     """You do not count END. It is part of the length, which comes in already counted."""
     return ((4 + length) / 6) ** alpha
+
+
+def six_for_five(length, alpha):
+    """You add 6 where it is 5: (5 + length) / 6, which is 1 for one word."""
+    return ((6 + length) / 6) ** alpha
+
+
+def divided_by_five(length, alpha):
+    """You divide by 5 where it is 6: (5 + length) / 6, which is 1 for one word."""
+    return ((5 + length) / 5) ** alpha
+
+
+def numerator_not_divided(length, alpha):
+    """You do not divide by 6: (5 + length) / 6 is 1 for one word."""
+    return (5 + length) ** alpha
+
+
+def whole_sixths(length, alpha):
+    """You divide with `//`, which leaves the remainder out. It is a fraction: `/`."""
+    return ((5 + length) // 6) ** alpha
+
+
+def powers_apart(length, alpha):
+    """You raise the length alone to alpha. The whole fraction is raised."""
+    return (5 + length**alpha) / 6
+
+
+def parentheses_lost(length, alpha):
+    """Parentheses are lost: 5 + length / 6. The sum is divided by 6."""
+    return (5 + length / 6) ** alpha
 
 
 def logarithm_of_the_penalty(length, alpha):
@@ -1639,6 +2173,65 @@ def one_beam_for_each_word(log_p, next_log_p, width):
     return best, beam.gather(1, word), word
 
 
+def best_words_of_each_beam(log_p, next_log_p, width):
+    """You take the best words of each beam and cut the list: the first beam gets all places.
+    The `width` best are chosen among all beams and words together."""
+    every = log_p[..., None] + next_log_p
+    best, word = every.topk(min(width, every.shape[-1]), dim=-1)
+    beam = torch.arange(every.shape[1])[:, None].expand(word.shape)
+    return tuple(part.flatten(1)[:, :width] for part in (best, beam, word))
+
+
+def normalised_again(log_p, next_log_p, width):
+    """You normalise over all ways (a log_softmax). What is returned are the log-probabilities
+    themselves, log_p + next_log_p."""
+    every = log_p[..., None] + next_log_p
+    return beams(
+        log_p, next_log_p, width, sums=lambda *_: every - every.logsumexp((1, 2), True)
+    )
+
+
+def words_normalised_again(log_p, next_log_p, width):
+    """You apply a log_softmax to `next_log_p`. These are log-probabilities already."""
+    return beams(log_p, next_log_p.log_softmax(-1), width)
+
+
+def returned_as_probabilities(log_p, next_log_p, width):
+    """You return probabilities, exp of what is asked for: their logarithms."""
+    best, beam, word = beams(log_p, next_log_p, width)
+    return best.exp(), beam, word
+
+
+def ways_of_the_whole_batch(log_p, next_log_p, width):
+    """You choose among the ways of all examples together: the batch is mixed. Each example has
+    its own `width` ways."""
+    every = log_p[..., None] + next_log_p
+    b, beam, words = every.shape
+    best, place = every.flatten().topk(width * b)
+    parts = best, place // words % beam, place % words
+    return tuple(part.reshape(b, width) for part in parts)
+
+
+def fractions_of_beams(log_p, next_log_p, width):
+    """You divide with `/`, so that beams come out as fractions. `//` leaves the remainder
+    out."""
+    return beams(
+        log_p,
+        next_log_p,
+        width,
+        split=lambda place, beam, words: (place / words, place % words),
+    )
+
+
+def words_first_in_the_place(log_p, next_log_p, width):
+    """You join the axes as (word beam) and take the place apart as (beam word). Keep one
+    order."""
+    every = rearrange(log_p[..., None] + next_log_p, "b beam word -> b (word beam)")
+    best, place = every.topk(width)
+    words = next_log_p.shape[-1]
+    return best, place // words, place % words
+
+
 def worst_of_the_best_first(log_p, next_log_p, width):
     """The ways come in the wrong order. The likeliest comes first."""
     return tuple(part.flip(-1) for part in beams(log_p, next_log_p, width))
@@ -1699,6 +2292,53 @@ def past_dropped(q, k, v, keys, values):
     """You return only the new key and value. Those before are needed in the next step as
     well."""
     return attention_weights(q, joined(keys, k)) @ joined(values, v), k, v
+
+
+def newest_value_lost(q, k, v, keys, values):
+    """The newest token has a weight, but its value is not read: the weights of the earlier ones
+    alone are used. All values are read, the new one too."""
+    longer = joined(keys, k)
+    read = attention_weights(q, longer)[..., :-1] @ values
+    return read, longer, joined(values, v)
+
+
+def values_asked(q, k, v, keys, values):
+    """You compare the query with the values and read the keys. It is the other way round: keys
+    are compared, values are read."""
+    keys, values = joined(keys, k), joined(values, v)
+    return attention_weights(q, values) @ keys, keys, values
+
+
+def values_averaged(q, k, v, keys, values):
+    """You read the plain mean of the values: query and keys play no part."""
+    keys, values = joined(keys, k), joined(values, v)
+    return reduce(values, "b head j d -> b head 1 d", "mean"), keys, values
+
+
+def key_for_the_value(q, k, v, keys, values):
+    """You append the new key to the values. The new value is appended."""
+    keys, values = joined(keys, k), joined(values, k)
+    return attention_weights(q, keys) @ values, keys, values
+
+
+def value_for_the_key(q, k, v, keys, values):
+    """You append the new value to the keys. The new key is appended."""
+    keys, values = joined(keys, v), joined(values, v)
+    return attention_weights(q, keys) @ values, keys, values
+
+
+def only_the_latest(q, k, v, keys, values):
+    """The newest token sees itself and the one before. It sees all so far."""
+    longer, more = joined(keys, k), joined(values, v)
+    return attention_weights(q, longer[:, :, -2:]) @ more[:, :, -2:], longer, more
+
+
+def divided_by_the_root_of_length(q, k, v, keys, values):
+    """You divide the scores by the root of the number of keys. It is the width that counts:
+    sqrt(d)."""
+    keys, values = joined(keys, k), joined(values, v)
+    share = (q @ keys.mT / math.sqrt(keys.shape[-2])).softmax(-1)
+    return share @ values, keys, values
 
 
 def put_in_front(q, k, v, keys, values):
@@ -1786,6 +2426,9 @@ EXERCISES = [
             softmax_for_relu,
             mean_of_tokens,
             biases_left_out,
+            norm_at_the_end,
+            squared_relu,
+            leaky_relu,
             gelu_for_relu,
             silu_for_relu,
         ),
@@ -1797,6 +2440,7 @@ EXERCISES = [
         minutes=3,
         difficulty=1,
         otherwise=(token_by_token, by_matrices),
+        laws=("the_relu_is_a_relu", "examples_do_not_mix", "one_step_more_or_less"),
     ),
     Exercise(
         id="transformer.residual",
@@ -1811,6 +2455,8 @@ EXERCISES = [
                 always_pre,
                 exchanged,
                 norm_before_the_sum,
+                normed_way_around_post,
+                normed_apart_post,
                 no_way_around_post,
                 no_norm_post,
                 norm_both_times_post,
@@ -1821,7 +2467,16 @@ EXERCISES = [
                 no_norm_at_all,
                 no_way_around_at_all,
             ),
-            dropped=(dropout_forgotten, dropout_before_the_function, dropout_after_the_sum),
+            dropped=(
+                dropout_forgotten,
+                dropout_before_the_function,
+                dropout_after_the_sum,
+                dropout_after_the_norm,
+                sum_dropped_with_pre,
+                sum_dropped_with_post,
+                dropout_with_post_alone,
+                dropout_with_pre_alone,
+            ),
             before=(
                 mean_of_both,
                 normed_way_around,
@@ -1844,6 +2499,7 @@ EXERCISES = [
         minutes=5,
         difficulty=2,
         otherwise=(InTwoSteps, NormByHand),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.encoder_layer",
@@ -1863,12 +2519,24 @@ EXERCISES = [
             no_ways_around,
             mask_not_passed_on,
             mask_turned_round,
+            mask_with_rows_for_columns,
+            side_by_side_in_one_way,
+            both_in_one_way,
+            normed_before_as_well,
+            network_of_the_network,
             causal_encoder,
             side_by_side,
             reads_what_is_not_normed,
             attends_twice,
             thinks_twice,
             added_again,
+            reads_the_outer_x,
+            network_gets_the_input,
+            network_gets_what_is_not_normed,
+            outer_x_both_times,
+            input_added_at_the_end,
+            read_added_at_the_end,
+            normed_once_more,
         ),
         hints=(
             "Which two functions does a layer apply, in which order, and what is around each?",
@@ -1884,6 +2552,7 @@ EXERCISES = [
         minutes=8,
         difficulty=2,
         otherwise=(LayerByLayer, WithPartial),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.decoder_layer",
@@ -1907,6 +2576,7 @@ EXERCISES = [
                 words_by_cross_attention,
                 words_around_cross,
                 words_before_the_norm,
+                words_ask_before_the_norm,
             ),
             masking=(memory_mask_forgotten, memory_mask_inverted),
             crossing=(
@@ -1918,8 +2588,17 @@ EXERCISES = [
                 memory_without_a_way_around,
                 memory_hidden_like_words,
                 memory_normed_too,
+                asks_as_it_came,
+                asks_before_the_norm,
+                memory_and_words_read,
             ),
-            thinking=(never_thinks, thinks_without_a_way_around, thinks_around_cross),
+            thinking=(
+                never_thinks,
+                thinks_without_a_way_around,
+                thinks_around_cross,
+                thinks_of_the_input,
+                input_added,
+            ),
         )
         + tuple(
             Slip(order.__name__, " ".join(order.__doc__.split()), recipe(other_order=order))
@@ -1945,6 +2624,7 @@ EXERCISES = [
         minutes=12,
         difficulty=3,
         otherwise=(DecodesByHand, TokenByToken),
+        laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.transformer",
@@ -1963,6 +2643,11 @@ EXERCISES = [
                 only_last_encoder_layer,
                 encoder_norm_forgotten,
                 norm_inside_the_loop,
+                source_mask_turned_round,
+                encoded_from_one,
+                begun_at_one,
+                positions_added_twice,
+                source_scaled_twice,
             ),
             decoding=(
                 memory_padding_seen,
@@ -1971,6 +2656,13 @@ EXERCISES = [
                 decoder_norm_forgotten,
                 logits_not_made,
                 shares_for_logits,
+                logarithms_for_logits,
+                decoded_from_one,
+                target_moved,
+                target_padding_hidden,
+                first_decoder_layer_for_all,
+                norm_inside_the_other_loop,
+                padding_mask_turned_round,
                 last_word_only,
             ),
         ),
@@ -1992,6 +2684,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(Unrolled, OneByOne),
+        laws=("one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.parameters",
@@ -2005,6 +2698,9 @@ EXERCISES = [
             norms_without_shift,
             final_norms_counted,
             no_biases,
+            biases_of_attention_alone,
+            biases_of_the_networks_alone,
+            output_bias_counted,
             one_matrix_in_feed_forward,
             three_matrices_in_attention,
             three_tables,
@@ -2043,6 +2739,13 @@ EXERCISES = [
             sign_missing,
             shares_not_logarithms,
             bare_logits,
+            padding_gets_no_share,
+            right_word_without_its_part,
+            always_a_tenth,
+            divergence,
+            mean_over_the_vocabulary,
+            divided_by_sentences,
+            softmax_before_the_logarithm,
             others_share_the_rest,
         ),
         hints=(
@@ -2061,6 +2764,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(loss_of_torch, loss_by_one_hot),
+        laws=("shares_of_the_target",),
     ),
     Exercise(
         id="transformer.learning_rate",
@@ -2077,6 +2781,11 @@ EXERCISES = [
             line_too_steep,
             line_too_flat,
             falls_like_one_over_step,
+            always_4000,
+            one_at_the_top,
+            counted_from_the_top,
+            falls_along_a_line,
+            curve_without_its_root,
             counted_from_zero,
         ),
         hints=(
@@ -2087,6 +2796,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(rate_by_where, rate_by_loop),
+        laws=("rates_rise_and_fall",),
         skip=frozenset({"gradients", "device"}),
     ),
     Exercise(
@@ -2094,20 +2804,7 @@ EXERCISES = [
         solution=greedy,
         probes={"greedy": "b i"},
         trials=greedy_trials,
-        slips=(
-            goes_on_after_the_end,
-            forgets_who_has_ended,
-            ends_again_and_again,
-            stops_with_the_first,
-            never_stops_early,
-            one_word_too_many,
-            one_word_too_few,
-            begin_dropped,
-            least_likely,
-            last_word_alone,
-            stops_at_padding,
-            end_not_written,
-        ),
+        slips=(*GREEDY, one_example_at_a_time),
         hints=(
             "What must you remember of each example from word to word?",
             (
@@ -2140,6 +2837,12 @@ EXERCISES = [
             penalty_inverted,
             five_and_six_exchanged,
             one_word_fewer,
+            six_for_five,
+            divided_by_five,
+            numerator_not_divided,
+            powers_apart,
+            whole_sixths,
+            parentheses_lost,
             logarithm_of_the_penalty,
         ),
         hints=(
@@ -2150,6 +2853,7 @@ EXERCISES = [
         minutes=2,
         difficulty=1,
         otherwise=(penalty_by_logarithm, penalty_by_ratio),
+        laws=("penalty_of_one_word", "one_step_more_or_less", "a_constant_factor"),
     ),
     Exercise(
         id="transformer.beam_step",
@@ -2167,6 +2871,13 @@ EXERCISES = [
             last_step_only,
             one_word_for_each_beam,
             one_beam_for_each_word,
+            best_words_of_each_beam,
+            normalised_again,
+            words_normalised_again,
+            returned_as_probabilities,
+            ways_of_the_whole_batch,
+            fractions_of_beams,
+            words_first_in_the_place,
             worst_of_the_best_first,
         ),
         hints=(
@@ -2185,6 +2896,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(step_by_sorting, step_by_stages),
+        laws=("ways_are_the_best",),
     ),
     Exercise(
         id="transformer.attend_and_remember",
@@ -2205,6 +2917,13 @@ EXERCISES = [
             returned_in_another_order,
             not_scaled,
             query_remembered,
+            newest_value_lost,
+            values_asked,
+            values_averaged,
+            key_for_the_value,
+            value_for_the_key,
+            only_the_latest,
+            divided_by_the_root_of_length,
             causal_mask_on_one_query,
         ),
         hints=(
@@ -2221,5 +2940,6 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(step_by_torch, step_by_parts),
+        laws=("cache_holds_all",),
     ),
 ]

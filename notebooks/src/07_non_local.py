@@ -12,7 +12,7 @@ from functools import cache
 
 import matplotlib.pyplot as plt
 import torch
-from einops import einsum, rearrange, repeat
+from einops import einsum, rearrange, repeat, unpack
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F

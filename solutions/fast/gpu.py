@@ -14,6 +14,7 @@ from types import ModuleType
 import torch
 
 
+@torch.compiler.assume_constant_result  # torch.compile asks once and does not look inside
 def available(device: torch.device | str) -> str:
     """ "" where kernels run on tensors of this device, else why not, in one line."""
     device = torch.device(device)
