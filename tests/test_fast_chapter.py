@@ -4,6 +4,7 @@ import inspect
 import math
 from functools import partial
 
+import ahead
 import pytest
 import torch
 from torch.nn import functional as F
@@ -238,6 +239,25 @@ def test_the_step_may_be_decorated_or_not():
     q, k, v = (x.detach().to(device) for x in qkv(3, 40))
     decorated = kernel_attention(q, k, v, triton.jit(inspect.unwrap(online_step)))
     assert_close(decorated, kernel_attention(q, k, v, online_step))
+
+
+AHEAD = """
+import torch
+from solutions.fast.kernel import kernel_attention
+for d, e in ((20, 7), (64, 64)):
+    for dtype in (torch.float32, torch.float64):
+        shapes = (2, 40, d), (2, 70, d), (2, 70, e)
+        kernel_attention(*(torch.zeros(shape, dtype=dtype) for shape in shapes))
+"""
+
+
+@needs_triton
+@pytest.mark.parametrize("sm", ahead.SHARED)
+def test_the_kernel_and_its_step_fit_on_gpus_that_are_not_here(sm):
+    built = ahead.build(sm, AHEAD)
+    assert len(built) == 4
+    for kernel in built:
+        ahead.check(kernel, sm)
 
 
 # patterns for FlexAttention
