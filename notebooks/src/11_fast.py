@@ -1419,7 +1419,8 @@ claim(
 # mind; on a CPU they are far behind, and some cannot go back.
 #
 # Now all goals. Each names its sizes, and counts as reached where it is reached at all of them.
-# The worst size is shown, as a multiple of the goal: 1 is reached, 0.5 is half of it.
+# The table has what was measured at the worst size; the figure has it as a share of the goal,
+# where 1 is reached and 0.5 is half of it.
 
 # %%
 told = fast_tasks.goals()
