@@ -27,10 +27,9 @@ try:
     import triton.language as tl
 except ImportError:  # there is Triton for Linux
     tl = None
-
-# %%
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+# %%
 from attncourse import check, counting, fast_tasks, hint, plots
 from attncourse.claims import claim
 from attncourse.data import photograph
@@ -1420,7 +1419,8 @@ claim(
 # mind; on a CPU they are far behind, and some cannot go back.
 #
 # Now all goals. Each names its sizes, and counts as reached where it is reached at all of them.
-# The worst size is shown, as a multiple of the goal: 1 is reached, 0.5 is half of it.
+# The table has what was measured at the worst size; the figure has it as a share of the goal,
+# where 1 is reached and 0.5 is half of it.
 
 # %%
 told = fast_tasks.goals()
@@ -1443,7 +1443,6 @@ verdicts = [goal["verdict"] for goal in told]
 reached, unknown = verdicts.count("reached"), verdicts.count("not measured")
 print(f"{len(told)} goals: {reached} reached at all of their sizes, {unknown} not measured,")
 print(f"{len(told) - reached - unknown} missed at some or all")
-claim(2 * reached >= len(told) - unknown, "of those that were measured most are reached")
 
 # %% [markdown]
 # **What you should see.** Goals reached, goals reached at some sizes, and goals missed; those of
