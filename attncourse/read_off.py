@@ -144,6 +144,14 @@ def masked_scores_are_gone(look: Look) -> str | None:
     if weights.shape != scores.shape or not (weights > 0).any():
         return None
     allowed = look.allowed(weights.shape)
+    some = allowed.any(-1) & ((~allowed).sum(-1) > 1)
+    for row, may, score in zip(weights[some], allowed[some], scores[some] / root, strict=True):
+        hidden = row[~may]
+        if row[may].max() < 1e-9 < hidden.min() and hidden.max() - hidden.min() < 1e-9:
+            return (
+                f"Where scores lie around {number(score.mean().item())}, masked keys get all the"
+                " weight: what you fill in is a number, and not the lowest. Fill with -inf."
+            )
     both = allowed.any(-1) & ~allowed.all(-1) & (weights > 1e-200).all(-1)
     if not both.any():
         return None
@@ -279,8 +287,8 @@ STEPS = (
     (lambda y: -y, "minus"),
     (lambda y: 1 / y, "1 over"),
     (lambda y: y.abs(), "the absolute value of"),
-    (lambda y: F.normalize(y, dim=-1), "divided by its length, otherwise"),
-    (lambda y: F.layer_norm(y, y.shape[-1:]), "normed, otherwise"),
+    (lambda y: F.normalize(y, dim=-1), "the direction, of length 1, of"),
+    (lambda y: F.layer_norm(y, y.shape[-1:]), "the layer norm of"),
 )
 
 
@@ -485,6 +493,11 @@ def rates_rise_and_fall(look: Look) -> str | None:
     sizes = {"warmup": warmup} if abs(other - 1) > 1e-6 else {}
     if abs(before - behind) < 1e-6 * before and abs(before - 1) > 1e-6:
         return f"Your rate is everywhere {_named(before, sizes)} times what it should be."
+    if abs(behind - 1) < 1e-6 and abs(before - 1) > 1e-6:
+        return (
+            f"Your rate rises as if `warmup` were {number(warmup * before ** (-2 / 3))} and not"
+            f" {warmup}: its slope is warmup^-1.5."
+        )
     for factor, where in ((before, "up to step = warmup"), (behind, "after the warm-up")):
         if abs(factor - 1) > 1e-6:
             return f"Your rate {where} is {_named(factor, sizes)} times what it should be."
