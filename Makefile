@@ -1,6 +1,7 @@
 # Every target makes .venv and installs what is missing first. Another Python: make lab PYTHON=python3.12
 PYTHON ?= python3
 LAB ?=
+BENCH ?=
 run := .venv/bin/python -m attncourse
 
 help: ## this list
@@ -21,8 +22,8 @@ doctor: install ## prove that every exercise is complete and that its slips are 
 lint: install ## ruff: style and format
 	@$(run) lint
 
-bench: install ## run the benchmarks
-	@$(run) bench
+bench: install ## measure what is fast, in under five minutes (BENCH="--full --only local")
+	@$(run) bench $(BENCH)
 
 install: ## make .venv and install the course into it, if something changed
 	@$(PYTHON) attncourse/bootstrap.py

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import isasyncgen, iscoroutine, isgenerator, signature
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from attncourse import counting, stages
+from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
 from attncourse.laws import LAWS, Look
 from attncourse.letters import number, place, spell
@@ -83,6 +83,8 @@ class _Examination:
         return self.sheet.trials
 
     def verdict(self) -> Verdict:
+        if reason := self.ex.needs():
+            return Verdict(self.ex.id, NOT_ATTEMPTED, f"Not checked: {reason}")
         if self.waits():
             text = "`__init__` calls something that you have not written yet: that comes first."
             return Verdict(self.ex.id, NOT_ATTEMPTED, text)
@@ -177,6 +179,8 @@ class _Examination:
             owner = getattr(self.answer, probe, None) if self.ex.is_module else self.answer
             mine = attempt(lambda o=owner: list(signature(o).parameters))
             names = list(parameters(self.ex, probe))
+            if self.ex.through:  # these are the inputs of a trial, not the answer's own
+                names = list(signature(self.ex.solution).parameters)
             if not isinstance(mine, list) or mine == names:
                 continue
             first, wanted = [[n[:1] for n in ns if n != "self"] for ns in (mine, names)]
@@ -298,6 +302,8 @@ class _Examination:
                 (seen, worst),
                 "loses_precision",
             )
+        if said := self.one_step(index, probe, y, right):
+            return Fault(said, (seen, worst, *done))
         stage = self.first_stage(index, probe)
         if isinstance(y, Tensor) and y.is_floating_point() and y.isinf().any():
             what = (
@@ -306,8 +312,7 @@ class _Examination:
             return Fault(what, tuple(t for t in (stage, seen) if t))
         if not self.ex.is_module and _rearranged(y, right):
             return self.rearranged(probe, (seen, worst))
-        several = isinstance(y, (tuple, list)) and _parts_comparable(y, right)
-        lawful = isinstance(y, Tensor) or several
+        lawful = isinstance(y, Tensor) or _parts_comparable(y, right)
         reason = self.broken_law(trial, probe, y, right) if lawful else None
         if reason:
             return Fault(reason, tuple(t for t in (stage, seen, worst) if t))
@@ -346,15 +351,17 @@ class _Examination:
     def right_before(self, probe: str) -> tuple[str, ...]:
         """That the probes before this one are right on every trial, if there are any."""
         before = list(self.ex.probes)[: list(self.ex.probes).index(probe)]
-        right = all(
-            same(result.outcomes.get(one), self.sheet.expected(i, one))
-            for i, result in enumerate(self.results)
-            for one in before
-        )
-        if not before or not right:
+        if not before or not all(self.right_everywhere(one) for one in before):
             return ()
         names = " and ".join(f"`{one}`" for one in before)
         return (f"{names} {'is' if len(before) == 1 else 'are'} right; look into `{probe}`.",)
+
+    def right_everywhere(self, probe: str) -> bool:
+        """Whether a probe is right on every trial."""
+        return all(
+            same(result.outcomes.get(probe), self.sheet.expected(i, probe))
+            for i, result in enumerate(self.results)
+        )
 
     def earlier(self, index: int) -> tuple[str, ...]:
         """Which trials were right before this one: a cause often lies in the difference."""
@@ -415,8 +422,15 @@ class _Examination:
         found = (s for s in self.sheet.slips if s.variant and self.fits(s, probes, every))
         return next(found, None)
 
-    def broken_law(self, trial: Prepared, probe: str, y: Tensor, right: Tensor) -> str | None:
-        """The first law of the exercise that the answer breaks."""
+    def broken_law(
+        self, trial: Prepared, probe: str, y: Any, right: Any, laws: Sequence[str] = ()
+    ) -> str | None:
+        """The first law of the exercise that the answer breaks; of several returns, the first
+        that is wrong."""
+        axes, at = self.ex.probes[probe], None
+        if isinstance(right, tuple):
+            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
+            y, right, axes = y[at], right[at], axes[at] if isinstance(axes, tuple) else axes
 
         def ask(**changes):
             built, fault, _ = build(self.ex, self.answer, trial)
@@ -424,21 +438,46 @@ class _Examination:
                 return fault
             inputs = trial.fresh() | changes
             with torch.set_grad_enabled("gradients" in self.ex.skip):
-                return attempt(
+                found = attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
+            return found if at is None or isinstance(found, Crash) else found[at]
 
         def solved(relu: Callable) -> Any:
             built, _, _ = build(self.ex, self.ex.solution, trial)
             with patch.object(Tensor, "relu", lambda t: relu(t)):  # bound, as a method
                 return outcome(self.ex, built, probe, trial.fresh())
 
-        look = Look(trial, probe, self.ex.probes[probe], y, right, ask, solved)
-        for name in self.ex.laws:
+        look = Look(trial, probe, axes, y, right, ask, solved)
+        for name in laws or self.ex.laws:
             said = attempt(lambda n=name: LAWS[n](look))
             if isinstance(said, str):
-                return said
+                return said if at is None else f"In [{at}]: {said}"
         return None
+
+    def answers(self, probe: str) -> list[Any]:
+        """What the answer makes of each declared trial."""
+        return [result.outcomes.get(probe) for result in self.results]
+
+    def one_step(self, index: int, probe: str, y: Any, expected: Any) -> str | None:
+        """The one step of the solution that the answer does otherwise."""
+        if isinstance(y, Tensor) and "gains_are_themselves" in self.ex.laws:  # in better words
+            if said := self.broken_law(
+                self.trials[index], probe, y, expected, ("gains_are_themselves",)
+            ):
+                return said
+        answers = self.answers(probe)
+        before = self.ex.probes if self.ex.is_module else ()
+        before = list(before)[: list(self.ex.probes).index(probe)]
+        right = tuple(one for one in before if self.right_everywhere(one))
+        given = attempt(
+            lambda: given_to_layers(self.ex, self.answer, self.trials[index], probe)
+        )
+        given = {} if isinstance(given, Crash) else given
+        said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
+        if not isinstance(said, str):
+            said = attempt(lambda: everywhere(self.ex, probe, answers))
+        return said if isinstance(said, str) else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
         """The first layer of a module that is given something else than in the solution."""
@@ -473,6 +512,8 @@ class _Examination:
             return Fault(
                 slip.message, (self.seen(trial), f"There it ends in {crash.kind}."), slip.name
             )
+        if crash.kind == "Returned":  # said already, by the kernel that a step is part of
+            return Fault(crash.text, (self.seen(trial),))
         cause = explain(crash, trial.sizes)
         text = crash.text.strip().splitlines()
         error = f"{crash.kind}: {text[0]}" if text else crash.kind
@@ -562,7 +603,9 @@ class _Examination:
             )
             if any(same(one, y, trial.dtype) for one in tries):
                 return Fault(slip.message, (self.seen(trial),), slip.name)
-        if trial.group == LARGE and isinstance(y, Tensor) and not y.isfinite().all():
+        parts = y if isinstance(y, (tuple, list)) else (y,)
+        finite = all(p.isfinite().all() for p in parts if isinstance(p, Tensor))
+        if trial.group == LARGE and not finite:
             return Fault(
                 f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
                 " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
@@ -588,6 +631,15 @@ class _Examination:
             same(self.sheet.of_slip(slip, i, probe, way), self.sheet.expected(i, probe))
             for i in self.sheet.declared
         )
+
+    def known_by(self, trace: Callable[[Callable], Any], mine: Any) -> Slip | None:
+        """The slip that gives what is right, and leaves the same trace as the answer: its
+        gradients, or what it spends."""
+        probe = list(self.ex.probes)[-1]
+        for slip in self.sheet.slips:
+            if self.right_otherwise(slip, 0, probe) and _alike(trace(slip.answer), mine):
+                return slip
+        return None
 
     def wrong_mode(self) -> Fault | None:
         """Whether the other mode, of training and evaluation, changes what it should not."""
@@ -684,6 +736,13 @@ class _Examination:
             ]
             for name, wanted in right.items():
                 got = mine.get(name)
+                off = got is not None and wanted is not None and not same(got, wanted)
+                if (lost or off) and (
+                    slip := self.known_by(
+                        lambda s, t=trial: gradients(self.ex, s, t, probe), mine
+                    )
+                ):
+                    return Fault(slip.message, (self.seen(trial),), slip.name)
                 if lost:
                     names = ", ".join(f"`{one}`" for one in lost[:4])
                     return Fault(
@@ -692,7 +751,7 @@ class _Examination:
                         ("The values are right.", self.seen(trial)),
                         "no_gradient",
                     )
-                if got is not None and wanted is not None and not same(got, wanted):
+                if off:
                     if got.isnan().any():
                         cause = (
                             f"The gradient for `{name}` is nan although the values are right."
@@ -780,6 +839,11 @@ class _Examination:
             ),
         ):
             if factor is not None and yours > factor * ours:
+                if slip := self.known_by(lambda one: attempt(lambda: spent(one)), mine):
+                    dear = f"{yours:,} numbers where {ours:,} are enough."
+                    if what != "largest tensor":
+                        dear = f"{yours:,} {what} where {ours:,} are enough."
+                    return Fault(slip.message, (dear, self.seen(trial)), slip.name)
                 unit = "numbers" if what == "largest tensor" else "multiply-adds"
                 where = "your largest tensor holds" if what == "largest tensor" else "you spend"
                 return Fault(
@@ -811,6 +875,13 @@ def _a(answer: Any) -> str:
     if isgenerator(answer) or isasyncgen(answer):
         return "a generator"
     return f"a value of type {type(answer).__name__}"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """The same gradients, or the same counts."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[n], other[n]) for n in one)
+    return type(one) is type(other) and one == other
 
 
 def _unwritten(y: Any) -> bool:
@@ -905,6 +976,8 @@ def _wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> s
 
 def _nearly(y: Any, right: Any) -> bool:
     """Right in the first digits: what single precision or a small constant leaves."""
+    if _parts_comparable(y, right):
+        return all(same(*pair) or _nearly(*pair) for pair in zip(y, right, strict=True))
     if not _comparable(y, right) or not right.is_floating_point():
         return False
     scale = right.abs().max().clamp(min=1e-12)
@@ -927,11 +1000,19 @@ def _kind(y: Any) -> str:
 def _worst(y: Any, right: Any, axes: Any) -> str:
     """The element that is furthest off, in letters."""
     if isinstance(right, tuple):
-        pairs = zip(
-            y, right, axes if isinstance(axes, tuple) else [axes] * len(right), strict=True
+        axes = axes if isinstance(axes, tuple) else [axes] * len(right)
+        pairs = [(n, *three) for n, three in enumerate(zip(y, right, axes, strict=True))]
+        rest = [n for n, a, b, _ in pairs if same(a, b)]
+        verb = "is" if len(rest) == 1 else "are"
+        fine = f" {' and '.join(f'[{n}]' for n in rest)} {verb} right."
+        return next(
+            (
+                f"In [{n}]: {_worst(a, b, ax)}" + (fine if rest else "")
+                for n, a, b, ax in pairs
+                if not same(a, b)
+            ),
+            "",
         )
-        wrong = ((n, *pair) for n, pair in enumerate(pairs) if not same(*pair[:2]))
-        return next((f"In [{n}]: {_worst(a, b, ax)}" for n, a, b, ax in wrong), "")
     if right.dtype == torch.bool:
         off = y != right
         at = torch.unravel_index(off.flatten().long().argmax(), y.shape)

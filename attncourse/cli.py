@@ -2,7 +2,6 @@
 
 import errno
 import json
-import subprocess
 import sys
 from dataclasses import fields
 from enum import StrEnum
@@ -203,18 +202,34 @@ def _outcome(problems: list[str], well: str) -> None:
 
 
 @app.command()
-def bench():
-    """Run every script in benchmarks/, in order."""
-    root = workspace.root()
-    scripts = sorted((root / "benchmarks").glob("*.py"))
-    if not scripts:
-        console.print("There are no benchmarks yet.")
-    failed = [
-        script.name
-        for script in scripts
-        if subprocess.run([sys.executable, str(script)], cwd=root).returncode
-    ]
-    if failed:
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="this mechanism only; may be repeated: "
+            "local, relative, sparse, tiled, heads, non_local"
+        ),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="larger sizes, more rounds")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="of the CPU")] = 1,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; default: both where there are both")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="where to; default: results/ of the course")
+    ] = None,
+):
+    """Measure the fast implementations beside their references and beside what one would use.
+
+    All ways take turns in one process: time, peak memory, and a floor beside each. Tables are
+    shown, JSON and figures written. Less than five minutes; with --full about an hour. What
+    chapter 10 trained is measured by scripts of its own: benchmarks/sparse.py and
+    benchmarks/sparse_images.py.
+    """
+    from attncourse.bench import running
+
+    folder = into or workspace.root() / "results"
+    if failed := running.everything(only or (), full, threads, device, folder):
         _fail(f"failed: {', '.join(failed)}")
 
 

@@ -128,8 +128,8 @@ def _truth(found: re.Match, crash: Crash, shapes: Shapes) -> str:
             f" number by itself take `{instead}`."
         )
     return (
-        "`if` wants one yes or no, and this tensor holds many. For an optional argument ask"
-        " `if mask is None`."
+        "`if`, `and` and `or` want one yes or no, and this tensor holds many: `&` and `|`"
+        " work on each entry. For an optional argument ask `if mask is None`."
     )
 
 
@@ -140,7 +140,36 @@ def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     )
 
 
+def _tiles(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    a, b = found.groups()
+    text = f"in a kernel an axis of ⟨{a}⟩ meets one of ⟨{b}⟩"
+    text += f": {told(shapes)}" if told(shapes) else ""
+    return text + ". `[:, None]` makes i an axis i 1, which fits i j and i e."
+
+
 KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = (
+    (r"incompatible dimensions at index \d+: (\d+) and (\d+)", _tiles),
+    (
+        r"input shape.*not compatible for matmul|First input shape"
+        r"|must have equal reduction dim",
+        lambda f, c, s: (
+            f"the two tiles share no axis of equal size{': ' + told(s) if s else ''}. `tl.dot`"
+            " sums the last axis of the first over the first of the second."
+        ),
+    ),
+    (
+        r"'tensor' object has no attribute '(\w+)'",
+        lambda f, c, s: (
+            f"a tile of Triton has no `{f[1]}`: inside a kernel it is `tl.max(x, 1)`,"
+            " `tl.sum(x, 1)`, `tl.exp`, `tl.maximum`, `tl.dot`."
+        ),
+    ),
+    (
+        r"must be Tensor, not tensor|Tensor type unknown to einops|unsupported operand type"
+        r"\(s\) for @: 'tensor'|found type tensor|must be real number, not tensor",
+        "torch, einops, math and `@` do not work on tiles: inside a kernel it is `tl.max`,"
+        " `tl.sum`, `tl.exp`, `tl.maximum`, `tl.dot`.",
+    ),
     (
         r"not implemented for 'Bool'",
         "booleans are no numbers for torch, so it cannot multiply or add them here: make them"
@@ -327,6 +356,15 @@ KNOWN: tuple[tuple[str, str | Callable[[re.Match, Crash, Shapes], str]], ...] = 
     (
         r"missing \d+ required keyword-only argument|unexpected keyword argument",
         lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
+    ),
+    (
+        r"torch\.return_types\.(\w+)",
+        lambda f, c, s: (
+            f"`{f[1]}` along an axis returns two things, values and indices: take `.values`, or"
+            f" `a{f[1]}` for the values alone."
+            if f[1] in ("max", "min")
+            else f"`{f[1]}` returns two things, values and indices: take `.values`."
+        ),
     ),
     (
         r"received an invalid combination of arguments|must be (?:Tensor|tuple of"

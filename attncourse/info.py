@@ -62,10 +62,14 @@ def fast() -> dict[str, str]:
         from solutions.fast import native
     except ImportError:
         return {}
-    why = native.available("local")
+
+    def here(kernel: str, others: str) -> str:
+        why = native.available(kernel)
+        return f"{others}; no native kernel: {why}" if why else f"native, {others}"
+
     return {
-        "fast local": f"blocked; no native kernel: {why}" if why else "native, blocked",
-        "fast relative": "rows, augmented",
+        "fast local": here("local", "blocked"),
+        "fast relative": here("relative_2d", "rows, augmented"),
         "fast sparse": "pieces",
         "fast attention": "torch, tiled",
     }
@@ -90,7 +94,7 @@ def optional() -> dict[str, tuple[bool, str]]:
         ),
         "C compiler": (
             compiler is not None,
-            "the native kernel of local attention, and torch.compile on the CPU",
+            "the native kernels of local and relative attention, torch.compile on the CPU",
         ),
         "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),
     }

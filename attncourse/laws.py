@@ -27,7 +27,6 @@ class Look:
     y         what it returned, of the right shape
     expected  what it should have returned
     ask       ask(v=…) runs the probe once more with some inputs replaced; a Crash if it raises
-    solved    solved(f) is what the solution returns with f in place of its ReLUs
     """
 
     trial: Prepared
@@ -36,7 +35,6 @@ class Look:
     y: Tensor
     expected: Tensor
     ask: Callable[..., Any]
-    solved: Callable[[Callable], Any] = lambda relu: None
 
     @property
     def mask(self) -> Tensor | None:
@@ -610,34 +608,6 @@ def gains_in_range(look: Look) -> str | None:
             f" {number(look.y.max().item())}; they lie between {low} and 1. Is what squashes"
             f" them, {'tanh' if low else 'the sigmoid'}, the last step?"
         )
-    return None
-
-
-ACTIVATIONS = (
-    (F.gelu, "a GELU"),
-    (lambda t: F.gelu(t, approximate="tanh"), "a GELU (by tanh)"),
-    (F.silu, "a SiLU (swish)"),
-    (F.leaky_relu, "a leaky ReLU"),
-    (lambda t: F.leaky_relu(t, 0.1), "a leaky ReLU"),
-    (lambda t: F.leaky_relu(t, 0.2), "a leaky ReLU"),
-    (F.elu, "an ELU"),
-    (F.selu, "a SELU"),
-    (F.softplus, "a softplus"),
-    (F.hardswish, "a hard swish"),
-    (F.mish, "a Mish"),
-    (torch.tanh, "a tanh"),
-    (torch.sigmoid, "a sigmoid"),
-    (torch.abs, "the magnitude"),
-    (torch.square, "a square"),
-)
-
-
-@law
-def the_relu_is_a_relu(look: Look) -> str | None:
-    """All is right, but for another activation where the ReLU belongs."""
-    for activation, name in ACTIVATIONS:
-        if close(look.solved(activation), look.y):
-            return f"You have {name} where the ReLU belongs: negative numbers become 0."
     return None
 
 
@@ -1225,3 +1195,52 @@ def shares_of_a_place(look: Look) -> str | None:
         f"The shares of a place sum to {number(total.flatten()[0].item())} over the mixtures; "
         "they must sum to 1."
     )
+
+
+@law
+def pixels_of_the_mean(look: Look) -> str | None:
+    """Which pixels count in a mean around a pixel, and how much: read off an answer that is
+    linear, by maps that are 1 at one pixel."""
+    x, extent = look.trial.inputs.get("x"), look.trial.inputs.get("extent")
+    if not isinstance(extent, int) or not isinstance(x, Tensor) or look.y.ndim != 4:
+        return None
+    c, h, w = x.shape[1:]
+    maps = torch.eye(h * w, dtype=x.dtype).reshape(h * w, 1, h, w).expand(-1, c, -1, -1)
+    counts = look.ask(x=maps.contiguous())
+    if not isinstance(counts, Tensor) or counts.shape != (h * w, *look.y.shape[1:]):
+        return None
+    shares = counts.reshape(h, w, *counts.shape[1:])
+    if not close(torch.einsum("bchw,hwcuv->bcuv", x, shares), look.y):
+        return None
+    rows, columns = torch.arange(h)[:, None], torch.arange(w)
+    _, _, us, vs = look.y.shape
+    around = [(u, v, u * extent, v * extent) for u in range(us) for v in range(vs)]
+    near = {
+        (u, v): ((rows - i).abs() < extent) & ((columns - j).abs() < extent)
+        for u, v, i, j in around
+    }
+    around.sort(key=lambda at: -near[at[:2]].sum().item())  # first where no border is near
+    for u, v, i, j in around:
+        mine, wanted = shares[:, :, 0, u, v], near[u, v]
+        where = f"Around u={u}, v={v}, which is pixel h={i}, w={j},"
+        for seen, verb in (
+            (wanted & (mine.abs() < 1e-9), "leave out"),
+            (~wanted & (mine.abs() > 1e-9), "count"),
+        ):
+            if seen.any():
+                first = seen.nonzero()[0].tolist()
+                more = seen.sum().item() - 1
+                others = f" and {more} more" if more else ""
+                return (
+                    f"{where} you {verb} the pixel h={first[0]}, w={first[1]}{others}. The mean"
+                    f" is over the {wanted.sum().item()} that are nearer than {extent} in rows"
+                    " and nearer in columns."
+                )
+        counted = mine[wanted]
+        if not close(counted, counted.mean().expand_as(counted)):
+            return (
+                f"{where} pixels count differently: from {number(counted.min().item())} to"
+                f" {number(counted.max().item())}. In a mean of {len(counted)} each counts"
+                f" 1 / {len(counted)}."
+            )
+    return None

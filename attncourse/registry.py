@@ -116,6 +116,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "who copies from far back, what memory allows, and digits drawn pixel by pixel",
         120,
     ),
+    Chapter(
+        11,
+        "fast",
+        "Fast attention",
+        "online softmax, tiles, halos, a kernel in Triton, patterns for FlexAttention",
+        "where the time goes on this machine, and how near to its floor one comes",
+        180,
+    ),
 )
 
 
@@ -191,19 +199,28 @@ class Cost:
 class Exercise:
     """One thing the learner writes: a function, or a module with some bodies left out.
 
-    id chapter and name: "multi_head.split_heads" solution the object in `solutions` that is the
-    answer probes what to compare, and the axes it returns, in the order in which errors should
-    surface: method names for a module, the function's own name for a function. A tuple of axes
-    stands for several returns; "" for one number trials makes the trials slips wrong answers we
-    expect: functions or classes (named by their name and docstring), or `Slip`s, such as
-    `families.family` makes hints shown one at a time: a question, the idea in letters, the
-    pseudocode minutes how long it takes difficulty 1 (a line) to 5 (an afternoon) blank the
-    methods whose bodies the learner writes; a function is blanked whole otherwise correct
-    answers written another way; doctor proves that they pass laws names in `attncourse.laws`:
-    what must hold, used to explain a wrong answer remark a trial outside the contract proper:
-    failing it is said on a pass, not held against refuses trials, named as in "an even window",
-    that must end in a ValueError cost what it may spend skip standard checks that do not apply:
-    "gradients", "large", "strided", "float32", "device", "kind" (any error refuses)
+    id         chapter and name: "multi_head.split_heads"
+    solution   the object in `solutions` that is the answer
+    probes     what to compare, and the axes it returns, in the order in which errors should
+               surface: method names for a module, the function's own name for a function. A
+               tuple of axes stands for several returns; "" for one number
+    trials     makes the trials
+    slips      wrong answers we expect: functions or classes (named by their name and
+               docstring), or `Slip`s, such as `families.family` makes
+    hints      shown one at a time: a question, the idea in letters, the pseudocode
+    minutes    how long it takes
+    difficulty 1 (a line) to 5 (an afternoon)
+    blank      the methods whose bodies the learner writes; a function is blanked whole
+    otherwise  correct answers written another way; doctor proves that they pass
+    laws       names in `attncourse.laws`: what must hold, used to explain a wrong answer
+    remark     a trial outside the contract proper: failing it is said on a pass
+    refuses    trials, named as in "an even window", that must end in a ValueError
+    cost       what it may spend
+    skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
+               "device", "kind" (what is refused may end in any error)
+    through    how an answer is called where a trial cannot call it itself: a function of the
+               answer and of a trial's inputs. Solution and slips go the same way
+    needs      why this machine cannot check it, in one sentence; "" where it can
     """
 
     id: str
@@ -221,6 +238,8 @@ class Exercise:
     refuses: Callable[[], tuple[Trial, ...]] = tuple
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()
+    through: Callable | None = None
+    needs: Callable[[], str] = str
 
     @property
     def chapter(self) -> str:

@@ -100,6 +100,13 @@ def attempt(call: Callable[[], Any]) -> Any:
         return _crash(error)
 
 
+def _shaped(value: Any) -> bool:
+    """A tensor, of torch or of Triton."""
+    return isinstance(value, Tensor) or (
+        type(value).__module__.startswith("triton.language") and hasattr(value, "shape")
+    )
+
+
 def _crash(error: BaseException) -> Crash:
     """The error with the last line of it that the learner wrote."""
     kind = type(error).__name__
@@ -121,9 +128,9 @@ def _crash(error: BaseException) -> Crash:
             continue
         line = linecache.getline(file, lineno).strip()
         shapes = {
-            name: tuple(value.shape)
+            name: tuple(int(n) for n in value.shape)
             for name, value in frame.f_locals.items()
-            if isinstance(value, Tensor)
+            if _shaped(value)
         }
         return Crash(
             kind, text, line, lineno - frame.f_code.co_firstlineno + 1, shapes, not depth

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from inspect import signature
 from typing import Any
 from zlib import crc32
@@ -186,6 +186,8 @@ def _layers(state: Mapping[str, Tensor]) -> str:
 def probe_of(ex: Exercise, built: Any, probe: str) -> Callable:
     """What is called for a probe. A class may lack the method: then an AttributeError,
     later."""
+    if ex.through:
+        return partial(ex.through, built)
     if not ex.is_module:
         return built
     if probe == "forward":
@@ -196,6 +198,8 @@ def probe_of(ex: Exercise, built: Any, probe: str) -> Callable:
 @cache
 def parameters(ex: Exercise, probe: str) -> tuple[str, ...]:
     """The names of what a probe takes: inputs of a trial go to the parameters of their name."""
+    if ex.through:
+        return tuple(signature(ex.through).parameters)[1:]  # the first is the answer
     owner = getattr(ex.solution, probe) if ex.is_module else ex.solution
     return tuple(signature(owner).parameters)
 

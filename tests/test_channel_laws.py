@@ -28,7 +28,7 @@ def said(id, answer):
 
 
 def test_gains_outside_of_0_and_1_are_told():
-    cause = said("channel.squeeze_excite", excite(lambda self, x: logits(self, x).exp()))
+    cause = said("channel.squeeze_excite", excite(lambda self, x: 1.3 * logits(self, x).exp()))
     assert "must lie between 0 and 1" in cause
 
 
@@ -90,7 +90,7 @@ def blocks(**places):
     ("answer", "says"),
     [
         (
-            blocks(standard=lambda x, f, g, s: s(x) + g(f(x))),
+            blocks(standard=lambda x, f, g, s: s(x) - g(-f(x))),
             'In "standard" you return negative numbers',
         ),
         (
@@ -98,11 +98,11 @@ def blocks(**places):
             'In "post", with a branch that returns 0',
         ),
         (
-            blocks(standard=lambda x, f, g, s: F.relu(s(x) - g(f(x)))),
+            blocks(standard=lambda x, f, g, s: F.relu(s(x) - 1.5 * g(f(x)))),
             'In "standard", with a gate that does nothing',
         ),
         (
-            blocks(standard=lambda x, f, g, s: F.relu(s(x) + g(g(f(x))))),
+            blocks(standard=lambda x, f, g, s: F.relu(s(x) + g(g(g(f(x)))))),
             'In "standard", with x = 1, a branch that returns 1 and a gate that halves',
         ),
     ],
@@ -124,8 +124,8 @@ def test_a_sum_that_is_none_is_told_apart_from_a_gate_at_the_wrong_place():
     def halved(x, branch, gate, placement="standard", shortcut=identity):
         if placement != "standard":
             return residual(x, branch, gate, placement, shortcut)
-        return ((shortcut(x) + gate(branch(x))) / 2).relu()
+        return ((shortcut(x) + gate(branch(x))) / 3).relu()
 
-    assert "with a gate that does nothing, you return 0.5 times x" in said(
+    assert "with a gate that does nothing, you return 0.3333 times x" in said(
         "channel.residual", halved
     )

@@ -334,7 +334,7 @@ def test_a_first_stage_is_named_where_no_slip_fits():
             v = self.value(x if context is None else context)
             v = rearrange(v, "b n (head d) -> b head n d", head=self.heads)
             y = self.attention(x, context, mask) @ v
-            return self.out(rearrange(y.flip(-1), "b head n d -> b n (head d)"))
+            return self.out(rearrange(y.roll(2, -1), "b head n d -> b n (head d)"))
 
     verdict = check(HEADS, Odd)
     assert verdict.slip is None
@@ -408,10 +408,10 @@ def test_it_takes_less_than_half_a_second():
             return super().attention(x, context, mask).pow(0.9)
 
     check(HEADS, MultiHeadAttention)
-    start = time.perf_counter()
+    start = time.process_time()  # one thread, and whatever else the machine has to do
     for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
         check(HEADS, answer)
-    assert (time.perf_counter() - start) / 4 < 0.5
+    assert (time.process_time() - start) / 4 < 0.5
 
 
 def test_an_answer_that_breaks_the_check_itself_does_not_raise():

@@ -228,17 +228,26 @@ def test_a_mistake_of_ours_is_not_hidden(course, monkeypatch):
     assert isinstance(call("lab").exception, KeyError)
 
 
-def test_bench_without_benchmarks_says_so(course):
-    result = call("bench")
-    assert (result.exit_code, result.stdout) == (0, "There are no benchmarks yet.\n")
+def test_bench_passes_its_options_on(course, monkeypatch):
+    from attncourse.bench import running
+
+    seen = []
+    monkeypatch.setattr(running, "everything", lambda *given: seen.append(given) or [])
+    assert call("bench").exit_code == 0
+    options = "--only local --only heads --full --threads 2 --device cpu --into x".split()
+    assert call("bench", *options).exit_code == 0
+    assert seen == [
+        ((), False, 1, None, course / "results"),
+        (["local", "heads"], True, 2, "cpu", Path("x")),
+    ]
 
 
-def test_bench_runs_every_script_and_names_those_that_fail(course):
-    (course / "benchmarks").mkdir()
-    (course / "benchmarks" / "a.py").write_text("raise SystemExit(3)")
-    (course / "benchmarks" / "b.py").write_text("open('ran', 'w').close()")
-    assert "failed: a.py" in fails("bench")
-    assert (course / "ran").exists()
+def test_bench_names_what_failed_and_what_there_is(course, monkeypatch):
+    from attncourse.bench import running
+
+    assert 'nothing is called "lokal"; there are local' in fails("bench", "--only", "lokal")
+    monkeypatch.setattr(running, "everything", lambda *given: ["sparse"])
+    assert "failed: sparse" in fails("bench")
 
 
 def test_info_shows_versions_and_devices():

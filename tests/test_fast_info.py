@@ -21,4 +21,6 @@ def test_what_it_names_is_what_the_files_have(monkeypatch):
 
 def test_without_a_compiler_it_says_why(monkeypatch):
     monkeypatch.setattr(native, "available", lambda name: "no C compiler")
-    assert info.fast()["fast local"] == "blocked; no native kernel: no C compiler"
+    said = info.fast()
+    assert said["fast local"] == "blocked; no native kernel: no C compiler"
+    assert said["fast relative"] == "rows, augmented; no native kernel: no C compiler"

@@ -1,11 +1,14 @@
 """Attention by tiles: the values and gradients of the whole map."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from solutions import scaled_dot_product as reference
 from solutions.fast import scaled_dot_product as fast
+from solutions.fast.tiles import online_softmax
 
 SIZES = [  # batch i j d e
     ((2, 3), 7, 11, 4, 5),
@@ -36,8 +39,9 @@ def masks(batch, i, j):
 @pytest.fixture(params=IMPLEMENTATIONS)
 def implementation(request, monkeypatch):
     """Tiles are small, so that there are several, and the last is not full."""
-    small = lambda *x: fast.Tiled.apply(*x, 3, 4)  # noqa: E731
-    monkeypatch.setattr(fast, "tiled_attention", small)
+    monkeypatch.setattr(
+        fast, "tiled_attention", partial(fast.tiled_attention, rows=3, columns=4)
+    )
     return request.param
 
 
@@ -70,9 +74,9 @@ def test_the_reference_takes_causal_and_scale_as_defined():
 @pytest.mark.parametrize("tile", [1, 3, 4, 100])
 def test_one_pass_finds_the_softmax_of_two(tile):
     x = torch.randn(2, 3, 11, dtype=torch.float64) * 50
-    assert_close(fast.online_softmax(x, tile), x.softmax(-1))
+    assert_close(online_softmax(x, tile), x.softmax(-1))
     rising = torch.arange(2000.0)
-    assert_close(fast.online_softmax(rising, tile), rising.softmax(-1))
+    assert_close(online_softmax(rising, tile), rising.softmax(-1))
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (3, 4), (64, 2), (100, 100)])
@@ -145,8 +149,11 @@ def test_no_tensor_is_as_large_as_the_map():
     from attncourse.counting import count
 
     q, k, v = (torch.randn(1, 1000, 4) for _ in "qkv")
-    largest = count(lambda: fast.tiled_attention(q, k, v, rows=50, columns=40)).largest_tensor
-    assert largest <= 4000
+    tensors, rest = (q, k, v, None, None, None), (False, 0.5, 50, 40)
+    y, lse = fast.by_tiles(*tensors, *rest)
+    assert count(lambda: fast.by_tiles(*tensors, *rest)).largest_tensor <= 4000
+    back = lambda: fast.gradients_by_tiles(y, *tensors, y, lse, *rest)  # noqa: E731
+    assert count(back).largest_tensor <= 4000
 
 
 def test_the_derivative_is_that_of_finite_differences():

@@ -26,7 +26,7 @@ def first_line(id, answer):
 
 class Doubled(ChannelGate):
     def attention(self, x):
-        return 2 * super().attention(x)
+        return 2 * super().attention(x) + x.amax((2, 3)) / 9
 
 
 class Uneven(ChannelGate):
@@ -67,9 +67,9 @@ def by_pixels(maps, head, classes, rectify=True):
         ("spatial.channel_gate", Doubled, "Your gains run from"),
         ("spatial.channel_gate", Uneven, "A channel gate has one gain for a whole map"),
         ("spatial.spatial_gate", Coloured, "A spatial gate has one gain for a whole pixel"),
-        ("spatial.cbam", Lifted, "Where x is 0 your output is not"),
-        ("spatial.bam", Shrunk, "x + x M lies between x and 2 x"),
-        ("spatial.grad_cam", scaled, "everywhere w = 7 times"),
+        ("spatial.cbam", Lifted, "everywhere 0.3 too large"),
+        ("spatial.bam", Shrunk, "everywhere 0.3333 times"),
+        ("spatial.grad_cam", scaled, "everywhere 7 times"),
         ("spatial.grad_cam", by_pixels, "everywhere 1 / h w = 0.02857 times"),
     ],
 )

@@ -154,7 +154,7 @@ def test_shares_of_a_place_that_sum_over_the_wrong_axis_are_told():
 def test_shares_that_sum_to_nothing_in_particular_are_told():
     class Wrong(SpatialValues):
         def shares(self):
-            return super().shares() * 3
+            return super().shares().flip(0) * 3
 
     said = check("stand_alone.spatial_values", Wrong).message
     assert "sum to 3 over the mixtures; they must sum to 1" in said
@@ -225,6 +225,6 @@ def test_an_even_window_must_be_refused():
 def test_shares_below_nothing_are_told():
     class Wrong(SpatialValues):
         def shares(self):
-            return super().shares().log()
+            return super().shares().flip(0) - 0.5
 
     assert "shares are negative" in check("stand_alone.spatial_values", Wrong).message

@@ -581,6 +581,12 @@ def reduced_twice(stages, reduction=16, bias=False):
     return sum(n * (2 * (c // reduction) ** 2 + bias * (c + c // reduction)) for n, c in stages)
 
 
+def as_wide_as_the_channels(stages, reduction=16, bias=False):
+    """You count c c weights a layer, without r. The width between the layers is m = c / r: one
+    layer has c m."""
+    return sum(n * (2 * c * c + bias * (c + c // reduction)) for n, c in stages)
+
+
 def width_not_squared(stages, reduction=16, bias=False):
     """You count 2 c / r weights. A matrix from c to m numbers has c m of them: 2 c² / r."""
     return sum(n * (2 * c // reduction + bias * (c + c // reduction)) for n, c in stages)
@@ -1074,6 +1080,46 @@ def linear_branch(block):
     return named(silent, probed(block, lambda t: t) - silent)
 
 
+def gate_that_adds(block):
+    """Your gate adds a number. One that scales is the measure here: x is then left whole or
+    halved, and so is what the branch adds."""
+    silent = block(torch.ones(1, 1, 1, 1), torch.zeros_like, lambda t: t + 1).item()
+    return named(
+        silent, block(torch.ones(1, 1, 1, 1), torch.ones_like, lambda t: t + 1).item() - silent
+    )
+
+
+def branch_that_halves(block):
+    """Your branch halves and your gate does nothing, so that all four look alike. It is the
+    gate that must halve: where it stands is what you are looking for."""
+    one = torch.ones(1, 1, 1, 1)
+
+    def nothing(t):
+        return t
+
+    silent = block(one, torch.zeros_like, nothing).item()
+    return named(silent, block(one, lambda t: torch.ones_like(t) / 2, nothing).item() - silent)
+
+
+def whole_or_not(block):
+    return "standard" if probed(block, torch.zeros_like) == 1 else "post"
+
+
+def whole_or_half(block):
+    found = probed(block, torch.zeros_like)
+    return {1.0: "standard", 0.5: "post"}.get(found, "none of the four")
+
+
+def nothing_for_none(block):
+    """For a block that is none of the four you return None. Return "none of the four", in
+    words."""
+    found = placement_of(block)
+    return None if found == "none of the four" else found
+
+
+SILENT_PROBE = replace(slip(silent_probe_alone), ways=(whole_or_not, whole_or_half))
+
+
 def always_one_of_four(block):
     """You name one of the four where the block is none of them. Say "none of the four"."""
     found = placement_of(block)
@@ -1110,7 +1156,7 @@ def gather_trials():
     return (
         trial("with extent 2 on an odd map", 2, b=2, c=8, h=7, w=11, u=4, v=6),
         trial("over the whole map", None, b=3, c=2, h=5, w=7),
-        trial("with extent 3", 3, b=2, c=4, h=7, w=13, u=3, v=5),
+        trial("with extent 4", 4, b=2, c=5, h=9, w=13, u=3, v=4),
         trial("with an extent beyond the map", 8, b=3, c=4, h=5, w=6),
         trial("with extent 1, each pixel by itself", 1, b=2, c=4, h=3, w=5),
     )
@@ -2011,7 +2057,6 @@ EXERCISES = [
         difficulty=2,
         otherwise=(ExciteLoops, ExciteFunctional, ExciteConvolutions),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "gains_scale_x",
@@ -2039,6 +2084,7 @@ EXERCISES = [
             last_stage_alone,
             first_stage_alone,
             not_reduced,
+            as_wide_as_the_channels,
             reduced_twice,
             width_not_squared,
             multiplied_by_r,
@@ -2151,7 +2197,7 @@ EXERCISES = [
         probes={"placement_of": ""},
         trials=probe_trials,
         slips=(
-            silent_probe_alone,
+            SILENT_PROBE,
             steady_probe_alone,
             names_of_standard_and_pre,
             names_of_post_and_identity,
@@ -2161,6 +2207,9 @@ EXERCISES = [
             NOTHING_OF_X,
             constant_not_apart,
             linear_branch,
+            gate_that_adds,
+            branch_that_halves,
+            nothing_for_none,
             always_one_of_four,
         ),
         hints=(
@@ -2240,7 +2289,7 @@ EXERCISES = [
         minutes=10,
         difficulty=3,
         otherwise=(gather_loops, gather_by_matrices, gather_by_division),
-        laws=("examples_do_not_mix", "a_mean_keeps_what_is_even"),
+        laws=("examples_do_not_mix", "pixels_of_the_mean", "a_mean_keeps_what_is_even"),
     ),
     Exercise(
         id="channel.gather_excite",

@@ -2593,7 +2593,6 @@ EXERCISES = [
         difficulty=2,
         otherwise=(ChannelLoops, ChannelFunctional),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",
@@ -2673,7 +2672,6 @@ EXERCISES = [
         difficulty=2,
         otherwise=(SpatialSums, SpatialWindows),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",
@@ -2742,7 +2740,6 @@ EXERCISES = [
         difficulty=3,
         otherwise=(CBAMInTurn, CBAMByCases),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",
@@ -2789,10 +2786,7 @@ EXERCISES = [
         minutes=4,
         difficulty=1,
         otherwise=(BranchLoops, BranchFunctional),
-        laws=(
-            "the_relu_is_a_relu",
-            "examples_do_not_mix",
-        ),
+        laws=("examples_do_not_mix",),
     ),
     Exercise(
         id="spatial.spatial_branch",
@@ -2844,10 +2838,7 @@ EXERCISES = [
         minutes=6,
         difficulty=2,
         otherwise=(PixelsWritten, PixelsFunctional),
-        laws=(
-            "the_relu_is_a_relu",
-            "examples_do_not_mix",
-        ),
+        laws=("examples_do_not_mix",),
     ),
     Exercise(
         id="spatial.bam",
@@ -2910,7 +2901,6 @@ EXERCISES = [
         difficulty=2,
         otherwise=(BAMLoops, BAMEinsum),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",
@@ -2981,7 +2971,6 @@ EXERCISES = [
         difficulty=2,
         otherwise=(LayerLoops, LayerInterpolated),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",
@@ -3058,7 +3047,6 @@ EXERCISES = [
         difficulty=3,
         otherwise=(GALALoops, GALAEinsum),
         laws=(
-            "the_relu_is_a_relu",
             "examples_do_not_mix",
             "gains_are_themselves",
             "logits_are_right",

@@ -7,7 +7,7 @@
 
    Places of the window beyond the edge score HIDDEN. This file includes itself once per type. */
 
-#ifndef REAL
+#ifndef DOUBLE
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,52 +19,15 @@
 #define LARGEST 31 /* window */
 #define HIDDEN -1e30
 
-#define REAL float
-#define INTEGER int32_t
-#define LANES 16
-#define NAMED(name) name##_float
+#define DOUBLE 0
+#include "vectors.h"
 #include __FILE__
-#undef REAL
-#undef INTEGER
-#undef LANES
-#undef NAMED
-
-#define REAL double
-#define INTEGER int64_t
-#define LANES 8
-#define NAMED(name) name##_double
+#undef DOUBLE
+#define DOUBLE 1
+#include "vectors.h"
 #include __FILE__
 
 #else
-
-typedef REAL NAMED(vec) __attribute__((vector_size(64), aligned(64), may_alias));
-typedef REAL NAMED(any) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
-typedef INTEGER NAMED(ints) __attribute__((vector_size(64)));
-#define vec NAMED(vec)
-#define any NAMED(any)
-#define ints NAMED(ints)
-#define load(p) (*(const any *)(p))
-#define store(p, x) (*(any *)(p) = (x))
-#define pick(mask, x, y) ((vec)(((ints)(x) & (mask)) | ((ints)(y) & ~(mask))))
-
-/* e to the x for x <= 0, to rounding: 2^n (1 + …), with n the nearest integer to x / ln 2. */
-static inline vec NAMED(expo)(vec x) {
-    const int is_float = sizeof(REAL) == 4;
-    const REAL magic = is_float ? 12582912.0 : 6755399441055744.0;
-    const REAL low = is_float ? -87.0 : -708.0;
-    ints tiny = x < low;
-    x = pick(tiny, (vec){} + low, x);
-    vec shifted = x * (REAL)1.4426950408889634 + magic;
-    vec n = shifted - magic;
-    vec r = x - n * (REAL)(is_float ? 0.693359375 : 0.693147180369123816490);
-    r = r - n * (REAL)(is_float ? -2.12194440e-4 : 1.90821492927058770002e-10);
-    vec y = (vec){} + (REAL)1;
-    for (int i = is_float ? 7 : 13; i > 0; i--) y = y * r / (REAL)i + (REAL)1;
-    ints exponent = __builtin_convertvector(n, ints);
-    exponent = (exponent + (is_float ? 127 : 1023)) << (is_float ? 23 : 52);
-    y = y * (vec)exponent;
-    return pick(tiny, (vec){}, y);
-}
 
 /* Shapes of one call; `wide` is the length of a padded row. */
 typedef struct {
@@ -185,7 +148,7 @@ static inline __attribute__((always_inline)) void NAMED(forward_row)(
         NAMED(scores)(weight, q, k, rows, columns, y, x0, s, window);
         vec highest = weight[0], total = {};
         for (int i = 1; i < places; i++)
-            highest = pick(weight[i] > highest, weight[i], highest);
+            highest = larger(weight[i], highest);
         for (int i = 0; i < places; i++) {
             weight[i] = NAMED(expo)(weight[i] - highest);
             total += weight[i];
@@ -231,7 +194,7 @@ static inline __attribute__((always_inline)) void NAMED(scatter)(
 }
 
 static inline __attribute__((always_inline)) void NAMED(backward_row)(
-    REAL *dq, REAL *dk, REAL *dv, REAL *drows, REAL *dcolumns, const REAL *q, const REAL *k,
+    REAL *dq, REAL *dk, REAL *dv, vec *drows, vec *dcolumns, const REAL *q, const REAL *k,
     const REAL *v, const REAL *rows, const REAL *columns, const REAL *dout, const REAL *lse,
     const REAL *delta, int64_t y, shape s, const int window, REAL *shares, REAL *slopes,
     REAL *line) {
@@ -268,11 +231,8 @@ static inline __attribute__((always_inline)) void NAMED(backward_row)(
             for (int i = 0; i < window; i++) {
                 first += down[i] * rows[i * s.half + c];
                 second += across[i] * columns[i * s.half + c];
-                vec to_row = down[i] * mine, to_column = across[i] * other;
-                REAL row = 0, column = 0;
-                for (int j = 0; j < LANES; j++) row += to_row[j], column += to_column[j];
-                drows[i * s.half + c] += row;
-                dcolumns[i * s.half + c] += column;
+                drows[i * s.half + c] += down[i] * mine;
+                dcolumns[i * s.half + c] += across[i] * other;
             }
             store(line + c * s.wide + x0, first);
             store(line + (c + s.half) * s.wide + x0, second);
@@ -334,7 +294,9 @@ int NAMED(backward)(REAL *dq, REAL *dk, REAL *dv, REAL *drows, REAL *dcolumns, c
 #pragma omp parallel num_threads(threads) if (n > 1)
     {
         const int64_t padded = s.high * s.wide;
-        const int64_t all = 2 * (d + e) * padded + (2 * d + e + 2 * places) * s.wide;
+        const int64_t table = window * s.half;
+        const int64_t all =
+            2 * (d + e) * padded + (2 * d + e + 2 * places) * s.wide + 2 * table * LANES;
         REAL *room = aligned_alloc(64, sizeof(REAL) * all);
         if (room) memset(room, 0, sizeof(REAL) * all);
         else failed = 1;
@@ -342,22 +304,27 @@ int NAMED(backward)(REAL *dq, REAL *dk, REAL *dv, REAL *drows, REAL *dcolumns, c
         REAL *back_k = near_v + e * padded, *back_v = back_k + d * padded;
         REAL *mine = back_v + e * padded, *line = mine + d * s.wide, *above = line + d * s.wide;
         REAL *shares = above + e * s.wide, *slopes = shares + places * s.wide;
+        vec *to_rows = (vec *)(slopes + places * s.wide), *to_columns = to_rows + table;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < n; i++) {
             if (!room) continue;
-            const int64_t table = window * s.half;
             NAMED(pad)(near_k, k + i * d * h * w, d, s);
             NAMED(pad)(near_v, v + i * e * h * w, e, s);
             memset(back_k, 0, sizeof(REAL) * (d + e) * padded);
-            memset(drows + i * table, 0, sizeof(REAL) * table);
-            memset(dcolumns + i * table, 0, sizeof(REAL) * table);
+            memset(to_rows, 0, sizeof(vec) * 2 * table);
             for (int64_t y = 0; y < h; y++) {
                 NAMED(row_of)(mine, q + i * d * h * w, d, y, s);
                 NAMED(row_of)(above, dout + i * e * h * w, e, y, s);
                 FOR_EACH_WINDOW(NAMED(backward_row)(
-                    dq + i * d * h * w, back_k, back_v, drows + i * table, dcolumns + i * table,
-                    mine, near_k, near_v, rows + i % heads * table, columns + i % heads * table,
-                    above, lse + i * h * w, delta + i * h * w, y, s, K, shares, slopes, line))
+                    dq + i * d * h * w, back_k, back_v, to_rows, to_columns, mine, near_k, near_v,
+                    rows + i % heads * table, columns + i % heads * table, above, lse + i * h * w,
+                    delta + i * h * w, y, s, K, shares, slopes, line))
+            }
+            for (int64_t c = 0; c < table; c++) {
+                REAL row = 0, column = 0;
+                for (int j = 0; j < LANES; j++) row += to_rows[c][j], column += to_columns[c][j];
+                drows[i * table + c] = row;
+                dcolumns[i * table + c] = column;
             }
             for (int64_t c = 0; c < d + e; c++)
                 for (int64_t y = 0; y < h; y++) {
@@ -371,12 +338,6 @@ int NAMED(backward)(REAL *dq, REAL *dk, REAL *dv, REAL *drows, REAL *dcolumns, c
     return failed;
 }
 
-#undef vec
-#undef any
-#undef ints
-#undef load
-#undef store
-#undef pick
 #undef shape
 #undef FOR_EACH_WINDOW
 #endif

@@ -1,8 +1,9 @@
-"""Local 2D attention, faster: blocks of queries in plain PyTorch, a kernel in C behind it.
+"""Local 2D attention, faster: blocks of queries in plain PyTorch, kernels in C and Triton.
 
     reference   windows of k and v are copied: window² d numbers a pixel
     blocked     4 x 4 queries share a halo of (window + 3)² keys: 6 d numbers a pixel for 7
     native      C: scores of 16 pixels in registers, the map is never stored
+    triton      on an NVIDIA GPU: as solutions.fast.local_triton says
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
 Cost     native: memory for the padded k and v of one head a thread; the backward pass computes
@@ -12,25 +13,27 @@ Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for suc
          blocks with halos after Vaswani et al., "Scaling Local Self-Attention for Parameter
          Efficient Visual Backbones", CVPR 2021, arXiv:2103.12731, sec. 3; recomputing from the
          log-sum-exp after Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135
-Differs  as solutions.stand_alone does; float16 and bfloat16 are computed in float32
+Differs  as solutions.stand_alone does; float16 and bfloat16 are computed in float32 in C, and
+         summed in float32 in Triton
 """
 
 import ctypes
-import math
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from einops import einsum, rearrange, repeat
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import stand_alone
-from solutions.fast import native
+from solutions.fast import gpu, native
 
 BLOCK = 4  # queries a side
-LARGEST = 31  # window of the kernel
-IMPLEMENTATIONS = ("reference", "blocked", "native")
+AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
+HIDDEN = -1e30  # as a score; minus infinity times 0 would be no number
+LARGEST = 31  # window of the kernel in C
+IMPLEMENTATIONS = ("reference", "blocked", "native", "triton")
 
 
 def local_attention(
@@ -50,30 +53,54 @@ def local_attention(
     if window < 1 or window % 2 == 0:
         raise ValueError(f"{window=} has no middle: take an odd number")
     if implementation == "auto":
-        implementation = choose(q, window)
+        implementation = choose(q, window, v)
     if implementation == "reference":
         return stand_alone.local_attention(q, k, v, rows, columns, window)
     if implementation == "blocked":
         return blocked(q, k, v, rows, columns, window)
-    if implementation == "native":
-        if why := cannot(q, window):
-            raise ValueError(f"the native kernel cannot run: {why}")
-        return operator(q, k, v, rows, columns, window)[0]
-    raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if why := cannot(q, window, implementation, v):
+        raise ValueError(f"the {implementation} kernel cannot run: {why}")
+    if implementation == "triton" and q.device.type == "cpu":
+        return Interpreted.apply(q, k, v, rows, columns, window)
+    return operator(q, k, v, rows, columns, window)[0]
 
 
-def choose(q: Tensor, window: int) -> str:
-    """What "auto" takes: the kernel where it runs, else blocks, as was measured."""
-    return "blocked" if cannot(q, window) else "native"
+def choose(q: Tensor, window: int, v: Tensor | None = None) -> str:
+    """What "auto" takes: the device's kernel where it runs, else blocks. On the CPU that was
+    measured; on a GPU nothing is measured yet. The interpreter is never taken."""
+    kernel = "native" if q.device.type == "cpu" else "triton"
+    return "blocked" if cannot(q, window, kernel, v) else kernel
 
 
-def cannot(q: Tensor, window: int) -> str:
-    """Why the native kernel cannot do this, in one line; "" where it can."""
+def cannot(
+    q: Tensor, window: int, implementation: str = "native", v: Tensor | None = None
+) -> str:
+    """Why the native or the Triton kernel cannot do this, in one line; "" where it can. v
+    where its width is not that of q."""
+    if implementation == "triton":
+        return _no_triton(
+            q.device, q.dtype, q.shape[2], (q if v is None else v).shape[2], window
+        )
     if q.device.type != "cpu":
         return f"the tensors are on {q.device}, and it is for the CPU"
     if window > LARGEST:
         return f"{window=} is more than {LARGEST}"
+    return _no_native()
+
+
+# torch.compile asks once and does not look inside
+
+
+@torch.compiler.assume_constant_result
+def _no_native() -> str:
     return native.available("local")
+
+
+@torch.compiler.assume_constant_result
+def _no_triton(device: torch.device, dtype: torch.dtype, d: int, e: int, window: int) -> str:
+    return gpu.available(device) or gpu.kernels("local").cannot(device, dtype, d, e, window)
 
 
 # ---------------------------------------------------------------- blocks, in plain PyTorch
@@ -88,130 +115,251 @@ def blocked(
     window: int,
 ) -> Float[Tensor, "b head e h w"]:
     """Local attention, a block of queries at a time: all of a block see one halo of keys."""
-    queries, place = _blocks(q), _places(q, rows, columns, window)
-    keys, values = _halos(k, window), _halos(v, window)
-    needs = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, rows, columns))
-    if needs or 0 in place.shape or q.shape[2] != v.shape[2]:
-        mixed = (place + queries @ keys.mT).softmax(-1) @ values
-    else:  # torch's fused attention has no way back to the scores of places
-        parts = (rearrange(x, "b head ... -> (b head) ...") for x in (queries, keys, values))
-        place = rearrange(place, "b head ... -> (b head) ...")
-        mixed = F.scaled_dot_product_attention(*parts, place, scale=1.0)
-        mixed = rearrange(mixed, "(b head) ... -> b head ...", head=q.shape[1])
-    return _from_blocks(mixed, *q.shape[-2:])
+    given = q, k, v, rows, columns
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in given)
+    return ByBlocks.apply(q, k, v, _offsets(rows, columns), window, keep)
 
 
-def _places(q: Tensor, rows: Tensor, columns: Tensor, window: int) -> Tensor:
-    """What each query says to the places of its halo, b head block query key; -inf to those
-    that it does not see."""
-    scores = []
-    for axis, table in enumerate((rows, columns)):
-        own, seen = (x.to(q.device) for x in _tables(window, q.shape[3 + axis]))
-        half = q[:, :, : rows.shape[-1]] if axis == 0 else q[:, :, rows.shape[-1] :]
-        said = _along(einsum(half, table, _PLACES), own, "yx"[axis])
-        across = -(-q.shape[4 - axis] // BLOCK)
-        pattern = (
-            "block y line -> (block across) (y x) line",
-            "block x line -> (across block) (y x) line",
-        )[axis]
-        seen = repeat(seen, pattern, across=across, **{"xy"[axis]: BLOCK})
-        scores.append(said.masked_fill(~seen, -math.inf))
-    return rearrange(
-        rearrange(scores[0], "... ky -> ... ky 1") + rearrange(scores[1], "... kx -> ... 1 kx"),
-        "... ky kx -> ... (ky kx)",
-    )
+class ByBlocks(torch.autograd.Function):
+    """Some heads at a time, as many as a cache holds, in the same memory for all; keeps the
+    shares of each block, for the way back.
+
+    The scores of places are a product too: what a query says to the lines of its halo, rows
+    and columns, times which line a key is in.
+    """
+
+    @staticmethod
+    def forward(ctx, q, k, v, offsets, window, keep):
+        maps = [_maps(x) for x in (q, k, v)]
+        offsets = offsets.to(maps[0].dtype)
+        heads, side = len(offsets), BLOCK + window - 1
+        lines = _lines(side).to(offsets)
+        hidden = _hidden(window, *q.shape[-2:]).to(offsets)
+        n, own, blocks, _ = len(maps[0]), *hidden.shape
+        several = _several(n, blocks * own * side**2, q.device)
+        shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
+        scores = torch.empty_like(shares[:several])
+        halo_k, halo_v = (_Halos(x, window, several) for x in maps[1:])
+        out = torch.empty_like(maps[2])
+        for start in range(0, n, several):
+            i = slice(start, min(start + several, n))
+            count = i.stop - start
+            queries, here = _blocks(maps[0][i]), scores[:count]
+            for one in range(count):
+                table = offsets[(start + one) % heads]
+                said = torch.baddbmm(hidden, _by_own(queries[one]), table)
+                said = rearrange(said, "own block line -> (block own) line")
+                torch.mm(
+                    said, lines, out=rearrange(here[one], "block own key -> (block own) key")
+                )
+            _each(here).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
+            share = shares[i] if keep else shares[:count]
+            torch.softmax(here, -1, out=share)
+            mixed = torch.bmm(_each(share), _each(halo_v.of(maps[2][i])))
+            _from_blocks(out[i], mixed)
+        if keep:
+            ctx.save_for_backward(q, k, v, offsets, out, shares)
+            ctx.window = window
+        return out.reshape(v.shape).to(v.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dout):
+        q, k, v, offsets, out, shares = ctx.saved_tensors
+        maps, dout = [_maps(x) for x in (q, k, v)], _maps(dout)
+        n, blocks, own, keys = shares.shape
+        heads, lines = len(offsets), _lines(BLOCK + ctx.window - 1).to(offsets)
+        several = _several(n, blocks * own * keys, q.device)
+        slopes = torch.empty_like(shares[:several])
+        halo_k, halo_v = (_Halos(x, ctx.window, several) for x in maps[1:])
+        dq, dk, dv = (torch.empty_like(x) for x in maps)
+        doffsets = torch.zeros_like(offsets)
+        mean = (dout * out).sum(1, keepdim=True)
+        for start in range(0, n, several):
+            i = slice(start, min(start + several, n))
+            count = i.stop - start
+            queries, dmixed = _blocks(maps[0][i]), _blocks(dout[i])
+            share, slope = shares[i], slopes[:count]
+            values, keys = halo_v.of(maps[2][i]), halo_k.of(maps[1][i])
+            torch.bmm(_each(dmixed), _each(values).mT, out=_each(slope))
+            slope.sub_(_blocks(mean[i])).mul_(share)
+            dsaid = torch.mm(rearrange(slope, "m block own key -> (m block own) key"), lines.T)
+            dsaid = rearrange(dsaid, "(m block own) line -> m own block line", m=count, own=own)
+            dqueries = torch.bmm(_each(slope), _each(keys))
+            dqueries = rearrange(dqueries, "(m block) own d -> m block own d", m=count)
+            for one in range(count):
+                table = (start + one) % heads
+                more = torch.bmm(dsaid[one], offsets[table].mT)
+                dqueries[one] += rearrange(more, "own block d -> block own d")
+                doffsets[table].baddbmm_(_by_own(queries[one]).mT, dsaid[one])
+            _from_blocks(dq[i], _each(dqueries))
+            torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
+            halo_v.back(dv[i], values)
+            torch.bmm(_each(slope).mT, _each(queries), out=_each(keys))
+            halo_k.back(dk[i], keys)
+        found = zip((dq, dk, dv), (q, k, v), strict=True)
+        grads = (grad.reshape(x.shape).to(x.dtype) for grad, x in found)
+        return *grads, doffsets, None, None
 
 
-_PLACES = "b head half h w, head place half -> b head h w place"
+def _maps(x: Tensor) -> Tensor:
+    """Images and heads as one axis, in single or double precision."""
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    return rearrange(exact, "b head d h w -> (b head) d h w")
+
+
+def _each(x: Tensor) -> Tensor:
+    return rearrange(x, "m block ... -> (m block) ...")
+
+
+def _by_own(x: Tensor) -> Tensor:
+    return rearrange(x, "block own d -> own block d")
+
+
+def _several(n: int, scores: int, device: torch.device) -> int:
+    """How many heads at a time: what a cache holds; on a GPU all."""
+    return max(1, n if device.type != "cpu" else min(n, AT_HAND // max(scores, 1)))
+
+
+def _offsets(rows: Tensor, columns: Tensor) -> Tensor:
+    """What q is multiplied by to give its scores of the lines of its halo, for each place of
+    its own in the block: head own d line. Rows come first, for the first half of d."""
+
+    def moved(table: Tensor) -> Tensor:
+        steps = [F.pad(table, (0, 0, y, BLOCK - 1 - y)) for y in range(BLOCK)]
+        return rearrange(steps, "y head line half -> y head half line")
+
+    down = repeat(moved(rows), "y head half line -> head (y x) half line", x=BLOCK)
+    across = repeat(moved(columns), "x head half line -> head (y x) half line", y=BLOCK)
+    side = down.shape[-1]
+    return torch.cat([F.pad(down, (0, side)), F.pad(across, (side, 0))], 2)
 
 
 @cache
-def _tables(
-    window: int, size: int
-) -> tuple[Int[Tensor, "own line"], Bool[Tensor, "block own line"]]:
-    """Along one axis: which place of the window a line of keys is for a line of queries, and
-    whether it is seen.
+def _lines(side: int) -> Float[Tensor, "line key"]:
+    """Which row and which column of the halo a key is in: a 1 for each."""
+    one = torch.eye(side)
+    down = repeat(one, "line ky -> line (ky kx)", kx=side)
+    return torch.cat([down, repeat(one, "line kx -> line (ky kx)", ky=side)])
+
+
+@lru_cache(maxsize=16)
+def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
+    """0 for the lines of its halo that a query sees, HIDDEN for the others.
 
     A block lies BLOCK lines into the picture for each block before it, and its halo starts
     window // 2 lines earlier.
     """
-    reach, side = window // 2, BLOCK + window - 1
-    place = torch.arange(side) - rearrange(torch.arange(BLOCK), "own -> own 1")
-    near = (place >= 0) & (place < window)
-    line = torch.arange(-(-size // BLOCK)) * BLOCK - reach
-    keys = rearrange(line, "block -> block 1") + torch.arange(side)
-    inside = (keys >= 0) & (keys < size)
-    seen = rearrange(inside, "block line -> block 1 line") & near
-    # queries beyond the picture see everything: their rows must not be empty
-    return place.clamp(0, window - 1), seen | ~seen.any(-1, keepdim=True)
+    place = torch.arange(BLOCK + window - 1)
+    offset = place - rearrange(torch.arange(BLOCK), "own -> own 1")
+    near = (offset >= 0) & (offset < window)
+    seen = []
+    for size in (h, w):
+        start = torch.arange(-(-size // BLOCK)) * BLOCK - window // 2
+        keys = rearrange(start, "block -> block 1 1") + place
+        seen.append(near & (keys >= 0) & (keys < size))
+    (by, bx), down, across = map(len, seen), *seen
+    down = repeat(down, "by y line -> (y x) (by bx) line", bx=bx, x=BLOCK)
+    across = repeat(across, "bx x line -> (y x) (by bx) line", by=by, y=BLOCK)
+    return torch.where(torch.cat([down, across], -1), 0.0, HIDDEN)
 
 
 def _blocks(x: Tensor) -> Tensor:
-    """The pixels of each block as tokens: b head block query d, zeros beyond the edge."""
+    """The pixels of each block: m block own d, zeros beyond the edge."""
     h, w = x.shape[-2:]
-    padded = F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK))
-    return rearrange(
-        padded, "b head d (by y) (bx x) -> b head (by bx) (y x) d", y=BLOCK, x=BLOCK
-    )
+    if h % BLOCK or w % BLOCK:
+        x = F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK))
+    pattern = "m d (by y) (bx x) -> m (by bx) (y x) d"
+    return rearrange(x, pattern, y=BLOCK, x=BLOCK).contiguous()
 
 
-def _from_blocks(x: Tensor, h: int, w: int) -> Tensor:
-    """The other way round, cut to the picture."""
-    whole = rearrange(
-        x,
-        "b head (by bx) (y x) d -> b head d (by y) (bx x)",
-        by=-(-h // BLOCK),
-        y=BLOCK,
-    )
-    return whole[..., :h, :w]
+def _from_blocks(to: Tensor, x: Tensor) -> None:
+    """The other way round, (m block) own d, cut to the picture."""
+    m, _, h, w = to.shape
+    pattern = "(m by bx) (y x) d -> m d (by y) (bx x)"
+    by, bx = -(-h // BLOCK), -(-w // BLOCK)
+    if h % BLOCK or w % BLOCK:
+        to.copy_(rearrange(x, pattern, m=m, by=by, bx=bx, y=BLOCK)[..., :h, :w])
+    else:  # in place of the blocks: no copy between
+        inside = "m d (by y) (bx x) -> m d by y bx x"
+        across = "(m by bx) (y x) d -> m d by y bx x"
+        whole = rearrange(to, inside, y=BLOCK, x=BLOCK)
+        whole.copy_(rearrange(x, across, m=m, by=by, bx=bx, y=BLOCK))
 
 
-def _halos(x: Tensor, window: int) -> Tensor:
-    """The pixels that a block's queries see, b head block key d."""
-    h, w = x.shape[-2:]
-    reach, side = window // 2, BLOCK + window - 1
-    pixels = rearrange(x, "b head d h w -> b head h w d")  # copied in runs of d
-    below, right = reach + -h % BLOCK, reach + -w % BLOCK
-    padded = F.pad(pixels, (0, 0, reach, right, reach, below))
-    halos = padded.unfold(2, side, BLOCK).unfold(3, side, BLOCK)
-    return rearrange(halos, "b head by bx d y x -> b head (by bx) (y x) d")
+class _Halos:
+    """The pixels that the queries of each block see, and back, in memory that is used again.
+
+    Maps stand with zeros around, a whole number of blocks in each direction.
+    """
+
+    def __init__(self, x: Tensor, window: int, several: int):
+        d, self.h, self.w = x.shape[-3:]
+        self.reach, self.side = window // 2, BLOCK + window - 1
+        self.by, self.bx = -(-self.h // BLOCK), -(-self.w // BLOCK)
+        more = -(-self.side // BLOCK) - 1
+        high, wide = (self.by + more) * BLOCK, (self.bx + more) * BLOCK
+        self.around = x.new_zeros(several, high, wide, d)
+        self.halos = x.new_empty(several, self.by * self.bx, self.side**2, d)
+
+    def inside(self, m: int) -> Tensor:
+        first = self.reach
+        return self.around[:m, first : first + self.h, first : first + self.w]
+
+    def of(self, x: Tensor) -> Tensor:
+        """m block key d, to be used before the next."""
+        m = len(x)
+        self.inside(m).copy_(rearrange(x, "m d h w -> m h w d"))
+        seen = self.around[:m].unfold(1, self.side, BLOCK).unfold(2, self.side, BLOCK)
+        halos = self.halos[:m]
+        self.split(halos).copy_(rearrange(seen, "m by bx d ky kx -> m by bx ky kx d"))
+        return halos
+
+    def split(self, halos: Tensor) -> Tensor:
+        pattern = "m (by bx) (ky kx) d -> m by bx ky kx d"
+        return rearrange(halos, pattern, by=self.by, ky=self.side)
+
+    def back(self, to: Tensor, halos: Tensor) -> None:
+        """To each pixel the sum of what its halos have for it: one part of BLOCK x BLOCK of all
+        halos at a time, since those do not overlap."""
+        m = len(to)
+        self.around.zero_()
+        pattern = "m (by y) (bx x) d -> m by bx y x d"
+        whole, halos = rearrange(self.around[:m], pattern, y=BLOCK, x=BLOCK), self.split(halos)
+        for y in range(0, self.side, BLOCK):
+            for x in range(0, self.side, BLOCK):
+                part = halos[:, :, :, y : y + BLOCK, x : x + BLOCK]
+                down, across, (high, wide) = y // BLOCK, x // BLOCK, part.shape[3:5]
+                there = whole[:, down : down + self.by, across : across + self.bx]
+                there[:, :, :, :high, :wide] += part
+        to.copy_(rearrange(self.inside(m), "m h w d -> m d h w"))
+        self.around.zero_()  # the next is read into its middle
 
 
-def _along(scores: Tensor, own: Tensor, axis: str) -> Tensor:
-    """Scores of the places of a window, b head h w place, as scores of a halo's lines:
-    b head block query line."""
-    blocks = _blocks(rearrange(scores, "b head h w place -> b head place h w"))
-    pattern = "b head block (y x) place -> b head block y x place"
-    split = rearrange(blocks, pattern, y=BLOCK)
-    which = rearrange(
-        own, "y line -> 1 1 1 y 1 line" if axis == "y" else "x line -> 1 1 1 1 x line"
-    )
-    which = which.expand(*split.shape[:-1], -1)
-    return rearrange(
-        split.gather(-1, which), "b head block y x line -> b head block (y x) line"
-    )
-
-
-# ---------------------------------------------------------------- the kernel in C
+# ---------------------------------------------------------------- as an operator of torch
 
 
 @torch.library.custom_op("attncourse::local_attention", mutates_args=(), device_types="cpu")
 def operator(
     q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, window: int
 ) -> tuple[Tensor, Tensor]:
-    """Local attention and the log-sum-exp of its scores, b head h w, for autograd to keep."""
+    """Local attention and the log-sum-exp of its scores, b head h w, for autograd to keep. On
+    the CPU in C, on CUDA in Triton, which lays y out in memory as v."""
     given = tuple(_ready(x) for x in (q, k, v, rows, columns))
     out, lse = torch.empty_like(given[2]), given[0].new_empty(_but_features(q))
     _call("forward", (out, lse, *given), q, v, window)
     return out.to(q.dtype), lse
 
 
+@operator.register_kernel("cuda")
+def _(q, k, v, rows, columns, window):
+    return gpu.kernels("local").attend(q, k, v, rows, columns, window)
+
+
 @operator.register_fake
 def _(q, k, v, rows, columns, window):
     exact = torch.float64 if q.dtype == torch.float64 else torch.float32
-    return torch.empty(v.shape, dtype=q.dtype, device=q.device), q.new_empty(
-        _but_features(q), dtype=exact
-    )
+    return _like(v, q.dtype), q.new_empty(_but_features(q), dtype=exact)
 
 
 @torch.library.custom_op(
@@ -248,11 +396,21 @@ def backward(
     )
 
 
+@backward.register_kernel("cuda")
+def _(dout, q, k, v, rows, columns, out, lse, window):
+    return gpu.kernels("local").gradients(dout, q, k, v, rows, columns, out, lse, window)
+
+
 @backward.register_fake
 def _(dout, q, k, v, rows, columns, out, lse, window):
-    return tuple(
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v, rows, columns)
-    )
+    return *map(_like, (q, k, v)), *(x.new_empty(x.shape) for x in (rows, columns))
+
+
+def _like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """As the device's kernel lays it out: the one in C side by side, the other as it was."""
+    if x.device.type == "cpu":
+        return torch.empty(x.shape, dtype=dtype or x.dtype)
+    return torch.empty_like(x, dtype=dtype)
 
 
 def _keep(ctx, inputs, output):
@@ -266,6 +424,44 @@ def _backward(ctx, dout, _):
 
 
 operator.register_autograd(_backward, setup_context=_keep)
+
+
+def _autocast(device: str) -> None:
+    """Under autocast q, k and v get its type, whichever that is: `register_autocast` of torch
+    knows one for a device. The tables stay as they are; a kernel rounds them."""
+
+    def cast(q, k, v, rows, columns, window):
+        kind = torch.get_autocast_dtype(device)
+        q, k, v = (x if x.dtype == torch.float64 else x.to(kind) for x in (q, k, v))
+        with torch.autocast(device, enabled=False):
+            return operator(q, k, v, rows, columns, window)
+
+    _library.impl("local_attention", cast, f"Autocast{device.upper()}")
+
+
+_library = torch.library.Library("attncourse", "FRAGMENT")
+_autocast("cpu")
+_autocast("cuda")
+
+
+class Interpreted(torch.autograd.Function):
+    """The Triton kernels on the CPU, by Triton's interpreter: for tests and for learning."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, rows, columns, window):
+        y, lse = gpu.kernels("local").attend(q, k, v, rows, columns, window)
+        ctx.window = window
+        ctx.save_for_backward(q, k, v, rows, columns, y, lse)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        grads = gpu.kernels("local").gradients(dy, *ctx.saved_tensors, ctx.window)
+        return *grads, None
+
+
+# ---------------------------------------------------------------- the kernel in C
 
 
 def _ready(x: Tensor) -> Tensor:
@@ -306,7 +502,8 @@ class StandAloneSelfAttention2d(stand_alone.StandAloneSelfAttention2d):
     """The layer of `solutions.stand_alone`, same weights and same results, by a fast
     implementation.
 
-    implementation  may be changed at any time: "auto", "reference", "blocked" or "native"
+    implementation  may be changed at any time: "auto", "reference", "blocked", "native" or
+                    "triton"
     ran             the one that the last call took; None before the first
     """
 

@@ -19,7 +19,7 @@ from solutions.multi_head import merge_heads, split_heads
 class MultiHeadAttention(multi_head.MultiHeadAttention):
     """The layer of `solutions.multi_head`, same weights and same results.
 
-    implementation  may be changed at any time: "auto", "reference", "tiled" or "torch"
+    implementation  may be changed at any time: "auto", "reference", "tiled", "torch", "triton"
     ran             the one that the last call took; None before the first
     """
 

@@ -115,7 +115,8 @@ def _ours(folder: Path) -> bool:
 
 def _digest(source: Path, compiler: str, flags: tuple[str, ...]) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    parts = (source.read_text(), version, *flags, platform.machine(), _processor())
+    texts = [path.read_text() for path in (source, *sorted(HERE.glob("*.h")))]
+    parts = (*texts, version, *flags, platform.machine(), _processor())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solutions import non_local
-from solutions.fast.scaled_dot_product import by_torch, tiled_attention
+from solutions.fast.scaled_dot_product import by_torch, choose_tiles, tiled_attention
 
-IMPLEMENTATIONS = ("reference", "tiled", "torch")
+IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 NARROW = 64  # features up to which filling up costs less than it saves
 FEW = 1024  # pixels up to which a map fits into the cache
 
@@ -34,8 +34,8 @@ def gaussian_mixture(
         return non_local.gaussian_weights(q, k) @ v
     if implementation == "torch":
         return by_torch(q, k, v, scale=1.0)
-    if implementation == "tiled":
-        return tiled_attention(q, k, v, scale=1.0)[0]
+    if implementation in ("tiled", "triton"):
+        return tiled_attention(q, k, v, scale=1.0, implementation=implementation)[0]
     raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
 
 
@@ -43,13 +43,13 @@ def choose(q: Tensor, k: Tensor, v: Tensor) -> str:
     """What "auto" takes, as was measured on the CPU."""
     if v.shape[-1] <= max(NARROW, 2 * q.shape[-1]):
         return "torch"
-    return "reference" if k.shape[-2] <= FEW else "tiled"
+    return "reference" if k.shape[-2] <= FEW else choose_tiles(q, v)
 
 
 class NonLocal(non_local.NonLocal):
     """The block of `solutions.non_local`, same weights and same results.
 
-    implementation  may be changed at any time: "auto", "reference", "tiled" or "torch"
+    implementation  may be changed at any time: "auto" or one of IMPLEMENTATIONS
     ran             the one that the last call took; None before the first. The forms "dot",
                     linear already, and "concatenation" have the reference alone
     """
@@ -74,7 +74,7 @@ class NonLocal(non_local.NonLocal):
 class PositionAttention(non_local.PositionAttention):
     """The layer of `solutions.non_local`, same weights and same results.
 
-    implementation  may be changed at any time: "auto", "reference", "tiled" or "torch"
+    implementation  may be changed at any time: "auto" or one of IMPLEMENTATIONS
     ran             the one that the last call took; None before the first
     """
 

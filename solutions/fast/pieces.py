@@ -19,6 +19,9 @@ import torch
 from einops import einsum
 from torch import Tensor
 
+from solutions.fast import gpu
+from solutions.fast.scaled_dot_product import choose_tiles
+
 Lay = Callable[[Tensor], Tensor]
 
 
@@ -99,12 +102,21 @@ def fused(x: Tensor) -> bool:
     return x.device.type == "cpu" and hasattr(torch.ops.aten, _FUSED)
 
 
+def by_kernels(x: Tensor) -> bool:
+    """Whether the Triton kernels run for this tensor: on a GPU they do."""
+    return choose_tiles(x, x) == "triton"
+
+
 _FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 def _forward(piece: Piece, q: Tensor, k: Tensor, v: Tensor, scale: float):
     """What one piece reads, batch rows i e, and its L, batch rows i 1."""
     q, k, v = piece.queries(q), piece.keys(k), piece.keys(v)
+    if by_kernels(q):
+        rest = {"mask": _allowed(piece), "causal": piece.causal, "scale": scale}
+        part, lse = gpu.kernels("tiled").forward(q, k, v, **rest)
+        return part, lse[..., None]
     if fused(q):
         call = getattr(torch.ops.aten, _FUSED)
         part, lse = call(q, k, v, 0.0, piece.causal, attn_mask=piece.mask, scale=scale)
@@ -118,6 +130,10 @@ def _backward(piece: Piece, dy, q, k, v, y, total, scale):
     """The gradients of one piece's queries, keys and values."""
     dy, q, y, total = (piece.queries(x) for x in (dy, q, y, total))
     k, v = piece.keys(k), piece.keys(v)
+    if by_kernels(q):
+        rest = {"mask": _allowed(piece), "causal": piece.causal, "scale": scale}
+        given = dy, q, k, v, y, total[..., 0]
+        return gpu.kernels("tiled").backward(*given, **rest)[:3]
     if fused(q):
         call = getattr(torch.ops.aten, f"{_FUSED}_backward")
         given = dy, q, k, v, y, total[..., 0], 0.0, piece.causal
@@ -126,6 +142,10 @@ def _backward(piece: Piece, dy, q, k, v, y, total, scale):
     slope = dy @ v.mT - einsum(dy, y, "b row i e, b row i e -> b row i")[..., None]
     slope = shares * slope * scale
     return slope @ k, slope.mT @ q, shares.mT @ dy
+
+
+def _allowed(piece: Piece) -> Tensor | None:
+    return None if piece.mask is None else piece.mask == 0
 
 
 def _scores(piece: Piece, q: Tensor, k: Tensor, scale: float) -> Tensor:

@@ -1,18 +1,23 @@
-"""Relative positions in the plane, faster: the map of one head, some rows of queries at a time.
+"""Relative positions in the plane, faster: the map of one head, some queries at a time.
 
     s_i(y x) = q_i · k_(y x) + down_i y + across_i x      scores of the queries at hand
     A = softmax over (y x),  o = A v                      then the next ones, in the same memory
     ds = A (do vᵀ - Σ do o)                               with A made again on the way back
     ddown = Σ_x ds,  dacross = Σ_y ds                     what is left for the two tables
 
+    rows      in plain PyTorch: some rows of a map, as many as a cache holds
+    native    C: 64 queries in the lanes of registers, 60 keys at a time, a running maximum
+
 Axes     as in solutions.relative_2d: h w row and column of a query, y x those of a key
-Cost     the multiply-adds of attention without places; memory for q, k, v, o, and h + w numbers
-         for each query: h w (h + w) instead of (h w)², and one piece of a map
+Cost     the multiply-adds of attention without places; memory: rows keeps h + w numbers for
+         each query, h w (h + w) instead of (h w)², and one piece of a map; native keeps one
+         number a query, and on the way back the gradients of one head a thread
 Source   Bello et al., 2019, arXiv:1904.09925, sec. 3.1; recomputing after Dao et al.,
          "FlashAttention", NeurIPS 2022, arXiv:2205.14135
 Differs  as solutions.relative_2d does; float16 and bfloat16 are computed in float32
 """
 
+import ctypes
 import math
 
 import torch
@@ -22,8 +27,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import relative_2d
+from solutions.fast import native
+from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 
-IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows")
+IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows", "native", "triton")
 AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
 SMALL = 14 * 14  # pixels, below which one call for all heads is faster
 
@@ -38,9 +45,13 @@ def relative_attention_2d(
 ) -> Float[Tensor, "*batch h w e"]:
     """As `solutions.relative_2d.relative_attention_2d`, by what is asked for."""
     if implementation == "auto":
-        implementation = choose(q, rows)
+        implementation = choose(q, rows, v)
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
+    if implementation == "triton":
+        return by_kernels(q, k, v, rows, columns)
+    if implementation == "native":
+        return _native(q, k, v, rows, columns)
     if implementation != "rows":
         return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
     q = q / math.sqrt(q.shape[-1])
@@ -51,15 +62,48 @@ def relative_attention_2d(
     return ByRows.apply(q, k, v, down, across)
 
 
-def choose(q: Tensor, rows: Tensor | None) -> str:
-    """What "auto" takes, as was measured: rows for maps on the CPU that are not small.
+def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
+    """What "auto" takes. On the CPU, as was measured, the kernel where it runs, else rows for
+    maps that are not small.
 
-    Without places torch's fused attention needs no help.
+    Without places torch's fused attention needs no help. On a GPU, the kernels where they run;
+    their speed has not been measured yet.
     """
     if rows is None:
         return "fused"
+    if choose_tiles(q, v) == "triton":
+        return "triton"
+    if not cannot(q):
+        return "native"
     large = q.shape[-3] * q.shape[-2] >= SMALL
     return "rows" if q.device.type == "cpu" and large else "augmented"
+
+
+def by_kernels(
+    q: Float[Tensor, "*batch h w d"],
+    k: Float[Tensor, "*batch h w d"],
+    v: Float[Tensor, "*batch h w e"],
+    rows: Float[Tensor, "r d"] | None,
+    columns: Float[Tensor, "s d"] | None,
+) -> Float[Tensor, "*batch h w e"]:
+    """By tiles in Triton, to which the scores of places are added as they are made."""
+    q = q / math.sqrt(q.shape[-1])
+    places = (None, None) if rows is None else relative_2d.axis_logits(q, rows, columns)
+    line = "... h w d -> ... (h w) d"
+    qkv = (rearrange(x, line) for x in (q, k, v))
+    down, across = (None if x is None else rearrange(x, line) for x in places)
+    y, _ = tiled_attention(*qkv, scale=1.0, down=down, across=across, implementation="triton")
+    return y.reshape(v.shape)
+
+
+def cannot(q: Tensor) -> str:
+    """Why the native kernel cannot do this, in one line; "" where it can."""
+    if q.device.type != "cpu":
+        return f"the tensors are on {q.device}, and it is for the CPU"
+    return native.available("relative_2d")
+
+
+# ---------------------------------------------------------------- rows, in plain PyTorch
 
 
 class ByRows(torch.autograd.Function):
@@ -124,6 +168,110 @@ def _pieces(q: Tensor, k: Tensor, down: Tensor, across: Tensor):
             yield head, i, torch.softmax(here, -1, out=shares[:count]), here
 
 
+# ---------------------------------------------------------------- the kernel in C
+
+
+def _native(q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, columns: Tensor | None):
+    if why := cannot(q):
+        raise ValueError(f"the native kernel cannot run: {why}")
+    h, w, d = q.shape[-3:]
+    if rows is None:
+        rows, columns = (q.new_zeros(2 * size - 1, d) for size in (h, w))
+    relative_2d.check_tables(h, w, rows, columns)
+    return operator(q, k, v, rows, columns)[0]
+
+
+@torch.library.custom_op(
+    "attncourse::relative_attention_2d", mutates_args=(), device_types="cpu"
+)
+def operator(
+    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attention with scores q · (k + R + C) / sqrt(d), "*batch h w e", and the log-sum-exp of
+    the scores, "*batch h w", for autograd to keep."""
+    given = *(_lines(x) for x in (q, k, v)), _exact(rows), _exact(columns)
+    out = torch.empty_like(given[2])
+    lse = out.new_empty(q.shape[:-1])
+    _call("forward", (out, lse, *given), q, v)
+    return out.reshape(v.shape).to(q.dtype), lse
+
+
+@operator.register_fake
+def _(q, k, v, rows, columns):
+    exact = torch.promote_types(q.dtype, torch.float32)
+    return v.new_empty(v.shape), q.new_empty(q.shape[:-1], dtype=exact)
+
+
+@torch.library.custom_op(
+    "attncourse::relative_attention_2d_backward", mutates_args=(), device_types="cpu"
+)
+def backward(
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    out: Tensor,
+    lse: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of q, k, v, rows and columns."""
+    given = *(_lines(x) for x in (q, k, v)), _exact(rows), _exact(columns)
+    heads, threads = math.prod(q.shape[:-3]), torch.get_num_threads()
+    parts = max(1, -(-threads // max(heads, 1)))  # of a head, where heads are few
+    dq = torch.empty_like(given[0])
+    several = [x.new_empty(parts, *x.shape) for x in given[1:3]]
+    several += [x.new_empty(parts * heads, *x.shape) for x in given[3:]]
+    _call("backward", (dq, *several, *given, _lines(dout), _lines(out), lse), q, v, parts)
+    grads = dq, *(x[0] if len(x) == 1 else x.sum(0) for x in several)
+    return tuple(
+        grad.reshape(x.shape).to(x.dtype)
+        for grad, x in zip(grads, (q, k, v, rows, columns), strict=True)
+    )
+
+
+@backward.register_fake
+def _(dout, q, k, v, rows, columns, out, lse):
+    return tuple(x.new_empty(x.shape) for x in (q, k, v, rows, columns))
+
+
+def _keep(ctx, inputs, output):
+    ctx.save_for_backward(*inputs, *output)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward(ctx, dout, _):
+    return backward(dout, *ctx.saved_tensors)
+
+
+operator.register_autograd(_backward, setup_context=_keep)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """As the kernel reads it: contiguous, in single or double precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32)).contiguous()
+
+
+def _call(name: str, tensors: tuple[Tensor, ...], q: Tensor, v: Tensor, *parts: int) -> None:
+    """Run the kernel of this name and of the tensors' type."""
+    *batch, h, w, d = q.shape
+    sizes = math.prod(batch), d, v.shape[-1], h, w, *parts
+    kind = "double" if tensors[0].dtype == torch.float64 else "float"
+    kernel = getattr(native.library("relative_2d"), f"{name}_{kind}")
+    failed = kernel(
+        *(ctypes.c_void_p(x.data_ptr()) for x in tensors),
+        *map(ctypes.c_int64, sizes),
+        ctypes.c_int(torch.get_num_threads()),
+    )
+    if failed:
+        raise MemoryError(
+            f"relative attention: no memory for a head of {h} x {w} x {d} numbers"
+        )
+
+
+# ---------------------------------------------------------------- the layer
+
+
 class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
     """The layer of `solutions.relative_2d`, same weights and same results, by a fast
     implementation: "auto" unless one is named, which may be changed at any time.
@@ -147,7 +295,7 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
         q, k, v = self.project(x)
         rows, columns = self.tables(*q.shape[-3:-1])
         auto = self.implementation == "auto"
-        self.ran = choose(q, rows) if auto else self.implementation
+        self.ran = choose(q, rows, v) if auto else self.implementation
         y = relative_attention_2d(q, k, v, rows, columns, self.ran)
         y = self.out(rearrange(y, "b head h w e -> b (head e) h w"))
         if self.downsample:

@@ -14,7 +14,8 @@ Source   Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018,
          arXiv:1805.02867, alg. 3;
          Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, algs. 1 and 4
 Differs  queries are the outer loop, as in FlashAttention-2; float16 and bfloat16 are summed in
-         float32
+         float32. On a GPU, by the kernels of solutions.fast.tiled_triton; their speed has not
+         been measured yet
 """
 
 import math
@@ -27,20 +28,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import scaled_dot_product
+from solutions.fast import gpu
+from solutions.fast.autocast import lowered
 
-IMPLEMENTATIONS = ("reference", "tiled", "torch")
+IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 ROWS, COLUMNS = 256, 512  # queries and keys of a tile
-
-
-def online_softmax(x: Float[Tensor, "*batch j"], tile: int = COLUMNS) -> Tensor:
-    """`softmax` along the last axis, whose largest entry and sum are found in one pass."""
-    largest = torch.full_like(x[..., :1], -math.inf)
-    total = torch.zeros_like(largest)
-    for part in x.split(tile, dim=-1):
-        new = torch.maximum(largest, part.amax(-1, keepdim=True))
-        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
-        largest = new
-    return (x - largest).exp() / total
+LARGEST = 256  # features of a head in the Triton kernels
 
 
 def scaled_dot_product_attention(
@@ -56,11 +49,14 @@ def scaled_dot_product_attention(
 
     causal  query i sees keys up to j = i, of those that the mask allows
     scale   1 / sqrt(d) if not given
+
+    Raises ValueError for an implementation that cannot run here, with the reason.
     """
     implementation = choose(q, v) if implementation == "auto" else implementation
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if implementation == "tiled":
-        return tiled_attention(q, k, v, mask, causal, scale)[0]
+    if implementation in ("tiled", "triton"):
+        way = {"implementation": implementation}
+        return tiled_attention(q, k, v, mask, causal, scale, **way)[0]
     if implementation == "torch":
         return by_torch(q, k, v, mask, causal, scale)
     if implementation != "reference":
@@ -73,7 +69,7 @@ def scaled_dot_product_attention(
 
 
 def choose(q: Tensor, v: Tensor) -> str:
-    """What "auto" takes: torch's own, which is compiled. Tiles are for reading."""
+    """What "auto" takes: torch's own, on the CPU as was measured, elsewhere unmeasured."""
     return "torch"
 
 
@@ -126,13 +122,46 @@ def tiled_attention(
     scale: float | None = None,
     rows: int = ROWS,
     columns: int = COLUMNS,
+    down: Float[Tensor, "*batch i y"] | None = None,
+    across: Float[Tensor, "*batch i x"] | None = None,
+    implementation: str = "auto",
 ) -> tuple[Float[Tensor, "*batch i e"], Float[Tensor, "*batch i"]]:
     """Attention in tiles of rows x columns scores, and the log-sum-exp L of each query.
 
+    down, across    where j = (y x) is a map: what a query says to each row and to each column
+                    of it is added to the score
+    implementation  "tiled" in PyTorch, "triton" in kernels with tiles of their own; "auto"
+                    takes the kernels where there is a GPU for them
+
     L is not differentiated. A query that may attend to nothing gets 0, and L = -inf.
     """
+    if implementation == "auto":
+        implementation = choose_tiles(q, v)
+    if implementation not in ("tiled", "triton"):
+        raise ValueError(f"no {implementation=} of tiles: there are auto, tiled, triton")
+    if implementation == "triton" and (why := cannot(q, v)):
+        raise ValueError(f"the Triton kernels cannot run: {why}")
+    if (down is None) != (across is None):
+        raise ValueError("down and across go together: one of them is None")
+    if down is not None and down.shape[-1] * across.shape[-1] != k.shape[-2]:
+        size = f"{down.shape[-1]} x {across.shape[-1]}"
+        raise ValueError(f"places for a map of {size} pixels, but {k.shape[-2]} keys")
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    return Tiled.apply(q, k, v, mask, causal, scale, rows, columns)
+    rest = causal, float(scale), rows, columns, implementation == "triton"
+    return operator(q, k, v, mask, down, across, *rest)
+
+
+def choose_tiles(q: Tensor, v: Tensor) -> str:
+    """What "auto" takes for tiles. On the CPU, where kernels are only interpreted, PyTorch."""
+    return "triton" if q.device.type == "cuda" and not cannot(q, v) else "tiled"
+
+
+def cannot(q: Tensor, v: Tensor) -> str:
+    """Why the Triton kernels cannot do this, in one line; "" where they can."""
+    d, e = q.shape[-1], v.shape[-1]
+    if max(d, e) > LARGEST:
+        return f"{d=} and {e=}, and they have at most {LARGEST}"
+    return gpu.available(q.device)
 
 
 def tiles(
@@ -147,11 +176,21 @@ def tiles(
 
 
 def tile_scores(
-    q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float, i: slice, j: slice
+    q: Tensor,
+    k: Tensor,
+    mask: Tensor | None,
+    places: tuple[Tensor, Tensor] | None,
+    causal: bool,
+    scale: float,
+    i: slice,
+    j: slice,
 ) -> Tensor:
     """The scores of one tile, -inf where a query may not attend."""
     exact = torch.promote_types(q.dtype, torch.float32)
     scores = (q[..., i, :].to(exact) @ k[..., j, :].to(exact).mT).mul_(scale)
+    if places is not None:
+        for said, at in zip(places, _columns(places, j), strict=True):
+            scores += said[..., i, :].to(exact)[..., at]
     if mask is not None:
         # an axis of length 1 stands for all
         rows = i if mask.shape[-2] > 1 else slice(None)
@@ -163,51 +202,163 @@ def tile_scores(
     return scores
 
 
-class Tiled(torch.autograd.Function):
-    """Keeps q, k, v, y and L; computes every tile of the map again on the way back."""
+def _columns(places: tuple[Tensor, Tensor], j: slice) -> tuple[Tensor, Tensor]:
+    """The row of the map and the column that each key is at."""
+    keys = torch.arange(j.start, j.stop, device=places[0].device)
+    wide = places[1].shape[-1]
+    return keys // wide, keys % wide
 
-    @staticmethod
-    def forward(ctx, q, k, v, mask, causal, scale, rows, columns):
-        exact = torch.promote_types(q.dtype, torch.float32)
-        y = q.new_zeros(*q.shape[:-1], v.shape[-1])
-        lse = q.new_full(q.shape[:-1], -math.inf, dtype=exact)
-        for i, across in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
-            largest = q.new_full((*q.shape[:-2], i.stop - i.start, 1), -math.inf, dtype=exact)
-            total, read = torch.zeros_like(largest), 0
-            for j in across:
-                scores = tile_scores(q, k, mask, causal, scale, i, j)
-                new = torch.maximum(largest, scores.amax(-1, keepdim=True))
-                shift = new.masked_fill(new == -math.inf, 0)  # nothing seen so far
-                shares, fade = scores.sub_(shift).exp_(), (largest - shift).exp()
-                total = total * fade + shares.sum(-1, keepdim=True)
-                read = read * fade + shares @ v[..., j, :].to(exact)
-                largest = new
-            if across:
-                seen = total > 0
-                y[..., i, :] = (read / total.masked_fill(~seen, 1)).to(y.dtype)
-                lse[..., i] = (largest + total.log())[..., 0]
-        ctx.save_for_backward(q, k, v, mask, y, lse)
-        ctx.given = causal, scale, rows, columns
-        ctx.mark_non_differentiable(lse)
-        return y, lse
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dy, _):
-        q, k, v, mask, y, lse = ctx.saved_tensors
-        causal, scale, rows, columns = ctx.given
-        dq, dk, dv = (torch.zeros_like(x, dtype=lse.dtype) for x in (q, k, v))
-        for i, across in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
-            slope, rows_q = dy[..., i, :].to(lse.dtype), q[..., i, :].to(lse.dtype)
-            known = lse[..., i, None]
-            known = known.masked_fill(known == -math.inf, 0)
-            mean = einsum(slope, y[..., i, :].to(lse.dtype), "... e, ... e -> ...")[..., None]
-            for j in across:
-                shares = tile_scores(q, k, mask, causal, scale, i, j).sub_(known).exp_()
-                dv[..., j, :] += shares.mT @ slope
-                steep = (slope @ v[..., j, :].to(lse.dtype).mT).sub_(mean)
-                steep = steep.mul_(shares).mul_(scale)
-                dq[..., i, :] += steep @ k[..., j, :].to(lse.dtype)
-                dk[..., j, :] += steep.mT @ rows_q
-        grads = (grad.to(x.dtype) for grad, x in zip((dq, dk, dv), (q, k, v), strict=True))
-        return *grads, None, None, None, None, None
+def by_tiles(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    down: Tensor | None,
+    across: Tensor | None,
+    causal: bool,
+    scale: float,
+    rows: int,
+    columns: int,
+) -> tuple[Tensor, Tensor]:
+    """y and L, one tile after the other."""
+    exact = torch.promote_types(q.dtype, torch.float32)
+    y = q.new_zeros(*q.shape[:-1], v.shape[-1])
+    lse = q.new_full(q.shape[:-1], -math.inf, dtype=exact)
+    places = None if down is None else (down, across)
+    for i, keys in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
+        largest = q.new_full((*q.shape[:-2], i.stop - i.start, 1), -math.inf, dtype=exact)
+        total, read = torch.zeros_like(largest), 0
+        for j in keys:
+            scores = tile_scores(q, k, mask, places, causal, scale, i, j)
+            new = torch.maximum(largest, scores.amax(-1, keepdim=True))
+            shift = new.masked_fill(new == -math.inf, 0)  # nothing seen so far
+            shares, fade = scores.sub_(shift).exp_(), (largest - shift).exp()
+            total = total * fade + shares.sum(-1, keepdim=True)
+            read = read * fade + shares @ v[..., j, :].to(exact)
+            largest = new
+        if keys:
+            seen = total > 0
+            y[..., i, :] = (read / total.masked_fill(~seen, 1)).to(y.dtype)
+            lse[..., i] = (largest + total.log())[..., 0]
+    return y, lse
+
+
+def gradients_by_tiles(
+    dy: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    down: Tensor | None,
+    across: Tensor | None,
+    y: Tensor,
+    lse: Tensor,
+    causal: bool,
+    scale: float,
+    rows: int,
+    columns: int,
+) -> tuple[Tensor, ...]:
+    """The gradients of q, k, v, down and across; of what is not there, one of no number."""
+    places = None if down is None else (down, across)
+    given = (q, k, v, *(places or ()))
+    grads = [torch.zeros(x.shape, dtype=lse.dtype, device=x.device) for x in given]
+    dq, dk, dv = grads[:3]
+    for i, keys in tiles(q.shape[-2], k.shape[-2], causal, rows, columns):
+        slope, rows_q = dy[..., i, :].to(lse.dtype), q[..., i, :].to(lse.dtype)
+        known = lse[..., i, None]
+        known = known.masked_fill(known == -math.inf, 0)
+        mean = einsum(slope, y[..., i, :].to(lse.dtype), "... e, ... e -> ...")[..., None]
+        for j in keys:
+            scores = tile_scores(q, k, mask, places, causal, scale, i, j)
+            shares = scores.sub_(known).exp_()
+            dv[..., j, :] += shares.mT @ slope
+            steep = (slope @ v[..., j, :].to(lse.dtype).mT).sub_(mean).mul_(shares)
+            if places is not None:
+                for grad, at in zip(grads[3:], _columns(places, j), strict=True):
+                    grad[..., i, :].index_add_(-1, at, steep)
+            steep = steep.mul_(scale)
+            dq[..., i, :] += steep @ k[..., j, :].to(lse.dtype)
+            dk[..., j, :] += steep.mT @ rows_q
+    grads = [grad.to(x.dtype) for grad, x in zip(grads, given, strict=True)]
+    return tuple(grads) if places else (*grads, q.new_empty(0), q.new_empty(0))
+
+
+# ---------------------------------------------------------------- as an operator of torch
+
+
+@torch.library.custom_op("attncourse::tiled_attention", mutates_args=())
+def operator(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    down: Tensor | None,
+    across: Tensor | None,
+    causal: bool,
+    scale: float,
+    rows: int,
+    columns: int,
+    triton: bool,
+) -> tuple[Tensor, Tensor]:
+    """y and L, by the Triton kernels or in PyTorch."""
+    if triton:
+        return gpu.kernels("tiled").forward(q, k, v, mask, down, across, causal, scale)
+    return by_tiles(q, k, v, mask, down, across, causal, scale, rows, columns)
+
+
+@operator.register_fake
+def _(q, k, v, mask, down, across, causal, scale, rows, columns, triton):
+    exact = torch.promote_types(q.dtype, torch.float32)
+    y = q.new_empty(*q.shape[:-1], v.shape[-1])
+    return y, q.new_empty(q.shape[:-1], dtype=exact)
+
+
+@torch.library.custom_op("attncourse::tiled_attention_backward", mutates_args=())
+def backward(
+    dy: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    down: Tensor | None,
+    across: Tensor | None,
+    y: Tensor,
+    lse: Tensor,
+    causal: bool,
+    scale: float,
+    rows: int,
+    columns: int,
+    triton: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of q, k, v, down and across; of what is not there, one of no number."""
+    if triton:
+        kernels, given = gpu.kernels("tiled"), (dy, q, k, v, y, lse, mask, down, across)
+        grads = kernels.backward(*given, causal, scale)
+        return tuple(q.new_empty(0) if grad is None else grad for grad in grads)
+    given = dy, q, k, v, mask, down, across, y, lse
+    return gradients_by_tiles(*given, causal, scale, rows, columns)
+
+
+@backward.register_fake
+def _(dy, q, k, v, mask, down, across, y, lse, causal, scale, rows, columns, triton):
+    given = q, k, v, down, across
+    return tuple(q.new_empty(0 if x is None else x.shape) for x in given)
+
+
+def _keep(ctx, inputs, output):
+    *tensors, ctx.causal, ctx.scale, ctx.rows, ctx.columns, ctx.triton = inputs
+    ctx.save_for_backward(*tensors, *output)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward(ctx, dy, _):
+    rest = ctx.causal, ctx.scale, ctx.rows, ctx.columns, ctx.triton
+    *grads, ddown, dacross = backward(dy, *ctx.saved_tensors, *rest)
+    if ctx.saved_tensors[4] is None:
+        ddown = dacross = None
+    return *grads, None, ddown, dacross, None, None, None, None, None
+
+
+operator.register_autograd(_backward, setup_context=_keep)
+lowered("tiled_attention")

@@ -13,7 +13,8 @@ Cost     as in solutions.sparse, but no score is stored: memory for q, k, v, y a
 Source   Child et al., 2019, arXiv:1904.10509, sec. 5.4, which has kernels for it; the rest as
          in solutions.fast.pieces
 Differs  as solutions.sparse does. The rearrangement is a view, with torch's own fused
-         attention for the CPU on it; elsewhere each piece makes its map
+         attention on it on the CPU, and on a GPU solutions.fast.tiled_triton; elsewhere each
+         piece makes its map
 """
 
 import math
@@ -26,7 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import sparse
-from solutions.fast.pieces import Piece, attend, causal, gradients
+from solutions.fast.autocast import lowered
+from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
 from solutions.multi_head import merge_heads, split_heads
 
 IMPLEMENTATIONS = ("reference", "pieces")
@@ -89,9 +91,9 @@ def strided_attention(
 
 
 def choose(q: Tensor) -> str:
-    """What "auto" takes. On the CPU pieces were faster at every length that was measured;
-    elsewhere nothing was measured."""
-    return "pieces" if q.device.type == "cpu" else "reference"
+    """What "auto" takes. On the CPU pieces were faster at every length that was measured; on a
+    GPU they are taken where the Triton kernels run, which is not measured yet."""
+    return "pieces" if q.device.type == "cpu" or by_kernels(q) else "reference"
 
 
 def _by_pieces(q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int):
@@ -282,6 +284,7 @@ def _backward(ctx, dy, _):
 
 
 operator.register_autograd(_backward, setup_context=_keep)
+lowered("sparse_attention")
 
 
 def _exact(x: Tensor) -> torch.dtype:
