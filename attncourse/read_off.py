@@ -149,8 +149,8 @@ def masked_scores_are_gone(look: Look) -> str | None:
         hidden = row[~may]
         if row[may].max() < 1e-9 < hidden.min() and hidden.max() - hidden.min() < 1e-9:
             return (
-                f"Where scores lie around {number(score.mean().item())}, masked keys get all the"
-                " weight: what you fill in is a number, and not the lowest. Fill with -inf."
+                f"Where scores lie around {number(score.mean().item())}, masked keys get all"
+                " the weight: what you fill in is a number, and not the lowest. Fill with -inf."
             )
     both = allowed.any(-1) & ~allowed.all(-1) & (weights > 1e-200).all(-1)
     if not both.any():

@@ -423,4 +423,4 @@ def test_a_finite_filler_shows_where_all_scores_are_lower(filler):
 
     verdict = check("scaled_dot_product.attention_weights", answer)
     assert verdict.status == "not yet"
-    assert "forbids" in verdict.message or "Masked scores become" in verdict.message
+    assert verdict.message.startswith("Where scores lie around -1951, masked keys get all")
