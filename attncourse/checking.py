@@ -14,7 +14,7 @@ from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
 from attncourse.laws import LAWS, Look
 from attncourse.letters import number, place, spell
-from attncourse.read_off import count_in_letters
+from attncourse.read_off import OF_SEVERAL, READ_OFF, count_in_letters
 from attncourse.registry import Exercise, Slip, UnknownExercise, exercise
 from attncourse.running import Crash, attempt, calm
 from attncourse.sheet import (
@@ -38,6 +38,7 @@ from attncourse.sheet import (
 from attncourse.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 
 STOPPED = "KeyboardInterrupt"
+IN_BETTER_WORDS = {"gains_are_themselves", *READ_OFF}  # than those of one step done otherwise
 
 
 def check(id: str | Exercise, answer: Any) -> Verdict:
@@ -428,9 +429,7 @@ class _Examination:
         """The first law of the exercise that the answer breaks; of several returns, the first
         that is wrong."""
         axes, at = self.ex.probes[probe], None
-        if isinstance(right, tuple):
-            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
-            y, right, axes = y[at], right[at], axes[at] if isinstance(axes, tuple) else axes
+        names = laws or self.ex.laws
 
         def ask(**changes):
             built, fault, _ = build(self.ex, self.answer, trial)
@@ -438,21 +437,24 @@ class _Examination:
                 return fault
             inputs = trial.fresh() | changes
             with torch.set_grad_enabled("gradients" in self.ex.skip):
-                found = attempt(
+                return attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
-            return found if at is None or isinstance(found, Crash) else found[at]
 
-        def solved(relu: Callable) -> Any:
-            built, _, _ = build(self.ex, self.ex.solution, trial)
-            with patch.object(Tensor, "relu", lambda t: relu(t)):  # bound, as a method
-                return outcome(self.ex, built, probe, trial.fresh())
+        def ask_one(**changes):
+            found = ask(**changes)
+            return found if isinstance(found, Crash) else found[at]
 
-        look = Look(trial, probe, axes, y, right, ask, solved)
-        for name in laws or self.ex.laws:
-            said = attempt(lambda n=name: LAWS[n](look))
+        look = whole = Look(trial, probe, axes, y, right, ask)
+        if isinstance(right, tuple):
+            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
+            axes = axes[at] if isinstance(axes, tuple) else axes
+            look = Look(trial, probe, axes, y[at], right[at], ask_one)
+        for name in names:
+            all_at_once = name in OF_SEVERAL
+            said = attempt(lambda n=name, w=all_at_once: LAWS[n](whole if w else look))
             if isinstance(said, str):
-                return said if at is None else f"In [{at}]: {said}"
+                return said if at is None or all_at_once else f"In [{at}]: {said}"
         return None
 
     def answers(self, probe: str) -> list[Any]:
@@ -461,10 +463,9 @@ class _Examination:
 
     def one_step(self, index: int, probe: str, y: Any, expected: Any) -> str | None:
         """The one step of the solution that the answer does otherwise."""
-        if isinstance(y, Tensor) and "gains_are_themselves" in self.ex.laws:  # in better words
-            if said := self.broken_law(
-                self.trials[index], probe, y, expected, ("gains_are_themselves",)
-            ):
+        better = [name for name in self.ex.laws if name in IN_BETTER_WORDS]
+        if better and (isinstance(y, Tensor) or _parts_comparable(y, expected)):
+            if said := self.broken_law(self.trials[index], probe, y, expected, better):
                 return said
         answers = self.answers(probe)
         before = self.ex.probes if self.ex.is_module else ()

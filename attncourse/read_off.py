@@ -16,6 +16,23 @@ from torch.nn import functional as F
 from attncourse.laws import Look, _keys, _map_of, _named, _scale, _shares, close, law
 from attncourse.letters import number, place
 
+READ_OFF = (  # these name the cause more closely than a step of torch can be named
+    "ratios_of_shares",
+    "nothing_above_the_diagonal",
+    "cells_hold_their_distance",
+    "rows_follow_distances",
+    "masked_scores_are_gone",
+    "lengths_are_kept",
+    "tokens_and_places_count_once",
+    "frequencies_have_their_base",
+    "shares_of_the_target",
+    "rates_rise_and_fall",
+    "penalty_of_one_word",
+    "ways_are_the_best",
+    "cache_holds_all",
+)
+OF_SEVERAL = {"ways_are_the_best", "cache_holds_all"}  # look at all returns together
+
 # a softmax, a triangle, a table of distances
 
 
