@@ -922,7 +922,8 @@ def everywhere(ex: Exercise, probe: str, answers: Sequence[Any]) -> str | None:
         return None
     top = max((abs(x), n) for n, x in enumerate(pairs[0][1].flatten().tolist()))[1]
     factor = (pairs[0][0].flatten()[top] / pairs[0][1].flatten()[top]).item()
-    if abs(factor) > 1e-6 and all(_alike(factor * right, y) for y, right in pairs):
+    finite = 1e-6 < abs(factor) < float("inf")
+    if finite and all(_alike(factor * right, y) for y, right in pairs):
         return f"Your result is everywhere {number(factor)} times what it should be."
     off = [y - right for y, right in pairs]
     constant = off[0].mean()

@@ -38,7 +38,8 @@ from attncourse.sheet import (
 from attncourse.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 
 STOPPED = "KeyboardInterrupt"
-IN_BETTER_WORDS = {"gains_are_themselves", *READ_OFF}  # than those of one step done otherwise
+# said before one step is found that is done otherwise, since they name the cause more closely
+IN_BETTER_WORDS = {"gains_are_themselves", "coordinates_span_the_picture", *READ_OFF}
 
 
 def check(id: str | Exercise, answer: Any) -> Verdict:
@@ -478,7 +479,8 @@ class _Examination:
         said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
         if not isinstance(said, str):
             said = attempt(lambda: everywhere(self.ex, probe, answers))
-        return said if isinstance(said, str) else None
+        vague = isinstance(said, str) and ("that and that" in said or said.startswith("That "))
+        return said if isinstance(said, str) and not vague else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
         """The first layer of a module that is given something else than in the solution."""
