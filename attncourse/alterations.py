@@ -920,10 +920,11 @@ def everywhere(ex: Exercise, probe: str, answers: Sequence[Any]) -> str | None:
     pairs = [(y, known.expected(index, probe)) for index, y in enumerate(answers)]
     if len(pairs) < 2 or not all(_comparable(y, right) for y, right in pairs):
         return None
+    if not all(y.isfinite().all() for y, _ in pairs):
+        return None
     top = max((abs(x), n) for n, x in enumerate(pairs[0][1].flatten().tolist()))[1]
     factor = (pairs[0][0].flatten()[top] / pairs[0][1].flatten()[top]).item()
-    finite = 1e-6 < abs(factor) < float("inf")
-    if finite and all(_alike(factor * right, y) for y, right in pairs):
+    if abs(factor) > 1e-6 and all(_alike(factor * right, y) for y, right in pairs):
         return f"Your result is everywhere {number(factor)} times what it should be."
     off = [y - right for y, right in pairs]
     constant = off[0].mean()

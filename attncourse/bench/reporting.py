@@ -1,8 +1,10 @@
 """What was measured, as tables on the screen, figures and files."""
 
+import io
 import json
 import os
 import platform
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -185,8 +187,10 @@ def draw(figure: Figure, run: Mapping[str, Any], path: Path) -> Path | None:
     names = (*figure.ways, FLOOR)
     handles = {name: handles[name] for name in names if name in handles}
     fig.legend(handles.values(), handles, loc="outside right center", fontsize=8)
+    buffer = io.BytesIO()
     # no version, no date: the same figure gives the same bytes
-    fig.savefig(path, dpi=110, bbox_inches=None, metadata={"Software": None})
+    fig.savefig(buffer, format="png", dpi=110, bbox_inches=None, metadata={"Software": None})
+    path.write_bytes(plots.smaller(buffer))
     plt.close(fig)
     return path
 
@@ -242,8 +246,9 @@ def claim(figure: Figure, cases: Sequence[Mapping[str, Any]], direction: str) ->
                 if ratio < 0.5
                 else f"{number(ratio, 2)} times the time of"
             )
-            return f"{direction}, at {case['at']:,}\n{ours}:\n{much} {over}"
-    return f"{direction}\n\n"
+            told = textwrap.fill(f"{ours}: {much} {over}", 30)
+            return f"{direction}, at {case['at']:,}\n{told}"
+    return direction
 
 
 # ---------------------------------------------------------------- files
