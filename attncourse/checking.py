@@ -580,6 +580,11 @@ class _Examination:
                 (),
                 "overflows",
             )
+        if trial.group == LARGE:
+            answers = [*self.answers(probe), *[None] * (index - len(self.results)), y]
+            said = attempt(lambda: altered(self.ex, index, probe, answers))
+            if isinstance(said, str):
+                return Fault(said, (self.seen(trial),))
         if trial.group == LARGE and isinstance(y, Tensor) and _comparable(y, right):
             return Fault(
                 f"`{probe}` is right, except {trial.name}: exp of what is far below the"
