@@ -1003,6 +1003,7 @@ def _comparable(y: Any, right: Any) -> bool:
         and y.dtype == right.dtype
         and y.is_floating_point()
         and y.numel() > 1
+        and bool(y.isfinite().all())
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attncourse import counting, stages
 from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
-from attncourse.laws import LAWS, Look
+from attncourse.laws import GENERAL, LAWS, Look
 from attncourse.letters import number, place, spell
 from attncourse.registry import Exercise, Slip, UnknownExercise, exercise
 from attncourse.running import Crash, attempt, calm
@@ -315,6 +315,8 @@ class _Examination:
                     f"`{probe}` returns {bad} values that are not finite (nan).",
                     tuple(t for t in (stage, seen) if t),
                 )
+        if said := self.everywhere(probe):
+            return Fault(said, (seen, worst, *done))
         if stage:
             return Fault(stage, (seen, worst, *done))
         if _rearranged(y, right):
@@ -426,6 +428,11 @@ class _Examination:
                 return said
         return None
 
+    def everywhere(self, probe: str) -> str | None:
+        """What is done to the right result, the same everywhere."""
+        said = attempt(lambda: everywhere(self.ex, probe, self.answers(probe)))
+        return said if isinstance(said, str) else None
+
     def answers(self, probe: str) -> list[Any]:
         """What the answer makes of each declared trial."""
         return [result.outcomes.get(probe) for result in self.results]
@@ -446,8 +453,8 @@ class _Examination:
         )
         given = {} if isinstance(given, Crash) else given
         said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
-        if not isinstance(said, str):
-            said = attempt(lambda: everywhere(self.ex, probe, answers))
+        if not isinstance(said, str) and GENERAL & set(self.ex.laws):
+            said = self.everywhere(probe)
         return said if isinstance(said, str) else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
