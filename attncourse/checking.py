@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attncourse import counting, stages
 from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
-from attncourse.laws import LAWS, Look
+from attncourse.laws import GENERAL, LAWS, Look
 from attncourse.letters import number, place, spell
 from attncourse.read_off import OF_SEVERAL, READ_OFF, count_in_letters
 from attncourse.registry import Exercise, Slip, UnknownExercise, exercise
@@ -325,6 +325,8 @@ class _Examination:
                     f"`{probe}` returns {bad} values that are not finite (nan).",
                     tuple(t for t in (stage, seen) if t),
                 )
+        if said := self.everywhere(probe):
+            return Fault(said, (seen, worst, *done))
         if stage:
             return Fault(stage, (seen, worst, *done))
         if _rearranged(y, right):
@@ -458,6 +460,11 @@ class _Examination:
                 return said if at is None or all_at_once else f"In [{at}]: {said}"
         return None
 
+    def everywhere(self, probe: str) -> str | None:
+        """What is done to the right result, the same everywhere."""
+        said = attempt(lambda: everywhere(self.ex, probe, self.answers(probe)))
+        return said if isinstance(said, str) else None
+
     def answers(self, probe: str) -> list[Any]:
         """What the answer makes of each declared trial."""
         return [result.outcomes.get(probe) for result in self.results]
@@ -477,8 +484,8 @@ class _Examination:
         )
         given = {} if isinstance(given, Crash) else given
         said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
-        if not isinstance(said, str):
-            said = attempt(lambda: everywhere(self.ex, probe, answers))
+        if not isinstance(said, str) and GENERAL & set(self.ex.laws):
+            said = self.everywhere(probe)
         vague = isinstance(said, str) and ("that and that" in said or said.startswith("That "))
         return said if isinstance(said, str) and not vague else None
 
@@ -616,6 +623,11 @@ class _Examination:
                 (),
                 "overflows",
             )
+        if trial.group == LARGE:
+            answers = [*self.answers(probe), *[None] * (index - len(self.results)), y]
+            said = attempt(lambda: altered(self.ex, index, probe, answers))
+            if isinstance(said, str):
+                return Fault(said, (self.seen(trial),))
         if trial.group == LARGE and isinstance(y, Tensor) and _comparable(y, right):
             return Fault(
                 f"`{probe}` is right, except {trial.name}: exp of what is far below the"

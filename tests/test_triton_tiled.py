@@ -247,7 +247,7 @@ def test_on_a_gpu_they_are_what_auto_takes(monkeypatch):
         assert fast.choose(q, q) == "torch"
         assert pieces.by_kernels(q)
         assert sparse.choose(q) == "pieces"
-        rows, columns = (torch.empty(2 * n - 1, 4, device="cuda") for n in (5, 7))
+        rows, _ = (torch.empty(2 * n - 1, 4, device="cuda") for n in (5, 7))
         assert relative_2d.choose(q, rows, q) == "triton"
         assert relative_2d.choose(q, None, q) == "fused"
         monkeypatch.setattr(gpu, "available", lambda device: "no")
