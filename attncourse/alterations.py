@@ -145,7 +145,7 @@ class _Watch(TorchFunctionMode):
         if id(tensor) in self.values:
             return self.values[id(tensor)]
         name = self.names.get(id(tensor))
-        return Value(f"`self.{name}`" if name else "that", name or "?", tensor)
+        return Value(f"`self.{name}`" if name else "what goes in", name or "?", tensor)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -216,7 +216,7 @@ class _Watch(TorchFunctionMode):
             over = (
                 f" over {', '.join(letters)}" if not any(x.isdecimal() for x in letters) else ""
             )
-            noun = f"the {kind}{over} of {first}"
+            noun = f"the {kind}{over}" + (f" of {first}" if first != "what goes in" else "")
             return noun, noun
         if kind == "call":
             return first, f"what {first} returns"
