@@ -219,7 +219,7 @@ class _Watch(TorchFunctionMode):
             over = (
                 f" over {', '.join(letters)}" if not any(x.isdecimal() for x in letters) else ""
             )
-            noun = f"the {kind}{over} of {first}"
+            noun = f"the {kind}{over}" + (f" of {first}" if first != "what goes in" else "")
             return noun, noun
         if kind == "call":
             return first, f"what {first} returns"

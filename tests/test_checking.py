@@ -408,10 +408,13 @@ def test_it_takes_less_than_half_a_second():
             return super().attention(x, context, mask).pow(0.9)
 
     check(HEADS, MultiHeadAttention)
-    start = time.process_time()  # one thread, and whatever else the machine has to do
-    for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
-        check(HEADS, answer)
-    assert (time.process_time() - start) / 4 < 0.5
+    rounds = []
+    for _ in range(3):  # the quickest: a machine may have something else to do
+        start = time.perf_counter()
+        for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
+            check(HEADS, answer)
+        rounds.append(time.perf_counter() - start)
+    assert min(rounds) / 4 < 0.5
 
 
 def test_an_answer_that_breaks_the_check_itself_does_not_raise():
