@@ -228,8 +228,8 @@ def test_why_the_kernel_cannot_run_is_told(monkeypatch):
     given = [x.detach() for x in inputs((2,), 2, 3, 3, 2)]
     assert fast.cannot(given[0].to("meta")).startswith("the tensors are on meta")
     monkeypatch.setattr(fast.native, "available", lambda name: "no C compiler")
-    assert fast.choose(given[0], given[3]) == "augmented"
-    assert fast.choose(torch.empty(1, 14, 14, 2), given[3]) == "rows"
+    assert fast.choose(given[0], given[3], given[2]) == "augmented"
+    assert fast.choose(torch.empty(1, 14, 14, 2), given[3], given[2]) == "rows"
     with pytest.raises(ValueError, match="native kernel cannot run: no C compiler"):
         fast.relative_attention_2d(*given, "native")
 
