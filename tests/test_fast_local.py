@@ -69,10 +69,7 @@ def test_single_and_half_precision_are_as_exact_as_they_can_be(implementation, d
     expected = local_attention(*exact, 7, "reference")
     result = local_attention(*rough, 7, implementation)
     assert result.dtype == dtype
-    # blocks compute in half precision throughout: their errors add up
-    steps = {torch.float32: 40, torch.float16: 8, torch.bfloat16: 8}[dtype]
-    if implementation == "native" and dtype != torch.float32:
-        steps = 1
+    steps = 40 if dtype == torch.float32 else 1
     close = dict(atol=steps * torch.finfo(dtype).eps, rtol=steps * torch.finfo(dtype).eps)
     assert_close(result.double(), expected, **close)
     slope = torch.randn_like(result)

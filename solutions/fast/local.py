@@ -1,12 +1,14 @@
 """Local 2D attention, faster: blocks of queries in plain PyTorch, kernels in C and Triton.
 
     reference   windows of k and v are copied: window² d numbers a pixel
-    blocked     4 x 4 queries share a halo of (window + 3)² keys: 6 d numbers a pixel for 7
+    blocked     4 x 4 queries share a halo of (window + 3)² keys, some heads at a time
     native      C: scores of 16 pixels in registers, the map is never stored
     triton      on an NVIDIA GPU: as solutions.fast.local_triton says
 
 Axes     as in solutions.stand_alone: b batch, d e features of a head, h w pixels, dy dx places
-Cost     native: memory for the padded k and v of one head a thread; the backward pass computes
+Cost     blocked: 6 d numbers a pixel for a window of 7, of the heads at hand; training keeps
+         (window + 3)² shares a pixel and head
+         native: memory for the padded k and v of one head a thread; the backward pass computes
          the map again from the log-sum-exp, so training keeps q, k, v, the output and one
          number a pixel and head
 Source   Ramachandran et al., 2019, arXiv:1906.05909, sec. 3, which asks for such kernels;
