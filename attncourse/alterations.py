@@ -8,6 +8,7 @@ sigmoid, a maximum for a mean, a layer without its bias, another border). Nothin
 all numbers agree, on every trial in which the step occurs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Step:
     kind: str
     title: str
     key: str
+    func: Callable
     args: tuple
     kwargs: Mapping[str, Any]
     given: Mapping[tuple[int, ...], Value]
@@ -118,6 +120,9 @@ class Alteration:
     last: Callable | None = None
     rank: int = 0
     size: float | None = None  # a factor that is told as the size of an axis
+
+
+NAMELESS = "something"  # what has neither been given nor come out of a step that is followed
 
 
 class _Watch(TorchFunctionMode):
@@ -143,7 +148,7 @@ class _Watch(TorchFunctionMode):
         if id(tensor) in self.values:
             return self.values[id(tensor)]
         name = self.names.get(id(tensor))
-        return Value(f"`self.{name}`" if name else "that", name or "?", tensor)
+        return Value(f"`self.{name}`" if name else NAMELESS, name or "?", tensor)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -180,7 +185,9 @@ class _Watch(TorchFunctionMode):
         title, noun = self.speak(kind, args, kwargs, given, layer)
         sources = ",".join(v.source for v in given.values())
         key = f"{kind}:{layer}({sources})"
-        self.steps.append(Step(len(self.outs), kind, title, key, args, kwargs, given, layer))
+        self.steps.append(
+            Step(len(self.outs), kind, title, key, func, args, kwargs, given, layer)
+        )
         self.outs.append(out)
         self.begun.append(self.calls - 1)
         for one in out if isinstance(out, (tuple, list)) else (out,):
@@ -195,7 +202,7 @@ class _Watch(TorchFunctionMode):
     def speak(self, kind, args, kwargs, given, layer) -> tuple[str, str]:
         """How a step and its result are spoken of."""
         nouns = [v.noun for v in given.values()]
-        first = nouns[0] if nouns else "that"
+        first = nouns[0] if nouns else NAMELESS
         if kind in ("layer", "norm", "layer norm"):
             title = f"`self.{layer}`" if layer else f"the {kind}"
             return title, f"what {title} returns"
@@ -246,7 +253,9 @@ class _Watch(TorchFunctionMode):
             given = {p: self.value(t) for p, t in _tensors(args)}
             sources = ",".join(v.source for v in given.values())
             key = f"call:{name}({sources})"
-            step = Step(len(self.outs), "call", f"`{name}`", key, args, kwargs, given, name)
+            step = Step(
+                len(self.outs), "call", f"`{name}`", key, function, args, kwargs, given, name
+            )
             self.steps.append(step)
             self.outs.append(out)
             self.begun.append(begun)
@@ -378,6 +387,7 @@ def _own_ways(
                 continue
             why = RIGHT[kind].format(**nouns)
             done = text.format(**nouns)
+            why = "once is enough" if done.endswith(" twice") else why
             yield text, f"{done}; {why}." if "left out" not in done else f"{done}.", _pair(f)
     elif kind == "layer":
         yield from _of_layer(step, others)
@@ -562,69 +572,110 @@ def _nouns(step: Step) -> dict[str, str]:
 
 
 def _number(x: Any) -> str:
-    return f"{x:.4g}" if isinstance(x, (int, float)) else "that"
+    return f"{x:.4g}" if isinstance(x, (int, float)) else NAMELESS
 
 
 def alterations(
     watch: _Watch, result: Any, layers: Mapping[str, nn.Module]
 ) -> list[Alteration]:
     """Every way to do one step otherwise, the likely ones first."""
-    found, seen = [], Counter()
-    keys = {}
+    seen, keys = Counter(), {}
     for step in watch.steps:
         seen[step.key] += 1
         keys[step.number] = f"{step.key}#{seen[step.key]}"
-    alike: dict[tuple[str, str], list[tuple[int, Callable]]] = {}
+    found = [
+        *_of_steps(watch, keys, layers),
+        *_of_order(watch, keys),
+        *_of_the_end(watch, result),
+        *_on_the_way(watch, keys),
+    ]
+    return sorted(found, key=lambda a: a.rank)
+
+
+def _of_steps(
+    watch: _Watch, keys: Mapping[int, str], layers: Mapping[str, nn.Module]
+) -> Iterator[Alteration]:
+    """Steps done in other ways: one of them, all calls of a layer, all of a kind."""
+    alike: dict[tuple, list[tuple[int, Callable]]] = {}
+    texts = {}
     for step in watch.steps:
         for n, (name, text, change) in enumerate(_own_ways(step, layers)):
             key = keys[step.number], "instead", name, n
-            found.append(Alteration(key, text, {step.number: change}, rank=0))
-            if step.kind in (*SQUASH, "norm", "layer"):
-                alike.setdefault((step.kind, name, n), []).append((step.number, change))
-    for (kind, name, n), changes in alike.items():
-        if len(changes) > 1 and (kind != "layer" or name == "bias"):
-            text = _everywhere(kind, name)
-            key = "all", kind, name, n
-            found.append(Alteration(key, text, dict(changes), rank=1))
-    known: list[Value] = [*watch.order]
+            yield Alteration(key, text, {step.number: change}, rank=0)
+            if step.kind in (*SQUASH, "norm") or name == "bias":
+                group = "all", step.kind, name, n
+                alike.setdefault(group, []).append((step.number, change))
+                texts[group] = _everywhere(step.kind, name)
+            if step.kind in ("norm", "layer"):
+                group = "all calls", step.layer, name, n
+                alike.setdefault(group, []).append((step.number, change))
+                texts[group] = text
+    for group, changes in alike.items():
+        if len(changes) > 1:
+            yield Alteration(group, texts[group], dict(changes), rank=1)
+
+
+def _of_order(watch: _Watch, keys: Mapping[int, str]) -> Iterator[Alteration]:
+    """Two steps in a row that are exchanged."""
+    steps = {step.key: step for step in watch.steps}
+    single = (*SQUASH, "norm", "layer", "call", "layer norm")
+    for step in watch.steps:
+        source = step.given[(0,)].source if (0,) in step.given else ""
+        before = steps.get(re.sub(r"(~\d+)+$", "", source))
+        if before is None or step.kind not in single or before.kind not in single:
+            continue
+        text = f"{step.title} comes before {before.title}; it comes behind."
+        if step.title.endswith(f" behind {before.title}"):
+            text = f"the {step.kind} comes before {before.title}; it comes behind."
+        changes = {before.number: _behind(step), step.number: _on(lambda t: t)}
+        yield Alteration((keys[step.number], "exchanged"), text, changes, rank=1)
+
+
+def _behind(step: Step) -> Callable:
+    """A step that is given what another makes of its input."""
+    return lambda func, args, kwargs: func(_through(step)(args[0]), *args[1:], **kwargs)
+
+
+def _on_the_way(watch: _Watch, keys: Mapping[int, str]) -> Iterator[Alteration]:
+    """What a step is given, changed on the way to it."""
     # Of places that give the same, what comes out of a mean is told first, else the latest.
     places = [(step, *at) for step in reversed(watch.steps) for at in step.given.items()]
     places.sort(key=lambda at: not at[2].noun.startswith(("the mean", "the maximum")))
     for step, place, value in places:
-        if True:
-            t = value.tensor
-            noun, key = value.noun, (keys[step.number], place)
-            for n, (text, turn) in enumerate(ON_THE_WAY):
-                what = _letters(text, t, watch.trial.sizes)
-                told = f"{noun} {what} {_before(step, place, noun)}. Take it as it is."
-                rank = 2 + 2 * (n > OFTEN)
-                change = {step.number: _at(place, turn)}
-                size = _size(text, turn, t)
-                found.append(Alteration((*key, n), told, change, rank=rank, size=size))
-            if t.requires_grad:
+        t, noun, key = value.tensor, value.noun, (keys[step.number], place)
+        way = _before(step, place, noun)
+
+        def altered(name, text, turn, rank, size=None, step=step, place=place, key=key):
+            change = {step.number: _at(place, turn)}
+            return Alteration((*key, *name), text, change, rank=rank, size=size)
+
+        for n, (text, turn) in enumerate(ON_THE_WAY):
+            told = f"{noun} {_letters(text, t, watch.trial.sizes)} {way}. Take it as it is."
+            yield altered((n,), told, turn, 2 + 2 * (n > OFTEN), _size(text, turn, t))
+        if t.requires_grad:
+            continue
+        for other in _others(value, watch.order, step):
+            v, whence = other.tensor, other.source
+            if other.noun != noun:
+                told = _taken(step, place, other.noun, noun)
+                yield altered((whence, "taken"), told, lambda t, v=v: v, 3)
+            told = f"{other.noun} is added to {noun} {way}."
+            yield altered((whence, "added"), told, lambda t, v=v: t + v, 3)
+            told = f"{other.noun} is taken off {noun} {way}."
+            yield altered((whence, "taken off"), told, lambda t, v=v: t - v, 3)
+            told = f"{noun} is multiplied by {other.noun} {way}."
+            yield altered((whence, "multiplied"), told, lambda t, v=v: t * v, 3)
+        for again in watch.steps:
+            given = again.args[0] if again.args else None
+            if again.kind not in ("layer", "norm", "call") or not isinstance(given, Tensor):
                 continue
-            for other in _others(value, known, step):
-                v, way = other.tensor, _before(step, place, noun)
-                for n, (text, turn) in enumerate(
-                    (
-                        (_taken(step, place, other.noun, noun), lambda t, v=v: v),
-                        (f"{other.noun} is added to {noun} {way}.", lambda t, v=v: t + v),
-                        (f"{other.noun} is taken off {noun} {way}.", lambda t, v=v: t - v),
-                        (f"{noun} is multiplied by {other.noun} {way}.", lambda t, v=v: t * v),
-                    )
-                ):
-                    if n == 0 and other.noun == noun:
-                        continue
-                    found.append(
-                        Alteration(
-                            (*key, other.source, n),
-                            text,
-                            {step.number: _at(place, turn)},
-                            rank=3,
-                        )
-                    )
-    found = [*_of_the_end(watch, result), *found]
-    return sorted(found, key=lambda a: a.rank)
+            if given.shape == t.shape and (0,) in again.given:
+                told = f"{noun} goes through {again.title} as well {way}. Take it as it is."
+                yield altered((keys[again.number], "through"), told, _through(again), 3)
+
+
+def _through(step: Step) -> Callable:
+    return lambda t: step.func(t, *step.args[1:], **step.kwargs)
 
 
 def _everywhere(kind: str, name: str) -> str:
@@ -859,6 +910,8 @@ def altered(
         if _alike(here.otherwise(one), y) and _alike_elsewhere(
             ex, index, probe, one, answers, right
         ):
+            if one.text.count(NAMELESS) > 1:
+                return None  # of two things without a name nothing can be told
             return one.text[:1].upper() + one.text[1:]
     return None
 
@@ -957,6 +1010,7 @@ def _comparable(y: Any, right: Any) -> bool:
         and y.dtype == right.dtype
         and y.is_floating_point()
         and y.numel() > 1
+        and bool(y.isfinite().all())
     )
 
 

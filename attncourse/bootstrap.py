@@ -53,22 +53,25 @@ def install():
     # Older ones know no groups, and download whole wheels to answer a dry run.
     pip("install", "--quiet", "pip>=25.1")
     torch = settle_torch()
+    own = brings_triton()
+    pins = CONSTRAINTS.read_text(encoding="utf-8")
+    pins = re.sub(r"(?m)^torch==.*$", "torch==" + torch, pins)
+    if own:
+        pins = re.sub(r"(?m)^triton==.*\n", "", pins)
     pinned = VENV / "constraints.txt"
-    pinned.write_text(
-        re.sub(r"(?m)^torch==.*$", "torch==" + torch, CONSTRAINTS.read_text(encoding="utf-8")),
-        encoding="utf-8",
-    )
-    pip("install", "--quiet", "-c", str(pinned), "-e", target())
+    pinned.write_text(pins, encoding="utf-8")
+    pip("install", "--quiet", "-c", str(pinned), "-e", target(kernels=not own))
     alone = "{}:oracles-alone".format(ROOT / "pyproject.toml")
     pip("install", "--quiet", "--no-deps", "-c", str(pinned), "--group", alone)
     STAMP.write_text(wanted, encoding="utf-8")
     say(f"Installed, with torch {torch}")
 
 
-def target():
-    """The course and what its tests need; what drives a browser only where there is one."""
+def target(kernels=True):
+    """The course and what its tests need; what drives a browser only where there is one, and
+    Triton only where torch has none of its own."""
     browser = ",browser" if any(map(shutil.which, BROWSERS)) else ""
-    return f"{ROOT}[oracles,translate{browser}]"
+    return f"{ROOT}[oracles,translate{',kernels' if kernels else ''}{browser}]"
 
 
 def fingerprint():
@@ -171,6 +174,18 @@ def brings_cuda(pin):
     _, _, build = taken["version"].partition("+")
     needs = " ".join(taken.get("requires_dist", ())).lower()
     return not build.startswith("cpu") and bool(build or "nvidia" in needs or "cuda" in needs)
+
+
+def brings_triton():
+    """Whether the torch in `.venv` asks for a Triton of its own, as builds with CUDA do."""
+    code = (
+        "from importlib.metadata import requires\n"
+        "from pip._vendor.packaging.requirements import Requirement\n"
+        "asked = map(Requirement, requires('torch') or ())\n"
+        "here = (r for r in asked if not r.marker or r.marker.evaluate({'extra': ''}))\n"
+        "print(any(r.name.endswith('triton') for r in here))"
+    )
+    return run([str(PYTHON), "-c", code]).stdout.strip() == "True"
 
 
 # ---------------------------------------------------------------- running programs

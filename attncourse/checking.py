@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from attncourse import counting, stages
 from attncourse.alterations import altered, everywhere, given_to_layers
 from attncourse.crashes import explain, shapes_on_line, told
-from attncourse.laws import LAWS, Look
+from attncourse.laws import GENERAL, LAWS, Look
 from attncourse.letters import number, place, spell
-from attncourse.read_off import count_in_letters
+from attncourse.read_off import OF_SEVERAL, READ_OFF, count_in_letters
 from attncourse.registry import Exercise, Slip, UnknownExercise, exercise
 from attncourse.running import Crash, attempt, calm
 from attncourse.sheet import (
@@ -38,6 +38,8 @@ from attncourse.sheet import (
 from attncourse.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 
 STOPPED = "KeyboardInterrupt"
+# said before one step is found that is done otherwise, since they name the cause more closely
+IN_BETTER_WORDS = {"gains_are_themselves", "coordinates_span_the_picture", *READ_OFF}
 
 
 def check(id: str | Exercise, answer: Any) -> Verdict:
@@ -323,6 +325,8 @@ class _Examination:
                     f"`{probe}` returns {bad} values that are not finite (nan).",
                     tuple(t for t in (stage, seen) if t),
                 )
+        if said := self.everywhere(probe):
+            return Fault(said, (seen, worst, *done))
         if stage:
             return Fault(stage, (seen, worst, *done))
         if _rearranged(y, right):
@@ -428,9 +432,7 @@ class _Examination:
         """The first law of the exercise that the answer breaks; of several returns, the first
         that is wrong."""
         axes, at = self.ex.probes[probe], None
-        if isinstance(right, tuple):
-            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
-            y, right, axes = y[at], right[at], axes[at] if isinstance(axes, tuple) else axes
+        names = laws or self.ex.laws
 
         def ask(**changes):
             built, fault, _ = build(self.ex, self.answer, trial)
@@ -438,17 +440,30 @@ class _Examination:
                 return fault
             inputs = trial.fresh() | changes
             with torch.set_grad_enabled("gradients" in self.ex.skip):
-                found = attempt(
+                return attempt(
                     lambda: probe_of(self.ex, built, probe)(*arguments(self.ex, probe, inputs))
                 )
-            return found if at is None or isinstance(found, Crash) else found[at]
 
-        look = Look(trial, probe, axes, y, right, ask)
-        for name in laws or self.ex.laws:
-            said = attempt(lambda n=name: LAWS[n](look))
+        def ask_one(**changes):
+            found = ask(**changes)
+            return found if isinstance(found, Crash) else found[at]
+
+        look = whole = Look(trial, probe, axes, y, right, ask)
+        if isinstance(right, tuple):
+            at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
+            axes = axes[at] if isinstance(axes, tuple) else axes
+            look = Look(trial, probe, axes, y[at], right[at], ask_one)
+        for name in names:
+            all_at_once = name in OF_SEVERAL
+            said = attempt(lambda n=name, w=all_at_once: LAWS[n](whole if w else look))
             if isinstance(said, str):
-                return said if at is None else f"In [{at}]: {said}"
+                return said if at is None or all_at_once else f"In [{at}]: {said}"
         return None
+
+    def everywhere(self, probe: str) -> str | None:
+        """What is done to the right result, the same everywhere."""
+        said = attempt(lambda: everywhere(self.ex, probe, self.answers(probe)))
+        return said if isinstance(said, str) else None
 
     def answers(self, probe: str) -> list[Any]:
         """What the answer makes of each declared trial."""
@@ -456,10 +471,9 @@ class _Examination:
 
     def one_step(self, index: int, probe: str, y: Any, expected: Any) -> str | None:
         """The one step of the solution that the answer does otherwise."""
-        if isinstance(y, Tensor) and "gains_are_themselves" in self.ex.laws:  # in better words
-            if said := self.broken_law(
-                self.trials[index], probe, y, expected, ("gains_are_themselves",)
-            ):
+        better = [name for name in self.ex.laws if name in IN_BETTER_WORDS]
+        if better and (isinstance(y, Tensor) or _parts_comparable(y, expected)):
+            if said := self.broken_law(self.trials[index], probe, y, expected, better):
                 return said
         answers = self.answers(probe)
         before = self.ex.probes if self.ex.is_module else ()
@@ -470,9 +484,10 @@ class _Examination:
         )
         given = {} if isinstance(given, Crash) else given
         said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
-        if not isinstance(said, str):
-            said = attempt(lambda: everywhere(self.ex, probe, answers))
-        return said if isinstance(said, str) else None
+        if not isinstance(said, str) and GENERAL & set(self.ex.laws):
+            said = self.everywhere(probe)
+        vague = isinstance(said, str) and ("that and that" in said or said.startswith("That "))
+        return said if isinstance(said, str) and not vague else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
         """The first layer of a module that is given something else than in the solution."""
@@ -608,6 +623,11 @@ class _Examination:
                 (),
                 "overflows",
             )
+        if trial.group == LARGE:
+            answers = [*self.answers(probe), *[None] * (index - len(self.results)), y]
+            said = attempt(lambda: altered(self.ex, index, probe, answers))
+            if isinstance(said, str):
+                return Fault(said, (self.seen(trial),))
         if trial.group == LARGE and isinstance(y, Tensor) and _comparable(y, right):
             return Fault(
                 f"`{probe}` is right, except {trial.name}: exp of what is far below the"

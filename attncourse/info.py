@@ -56,10 +56,10 @@ def devices() -> dict[str, str]:
 
 
 def fast() -> dict[str, str]:
-    """Which fast implementations there are on this CPU, the one that is taken first. Nothing
-    where the solutions are not installed."""
+    """Which fast implementations there are here, on the CPU the one that is taken first, and
+    where kernels in Triton run. Nothing where the solutions are not installed."""
     try:
-        from solutions.fast import native
+        from solutions.fast import gpu, native
     except ImportError:
         return {}
 
@@ -72,6 +72,7 @@ def fast() -> dict[str, str]:
         "fast relative": here("relative_2d", "rows, augmented"),
         "fast sparse": "pieces",
         "fast attention": "torch, tiled",
+        "fast kernels": gpu.status(),
     }
 
 
@@ -96,7 +97,11 @@ def optional() -> dict[str, tuple[bool, str]]:
             compiler is not None,
             "the native kernels of local and relative attention, torch.compile on the CPU",
         ),
-        "triton": (find_spec("triton") is not None, "kernels on an NVIDIA GPU"),
+        "triton": (
+            find_spec("triton") is not None,
+            "kernels on an NVIDIA GPU, and their interpreter on any CPU under Linux: "
+            'pip install -e ".[kernels]"',
+        ),
     }
 
 

@@ -52,6 +52,17 @@ class Look:
         return mask.expand(shape)
 
 
+# Laws of any gate: a factor or a number that fits everywhere says more than they do.
+GENERAL = frozenset(
+    {
+        "between_once_and_twice",
+        "gains_in_range",
+        "gains_lie_between_0_and_1",
+        "gains_scale_x",
+        "nothing_comes_of_nothing",
+        "a_constant_factor",
+    }
+)
 LAWS: dict[str, Callable[[Look], str | None]] = {}
 
 

@@ -16,6 +16,23 @@ from torch.nn import functional as F
 from attncourse.laws import Look, _keys, _map_of, _named, _scale, _shares, close, law
 from attncourse.letters import number, place
 
+READ_OFF = (  # these name the cause more closely than a step of torch can be named
+    "ratios_of_shares",
+    "nothing_above_the_diagonal",
+    "cells_hold_their_distance",
+    "rows_follow_distances",
+    "masked_scores_are_gone",
+    "lengths_are_kept",
+    "tokens_and_places_count_once",
+    "frequencies_have_their_base",
+    "shares_of_the_target",
+    "rates_rise_and_fall",
+    "penalty_of_one_word",
+    "ways_are_the_best",
+    "cache_holds_all",
+)
+OF_SEVERAL = {"ways_are_the_best", "cache_holds_all"}  # look at all returns together
+
 # a softmax, a triangle, a table of distances
 
 
@@ -144,6 +161,14 @@ def masked_scores_are_gone(look: Look) -> str | None:
     if weights.shape != scores.shape or not (weights > 0).any():
         return None
     allowed = look.allowed(weights.shape)
+    some = allowed.any(-1) & ((~allowed).sum(-1) > 1)
+    for row, may, score in zip(weights[some], allowed[some], scores[some] / root, strict=True):
+        hidden = row[~may]
+        if row[may].max() < 1e-9 < hidden.min() and hidden.max() - hidden.min() < 1e-9:
+            return (
+                f"Where scores lie around {number(score.mean().item())}, masked keys get all"
+                " the weight: what you fill in is a number, and not the lowest. Fill with -inf."
+            )
     both = allowed.any(-1) & ~allowed.all(-1) & (weights > 1e-200).all(-1)
     if not both.any():
         return None
@@ -279,8 +304,8 @@ STEPS = (
     (lambda y: -y, "minus"),
     (lambda y: 1 / y, "1 over"),
     (lambda y: y.abs(), "the absolute value of"),
-    (lambda y: F.normalize(y, dim=-1), "divided by its length, otherwise"),
-    (lambda y: F.layer_norm(y, y.shape[-1:]), "normed, otherwise"),
+    (lambda y: F.normalize(y, dim=-1), "the direction, of length 1, of"),
+    (lambda y: F.layer_norm(y, y.shape[-1:]), "the layer norm of"),
 )
 
 
@@ -485,6 +510,11 @@ def rates_rise_and_fall(look: Look) -> str | None:
     sizes = {"warmup": warmup} if abs(other - 1) > 1e-6 else {}
     if abs(before - behind) < 1e-6 * before and abs(before - 1) > 1e-6:
         return f"Your rate is everywhere {_named(before, sizes)} times what it should be."
+    if abs(behind - 1) < 1e-6 and abs(before - 1) > 1e-6:
+        return (
+            f"Your rate rises as if `warmup` were {number(warmup * before ** (-2 / 3))} and not"
+            f" {warmup}: its slope is warmup^-1.5."
+        )
     for factor, where in ((before, "up to step = warmup"), (behind, "after the warm-up")):
         if abs(factor - 1) > 1e-6:
             return f"Your rate {where} is {_named(factor, sizes)} times what it should be."

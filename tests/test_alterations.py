@@ -167,7 +167,7 @@ def test_functions_among_the_inputs_are_steps_too():
         return residual(x, branch, gate, placement, shortcut)
 
     said = first_line("channel.residual", doubled)
-    assert said == "You add what `branch` returns twice; they are added, once each."
+    assert said == "You add what `branch` returns twice; once is enough."
 
 
 def test_steps_behind_a_gradient_are_found_as_well():
@@ -271,6 +271,57 @@ def test_a_run_that_is_not_altered_gives_what_the_solution_gives():
                 with calm():
                     again = here.run(here.watch.__class__({}, here.trial))
                 assert same(again, sheet(ex).expected(0, probe))
+
+
+@pytest.mark.parametrize("id", exercises())
+def test_every_exercise_can_be_altered(id):
+    """A mistake in here would show as nothing but causes that are not told."""
+    ex = exercise(id)
+    for probe in ex.probes:
+        right = sheet(ex).expected(0, probe)
+        here = runs(ex, 0, probe)
+        assert same(here.result, right) or type(here.result) is type(right)
+        if isinstance(right, torch.Tensor) and right.is_floating_point():
+            assert len(here.likely) > 40
+            assert len({one.key for one in here.likely}) == len(here.likely)
+
+
+def test_two_steps_that_are_exchanged_are_told():
+    def attention(self, x):
+        z = self.shrink(self.look(reduce(x, "b c h w -> b 1 h w", "mean")).relu()).relu()
+        z = z.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : x.shape[2], : x.shape[3]]
+        return self.smooth(z.sigmoid())[:, 0]
+
+    said = first_line("spatial.spatial_layer", like(SpatialLayer, attention=attention))
+    assert said == "The sigmoid comes before `self.smooth`; it comes behind."
+
+
+def test_what_shows_with_large_inputs_alone_is_told():
+    def forward(self, x):
+        return self.up(F.relu6(self.norm(self.down(squeeze(x)))))
+
+    said = first_line("spatial.channel_branch", like(ChannelBranch, forward=forward))
+    assert said == "Behind `self.norm` you have a ReLU6 where the ReLU belongs."
+
+
+def test_a_layer_that_is_used_by_hand_in_both_its_calls_is_told():
+    def attention(self, x):
+        pools = [reduce(x, "b c h w -> b c", pool) for pool in self.pools]
+        hidden = [F.linear(z, self.down.weight).relu() for z in pools]
+        return sum(self.up(z) for z in hidden).sigmoid()
+
+    said = first_line("spatial.channel_gate", like(ChannelGate, attention=attention))
+    assert said == "`self.down` is used without its bias: call the layer itself."
+
+
+def test_a_function_that_is_called_once_too_often_is_told():
+    def gated_again(x, branch, gate, placement="standard", shortcut=identity):
+        if placement == "pre":
+            return (shortcut(x) + gate(branch(gate(x)))).relu()
+        return residual(x, branch, gate, placement, shortcut)
+
+    said = first_line("channel.residual", gated_again)
+    assert said.startswith("What `branch` returns goes through `gate` as well")
 
 
 @pytest.mark.parametrize("name", ["text", "reduced"])

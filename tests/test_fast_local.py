@@ -169,12 +169,27 @@ def test_torch_finds_nothing_wrong_with_the_operator(dtype):
     assert set(torch.library.opcheck(local.operator, (*given, 3)).values()) == {"SUCCESS"}
 
 
-@needs_compiler
-def test_a_network_with_it_can_be_exported():
-    layer = StandAloneSelfAttention2d(8, heads=2, window=3).eval()
+@pytest.mark.parametrize("train", [True, False])
+def test_a_network_with_it_can_be_exported(implementation, train):
+    layer = StandAloneSelfAttention2d(8, heads=2, window=3).train(train)
+    layer.implementation = implementation
     x = torch.randn(2, 8, 6, 7)
     exported = torch.export.export(layer, (x,)).module()
     assert_close(exported(x), layer(x))
+    assert_close(exported(2 * x), layer(2 * x))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_blocks_are_the_same_when_traced(sizes, monkeypatch):
+    given, window = inputs(*sizes), sizes[-1]
+    expected = local_attention(*given, window, "blocked")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    result = local_attention(*given, window, "blocked")
+    assert_close(result, expected)
+    slope = torch.randn_like(result)
+    assert_close(
+        torch.autograd.grad(result, given, slope), torch.autograd.grad(expected, given, slope)
+    )
 
 
 @needs_compiler

@@ -18,7 +18,7 @@ from attncourse.registry import exercise
 from attncourse.sheet import prepare
 from solutions.positional import relative_index, skew
 from solutions.scaled_dot_product import padding_mask
-from solutions.transformer import attend_and_remember, beam_step
+from solutions.transformer import attend_and_remember, beam_step, learning_rate
 
 NEW = (
     "ratios_of_shares",
@@ -269,6 +269,10 @@ def rate(rise=1.0, fall=-0.5, width=-0.5, factor=1.0, top=None):
         (rate(width=-1.0), "changes with the width like dim^-1; it is dim^-0.5"),
         (rate(factor=2.0), "Your rate is everywhere 2 times what it should be"),
         (
+            lambda step, dim, warmup=4000: learning_rate(step, dim, 2 * warmup),
+            "Your rate rises as if `warmup` were 20 and not 10",
+        ),
+        (
             lambda step, dim, warmup=4000: rate()(step, dim, 7),
             "The rate does not depend on `warmup`",
         ),
@@ -363,13 +367,12 @@ def test_a_count_that_is_right_is_not_spoken_of():
     ],
 )
 def test_one_step_too_many(step, says):
-    from solutions.transformer import EncoderLayer
-
-    class Answer(EncoderLayer):
-        def forward(self, x, mask=None):
-            return step(super().forward(x, mask), x)
-
-    assert says in said("transformer.encoder_layer", Answer)
+    ex = exercise("transformer.encoder_layer")
+    trial = prepare(ex, ex.trials()[0], "seed")
+    right = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(1)).double()
+    y = step(right, trial.inputs["x"])
+    look = Look(trial, "forward", "b n (head d)", y, right, lambda **_: None)
+    assert says in LAWS["one_step_more_or_less"](look)
 
 
 # what is taken in silence, and small numbers
@@ -406,3 +409,17 @@ def test_an_epsilon_shows_in_the_gradient():
     verdict = check("scaled_dot_product.softmax", answer)
     assert verdict.status == "not yet"
     assert "an epsilon in a denominator" in verdict.message
+
+
+@pytest.mark.parametrize("filler", [-30.0, -100.0, -1e3])
+def test_a_finite_filler_shows_where_all_scores_are_lower(filler):
+    def answer(q, k, mask=None):
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        if mask is None:
+            return scores.softmax(-1)
+        weights = scores.masked_fill(~mask, filler).softmax(-1)
+        return weights * mask.any(-1, keepdim=True)
+
+    verdict = check("scaled_dot_product.attention_weights", answer)
+    assert verdict.status == "not yet"
+    assert verdict.message.startswith("Where scores lie around -1951, masked keys get all")

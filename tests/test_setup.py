@@ -112,9 +112,10 @@ def test_the_second_run_installs_nothing(clone, installed):
 
 def test_make_installs_what_the_tests_compare_with(monkeypatch):
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
-    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate]"
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate,kernels]"
+    assert bootstrap.target(kernels=False) == f"{bootstrap.ROOT}[oracles,translate]"
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: name)
-    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate,browser]"
+    assert bootstrap.target() == f"{bootstrap.ROOT}[oracles,translate,kernels,browser]"
 
 
 def test_what_asks_for_too_much_comes_without_it(clone, installed):
@@ -122,6 +123,40 @@ def test_what_asks_for_too_much_comes_without_it(clone, installed):
     (command,) = (command for command in installed if "oracles-alone" in command)
     assert "--no-deps" in command
     assert "-c" in command
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_triton_that_torch_brings_stays(clone, installed, monkeypatch, own):
+    monkeypatch.setattr(bootstrap, "brings_triton", lambda: own)
+    bootstrap.install()
+    pins = (bootstrap.VENV / "constraints.txt").read_text(encoding="utf-8")
+    assert ("\ntriton==" in pins) != own
+    assert "\ntyper==" in pins
+    (command,) = (command for command in installed if " -e " in command)
+    assert (",kernels" in command) != own
+
+
+@pytest.mark.parametrize(
+    ("asked", "own"),
+    [
+        ("triton==3.6.0; platform_system != 'none'", True),
+        ("pytorch-triton==3.6.0+git", True),
+        ("triton==3.6.0; platform_system == 'none'", False),
+        ("triton; extra == 'compile'", False),
+        ("filelock", False),
+        (None, False),
+    ],
+)
+def test_torch_says_whether_it_brings_a_triton(tmp_path, monkeypatch, asked, own):
+    """Asked of a torch that is not here."""
+    about = tmp_path / "torch-2.99.dist-info"
+    about.mkdir()
+    lines = ["Metadata-Version: 2.1", "Name: torch", "Version: 2.99"]
+    lines += [f"Requires-Dist: {asked}"] if asked else []
+    (about / "METADATA").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    assert bootstrap.brings_triton() == own
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

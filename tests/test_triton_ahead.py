@@ -44,11 +44,14 @@ def test_the_kernels_of_tiled_attention_fit(sm):
 
 
 def test_what_does_not_fit_is_seen():
-    """A tile far too large: registers spill, and shared memory does not suffice."""
-    large = "tiled_triton.tile = lambda *given, **more: (128, 128, 4, 3)\n"
-    launch = "launch(torch.float32, 64)\n"
-    built = ahead.build(80, TILED + large + launch)
-    assert max(one.spilled for one in built) > 1000
-    worst = max(built, key=lambda one: one.spilled)
-    with pytest.raises(AssertionError, match="bytes spill: _for_"):
-        ahead.check(worst, 80)
+    """A tile far too large spills."""
+    large = """
+tiled_triton.tile = lambda *given, **more: (128, 128, 4, 2)
+q = torch.empty(2, 4, 1024, 128, dtype=torch.bfloat16)
+tiled_triton.forward(q, q, q)
+"""
+    (built,) = ahead.build(80, TILED + large)
+    with pytest.raises(AssertionError, match=r"bytes spill: _forward for sm_80, .*'M': 128"):
+        ahead.check(built, 80)
+    with pytest.raises(AssertionError, match="bytes of shared memory"):
+        ahead.check(built._replace(spilled=0, shared=163 * 1024 + 1), 80)

@@ -16,12 +16,12 @@ from solutions.fast import StandAloneSelfAttention2d, gpu, local, local_attentio
 
 SIZES = [  # b head d e h w window
     (2, 3, 4, 5, 6, 7, 3),
-    (1, 2, 6, 3, 5, 21, 5),  # heads no power of two wide; several tiles side by side
-    (1, 1, 20, 12, 13, 18, 7),
+    (1, 1, 6, 3, 5, 11, 5),  # heads no power of two wide; several tiles side by side
+    (1, 1, 20, 12, 13, 10, 7),
     (2, 1, 8, 8, 1, 1, 7),  # one pixel
-    (1, 2, 2, 3, 4, 5, 11),  # a window larger than the picture
-    (2, 2, 4, 5, 9, 2, 1),  # a window of one pixel
-    (1, 2, 4, 7, 17, 3, 9),
+    (1, 1, 2, 3, 4, 5, 11),  # a window larger than the picture
+    (2, 1, 4, 5, 9, 2, 1),  # a window of one pixel
+    (1, 1, 4, 7, 17, 3, 9),
     (1, 1, 34, 40, 4, 6, 3),
 ]
 CUDA = torch.cuda.is_available()
@@ -30,7 +30,7 @@ WHY_NOT = gpu.available(DEVICE)
 HALF = [torch.bfloat16, torch.float16]
 # on a CPU the interpreter computes in float32 whatever comes in: one size shows that
 DTYPES = [(sizes, torch.float32) for sizes in SIZES] + [
-    (sizes, dtype) for sizes in (SIZES if CUDA else SIZES[:1]) for dtype in HALF
+    (sizes, dtype) for sizes in (SIZES if CUDA else SIZES[-1:]) for dtype in HALF
 ]
 needs_triton = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "-")
 needs_kernel = pytest.mark.skipif(
@@ -75,8 +75,15 @@ def test_values_and_gradients_are_those_of_the_reference(sizes, dtype):
 
 
 @needs_triton
-@pytest.mark.parametrize("block", [(16, 16, 8), (32, 16, 8), (32, 32, 8), (64, 32, 4)])
-@pytest.mark.parametrize("sizes", [(1, 1, 4, 3, 9, 5, 3), (1, 1, 4, 3, 5, 10, 7)])
+@pytest.mark.parametrize(
+    ("block", "sizes"),
+    [
+        ((16, 16, 8), (1, 1, 4, 3, 3, 9, 3)),
+        ((32, 16, 8), (1, 1, 4, 3, 9, 5, 3)),
+        ((32, 32, 8), (1, 1, 4, 3, 5, 10, 7)),
+        ((64, 32, 4), (1, 1, 4, 3, 9, 5, 7)),
+    ],
+)
 def test_every_size_of_a_tile_reads_the_same(block, sizes, monkeypatch):
     monkeypatch.setattr(gpu.kernels("local"), "_block", lambda *given: block)
     for one, other in zip(*both(inputs(*sizes), sizes[-1]), strict=True):
@@ -85,12 +92,10 @@ def test_every_size_of_a_tile_reads_the_same(block, sizes, monkeypatch):
 
 @needs_triton
 def test_it_keeps_the_log_sum_exp_of_the_scores():
-    q, k, v, rows, columns = (x.detach() for x in inputs(2, 3, 4, 5, 6, 7, 3))
+    q, k, v, rows, columns = (x.detach() for x in inputs(1, 2, 4, 5, 6, 7, 3))
     _, lse = gpu.kernels("local").attend(q, k, v, rows, columns, 3)
-    ones = torch.ones(2, 3, 1, 6, 7, device=DEVICE)
-    # what a key of score 0 at every place of the window would take of the whole
     near, place = stand_alone.windows(k, 3), stand_alone.relative_embeddings(rows, columns)
-    seen = stand_alone.windows(ones, 3)[:, :, 0] > 0
+    seen = stand_alone.inside(6, 7, 3).to(DEVICE)
     scores = torch.einsum("bcdhw,bcdhwyx->bchwyx", q, near)
     scores = scores + torch.einsum("bcdhw,cdyx->bchwyx", q, place)
     expected = scores.masked_fill(~seen, -torch.inf).flatten(-2).logsumexp(-1)
@@ -99,7 +104,7 @@ def test_it_keeps_the_log_sum_exp_of_the_scores():
 
 @needs_triton
 def test_views_are_read_and_gradients_are_laid_out_as_what_they_belong_to():
-    q, k, v, rows, columns = inputs(2, 2, 4, 3, 5, 6, 3)
+    q, k, v, rows, columns = inputs(1, 2, 4, 3, 5, 6, 3)
     last = [x.detach().movedim(2, -1).contiguous().movedim(-1, 2) for x in (q, k, v)]
     wide = [torch.cat([x.detach()] * 2, -1)[..., :6] for x in (q, k, v)]
     crossed = [x.detach().mT.contiguous().mT for x in (q, k, v)]
@@ -107,7 +112,7 @@ def test_views_are_read_and_gradients_are_laid_out_as_what_they_belong_to():
     for maps in (last, wide, crossed):
         given = [*(x.requires_grad_() for x in maps), *tables]
         assert not given[0].is_contiguous()
-        ours, exact = both(given, 3, torch.ones(1, device=DEVICE).expand(2, 2, 3, 5, 6))
+        ours, exact = both(given, 3, torch.ones(1, device=DEVICE).expand(1, 2, 3, 5, 6))
         for one, other in zip(ours, exact, strict=True):
             assert apart(one, other) < 1e-5
         for grad, x in zip((ours[0], *ours[1:4]), (v, q, k, v), strict=True):
@@ -151,7 +156,7 @@ def test_two_runs_agree_to_the_last_bit():
 @needs_triton
 def test_the_same_weights_give_the_same_layer():
     layer = StandAloneSelfAttention2d(12, heads=3, window=5, stride=2).to(DEVICE)
-    x = torch.randn(2, 12, 7, 10, device=DEVICE)
+    x = torch.randn(1, 12, 7, 10, device=DEVICE)
     layer.implementation = "reference"
     expected = layer(x)
     layer.implementation = "triton"

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing import assert_close
 
 from solutions.fast import gpu, pieces, relative_2d, sparse
@@ -232,8 +233,26 @@ def test_what_cannot_be_is_told(with_kernels, monkeypatch):
 def test_the_interpreter_is_never_what_auto_takes():
     q = torch.randn(1, 14, 14, 4)
     assert fast.choose_tiles(q, q) == "tiled"
-    assert relative_2d.choose(q, torch.empty(27, 4), q) == "rows"
+    assert relative_2d.choose(q, torch.empty(27, 4), q) != "triton"
     assert not pieces.by_kernels(q)
+
+
+def test_on_a_gpu_they_are_what_auto_takes(monkeypatch):
+    """On tensors that have a device and no numbers."""
+    monkeypatch.setattr(gpu, "available", lambda device: "")
+    with FakeTensorMode():
+        q, wide = (torch.empty(1, 5, 7, d, device="cuda") for d in (4, 300))
+        assert fast.choose_tiles(q, q) == "triton"
+        assert fast.choose_tiles(q, wide) == "tiled"
+        assert fast.choose(q, q) == "torch"
+        assert pieces.by_kernels(q)
+        assert sparse.choose(q) == "pieces"
+        rows, _ = (torch.empty(2 * n - 1, 4, device="cuda") for n in (5, 7))
+        assert relative_2d.choose(q, rows, q) == "triton"
+        assert relative_2d.choose(q, None, q) == "fused"
+        monkeypatch.setattr(gpu, "available", lambda device: "no")
+        assert sparse.choose(q) == "reference"
+        assert relative_2d.choose(q, rows, q) == "augmented"
 
 
 def test_without_triton_it_says_so(monkeypatch):

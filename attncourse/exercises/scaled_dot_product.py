@@ -1297,6 +1297,15 @@ def attention_masks(sizes):
     )
 
 
+def far_below_zero(sizes):
+    """Queries and keys that all disagree: a filler that is not -inf stands out among them."""
+    dice, d = torch.Generator().manual_seed(7), sizes["d"]
+    q = torch.randn(sizes["b"], sizes["i"], d, generator=dice, dtype=torch.float64)
+    k = torch.randn(sizes["b"], sizes["j"], d, generator=dice, dtype=torch.float64)
+    q[..., 0], k[..., 0] = -3 + q[..., 0] / 10, 2000 * math.sqrt(d) / 3 + k[..., 0]
+    return q, k
+
+
 def attention_trials(values=True):
     qkv = dict(q="b i d", k="b j d") | (dict(v="b j e") if values else {})
 
@@ -1308,6 +1317,7 @@ def attention_trials(values=True):
     lone = sizes(b=1, i=1, j=4, d=7, e=3)
     causal, padding, empty = attention_masks(two)
     other = attention_masks(one)[2]
+    q, k = far_below_zero(one)
     return (
         Trial("without a mask", one, qkv),
         Trial("without a mask, with other sizes", two, qkv),
@@ -1321,7 +1331,11 @@ def attention_trials(values=True):
             square,
             qkv | dict(mask=Given("i j", causal_mask(4, 4))),
         ),
-        Trial("with another such mask", one, qkv | dict(mask=other)),
+        Trial(
+            "with another such mask and scores around -2000",
+            one,
+            qkv | dict(q=Given("b i d", q), k=Given("b j d", k), mask=other),
+        ),
     )
 
 

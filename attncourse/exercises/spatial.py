@@ -2325,6 +2325,33 @@ def first_image_alone(scores, classes):
     return scores[0, classes[0]]
 
 
+def slopes_of(maps, head, classes):
+    """The maps, and the gradient of each image's score."""
+    with torch.enable_grad():
+        maps = maps.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(chosen_score(head(maps), classes), maps)
+    return maps.detach(), gradient
+
+
+def plus_plus(maps, head, classes, rectify=True):
+    """These are the gains of Grad-CAM++, which weighs the pixels of each gradient. Grad-CAM
+    takes their plain mean."""
+    maps, slope = slopes_of(maps, head, classes)
+    cubes = (maps * slope**3).sum((2, 3), keepdim=True)
+    shares = slope**2 / (2 * slope**2 + cubes + 1e-8)
+    raw = ((shares * slope.relu()).sum((2, 3), keepdim=True) * maps).sum(1)
+    return raw.relu() if rectify else raw
+
+
+def by_the_maps(maps, head, classes, rectify=True):
+    """These are the gains of XGrad-CAM, in which pixels count as much as the map holds there.
+    Grad-CAM takes the plain mean of the gradient."""
+    maps, slope = slopes_of(maps, head, classes)
+    gains = (slope * maps).sum((2, 3)) / (maps.sum((2, 3)) + 1e-7)
+    raw = (gains[:, :, None, None] * maps).sum(1)
+    return raw.relu() if rectify else raw
+
+
 def summed_over_pixels(gradient):
     """The gains are summed over the pixels. Equation 1 averages."""
     return gradient.sum((2, 3), keepdim=True)
@@ -3059,60 +3086,64 @@ EXERCISES = [
         solution=grad_cam,
         probes={"grad_cam": "b h w"},
         trials=cam_trials,
-        slips=family(
-            cam_recipe,
-            paired=(of_the_softmax, summed_over_pixels, never_rectified, averaged_maps),
-            scoring=(
-                of_the_softmax,
-                of_the_log_softmax,
-                of_the_loss,
-                of_the_summed_loss,
-                all_classes,
-                first_class_for_all,
-                best_class,
-                best_of_the_batch,
-                next_class,
-                every_class_asked_for,
-                mean_over_the_batch,
-                of_a_sigmoid,
-                sign_turned,
-                against_the_others,
-                first_image_alone,
-            ),
-            averaging=(
-                summed_over_pixels,
-                largest_gradient,
-                pixel_by_pixel,
-                positive_pixels,
-                positive_gradients,
-                positive_gains,
-                absolute_gains,
-                squared_gradients,
-                gains_of_all_images,
-                length_of_the_gradient,
-                gains_as_shares,
-                gains_of_length_one,
-                averaged_gains,
-                equal_gains,
-            ),
-            summing=(
-                averaged_maps,
-                rectified_maps,
-                positive_maps,
-                gains_without_maps,
-                squared_maps,
-                strongest_map,
-            ),
-            ending=(
-                never_rectified,
-                always_rectified,
-                rectify_inverted,
-                absolute_map,
-                stretched,
-                over_the_largest,
-                from_the_smallest,
-                one_at_the_largest,
-                squashed_map,
+        slips=(
+            plus_plus,
+            by_the_maps,
+            *family(
+                cam_recipe,
+                paired=(of_the_softmax, summed_over_pixels, never_rectified, averaged_maps),
+                scoring=(
+                    of_the_softmax,
+                    of_the_log_softmax,
+                    of_the_loss,
+                    of_the_summed_loss,
+                    all_classes,
+                    first_class_for_all,
+                    best_class,
+                    best_of_the_batch,
+                    next_class,
+                    every_class_asked_for,
+                    mean_over_the_batch,
+                    of_a_sigmoid,
+                    sign_turned,
+                    against_the_others,
+                    first_image_alone,
+                ),
+                averaging=(
+                    summed_over_pixels,
+                    largest_gradient,
+                    pixel_by_pixel,
+                    positive_pixels,
+                    positive_gradients,
+                    positive_gains,
+                    absolute_gains,
+                    squared_gradients,
+                    gains_of_all_images,
+                    length_of_the_gradient,
+                    gains_as_shares,
+                    gains_of_length_one,
+                    averaged_gains,
+                    equal_gains,
+                ),
+                summing=(
+                    averaged_maps,
+                    rectified_maps,
+                    positive_maps,
+                    gains_without_maps,
+                    squared_maps,
+                    strongest_map,
+                ),
+                ending=(
+                    never_rectified,
+                    always_rectified,
+                    rectify_inverted,
+                    absolute_map,
+                    stretched,
+                    over_the_largest,
+                    from_the_smallest,
+                    one_at_the_largest,
+                    squashed_map,
+                ),
             ),
         ),
         hints=(

@@ -2440,7 +2440,7 @@ EXERCISES = [
         minutes=3,
         difficulty=1,
         otherwise=(token_by_token, by_matrices),
-        laws=("the_relu_is_a_relu", "examples_do_not_mix", "one_step_more_or_less"),
+        laws=("examples_do_not_mix", "one_step_more_or_less"),
     ),
     Exercise(
         id="transformer.residual",

@@ -8,6 +8,7 @@ for tests and for learning, a thousand times slower.
 
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -38,6 +39,18 @@ def interpreting() -> bool:
     import triton
 
     return bool(triton.knobs.runtime.interpret)
+
+
+def status() -> str:
+    """Where kernels run here, in one line."""
+    if not _installed():
+        return available("cuda")
+    name = f"Triton {version('triton')}"
+    if interpreting():
+        return f"{name}, in the interpreter"
+    if why := available("cuda"):
+        return f"{name}, but {why}; TRITON_INTERPRET=1 runs kernels on the CPU, slowly"
+    return f"{name}, on {torch.cuda.get_device_name()}"
 
 
 def kernels(name: str) -> ModuleType:

@@ -115,9 +115,41 @@ def blocked(
     window: int,
 ) -> Float[Tensor, "b head e h w"]:
     """Local attention, a block of queries at a time: all of a block see one halo of keys."""
-    given = q, k, v, rows, columns
+    given, offsets = (q, k, v, rows, columns), _offsets(rows, columns)
+    if torch.compiler.is_compiling():
+        return _traced(q, k, v, offsets, window)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in given)
-    return ByBlocks.apply(q, k, v, _offsets(rows, columns), window, keep)
+    return ByBlocks.apply(q, k, v, offsets, window, keep)
+
+
+def _traced(q: Tensor, k: Tensor, v: Tensor, offsets: Tensor, window: int) -> Tensor:
+    """All heads at once, nothing in place: for torch.compile and torch.export, which plan the
+    memory themselves."""
+    (_, heads, _, h, w), side = q.shape, BLOCK + window - 1
+    queries = rearrange(
+        _blocks(_maps(q)), "(b head) block own d -> b head block own d", head=heads
+    )
+    hidden = rearrange(_hidden(window, h, w).to(queries), "own block line -> block own line")
+    said = einsum(
+        queries, offsets, "b head block own d, head own d line -> b head block own line"
+    )
+    edge = -h % BLOCK + window // 2, -w % BLOCK + window // 2
+    around = (window // 2, edge[1], window // 2, edge[0])
+    keys, values = (
+        rearrange(
+            F.pad(x, around).unfold(3, side, BLOCK).unfold(4, side, BLOCK),
+            "b head d by bx ky kx -> b head (by bx) (ky kx) d",
+        ).to(queries.dtype)
+        for x in (k, v)
+    )
+    scores = (said + hidden) @ _lines(side).to(queries) + queries @ keys.mT
+    y = rearrange(
+        scores.softmax(-1) @ values,
+        "b head (by bx) (y x) e -> b head e (by y) (bx x)",
+        by=-(-h // BLOCK),
+        y=BLOCK,
+    )
+    return y[..., :h, :w].to(v.dtype)
 
 
 class ByBlocks(torch.autograd.Function):
@@ -133,28 +165,27 @@ class ByBlocks(torch.autograd.Function):
         maps = [_maps(x) for x in (q, k, v)]
         offsets = offsets.to(maps[0].dtype)
         heads, side = len(offsets), BLOCK + window - 1
-        lines = _lines(side).to(offsets)
-        hidden = _hidden(window, *q.shape[-2:]).to(offsets)
+        lines = _kept_lines(side).to(offsets)
+        hidden = _kept_hidden(window, *q.shape[-2:]).to(offsets)
         n, own, blocks, _ = len(maps[0]), *hidden.shape
         several = _several(n, blocks * own * side**2, q.device)
         shares = offsets.new_empty(n if keep else several, blocks, own, side**2)
-        scores = torch.empty_like(shares[:several])
-        halo_k, halo_v = (_Halos(x, window, several) for x in maps[1:])
+        halo_k, halo_v = _halos(maps, window, several)
         out = torch.empty_like(maps[2])
         for start in range(0, n, several):
             i = slice(start, min(start + several, n))
             count = i.stop - start
-            queries, here = _blocks(maps[0][i]), scores[:count]
+            queries = _blocks(maps[0][i])
+            share = shares[i] if keep else shares[:count]  # scores at first
             for one in range(count):
                 table = offsets[(start + one) % heads]
                 said = torch.baddbmm(hidden, _by_own(queries[one]), table)
                 said = rearrange(said, "own block line -> (block own) line")
                 torch.mm(
-                    said, lines, out=rearrange(here[one], "block own key -> (block own) key")
+                    said, lines, out=rearrange(share[one], "block own key -> (block own) key")
                 )
-            _each(here).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
-            share = shares[i] if keep else shares[:count]
-            torch.softmax(here, -1, out=share)
+            _each(share).baddbmm_(_each(queries), _each(halo_k.of(maps[1][i])).mT)
+            torch.softmax(share, -1, out=share)
             mixed = torch.bmm(_each(share), _each(halo_v.of(maps[2][i])))
             _from_blocks(out[i], mixed)
         if keep:
@@ -168,10 +199,10 @@ class ByBlocks(torch.autograd.Function):
         q, k, v, offsets, out, shares = ctx.saved_tensors
         maps, dout = [_maps(x) for x in (q, k, v)], _maps(dout)
         n, blocks, own, keys = shares.shape
-        heads, lines = len(offsets), _lines(BLOCK + ctx.window - 1).to(offsets)
+        heads, lines = len(offsets), _kept_lines(BLOCK + ctx.window - 1).to(offsets)
         several = _several(n, blocks * own * keys, q.device)
         slopes = torch.empty_like(shares[:several])
-        halo_k, halo_v = (_Halos(x, ctx.window, several) for x in maps[1:])
+        halo_k, halo_v = _halos(maps, ctx.window, several)
         dq, dk, dv = (torch.empty_like(x) for x in maps)
         doffsets = torch.zeros_like(offsets)
         mean = (dout * out).sum(1, keepdim=True)
@@ -180,9 +211,12 @@ class ByBlocks(torch.autograd.Function):
             count = i.stop - start
             queries, dmixed = _blocks(maps[0][i]), _blocks(dout[i])
             share, slope = shares[i], slopes[:count]
-            values, keys = halo_v.of(maps[2][i]), halo_k.of(maps[1][i])
+            values = halo_v.of(maps[2][i])
             torch.bmm(_each(dmixed), _each(values).mT, out=_each(slope))
             slope.sub_(_blocks(mean[i])).mul_(share)
+            torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
+            halo_v.back(dv[i], values)
+            keys = halo_k.of(maps[1][i])
             dsaid = torch.mm(rearrange(slope, "m block own key -> (m block own) key"), lines.T)
             dsaid = rearrange(dsaid, "(m block own) line -> m own block line", m=count, own=own)
             dqueries = torch.bmm(_each(slope), _each(keys))
@@ -193,8 +227,6 @@ class ByBlocks(torch.autograd.Function):
                 dqueries[one] += rearrange(more, "own block d -> block own d")
                 doffsets[table].baddbmm_(_by_own(queries[one]).mT, dsaid[one])
             _from_blocks(dq[i], _each(dqueries))
-            torch.bmm(_each(share).mT, _each(dmixed), out=_each(values))
-            halo_v.back(dv[i], values)
             torch.bmm(_each(slope).mT, _each(queries), out=_each(keys))
             halo_k.back(dk[i], keys)
         found = zip((dq, dk, dv), (q, k, v), strict=True)
@@ -235,7 +267,6 @@ def _offsets(rows: Tensor, columns: Tensor) -> Tensor:
     return torch.cat([F.pad(down, (0, side)), F.pad(across, (side, 0))], 2)
 
 
-@cache
 def _lines(side: int) -> Float[Tensor, "line key"]:
     """Which row and which column of the halo a key is in: a 1 for each."""
     one = torch.eye(side)
@@ -243,7 +274,6 @@ def _lines(side: int) -> Float[Tensor, "line key"]:
     return torch.cat([down, repeat(one, "line kx -> line (ky kx)", ky=side)])
 
 
-@lru_cache(maxsize=16)
 def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
     """0 for the lines of its halo that a query sees, HIDDEN for the others.
 
@@ -262,6 +292,10 @@ def _hidden(window: int, h: int, w: int) -> Float[Tensor, "own block line"]:
     down = repeat(down, "by y line -> (y x) (by bx) line", bx=bx, x=BLOCK)
     across = repeat(across, "bx x line -> (y x) (by bx) line", by=by, y=BLOCK)
     return torch.where(torch.cat([down, across], -1), 0.0, HIDDEN)
+
+
+# not for what is traced: tensors without numbers must not be kept
+_kept_lines, _kept_hidden = cache(_lines), lru_cache(maxsize=16)(_hidden)
 
 
 def _blocks(x: Tensor) -> Tensor:
@@ -285,6 +319,13 @@ def _from_blocks(to: Tensor, x: Tensor) -> None:
         across = "(m by bx) (y x) d -> m d by y bx x"
         whole = rearrange(to, inside, y=BLOCK, x=BLOCK)
         whole.copy_(rearrange(x, across, m=m, by=by, bx=bx, y=BLOCK))
+
+
+def _halos(maps: list[Tensor], window: int, several: int) -> list["_Halos"]:
+    """For k and for v: the same memory where they are equally wide."""
+    found = [_Halos(maps[1], window, several)]
+    same = maps[1].shape == maps[2].shape
+    return found * 2 if same else [*found, _Halos(maps[2], window, several)]
 
 
 class _Halos:

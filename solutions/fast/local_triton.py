@@ -587,6 +587,8 @@ def _launch(
     if k.shape != q.shape or v.shape != (b, head, e, h, w):
         shapes_ = ", ".join(f"{tuple(x.shape)}" for x in (q, k, v))
         raise ValueError(f"q, k and v are of {shapes_}: give them one b, head, h and w")
+    if head * max(d, e) * h * w >= FAR:
+        raise ValueError(f"{head} heads of {max(d, e)} x {h} x {w} numbers are 2^31 or more")
     table = (head, window, d // 2)
     if d % 2 or tuple(rows.shape) != table or tuple(columns.shape) != table:
         found = f"{tuple(rows.shape)} and {tuple(columns.shape)}"
@@ -594,10 +596,6 @@ def _launch(
     if why := gpu.available(q.device) or cannot(q.device, q.dtype, d, e, window):
         raise ValueError(f"the Triton kernel cannot run: {why}")
     sizes = shapes(h, w, d, e, window, _kind(q, k, v), back)
-    if max(d, e) * h * w >= FAR:
-        raise ValueError(
-            f"a head of {max(d, e)} x {h} x {w} numbers is too large: 2^31 or more"
-        )
     tiles = triton.cdiv(h, sizes["ROWS"]) * triton.cdiv(w, sizes["COLUMNS"])
     return sizes, b * head * tiles
 

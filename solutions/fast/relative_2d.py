@@ -156,16 +156,17 @@ def _pieces(q: Tensor, k: Tensor, down: Tensor, across: Tensor):
     heads, n, _ = q.shape
     h, w = down.shape[-1], across.shape[-1]
     several = max(1, min(n, AT_HAND // max(n, 1)))
-    scores, shares = q.new_empty(several, n), q.new_empty(several, n)
+    shares, spare = q.new_empty(several, n), q.new_empty(several, n)
     for head in range(heads):
+        keys = k[head].T.contiguous()
         for start in range(0, n, several):
             i = slice(start, min(start + several, n))
-            count = i.stop - start
-            here = scores[:count]
+            here = shares[: i.stop - start]  # scores at first
             plane = rearrange(here, "i (y x) -> i y x", y=h, x=w)
             torch.add(down[head, i, :, None], across[head, i, None, :], out=plane)
-            here.addmm_(q[head, i], k[head].T)
-            yield head, i, torch.softmax(here, -1, out=shares[:count]), here
+            here.addmm_(q[head, i], keys)
+            torch.softmax(here, -1, out=here)
+            yield head, i, here, spare[: i.stop - start]
 
 
 # ---------------------------------------------------------------- the kernel in C

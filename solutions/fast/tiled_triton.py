@@ -30,7 +30,7 @@ from solutions.fast import gpu
 
 TILES = {  # of two bytes a number or more, on the way back or not: d up to 64, 128, 256
     (False, False): ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
-    (False, True): ((64, 64, 4, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+    (False, True): ((64, 64, 8, 2), (64, 32, 8, 2), (64, 32, 8, 2)),
     (True, False): ((32, 32, 8, 1), (32, 32, 8, 1), (16, 32, 8, 1)),
     (True, True): ((32, 32, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1)),
 }
