@@ -1417,7 +1417,8 @@ claim(
 # **What you should see.** *unfold* is what the popular repositories do, *reference* is chapter
 # 9's, and *native* is near the convolution, with a way back. Others have kernels for GPUs in
 # mind; on a CPU they are far behind, and some cannot go back.
-#
+
+# %% [markdown]
 # Now all goals. Each names its sizes, and counts as reached where it is reached at all of them.
 # The table has what was measured at the worst size; the figure has it as a share of the goal,
 # where 1 is reached and 0.5 is half of it.
