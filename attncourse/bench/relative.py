@@ -115,7 +115,7 @@ def _case(b: int, side: int, setting: Setting, peers: bool) -> Case:
 
 def _timm(c: int, side: int) -> nn.Module:
     try:
-        from timm.layers import BottleneckAttn
+        from timm.layers.bottleneck_attn import BottleneckAttn
     except ImportError:
         raise Absent("timm is not installed") from None
     return BottleneckAttn(c, c, feat_size=(side, side), num_heads=HEADS)
