@@ -779,7 +779,8 @@ class Runs:
             else []
         )
         self.every = {one.key: one for one in reversed(every)}
-        self.likely = every
+        # of two that cannot be told apart on another trial, the first
+        self.likely = [one for one in every if self.every[one.key] is one]
         self.outcomes: dict[tuple, Any] = {}
 
     def tried(self, given: Mapping[str, list[Tensor]]) -> Iterator[Alteration]:
