@@ -35,7 +35,8 @@ _is_calm = False
 
 @contextlib.contextmanager
 def calm() -> Iterator[None]:
-    """Whatever happens inside leaves no trace: random numbers, printing, torch's defaults."""
+    """Whatever happens inside leaves no trace: random numbers, printing, torch's defaults. And
+    it is the same whatever they are outside."""
     global _is_calm
     if _is_calm:
         yield
@@ -56,6 +57,7 @@ def calm() -> Iterator[None]:
         with quiet:
             warnings.simplefilter("ignore")
             torch.set_grad_enabled(True)
+            torch.set_default_dtype(torch.float32)  # what is drawn depends on it
             torch.set_num_threads(
                 1
             )  # quickest for tensors this small, and always the same digits

@@ -285,7 +285,8 @@ def gradients(ex: Exercise, answer: Callable, trial: Prepared, probe: str) -> An
         for number, part in enumerate(parts):
             if isinstance(part, Tensor) and part.is_floating_point() and part.requires_grad:
                 dice = torch.Generator().manual_seed(number)
-                total = total + (part * torch.randn(part.shape, generator=dice).to(part)).sum()
+                weights = torch.randn(part.shape, generator=dice, dtype=torch.float32)
+                total = total + (part * weights.to(part)).sum()
         if not isinstance(total, Tensor):
             return dict.fromkeys(leaves)
         found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)

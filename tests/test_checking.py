@@ -16,6 +16,7 @@ from torch import nn
 from attncourse import check
 from attncourse.checking import same
 from attncourse.registry import Cost, Exercise, Trial, exercise
+from attncourse.sheet import sheet
 from attncourse.verdict import Verdict
 from solutions.channel import residual
 from solutions.multi_head import MultiHeadAttention
@@ -393,6 +394,20 @@ def test_a_card_is_readable_without_styles_and_scripts():
     assert "var(--" not in card
     assert "<style" not in card
     assert "<script" not in card
+
+
+def test_a_verdict_does_not_depend_on_the_default_type():
+    """The sheet may have been made under another one."""
+    before = torch.get_default_dtype()
+    sheet.cache_clear()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert check(SOFTMAX, softmax).status == "passed"
+        assert torch.get_default_dtype() == torch.float64
+        torch.set_default_dtype(torch.float32)
+        assert check(SOFTMAX, softmax).status == "passed"
+    finally:
+        torch.set_default_dtype(before)
 
 
 def test_a_card_does_not_run_what_an_answer_says():
