@@ -152,7 +152,9 @@ def test_a_real_server_answers_on_this_machine(tmp_path):
     (learner / "00_shapes.ipynb").write_text("{}")
     port = free_port()
     program = (
-        "import sys; from pathlib import Path; from attncourse import cli, workspace\n"
+        "import signal, sys; from pathlib import Path; from attncourse import cli, workspace\n"
+        # as in a terminal: a shell has what it starts in the background ignore interrupts
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "clone = Path(sys.argv.pop(1)); workspace.root = lambda: clone\n"
         "cli.app()"
     )
