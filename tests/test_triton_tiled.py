@@ -61,9 +61,9 @@ def masked(kind, given):
             "heads": each[:1], "each": each, "nothing": each & False}[kind]  # fmt: skip
 
 
-def compare(given, call, **more):
-    """Values, log-sum-exp and gradients of `call`, with those of the map: within 1e-5 in single
-    precision, and otherwise within twice the error of the map itself in that precision."""
+def error(given, call, **more):
+    """How far values and gradients of `call` are from those of the map, as a share of what is
+    allowed: 1e-5 of the largest in single precision, else 4 units of its last place."""
     dtype = given[0].dtype
     exact = [x.detach().double().requires_grad_() for x in given]
     expected, known = dense(*exact[:3], more.pop("mask", None), *exact[3:], **more)
@@ -75,13 +75,15 @@ def compare(given, call, **more):
     found = [y, *torch.autograd.grad(y, given, slope)]
     assert (torch.isfinite(lse) == torch.isfinite(known)).all()
     assert_close(lse.double(), known, atol=1e-5, rtol=1e-5)
+    allowed = 1e-5 if dtype == torch.float32 else 4 * torch.finfo(dtype).eps
+    shares = []
     for one, other, x in zip(found, right, [y, *given], strict=True):
         assert one.shape == other.shape
         assert one.dtype == x.dtype
-        far = (one.double() - other).abs().max() if one.numel() else 0
-        largest = max(1, other.abs().max()) if one.numel() else 1
-        allowed = 1e-5 if dtype == torch.float32 else 4 * torch.finfo(dtype).eps
-        assert far <= allowed * largest
+        far = (one.double() - other).abs().max()
+        shares.append((far / (allowed * max(1, other.abs().max()))).item())
+    assert not any(map(math.isnan, shares))
+    return max(shares)
 
 
 @pytest.mark.parametrize(("sizes", "kind", "causal"), CASES)
@@ -91,11 +93,8 @@ def test_values_and_gradients_are_those_of_the_map(
     given = inputs(with_kernels, kernel_dtype, *sizes)
     mask = masked(kind, given)
     more = {"mask": mask, "causal": causal, "scale": 0.4}
-    compare(
-        given,
-        lambda: fast.tiled_attention(*given, **more, implementation="triton"),
-        **more,
-    )
+    call = lambda: fast.tiled_attention(*given, **more, implementation="triton")  # noqa: E731
+    assert error(given, call, **more) <= 1
 
 
 @pytest.mark.parametrize(
@@ -107,11 +106,8 @@ def test_places_are_added_as_on_the_map(with_kernels, kernel_dtype, monkeypatch,
     pixels = places[0] * places[1]
     given = inputs(with_kernels, kernel_dtype, batch, 18, pixels, 6, 5, places)
     more = {"down": given[3], "across": given[4], "scale": 0.4}
-    compare(
-        given,
-        lambda: fast.tiled_attention(*given[:3], **more, implementation="triton"),
-        scale=0.4,
-    )
+    call = lambda: fast.tiled_attention(*given[:3], **more, implementation="triton")  # noqa: E731
+    assert error(given, call, scale=0.4) <= 1
 
 
 def test_places_go_with_a_mask(with_kernels):
@@ -119,7 +115,7 @@ def test_places_go_with_a_mask(with_kernels):
     more = {"mask": masked("each", given), "causal": True}
     places = {"down": given[3], "across": given[4], "implementation": "triton"}
     call = lambda: fast.tiled_attention(*given[:3], scale=1.0, **more, **places)  # noqa: E731
-    compare(given, call, **more)
+    assert error(given, call, **more) <= 1
 
 
 def test_views_are_read_rightly(with_kernels):
@@ -177,7 +173,7 @@ def test_half_precision_is_read_and_written(with_kernels, dtype):
     """Also in the interpreter, which computes in single precision between the two."""
     given = inputs(with_kernels, dtype, (2,), 20, 17, 5, 4)
     call = lambda: fast.tiled_attention(*given, scale=0.5, implementation="triton")  # noqa: E731
-    compare(given, call, scale=0.5)
+    assert error(given, call, scale=0.5) <= 1
 
 
 @pytest.mark.parametrize("tables", [True, False], ids=["tables", "no tables"])
