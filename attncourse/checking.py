@@ -486,8 +486,7 @@ class _Examination:
         said = attempt(lambda: altered(self.ex, index, probe, answers, right, given))
         if not isinstance(said, str) and GENERAL & set(self.ex.laws):
             said = self.everywhere(probe)
-        vague = isinstance(said, str) and ("that and that" in said or said.startswith("That "))
-        return said if isinstance(said, str) and not vague else None
+        return said if isinstance(said, str) else None
 
     def first_stage(self, index: int, probe: str) -> str | None:
         """The first layer of a module that is given something else than in the solution."""

@@ -93,9 +93,9 @@ def by_torch(
     if mask is not None and causal:
         mask, causal = mask & scaled_dot_product.causal_mask(i, j).to(mask.device), False
     if mask is not None:
-        mask = _two_leading(mask.expand(*batch, i, j) if len(batch) > 2 else mask, len(batch))
+        mask = two_leading(mask.expand(*batch, i, j) if len(batch) > 2 else mask, len(batch))
     width = max(q.shape[-1], e)
-    q, k, v = (_two_leading(_wide(x, width), len(batch)) for x in (q, k, v))
+    q, k, v = (two_leading(_wide(x, width), len(batch)) for x in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
     return y[..., :e].reshape(*batch, i, e)
 
@@ -105,7 +105,7 @@ def _wide(x: Tensor, width: int) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _two_leading(x: Tensor, leading: int) -> Tensor:
+def two_leading(x: Tensor, leading: int) -> Tensor:
     """With `leading` axes before the last two made two; a mask may have fewer."""
     if leading > 2:
         return x.flatten(0, -4)

@@ -27,6 +27,7 @@ import triton.language as tl
 from torch import Tensor
 
 from solutions.fast import gpu
+from solutions.fast.scaled_dot_product import two_leading
 
 TILES = {  # of two bytes a number or more, on the way back or not: d up to 64, 128, 256
     (False, False): ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
@@ -132,12 +133,12 @@ class _Given:
         i, j, leading = q.shape[-2], k.shape[-2], q.ndim - 2
         if mask is not None and leading > 2:
             mask = mask.expand(*q.shape[:-2], *mask.shape[-2:])
-        q, k, v = (_two_leading(x, leading) for x in (q, k, v))
+        q, k, v = (two_leading(x, leading) for x in (q, k, v))
         batch, heads = q.shape[:2]
         self.heads = batch * heads
         steps = [0, 0, 0, 0]
         if mask is not None:
-            mask = _two_leading(mask, leading).expand(batch, heads, i, j)
+            mask = two_leading(mask, leading).expand(batch, heads, i, j)
             mask, steps = mask.view(torch.uint8), mask.stride()
         high, wide = (1, 1) if down is None else (down.shape[-1], across.shape[-1])
         if down is not None:
@@ -162,14 +163,6 @@ class _Given:
             "CAST": gpu.interpreting(),  # which knows no bfloat16
             "PRECISION": precision,
         }
-
-
-def _two_leading(x: Tensor, leading: int) -> Tensor:
-    """With `leading` axes before the last two made two; a mask may have fewer."""
-    if leading > 2:
-        return x.flatten(0, -4)
-    x = x[(None,) * (leading + 2 - x.ndim)]
-    return x[(None,) * (2 - leading)] if leading != 1 else x[:, None]
 
 
 def _shape(tile: tuple[int, int, int, int]) -> dict[str, int | bool]:
