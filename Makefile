@@ -26,6 +26,6 @@ bench: install ## measure what is fast, in under five minutes (BENCH="--full --o
 	@$(run) bench $(BENCH)
 
 install: ## make .venv and install the course into it, if something changed
-	@$(PYTHON) attncourse/bootstrap.py
+	@$(PYTHON) attncourse/workshop/bootstrap.py
 
 .PHONY: help lab test notebooks doctor lint bench install

@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attncourse.checking import check
-    from attncourse.helping import hint, solution
+    from attncourse.book.helping import hint, solution
+    from attncourse.checker.checking import check
 
 __all__ = ["check", "hint", "solution"]
-_HOME = {"check": "checking", "hint": "helping", "solution": "helping"}
+_HOME = {"check": "checker.checking", "hint": "book.helping", "solution": "book.helping"}
 
 
 def __getattr__(name: str):

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from attncourse import workspace
-from attncourse.workspace import UserError
+from attncourse import places
+from attncourse.errors import UserError
+from attncourse.workshop import workspace
 
 UsageError = typer.BadParameter.__base__  # typer does not export what its parser raises
 
@@ -71,9 +72,9 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 @app.command(context_settings=PASS_ON)
 def lab(ctx: typer.Context):
     """Copy what is new into work/ and open JupyterLab there; options go to JupyterLab."""
-    from attncourse import lab
+    from attncourse.workshop import lab
 
-    root = workspace.root()
+    root = places.root()
     start = lab.command(root / "work", next(iter(workspace.editions(root))), ctx.args)
     _say_filled(workspace.fill(root))
     raise typer.Exit(lab.start(start))
@@ -98,10 +99,10 @@ def _say_filled(filled: workspace.Filled) -> None:
 @app.command()
 def reset(chapter: Annotated[str, typer.Argument(help="name or number, as 01 or shapes")]):
     """Put a fresh copy of a chapter's notebook into work/; yours is kept under a dated name."""
-    from attncourse import registry
+    from attncourse import course
 
-    name = f"{registry.chapter(chapter).stem}.ipynb"
-    kept = workspace.reset(workspace.root(), name)
+    name = f"{course.chapter(chapter).stem}.ipynb"
+    kept = workspace.reset(places.root(), name)
     console.print(f"work/{name} is fresh{f'; yours is work/{kept.name}' if kept else ''}.")
 
 
@@ -117,7 +118,7 @@ def check(
 
     The exit code is 0 only if all of them pass.
     """
-    from attncourse import grading
+    from attncourse.classroom import grading
 
     report = grading.grade(notebook, seconds)
     if as_json:
@@ -150,9 +151,9 @@ def run_all(
     ] = None,
 ):
     """Run everything: lint, tests, doctor, both editions of the notebooks."""
-    from attncourse import suite
+    from attncourse.workshop import suite
 
-    failed = suite.run(suite.choose(only or ()), workspace.root())
+    failed = suite.run(suite.choose(only or ()), places.root())
     if failed:
         _fail(f"failed: {', '.join(failed)}. One alone: attncourse test --only {failed[0]}")
 
@@ -160,18 +161,18 @@ def run_all(
 @app.command()
 def lint():
     """Check style and format with ruff."""
-    from attncourse import suite
+    from attncourse.workshop import suite
 
-    if suite.run(suite.choose(["lint"]), workspace.root()):
+    if suite.run(suite.choose(["lint"]), places.root()):
         _fail("ruff found something. It mends most of it: ruff check --fix . && ruff format .")
 
 
 @app.command()
 def doctor():
     """Prove that every exercise is complete and that its slips are caught and named."""
-    from attncourse.doctor import examine
+    from attncourse.workshop.doctor import examine
 
-    _outcome(examine(workspace.root()), "healthy: every exercise is complete.")
+    _outcome(examine(places.root()), "healthy: every exercise is complete.")
 
 
 @app.command()
@@ -183,12 +184,11 @@ def build(
     ] = False,
 ):
     """Build the two editions of the notebooks from notebooks/src."""
-    from attncourse import editions, registry
+    from attncourse import course
+    from attncourse.book import editions
 
-    chosen = [registry.chapter(name) for name in chapters or ()] or None
-    problems = editions.build(
-        chosen, check=check, execute=not no_execute, root=workspace.root()
-    )
+    chosen = [course.chapter(name) for name in chapters or ()] or None
+    problems = editions.build(chosen, check=check, execute=not no_execute, root=places.root())
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 
@@ -228,7 +228,7 @@ def bench(
     """
     from attncourse.bench import running
 
-    folder = into or workspace.root() / "results"
+    folder = into or places.root() / "results"
     if failed := running.everything(only or (), full, threads, device, folder):
         _fail(f"failed: {', '.join(failed)}")
 
@@ -236,7 +236,7 @@ def bench(
 @app.command()
 def info():
     """Show versions, devices, and what is optional and missing."""
-    from attncourse import info
+    from attncourse.workshop import info
 
     table = Table(show_header=False, box=None)
     for name, value in (info.versions() | info.devices() | info.fast()).items():
@@ -261,7 +261,7 @@ def fetch_cifar10(
     url: Annotated[str | None, typer.Option(help="another address of the archive")] = None,
 ):
     """CIFAR-10, 170 MB; broken off, the same command goes on where it was."""
-    from attncourse.data import download_cifar10
+    from attncourse.tasks.data import download_cifar10
 
     console.print(f"CIFAR-10 is in {download_cifar10(folder, url)}", soft_wrap=True)
 
@@ -326,9 +326,9 @@ def translate(
     On several GPUs: torchrun --nproc-per-node=2 -m attncourse train translate
     """
     given = {name: str(v) if isinstance(v, StrEnum) else v for name, v in locals().items()}
-    from attncourse import translation
+    from attncourse.training import translation
 
-    into = into or workspace.root() / "work" / "translate"
+    into = into or places.root() / "work" / "translate"
     names = (field.name for field in fields(translation.Options))
     options = translation.Options(**{name: given[name] for name in names})
     result = translation.train(options, data, into, device)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from attncourse.sequence_tasks import (
+from attncourse.tasks.sequences import (
     CausalConvolutions,
     bits,
     bits_of_independent_pixels,

@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
 
-from attncourse import plots
+from attncourse.book import plots
 
 SCHEMA = 1
 PACKAGES = ("torch", "einops", "triton", "natten", "halonet-pytorch", "timm")

@@ -19,7 +19,7 @@ import torch
 
 from attncourse.bench import PARTS, goals, measuring, memory, reporting
 from attncourse.bench.measuring import Case, Setting
-from attncourse.workspace import UserError
+from attncourse.errors import UserError
 
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 SECONDS = {False: 1.0, True: 6.0}  # for the rounds of a case and direction; small, full

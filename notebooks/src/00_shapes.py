@@ -13,9 +13,10 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from attncourse import check, hint, plots, solution
-from attncourse.claims import claim
-from attncourse.data import photograph
+from attncourse import check, hint, solution
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.tasks.data import photograph
 
 # %% [markdown]
 # ## The letters

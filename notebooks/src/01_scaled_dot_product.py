@@ -14,10 +14,11 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attncourse import check, hint, plots, solution
-from attncourse.claims import claim
-from attncourse.data import photograph
-from attncourse.denoising import blur, patches, places, psnr
+from attncourse import check, hint, solution
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.tasks.data import photograph
+from attncourse.tasks.denoising import blur, patches, places, psnr
 
 # %% [markdown]
 # Attention is a table one can ask inexactly. A **query** is compared with the **key** of every

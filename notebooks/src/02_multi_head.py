@@ -15,9 +15,11 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attncourse import check, counting, hint, plots
-from attncourse.claims import claim
-from attncourse.tasks import explained_by_one_mixture, two_lookups
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.papers import counting
+from attncourse.tasks.lookups import explained_by_one_mixture, two_lookups
 from solutions.multi_head import from_torch
 from solutions.scaled_dot_product import attention_weights, causal_mask, padding_mask
 

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots
-from attncourse.claims import claim
-from attncourse.data import photograph
-from attncourse.order_tasks import Reader, accuracy, dots, train_finder, train_reader
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.papers import counting
+from attncourse.tasks.data import photograph
+from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
 

@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots
-from attncourse import dates as calendar
-from attncourse.claims import claim
-from attncourse.results import result
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.book.results import result
+from attncourse.papers import counting
+from attncourse.tasks import dates as calendar
 from solutions import transformer as library
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
 from solutions.positional import sinusoidal

@@ -18,8 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint, plots
-from attncourse.channel_tasks import (
+from attncourse import check, hint
+from attncourse.book import plots
+
+# %%
+from attncourse.book.claims import claim
+from attncourse.papers import compare, compare_all, figure
+from attncourse.tasks.channel import (
     CueReader,
     PlaneReader,
     accuracy,
@@ -30,11 +35,7 @@ from attncourse.channel_tasks import (
     train,
     unseen_negatives,
 )
-
-# %%
-from attncourse.claims import claim
-from attncourse.data import digits, photograph
-from attncourse.papers import compare, compare_all, figure
+from attncourse.tasks.data import digits, photograph
 from solutions.backbones import ResNet
 from solutions.channel import PLACEMENTS, bottleneck, eca_window, gather_filters, identity
 

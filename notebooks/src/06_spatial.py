@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint, plots
-from attncourse import spatial_tasks as tasks
-from attncourse.claims import claim
-from attncourse.data import cifar10
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.errors import UserError
 from attncourse.papers import compare
-from attncourse.workspace import UserError
+from attncourse.tasks import spatial as tasks
+from attncourse.tasks.data import cifar10
 from solutions.channel import SqueezeExcite, bottleneck, squeeze
 from solutions.spatial import Head, ProjectedSpatialGate, centred
 

@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots, scene_tasks
-from attncourse.claims import claim
-from attncourse.data import photograph
-from attncourse.scene_tasks import KINDS, SYMBOLS, Segmenter, named, unseen
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.papers import counting
+from attncourse.tasks import scenes as scene_tasks
+from attncourse.tasks.data import photograph
+from attncourse.tasks.scenes import KINDS, SYMBOLS, Segmenter, named, unseen
 from solutions.non_local import FORMS, classifier, conv_norm_relu, dot_product_weights, max_pool
 from solutions.spatial import CBAM
 

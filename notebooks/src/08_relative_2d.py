@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, plots, relative_tasks
-from attncourse.claims import claim
-from attncourse.cost import cost
-from attncourse.data import digits, photograph
-from attncourse.relative_tasks import POSITIONS, SEEN, UNSEEN
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.papers import counting
+from attncourse.papers.cost import cost
+from attncourse.tasks import relative as relative_tasks
+from attncourse.tasks.data import digits, photograph
+from attncourse.tasks.relative import POSITIONS, SEEN, UNSEEN
 
 # %%
 from solutions.backbones import ResNet, WideResNet

@@ -17,10 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, counting, hint, papers, plots
-from attncourse import sequence_tasks as streams
-from attncourse.claims import claim
-from attncourse.results import result
+from attncourse import check, hint, papers
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.book.results import result
+from attncourse.papers import counting
+from attncourse.tasks import sequences as streams
 from solutions import sparse
 from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
 from solutions.sparse import SparseTransformer, in_blocks, local_keys, strided_keys

@@ -30,11 +30,14 @@ except ImportError:  # there is Triton for Linux
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 # %%
-from attncourse import check, counting, fast_tasks, hint, plots
-from attncourse.claims import claim
-from attncourse.data import photograph
-from attncourse.fast_tasks import Warming, alike, how_many, largest_kept, seconds, turns
-from attncourse.results import result
+from attncourse import check, hint
+from attncourse.book import plots
+from attncourse.book.claims import claim
+from attncourse.book.results import result
+from attncourse.papers import counting
+from attncourse.tasks import fast as fast_tasks
+from attncourse.tasks.data import photograph
+from attncourse.tasks.fast import Warming, alike, how_many, largest_kept, seconds, turns
 from solutions import relative_2d, sparse, stand_alone
 from solutions.fast import gpu, local
 from solutions.fast import sparse as fast_sparse

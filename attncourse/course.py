@@ -1,0 +1,303 @@
+"""The course in order: its chapters, and every exercise by its id. The one list.
+
+Notebooks, checks, hints, tests and commands all start here. An exercise `channel.squeeze` has
+its record in `attncourse/exercises/channel/squeeze.py`, loaded when somebody asks for it.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from attncourse.errors import UnknownExercise, nearest
+
+if TYPE_CHECKING:
+    from attncourse.exercises.record import Exercise
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter: its name runs across `solutions`, `exercises`, `notebooks` and `tests`."""
+
+    number: int
+    name: str
+    title: str
+    writes: str  # what the learner writes, for the table of the README
+    sees: str  # what the learner sees with it
+    minutes: int
+    exercises: tuple[str, ...]  # their names, in the order of the notebook
+
+    @property
+    def stem(self) -> str:
+        """The file name of its notebook, without suffix: `01_scaled_dot_product`."""
+        return f"{self.number:02}_{self.name}"
+
+
+CHAPTERS: tuple[Chapter, ...] = (
+    Chapter(
+        0,
+        "shapes",
+        "Shapes",
+        "patches, tiles, pools and an einsum, in einops",
+        "a photograph taken apart and put together again",
+        20,
+        (
+            "strip",
+            "patches",
+            "mosaic",
+            "pool",
+            "enlarge",
+            "channel_means",
+            "grey",
+            "similarity",
+        ),
+    ),
+    Chapter(
+        1,
+        "scaled_dot_product",
+        "Scaled dot-product attention",
+        "softmax, additive and dot-product scores, masks, attention",
+        "a photograph whose patches denoise each other",
+        75,
+        (
+            "softmax",
+            "additive_attention",
+            "dot_product_scores",
+            "causal_mask",
+            "padding_mask",
+            "attention_weights",
+            "scaled_dot_product_attention",
+        ),
+    ),
+    Chapter(
+        2,
+        "multi_head",
+        "Multi-head attention",
+        "heads split and merged, self- and cross-attention",
+        "a task that one head cannot solve and two can",
+        60,
+        (
+            "split_heads",
+            "merge_heads",
+            "multi_head_attention",
+            "parameters",
+            "multiply_adds",
+        ),
+    ),
+    Chapter(
+        3,
+        "positional",
+        "Positions",
+        "sinusoidal, learned, relative and rotary positions, skewing, CoordConv",
+        "who still finds a neighbour in a longer sequence, and why",
+        120,
+        (
+            "sinusoidal",
+            "learned_positions",
+            "relative_index",
+            "relative_attention",
+            "skew",
+            "relative_logits",
+            "rotary",
+            "rotary_attention",
+            "sinusoidal_2d",
+            "coord_conv",
+        ),
+    ),
+    Chapter(
+        4,
+        "transformer",
+        "The Transformer",
+        "encoder and decoder, label smoothing, warm-up, greedy and beam decoding, a cache",
+        "dates that are translated, and where the model looks for each figure",
+        120,
+        (
+            "feed_forward",
+            "residual",
+            "encoder_layer",
+            "decoder_layer",
+            "transformer",
+            "parameters",
+            "label_smoothing_loss",
+            "learning_rate",
+            "greedy",
+            "length_penalty",
+            "beam_step",
+            "attend_and_remember",
+        ),
+    ),
+    Chapter(
+        5,
+        "channel",
+        "Channel attention",
+        "squeeze-and-excitation, its four placements, gather-excite, ECA",
+        "gains that undo a change of light, and the papers' tables coming out",
+        75,
+        (
+            "squeeze",
+            "squeeze_excite",
+            "added_parameters",
+            "residual",
+            "placement_of",
+            "gather",
+            "gather_excite",
+            "eca",
+        ),
+    ),
+    Chapter(
+        6,
+        "spatial",
+        "Spatial attention",
+        "CBAM's two gates and their order, BAM, SResNet's layer, GALA, Grad-CAM",
+        "a task that needs both what and where, and what a network looks at in clutter",
+        120,
+        (
+            "channel_gate",
+            "spatial_gate",
+            "cbam",
+            "channel_branch",
+            "spatial_branch",
+            "bam",
+            "spatial_layer",
+            "gala",
+            "grad_cam",
+        ),
+    ),
+    Chapter(
+        7,
+        "non_local",
+        "Non-local and dual attention",
+        "the non-local block in four forms, DANet's position and channel attention, its head",
+        "maps that can only be read by their legend, and which pixel looks where",
+        120,
+        (
+            "mean_iou",
+            "gaussian_weights",
+            "dot_product_mixture",
+            "concatenation_weights",
+            "non_local",
+            "multiply_adds",
+            "position_attention",
+            "channel_attention",
+            "danet_head",
+        ),
+    ),
+    Chapter(
+        8,
+        "relative_2d",
+        "Relative positions in the plane",
+        "relative logits gathered, skewed and as one product; the augmented convolution",
+        "who finds a thing where it never was in training, and what memory that takes",
+        110,
+        (
+            "gathered_logits",
+            "rel_to_abs",
+            "relative_logits_1d",
+            "relative_logits_2d",
+            "axis_logits",
+            "relative_weights",
+            "augmented_pair",
+            "attention_widths",
+            "attention_augmented_conv",
+        ),
+    ),
+    Chapter(
+        9,
+        "stand_alone",
+        "Stand-alone self-attention",
+        "windows, local attention with relative embeddings, a stem, the cost law",
+        "a network without convolutions, and what its windows can and cannot read",
+        120,
+        (
+            "windows",
+            "inside",
+            "relative_embeddings",
+            "local_weights",
+            "local_attention",
+            "stand_alone_self_attention",
+            "multiply_adds",
+            "largest_window",
+            "spatial_values",
+        ),
+    ),
+    Chapter(
+        10,
+        "sparse",
+        "Sparse attention",
+        "local, strided and fixed patterns, two hops, heads, attention in blocks",
+        "who copies from far back, what memory allows, and digits drawn pixel by pixel",
+        120,
+        (
+            "map_bytes",
+            "local_mask",
+            "strided_mask",
+            "block_mask",
+            "summary_mask",
+            "reachable",
+            "factorised_attention",
+            "with_previous",
+            "local_attention",
+            "strided_attention",
+        ),
+    ),
+    Chapter(
+        11,
+        "fast",
+        "Fast attention",
+        "online softmax, tiles, halos, a kernel in Triton, patterns for FlexAttention",
+        "where the time goes on this machine, and how near to its floor one comes",
+        180,
+        (
+            "online_softmax",
+            "merge",
+            "attention_by_tiles",
+            "attention_gradients",
+            "traffic",
+            "floor_seconds",
+            "halo_attention",
+            "augmented_attention",
+            "online_step",
+            "local_mod",
+            "sparse_mod",
+            "relative_mod",
+            "ratio",
+        ),
+    ),
+)
+
+
+@cache
+def exercises() -> "dict[str, Exercise]":
+    """Every exercise by its id, in course order."""
+    return {ex.id: ex for chapter in CHAPTERS for ex in of_chapter(chapter)}
+
+
+def of_chapter(chapter: Chapter) -> "tuple[Exercise, ...]":
+    """The exercises of one chapter, in its order."""
+    return tuple(record(chapter, name) for name in chapter.exercises)
+
+
+def exercise(id: str) -> "Exercise":
+    """One exercise by its id. Raises UnknownExercise with the nearest id."""
+    for chapter in CHAPTERS:
+        for name in chapter.exercises:
+            if f"{chapter.name}.{name}" == id:
+                return record(chapter, name)
+    known = [f"{chapter.name}.{name}" for chapter in CHAPTERS for name in chapter.exercises]
+    raise UnknownExercise(f'There is no exercise "{id}".{nearest(id, known)}')
+
+
+def record(chapter: Chapter, name: str) -> "Exercise":
+    """The exercise of this name, from its file."""
+    return import_module(f"attncourse.exercises.{chapter.name}.{name}").EXERCISE
+
+
+def chapter(name: str) -> Chapter:
+    """A chapter by its name, number or notebook stem: "shapes", "0", "00", "00_shapes"."""
+    wanted = str(name).removesuffix(".ipynb")
+    for one in CHAPTERS:
+        if wanted in {one.name, str(one.number), f"{one.number:02}", one.stem}:
+            return one
+    raise UnknownExercise(
+        f'There is no chapter "{name}".{nearest(wanted, (one.stem for one in CHAPTERS))}'
+    )

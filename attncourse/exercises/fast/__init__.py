@@ -1,0 +1,1 @@
+"""Chapter 11, fast attention: what is asked, what goes wrong, what helps."""

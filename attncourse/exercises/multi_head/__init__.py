@@ -1,0 +1,1 @@
+"""Chapter 02, multi-head attention: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,1 @@
+"""Chapter 03, positions: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,138 @@
+"""What an exercise is: its solution, its trials, what goes wrong, what helps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input with chosen values, such as a mask, and its axes in letters; or, with axes "", a
+    word that is passed on as it is."""
+
+    axes: str
+    value: Tensor | str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of inputs to compare answers on.
+
+    name      how a message speaks of it: "with a causal mask"
+    sizes     the size of each letter. All differ, so a shape spells its own axes
+    inputs    in the order of the call: a string is drawn from a normal distribution with these
+              axes ("b i d"); `Given` is taken as it is; anything else is passed on untouched
+    init      what a module is constructed with
+    evaluate  whether a module is in evaluation mode, as after `.eval()`; else it trains. Where
+              there is BatchNorm, have both kinds: training hides factors and added constants
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    inputs: Mapping[str, Any]
+    init: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: bool = False
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A wrong answer that people really give; the learner reads `message` when it is theirs.
+
+    A `variant` is not wrong: it is another published reading, and the message says whose.
+    `parts` names the single slips of which a combined one is made; `ways` are more answers that
+    make the same slip and differ in what does not matter.
+    """
+
+    name: str
+    message: str
+    answer: Callable
+    variant: bool = False
+    parts: tuple[str, ...] = ()
+    ways: tuple[Callable, ...] = ()
+
+
+def slip(answer: Callable) -> Slip:
+    """A function or class as a slip: its name is the slip's, its docstring the message."""
+    return Slip(answer.__name__, " ".join(answer.__doc__.split()), answer)
+
+
+def variant(answer: Callable) -> Slip:
+    """A function or class as a variant: another published reading, named and accepted as
+    such."""
+    return Slip(answer.__name__, " ".join(answer.__doc__.split()), answer, variant=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an answer may spend, as multiples of what the solution spends on the same trial.
+
+    Counted, never timed. None: not looked at.
+    """
+
+    largest_tensor: float | None = None  # numbers in the largest tensor that is made
+    multiply_adds: float | None = None  # of matrix products and convolutions
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """One thing the learner writes: a function, or a module with some bodies left out.
+
+    id         chapter and name: "multi_head.split_heads"
+    solution   the object in `solutions` that is the answer
+    probes     what to compare, and the axes it returns, in the order in which errors should
+               surface: method names for a module, the function's own name for a function. A
+               tuple of axes stands for several returns; "" for one number
+    trials     makes the trials
+    slips      wrong answers we expect: functions or classes (named by their name and
+               docstring), or `Slip`s, such as `families.family` makes
+    hints      shown one at a time: a question, the idea in letters, the pseudocode
+    minutes    how long it takes
+    difficulty 1 (a line) to 5 (an afternoon)
+    blank      the methods whose bodies the learner writes; a function is blanked whole
+    otherwise  correct answers written another way; doctor proves that they pass
+    laws       names in `attncourse.checker.laws`: what must hold, to explain a wrong answer
+    remark     a trial outside the contract proper: failing it is said on a pass
+    refuses    trials, named as in "an even window", that must end in a ValueError
+    cost       what it may spend
+    skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
+               "device", "kind" (what is refused may end in any error)
+    through    how an answer is called where a trial cannot call it itself: a function of the
+               answer and of a trial's inputs. Solution and slips go the same way
+    needs      why this machine cannot check it, in one sentence; "" where it can
+    """
+
+    id: str
+    solution: Callable
+    probes: Mapping[str, str | tuple[str, ...]]
+    trials: Callable[[], tuple[Trial, ...]]
+    slips: tuple[Slip | Callable, ...]
+    hints: tuple[str, ...]
+    minutes: int
+    difficulty: int
+    blank: tuple[str, ...] = ()
+    otherwise: tuple[Callable, ...] = ()
+    laws: tuple[str, ...] = ()
+    remark: Callable[[], Trial] | None = None
+    refuses: Callable[[], tuple[Trial, ...]] = tuple
+    cost: Cost | None = None
+    skip: frozenset[str] = frozenset()
+    through: Callable | None = None
+    needs: Callable[[], str] = str
+
+    @property
+    def chapter(self) -> str:
+        return self.id.split(".")[0]
+
+    @property
+    def name(self) -> str:
+        """What the learner's object is called: the name of the solution."""
+        return self.solution.__name__
+
+    @property
+    def is_module(self) -> bool:
+        return isinstance(self.solution, type)
+
+    def all_slips(self) -> tuple[Slip, ...]:
+        return tuple(s if isinstance(s, Slip) else slip(s) for s in self.slips)

@@ -1,0 +1,1 @@
+"""Chapter 08, relative positions in the plane: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,1 @@
+"""Chapter 01, scaled dot-product attention: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,168 @@
+"""The record of `scaled_dot_product.softmax`."""
+
+import torch
+from torch.nn import functional as F
+
+from attncourse.exercises.record import Exercise, Given, Trial
+from solutions.scaled_dot_product import (
+    softmax,
+)
+
+
+def softmax_trials():
+    dice = torch.Generator().manual_seed(1)
+    near = 1000 + torch.randn(2, 5, generator=dice, dtype=torch.float64)
+    wide = torch.tensor(
+        [[-3000.0, 0, 1, 2000], [1, 2, 3, 4], [0, -2, -4, 900]], dtype=torch.float64
+    )
+    return (
+        Trial("on scores around 0", dict(i=3, j=5), dict(x="i j")),
+        Trial("with a batch axis in front", dict(b=2, i=4, j=7), dict(x="b i j")),
+        Trial("on scores around 1000", dict(i=2, j=5), dict(x=Given("i j", near))),
+        Trial("on rows of very different size", dict(i=3, j=4), dict(x=Given("i j", wide))),
+    )
+
+
+def no_maximum(x):
+    """For large scores exp overflows: inf / inf is nan. Subtract the largest score of each row
+    first; it cancels in the quotient."""
+    return x.exp() / x.exp().sum(-1, keepdim=True)
+
+
+def global_maximum(x):
+    """You subtract one maximum for all rows. A row far below it becomes 0 / 0. Every row needs
+    its own: "... j -> ... 1"."""
+    shares = (x - x.max()).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def mean_subtracted(x):
+    """You subtract the mean of each row; a score far above it still overflows. Subtract the
+    maximum."""
+    shares = (x - x.mean(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def over_the_first_axis(x):
+    """Your shares sum to 1 over the first axis. They must sum to 1 over the last, j."""
+    return x.softmax(0)
+
+
+def over_the_axis_before(x):
+    """Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the last,
+    j."""
+    return x.softmax(-2)
+
+
+def over_everything(x):
+    """Your shares sum to 1 over the whole tensor. Every row has a sum of its own: keep all axes
+    but j."""
+    shares = (x - x.max()).exp()
+    return shares / shares.sum()
+
+
+def not_divided(x):
+    """The shares are positive but do not sum to 1: divide by their sum over j."""
+    return (x - x.amax(-1, keepdim=True)).exp()
+
+
+def no_exponential(x):
+    """You divide the scores by their sum, without exp. Scores may be negative or sum to 0."""
+    return x / x.sum(-1, keepdim=True)
+
+
+def logarithm(x):
+    """This is the logarithm of the softmax; the shares themselves are asked for."""
+    return x.log_softmax(-1)
+
+
+def base_two(x):
+    """You use powers of 2 where the softmax has powers of e."""
+    shares = torch.exp2(x - x.amax(-1, keepdim=True))
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def sigmoid_instead(x):
+    """A sigmoid looks at each score alone. In a softmax the scores of a row compete: their
+    shares sum to 1."""
+    return x.sigmoid()
+
+
+def capped(x):
+    """You clamp large scores so that exp does not overflow: those above all count alike.
+    Subtract the largest score of the row instead; it cancels in the quotient."""
+    shares = x.clamp(max=88).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def absolute_maximum(x):
+    """You subtract the largest absolute value: where it belongs to a negative score, all
+    exponentials are 0. Subtract the largest score."""
+    shares = (x - x.abs().amax(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def minimum_subtracted(x):
+    """You subtract the smallest score of each row; the largest still overflows. Subtract the
+    largest."""
+    shares = (x - x.amin(-1, keepdim=True)).exp()
+    return shares / shares.sum(-1, keepdim=True)
+
+
+def divided_by_the_maximum(x):
+    """You divide by the largest score instead of subtracting it. Only a difference cancels."""
+    return (x / x.amax(-1, keepdim=True)).softmax(-1)
+
+
+def softmax_by_logsumexp(x):
+    return (x - x.logsumexp(-1, keepdim=True)).exp()
+
+
+def softmax_functional(x):
+    return F.softmax(x, dim=-1)
+
+
+def softmax_detached_maximum(x):
+    shares = torch.exp(x - x.detach().max(dim=-1, keepdim=True).values)
+    return shares / torch.einsum("...j->...", shares)[..., None]
+
+
+EXERCISE = Exercise(
+    id="scaled_dot_product.softmax",
+    solution=softmax,
+    probes={"softmax": "i j"},
+    trials=softmax_trials,
+    slips=(
+        no_maximum,
+        global_maximum,
+        mean_subtracted,
+        over_the_first_axis,
+        over_the_axis_before,
+        over_everything,
+        not_divided,
+        no_exponential,
+        logarithm,
+        base_two,
+        sigmoid_instead,
+        capped,
+        absolute_maximum,
+        minimum_subtracted,
+        divided_by_the_maximum,
+    ),
+    hints=(
+        ("What does a softmax do to a row when you add the same number to all of its scores?"),
+        (
+            "Because nothing changes, you may subtract the largest score of the row. Then"
+            " the largest exponent is 0 and exp cannot overflow."
+        ),
+        (
+            "shifted = x minus its maximum over j (keep an axis of length 1)\n"
+            "shares  = exp(shifted)\n"
+            "return shares / (their sum over j, again with an axis of length 1)"
+        ),
+    ),
+    minutes=6,
+    difficulty=2,
+    otherwise=(softmax_by_logsumexp, softmax_functional, softmax_detached_maximum),
+    laws=("rows_sum_to_one", "ratios_of_shares", "one_step_more_or_less"),
+)

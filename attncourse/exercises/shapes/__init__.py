@@ -1,0 +1,1 @@
+"""Chapter 00, shapes: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,30 @@
+"""Of several exercises of the chapter: shapes."""
+
+import torch
+
+from attncourse.exercises.record import Trial
+
+# Divisible every which way, so that an answer with two letters exchanged still computes.
+ONE = {"h": 6, "w": 5, "p": 2, "q": 4, "c": 7}
+
+
+OTHER = {"h": 2, "w": 7, "p": 5, "q": 3, "c": 4}
+
+
+def cut_trials():
+    """Trials for functions of a picture (h p) (w q) c and a patch of p x q pixels."""
+    return tuple(
+        Trial(name, s, {"picture": "(h p) (w q) c", "p": s["p"], "q": s["q"]})
+        for name, s in (("on a wide picture", ONE), ("on another picture", OTHER))
+    )
+
+
+def patches_by_loops(picture, p, q):
+    height, width, _ = picture.shape
+    corners = ((y, x) for y in range(0, height, p) for x in range(0, width, q))
+    return torch.stack([picture[y : y + p, x : x + q] for y, x in corners])
+
+
+def corners(picture, p, q):
+    """You keep one pixel of each patch and throw the others away. Asked is their mean."""
+    return picture[::p, ::q]

@@ -1,0 +1,1 @@
+"""Chapter 09, stand-alone self-attention: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,1 @@
+"""Chapter 04, the Transformer: what is asked, what goes wrong, what helps."""

@@ -1,0 +1,228 @@
+"""Is the course whole? Every exercise, slip, hint, notebook and file, and what to do if not."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from attncourse import course
+from attncourse.book.editions import (
+    ROOT,
+    CannotBuild,
+    blanked_lines,
+    build,
+    chapter_exercises,
+    make,
+    read_script,
+    stub,
+)
+from attncourse.checker.checking import check
+from attncourse.checker.sheet import slips
+from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
+from attncourse.course import Chapter
+from attncourse.exercises.record import Exercise, Slip
+from attncourse.workshop.lint import lint
+
+HINTS, SLIPS, OTHERWISE = 3, 4, 2  # at least
+# Lines which say nothing about how an exercise is solved, though a solution may hold them.
+TRIVIAL = re.compile(
+    r"return [\w.]+|[\w, ]+ = [\w.]+\.shape|(el)?if \w+ is (not )?None:|super\(\).*"
+    r"|for \w+ in range\([\w.]+\):|[\"'#]+.{0,3}"
+)
+MACHINERY = {"record", "families", "letters", "interpreter"}  # what records are made of
+SHORT = 12  # a line of no more letters can turn up by chance
+
+
+def examine(root: Path = ROOT) -> list[str]:
+    """Everything that is wrong with the course in `root`, one line each; empty if whole."""
+    root = Path(root)
+    problems, met = stray_files(root), []
+    for chapter in course.CHAPTERS:
+        try:
+            exercises = chapter_exercises(chapter)
+        except CannotBuild as error:
+            problems.append(str(error))
+            continue
+        problems += _ids(chapter, exercises)
+        for ex in exercises.values():
+            try:
+                problems += examine_exercise(ex)
+            except Exception as error:  # a broken record must not hide what else is wrong
+                what = str(error).strip().splitlines() or ["no message"]
+                problems.append(
+                    f"{ex.id}: cannot be checked: {type(error).__name__}: {what[0]}. Mend its "
+                    f"record in {record_of(ex)}."
+                )
+        try:
+            script = read_script(chapter, root)
+            where = f"notebooks/src/{chapter.stem}.py"
+            problems += [
+                f"{where}: {complaint}"
+                for complaint in lint(script, exercises.values(), chapter.minutes)
+            ]
+            notebook = make(script, exercises, solved=False)
+        except CannotBuild as error:
+            problems.append(str(error))
+            continue
+        met += [(where, cell.source) for cell in notebook.cells]
+        for ex in exercises.values():
+            problems += leaks(ex, met)
+    problems += build(check=True, root=root)
+    return list(dict.fromkeys(problems))
+
+
+def record_of(ex: Exercise) -> str:
+    """The file that holds the record of an exercise."""
+    return f"attncourse/exercises/{ex.id.replace('.', '/')}.py"
+
+
+def examine_exercise(ex: Exercise) -> list[str]:
+    """What is missing or wrong in the record of one exercise, one line each."""
+    record = record_of(ex)
+    problems = [
+        f"{ex.id}: has {have} {what}; at least {least} are needed. "
+        f"Add to `{where}` in {record}."
+        for have, least, what, where in (
+            (len(ex.hints), HINTS, "hints", "hints"),
+            (len(ex.all_slips()), SLIPS, "slips", "slips"),
+            (len(ex.otherwise), OTHERWISE, "correct answers written another way", "otherwise"),
+        )
+        if have < least
+    ]
+    for name, times in Counter(slip.name for slip in ex.all_slips()).items():
+        if times > 1:
+            problems.append(f'{ex.id}: {times} slips are called "{name}". Rename all but one.')
+    if ex.needs():
+        return problems  # on this machine no answer can be looked at
+    verdict = check(ex, ex.solution)
+    if verdict.status != PASSED or verdict.slip:
+        return [
+            *problems,
+            f"{ex.id}: its solution does not pass{_said(verdict)} Mend the trials.",
+        ]
+    problems += _stub(ex)
+    for answer in ex.otherwise:
+        verdict = check(ex, answer)
+        if verdict.status != PASSED:
+            problems.append(
+                f"{ex.id}: {answer.__name__}, correct but written another way, does not pass"
+                f"{_said(verdict)} Mend it or the check."
+            )
+    for slip in slips(ex):
+        problems += _slip(ex, slip)
+    return problems
+
+
+def _slip(ex: Exercise, slip: Slip) -> list[str]:
+    """A slip must be caught, and named by its own name; a variant must pass, and be named."""
+    verdict = check(ex, slip.answer)
+    wanted = PASSED if slip.variant else NOT_YET
+    kind = "variant" if slip.variant else "slip"
+    if verdict.status != wanted:
+        how = "does not pass" if slip.variant else "is not caught"
+        return [
+            f"{ex.id}: the {kind} {slip.name} {how}{_said(verdict)} "
+            "Give a trial that tells it apart, or take it out."
+        ]
+    if verdict.slip != slip.name:
+        took = f"taken for {verdict.slip}" if verdict.slip else "caught, but not named"
+        return [
+            f"{ex.id}: the {kind} {slip.name} is {took}{_said(verdict)} "
+            "Give a trial that tells them apart, or take one out."
+        ]
+    return []
+
+
+def _stub(ex: Exercise) -> list[str]:
+    """The stub must run as it stands, and count as not attempted."""
+    names = dict(vars(_module(ex)))
+    try:
+        exec(compile(stub(ex), f"<stub of {ex.id}>", "exec"), names)
+    except CannotBuild as error:
+        return [str(error)]
+    except Exception as error:
+        return [
+            f"{ex.id}: its stub does not run: {type(error).__name__}: {error}. "
+            "What stands outside the blanked bodies must run by itself."
+        ]
+    verdict = check(ex, names[ex.name])
+    if verdict.status == NOT_ATTEMPTED:
+        return []
+    why = "" if ex.blank or not ex.is_module else " `blank` names no method."
+    return [
+        f"{ex.id}: its stub does not count as not attempted{_said(verdict)}{why} "
+        "Every probe must reach a blanked body."
+    ]
+
+
+def _module(ex: Exercise):
+    """The module in which the solution stands."""
+    return sys.modules[ex.solution.__module__]
+
+
+def _said(verdict: Verdict) -> str:
+    """What the checker said, for the end of a sentence."""
+    first = verdict.message.splitlines()[0] if verdict.message else "nothing said"
+    return f' ({verdict.status}: "{first}").'
+
+
+def leaks(ex: Exercise, cells: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of blanked bodies that the learner can read: in its own notebook or in one before.
+
+    cells  where each cell comes from, and its source in the learner edition
+    """
+    try:
+        secret = [line.strip() for line in blanked_lines(ex)]
+    except CannotBuild:
+        return []  # said already
+    secret = [s for s in dict.fromkeys(secret) if len(s) > SHORT and not TRIVIAL.fullmatch(s)]
+    return [
+        f'{ex.id}: "{line}" of its solution can be read in {where}. Write that cell otherwise.'
+        for where, text in dict.fromkeys(cells)
+        for line in secret
+        if line in text
+    ]
+
+
+def _ids(chapter: Chapter, exercises: dict[str, Exercise]) -> list[str]:
+    """Exercises of a chapter are called `chapter.name`, each once, as their files are."""
+    listed = "CHAPTERS in attncourse/course.py"
+    if not chapter.exercises:
+        return [f"{chapter.stem}: {listed} lists no exercise of it."]
+    problems = [
+        f'{chapter.stem}: {listed} lists "{name}" {times} times. Take out all but one.'
+        for name, times in Counter(chapter.exercises).items()
+        if times > 1
+    ]
+    for name in dict.fromkeys(chapter.exercises):
+        where, id = f"attncourse/exercises/{chapter.name}/{name}.py", f"{chapter.name}.{name}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            problems.append(f"{id}: a name has small letters and _ alone. Rename {where}.")
+        elif id not in exercises:
+            other = course.record(chapter, name).id
+            problems.append(f'{where}: its id is "{other}"; it should be "{id}".')
+    return problems
+
+
+def stray_files(root: Path) -> list[str]:
+    """Files on the shelves that no chapter accounts for."""
+    chapters = {chapter.name for chapter in course.CHAPTERS}
+    stems = {chapter.stem for chapter in course.CHAPTERS}
+    shelves = [
+        ("solutions", chapters | {"backbones", "fast", "py.typed"}),
+        ("attncourse/exercises", chapters | MACHINERY),
+        ("notebooks/src", stems),
+        ("notebooks", {"src", "learner", "solved"}),
+    ]
+    shelves += [
+        (f"attncourse/exercises/{chapter.name}", {*chapter.exercises, "shared"})
+        for chapter in course.CHAPTERS
+    ]
+    return [
+        f"{shelf}/{path.name} belongs to no chapter. Delete it, or list it in "
+        "CHAPTERS in attncourse/course.py."
+        for shelf, known in shelves
+        for path in sorted((root / shelf).glob("*"))
+        if not path.name.startswith(("_", ".")) and path.name.removesuffix(".py") not in known
+    ]

@@ -1,0 +1,79 @@
+"""What `attncourse test` runs: the steps, defined once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from rich.console import Console
+
+from attncourse.errors import UserError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of the validation: every command is run, with `python -m` before it."""
+
+    name: str
+    says: str
+    commands: tuple[str, ...]
+
+
+STEPS = (
+    Step("lint", "style and format", ("ruff check .", "ruff format --check .")),
+    Step("unit", "unit tests", ("pytest tests -q -n 2 --dist worksteal",)),
+    Step("doctor", "every exercise complete, every slip caught", ("attncourse doctor",)),
+    Step("editions", "the notebooks are in step", ("attncourse build --check --no-execute",)),
+    Step(
+        "notebooks",
+        "solved notebooks give their outputs again",
+        (
+            "pytest -q --nbval --nbval-current-env --nbval-cell-timeout=120 "
+            "--nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile "
+            "notebooks/solved",
+        ),
+    ),
+)
+
+
+def choose(names: Sequence[str]) -> tuple[Step, ...]:
+    """The steps of these names, all for none. Raises UserError with the nearest name."""
+    known = {step.name: step for step in STEPS}
+    for name in names:
+        if name not in known:
+            from attncourse.errors import nearest
+
+            raise UserError(f'there is no step "{name}".{nearest(name, known)}')
+    return tuple(known[name] for name in names) if names else STEPS
+
+
+def run(steps: Sequence[Step], root: Path) -> list[str]:
+    """Run the steps from the root of the clone; returns the names of those that failed."""
+    console, failed, seconds = Console(highlight=False), [], {}
+    with TemporaryDirectory() as scratch:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "IPYTHONDIR": _ipython(scratch)}
+        for step in steps:
+            console.print(f"[bold]{step.name}[/bold]: {step.says}")
+            start = perf_counter()
+            for command in step.commands:
+                arguments = [sys.executable, "-m", *command.split()]
+                if subprocess.run(arguments, cwd=root, env=environment).returncode:
+                    failed.append(step.name)
+            seconds[step.name] = perf_counter() - start
+    console.print()
+    for name, spent in seconds.items():
+        result = "[red]failed[/red]" if name in failed else "[green]passed[/green]"
+        console.print(f"{name:<10} {result} {spent:7.1f} s")
+    return sorted(set(failed), key=failed.index)
+
+
+def _ipython(scratch: str) -> str:
+    """An IPython folder without a history, which two kernels at once would lock."""
+    profile = Path(scratch) / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text("c.HistoryManager.enabled = False\n")
+    return str(profile.parent)

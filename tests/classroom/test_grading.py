@@ -1,0 +1,204 @@
+"""A saved notebook is graded, whatever its cells would do."""
+
+import json
+import time
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from typer.testing import CliRunner
+
+from attncourse import cli
+from attncourse.classroom.grading import find_exercises, needed, parse
+
+SETUP = "import torch\nfrom einops import rearrange\nfrom attncourse import check"
+SPLIT = "from solutions.multi_head import split_heads"
+MERGE = "def merge_heads(x):\n    return rearrange(x, PATTERN)"
+
+
+def exercise(id, source):
+    return new_code_cell(source, metadata={"exercise": id})
+
+
+def notebook(path, *cells):
+    """A saved notebook with these cells."""
+    cells = [cell if isinstance(cell, dict) else new_code_cell(cell) for cell in cells]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def graded(path, *options):
+    """The report on a notebook, with the exit code."""
+    result = CliRunner().invoke(cli.app, ["check", str(path), "--json", *options])
+    report = json.loads(result.stdout)
+    verdicts = {found["id"]: found for found in report["exercises"]}
+    return verdicts, report["notes"], result.exit_code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("graded")
+
+
+def test_right_answers_pass_and_nothing_else_is_run(folder):
+    path = notebook(
+        folder / "right.ipynb",
+        SETUP,
+        "%matplotlib inline\nopen('ran', 'w').close()\nraise SystemExit",
+        "PATTERN = 'b head n d -> b n (head d)'",
+        exercise("multi_head.split_heads", SPLIT),
+        "while True: pass",
+        exercise("multi_head.merge_heads", MERGE),
+        'check("multi_head.merge_heads", merge_heads)',
+    )
+    verdicts, notes, code = graded(path)
+    assert [verdict["status"] for verdict in verdicts.values()] == ["passed", "passed"]
+    assert (notes, code) == ([], 0)
+    assert not (folder / "ran").exists()
+
+
+def test_an_answer_that_hangs_or_kills_its_kernel_costs_itself_only(folder):
+    path = notebook(
+        folder / "wild.ipynb",
+        SETUP,
+        exercise("scaled_dot_product.softmax", "def softmax(x):\n    while True: pass"),
+        exercise(
+            "multi_head.split_heads",
+            "def split_heads(x, heads):\n    __import__('os')._exit(0)",
+        ),
+        "PATTERN = 'b head n d -> b n (head d)'",
+        exercise("multi_head.merge_heads", MERGE),
+    )
+    start = time.monotonic()
+    verdicts, _, code = graded(path, "--seconds=5")
+    assert "does not return within 5 s" in verdicts["scaled_dot_product.softmax"]["message"]
+    assert "ends its kernel" in verdicts["multi_head.split_heads"]["message"]
+    assert verdicts["multi_head.merge_heads"]["status"] == "passed"
+    assert code == 1
+    assert time.monotonic() - start < 90
+
+
+def test_a_wrong_answer_and_one_not_there_fail(folder):
+    path = notebook(
+        folder / "wrong.ipynb",
+        SETUP,
+        exercise("multi_head.split_heads", "def split_heads(x, heads):\n    return x"),
+        exercise("multi_head.merge_heads", "# gone"),
+        exercise("scaled_dot_product.softmax", "def softmax(x)\n    return x"),
+    )
+    verdicts, notes, code = graded(path)
+    assert [verdict["status"] for verdict in verdicts.values()] == [
+        "not yet",
+        "not attempted",
+        "not attempted",
+    ]
+    assert "Cell 4 could not be read" in verdicts["scaled_dot_product.softmax"]["message"]
+    assert notes == ["cell 4, line 1: expected ':': def softmax(x)"]
+    assert code == 1
+
+
+def test_the_table_names_each_exercise_and_counts(folder):
+    path = notebook(folder / "table.ipynb", SETUP, exercise("multi_head.split_heads", SPLIT))
+    result = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert result.exit_code == 0
+    assert "multi_head.split_heads" in result.stdout
+    assert "1 of 1 exercises pass." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not a Jupyter notebook"),
+        ("print(1)", "is not a Jupyter notebook"),
+        ("{}", "is not a Jupyter notebook"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "cells": "no"}', "is not a Jupyter notebook"),
+        (b"\xff\xfe\x00", "is not a Jupyter notebook"),
+        (nbformat.writes(new_notebook()), "has no exercises"),
+        (
+            nbformat.writes(new_notebook(cells=[exercise("multi_head.split_haeds", "")])),
+            'cell 1: There is no exercise "multi_head.split_haeds". '
+            'Did you mean "multi_head.split_heads"?',
+        ),
+        (
+            nbformat.writes(new_notebook(cells=[new_code_cell('check("multi_haed", x)')])),
+            'There is no exercise "multi_haed"',
+        ),
+    ],
+)
+def test_what_cannot_be_graded_is_one_line(tmp_path, text, says):
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = path.read_bytes()
+    result = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert says in result.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_not_there_names_the_nearest(tmp_path):
+    notebook(tmp_path / "00_shapes.ipynb")
+    result = CliRunner().invoke(cli.app, ["check", str(tmp_path / "00_shape.ipynb")])
+    assert result.exit_code == 1
+    assert "Did you mean" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_is_not_a_notebook(tmp_path):
+    result = CliRunner().invoke(cli.app, ["check", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "is a folder" in result.stderr
+
+
+# ---------------------------------------------------------------- what is run of a notebook
+
+
+def run_of(*cells):
+    """The statements that are kept of these cells, each on a line."""
+    statements = [one for number, cell in enumerate(cells, 1) for one in parse(cell, number)]
+    return [one.source.lstrip("#\n") for one in needed(statements, {"answer"})]
+
+
+def test_imports_and_definitions_are_kept_and_the_rest_is_not():
+    assert run_of("import a\nprint(a)\nx = slow()\ndef f(): return 1", "f()\n!ls") == [
+        "import a",
+        "def f(): return 1",
+    ]
+
+
+def test_what_a_definition_needs_is_kept_too():
+    assert run_of("c = 2\nb = c + 1\nx = 5\ndef answer(x): return x * b") == [
+        "c = 2",
+        "b = c + 1",
+        "def answer(x): return x * b",
+    ]
+
+
+def test_an_answer_may_be_assigned_and_mended():
+    assert run_of("answer = lambda x: x", "answer.name = 'a'\nother.name = 'b'") == [
+        "answer = lambda x: x",
+        "answer.name = 'a'",
+    ]
+
+
+def test_what_decorators_bases_and_defaults_name_is_kept():
+    cell = "d = make()\nb = base()\nn = 3\n@d\nclass A(b):\n    def f(self, k=n): return k"
+    assert len(run_of(cell)) == 4
+
+
+def test_lines_keep_the_numbers_the_learner_sees():
+    (statement,) = parse("\n\n# a comment\n@once\ndef f():\n    return 1", 3)
+    assert statement.where == "cell 3, line 4"
+    assert statement.source.splitlines()[3:] == ["@once", "def f():", "    return 1"]
+
+
+def test_exercises_are_found_by_metadata_or_by_check():
+    cells = {
+        1: exercise("multi_head.split_heads", "def split_heads(): pass"),
+        2: new_code_cell('attncourse.check("multi_head.merge_heads", merge)\ncheck(1, 2)'),
+        3: new_code_cell('check("multi_head.split_heads", split_heads)'),
+    }
+    assert find_exercises(cells) == {
+        "multi_head.split_heads": (1, "split_heads"),
+        "multi_head.merge_heads": (2, "merge"),
+    }
