@@ -1,4 +1,4 @@
-"""Errors that a user reads: one line, with what is wrong and what to do."""
+"""Errors that are read: one line, with what is wrong and what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +6,11 @@ from difflib import get_close_matches
 
 class UserError(Exception):
     """What went wrong and what to do, in one line: shown without a traceback."""
+
+
+class Broken(Exception):
+    """Something of the course itself does not hold together; the message says in one line what,
+    and which file to mend."""
 
 
 class UnknownExercise(KeyError):

@@ -8,17 +8,14 @@ An exercise cell of the script is empty, `# %% exercise="chapter.name"`, and is 
 One way only, and deterministic: the same script and solutions give the same bytes.
 """
 
-import ast
 import hashlib
-import inspect
 import os
 import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from textwrap import dedent
 
 import jupytext
 import nbformat
@@ -31,7 +28,9 @@ from nbformat import NotebookNode
 
 from attncourse import course
 from attncourse.course import Chapter
+from attncourse.errors import Broken
 from attncourse.exercises.record import Exercise
+from attncourse.exercises.source import source, stub
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 120  # seconds a cell; the same for nbval
@@ -46,80 +45,6 @@ METADATA = {
 }
 
 
-class CannotBuild(Exception):
-    """A notebook cannot be built; the message says in one line why and what to do."""
-
-
-# ------------------------------------------------------------------ blanks
-
-
-def source(ex: Exercise) -> str:
-    """The source of the solution, as the solved edition shows it."""
-    try:
-        return dedent(inspect.getsource(ex.solution)).rstrip()
-    except (OSError, TypeError) as error:
-        raise CannotBuild(f"{ex.id}: its solution has no source to show: {error}") from error
-
-
-def stub(ex: Exercise) -> str:
-    """The source of the solution with the bodies that the learner writes taken out."""
-    lines = source(ex).splitlines()
-    for node, span in reversed(list(_bodies(ex, lines))):
-        lines[span] = [" " * (node.col_offset + 4) + "raise NotImplementedError"]
-    return "\n".join(lines)
-
-
-def blanked_lines(ex: Exercise) -> list[str]:
-    """The lines that the stub leaves out, without those that only refuse bad input."""
-    lines = source(ex).splitlines()
-    found = []
-    for node, span in _bodies(ex, lines):
-        guards = {
-            number
-            for inner in ast.walk(node)
-            if isinstance(inner, ast.If)
-            and isinstance(inner.body[0], ast.Raise)
-            and not inner.orelse
-            for number in range(inner.lineno - 1, inner.end_lineno)
-        }
-        found += [lines[n] for n in range(span.start, span.stop) if n not in guards]
-    return found
-
-
-def _bodies(ex: Exercise, lines: list[str]) -> Iterator[tuple[ast.FunctionDef, slice]]:
-    """Every function whose body the learner writes, and the lines which that body takes up.
-
-    The docstring stays; comments before, in and after the body go with it.
-    """
-    (top,) = ast.parse("\n".join(lines)).body
-    defs = [n for n in getattr(top, "body", ()) if isinstance(n, ast.FunctionDef)]
-    wanted = [n for n in defs if n.name in ex.blank] if ex.is_module else [top]
-    if missing := sorted(set(ex.blank) - {n.name for n in wanted}) if ex.is_module else ():
-        raise CannotBuild(
-            f"{ex.id}: blank names {', '.join(missing)}, which {ex.name} does not define "
-            f"itself. It defines {', '.join(n.name for n in defs)}."
-        )
-    for node in wanted:
-        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-        if not body:
-            raise CannotBuild(f"{ex.id}: {node.name} has no body that could be left out.")
-        start, stop = body[0].lineno - 1, body[-1].end_lineno
-        while lines[start - 1].lstrip().startswith("#"):
-            start -= 1
-        rest = enumerate(lines[stop:], stop + 1)
-        for number, line in rest:
-            if not line.strip():
-                continue
-            if not line.lstrip().startswith("#") or _indent(line) <= node.col_offset:
-                break
-            stop = number
-        yield node, slice(start, stop)
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
 # ------------------------------------------------------------------ one notebook
 
 
@@ -129,43 +54,41 @@ def chapter_exercises(chapter: Chapter) -> dict[str, Exercise]:
         return {ex.id: ex for ex in course.of_chapter(chapter)}
     except ModuleNotFoundError as error:
         name = (error.name or "").removeprefix("attncourse.exercises.").replace(".", "/")
-        raise CannotBuild(
+        raise Broken(
             f"{chapter.stem}: attncourse/exercises/{name}.py cannot be imported, there is no"
             f" module {error.name}. Write it, or take it out of CHAPTERS in"
             " attncourse/course.py."
         ) from error
     except Exception as error:
-        raise CannotBuild(
+        raise Broken(
             f"{chapter.stem}: a record in attncourse/exercises/{chapter.name} cannot be"
             f" imported: {type(error).__name__}: {error}"
         ) from error
 
 
 def read_script(chapter: Chapter, root: Path = ROOT) -> str:
-    """The text of a chapter's script. Raises CannotBuild where there is none."""
+    """The text of a chapter's script. Raises Broken where there is none."""
     path = Path(root) / "notebooks" / "src" / f"{chapter.stem}.py"
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise CannotBuild(
+        raise Broken(
             f"{chapter.stem}: notebooks/src/{chapter.stem}.py is missing. "
             "Write it, or take the chapter out of CHAPTERS in attncourse/course.py."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotBuild(
+        raise Broken(
             f"{chapter.stem}: notebooks/src/{chapter.stem}.py cannot be read: {error}"
         ) from error
 
 
 def read_cells(script: str) -> NotebookNode:
-    """The cells of a script in jupytext percent format. Raises CannotBuild if it is not one."""
+    """The cells of a script in jupytext percent format. Raises Broken if it is not one."""
     try:
         return jupytext.reads(script, fmt="py:percent")
     except Exception as error:
         cause = (str(error).splitlines() or ["no reason given"])[0]
-        raise CannotBuild(
-            f"the script cannot be read: {type(error).__name__}: {cause}"
-        ) from error
+        raise Broken(f"the script cannot be read: {type(error).__name__}: {cause}") from error
 
 
 def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> NotebookNode:
@@ -184,9 +107,9 @@ def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> Notebo
         name = kept.get("exercise")
         if name is not None:
             if cell.cell_type != "code":
-                raise CannotBuild(f'"{name}" is cited by a {cell.cell_type} cell; take "# %%".')
+                raise Broken(f'"{name}" is cited by a {cell.cell_type} cell; take "# %%".')
             if not isinstance(name, str) or name not in exercises:
-                raise CannotBuild(
+                raise Broken(
                     f'"{name}" is cited but not listed.{course.nearest(name, exercises)}'
                 )
             open_exercise = True
@@ -295,7 +218,7 @@ def build(
                 problems += _compare(chapter, Path(root))
             else:
                 _write_editions(chapter, Path(root), execute)
-        except CannotBuild as error:
+        except Broken as error:
             problems.append(str(error))
         except OSError as error:
             problems.append(
@@ -312,8 +235,8 @@ def _editions(chapter: Chapter, root: Path) -> dict[str, NotebookNode]:
             "learner": make(script, exercises, solved=False),
             "solved": make(script, exercises, solved=True),
         }
-    except CannotBuild as error:
-        raise CannotBuild(f"{chapter.stem}: {error}") from error
+    except Broken as error:
+        raise Broken(f"{chapter.stem}: {error}") from error
 
 
 def _write_editions(chapter: Chapter, root: Path, execute: bool) -> None:
@@ -326,14 +249,14 @@ def _write_editions(chapter: Chapter, root: Path, execute: bool) -> None:
         try:
             run(built["solved"], folder)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            raise CannotBuild(_failed(chapter, built["solved"], error)) from error
+            raise Broken(_failed(chapter, built["solved"], error)) from error
         if failing := _not_passed(built["solved"]):
-            raise CannotBuild(
+            raise Broken(
                 f"{chapter.stem}: {failing} of the solved edition does not pass. "
                 f"Import in notebooks/src/{chapter.stem}.py what the solution needs."
             )
         if shouting := _first(_cells_with(built["solved"], _on_stderr)):
-            raise CannotBuild(
+            raise Broken(
                 f"{chapter.stem}: {shouting} of the solved edition writes to stderr. "
                 "Outputs must be the same on every machine: "
                 f"mend notebooks/src/{chapter.stem}.py."

@@ -401,7 +401,7 @@ class _Examination:
 
     def fits(self, slip: Slip, probes: Sequence[str], indices: Sequence[int]) -> bool:
         """Whether a slip, made in any way, gives what the answer gives, unlike the solution."""
-        ways = range(len(slip.ways) + 1)
+        ways = range(len(slip.answers))
         return any(self.fits_so(slip, way, probes, indices) for way in ways)
 
     def fits_so(
@@ -607,7 +607,7 @@ class _Examination:
                 "changes_the_dtype",
             )
         for slip in self.sheet.slips:
-            ways = range(len(slip.ways) + 1)
+            ways = range(len(slip.answers))
             tries = (
                 self.sheet.of_slip(slip, index, probe, way)
                 for way in ways

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attncourse.checker.running import Crash, attempt, calm
+from attncourse.exercises.edits import slips_of
 from attncourse.exercises.letters import draw
 from attncourse.exercises.record import Exercise, Given, Slip, Trial
 
@@ -342,11 +343,11 @@ class Sheet:
     @cached_property
     def slips(self) -> tuple[Slip, ...]:
         """All slips in the order in which they are tried: single ones first."""
-        return tuple(sorted(self.ex.all_slips(), key=lambda slip: len(slip.parts)))
+        return tuple(sorted(slips_of(self.ex), key=lambda slip: len(slip.parts)))
 
     def expected(self, index: int, probe: str) -> Any:
         """What the solution makes of a trial. Raises where it crashes on a declared one."""
-        y = self._outcome("", self.ex.solution, index, probe)
+        y = self._outcome("", lambda: self.ex.solution, index, probe)
         if isinstance(y, Crash) and index in self.declared:
             raise RuntimeError(
                 f"{self.ex.id}: the solution itself crashes in `{probe}` "
@@ -356,8 +357,7 @@ class Sheet:
 
     def of_slip(self, slip: Slip, index: int, probe: str, way: int = 0) -> Any:
         """What a slip makes of a trial, made in one of its ways; 0 is the usual one."""
-        answer = slip.ways[way - 1] if way else slip.answer
-        return self._outcome(f"{slip.name} {way}", answer, index, probe)
+        return self._outcome(f"{slip.name} {way}", slip.answers[way], index, probe)
 
     def digest_of_slip(self, slip: Slip, index: int, probe: str, way: int = 0) -> Any:
         """The digest of what a slip makes of a trial, made once."""
@@ -376,11 +376,13 @@ class Sheet:
                 )
         return self._gradients[key]
 
-    def _outcome(self, name: str, answer: Callable, index: int, probe: str) -> Any:
+    def _outcome(
+        self, name: str, answer: Callable[[], Callable], index: int, probe: str
+    ) -> Any:
         key = name, index, probe
         if key not in self._outcomes:
             with calm():
-                built = self._build(answer, index)
+                built = self._build(answer(), index)
                 fault = isinstance(built, Crash)
                 inputs = self.trials[index].fresh()
                 y = built if fault else outcome(self.ex, built, probe, inputs)
@@ -474,7 +476,7 @@ def slips(ex: Exercise) -> tuple[Slip, ...]:
             if one.parts and (shown in seen or any(same(outcomes, part) for part in simpler)):
                 continue
             seen.add(shown)
-            for way in range(1, len(one.ways) + 1):
+            for way in range(1, len(one.answers)):
                 seen.add(_fingerprint([known.of_slip(one, *at, way) for at in places]))
             kept.append(one)
     return tuple(kept)

@@ -1,6 +1,7 @@
 """Slips that combine: one recipe, several ways to get each step wrong."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from attncourse.exercises.record import Slip
@@ -49,12 +50,14 @@ def family(
         Slip(
             choice.__name__,
             _text(choice),
-            build(**(natural | chosen)),
-            ways=tuple(
-                build(**({step: other} | chosen))
-                for step, others in (unsaid or {}).items()
-                for other in others
-                if step not in chosen
+            (
+                _made(build(**(natural | chosen))),
+                *(
+                    _made(build(**({step: other} | chosen)))
+                    for step, others in (unsaid or {}).items()
+                    for other in others
+                    if step not in chosen
+                ),
             ),
         )
         for choice, chosen, natural in wrong
@@ -64,7 +67,7 @@ def family(
         Slip(
             f"{one.__name__} + {other.__name__}",
             f"Two things at once. {_text(one)} And: {_text(other)}",
-            build(**(usual | also_usual | chosen | rest)),
+            (_made(build(**(usual | also_usual | chosen | rest))),),
             parts=(one.__name__, other.__name__),
         )
         for (one, chosen, usual), (other, rest, also_usual) in combinations(often, 2)
@@ -73,5 +76,22 @@ def family(
     return tuple(slips)
 
 
+def _made(answer: Callable) -> Callable[[], Callable]:
+    return lambda: answer
+
+
 def _text(choice: Callable) -> str:
     return " ".join(choice.__doc__.split())
+
+
+def remade(one: Slip, answer: Callable | None = None, ways: Sequence[Callable] = ()) -> Slip:
+    """The same slip with another answer, or with more ways to make it."""
+    usual = one.answers[0] if answer is None else _made(answer)
+    return replace(one, answers=(usual, *map(_made, ways)))
+
+
+def named(
+    name: str, message: str, answer: Callable, ways: Sequence[Callable] = (), **more
+) -> Slip:
+    """A slip whose name and message stand apart from its answer."""
+    return Slip(name, message, tuple(map(_made, (answer, *ways))), **more)

@@ -1,7 +1,8 @@
 """What an exercise is: its solution, its trials, what goes wrong, what helps."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -41,27 +42,38 @@ class Slip:
     """A wrong answer that people really give; the learner reads `message` when it is theirs.
 
     A `variant` is not wrong: it is another published reading, and the message says whose.
-    `parts` names the single slips of which a combined one is made; `ways` are more answers that
-    make the same slip and differ in what does not matter.
+    `answers` make the wrong answer when they are called: first the usual one, then others that
+    make the same slip and differ in what does not matter. `parts` names the single slips of
+    which a combined one is made.
     """
 
     name: str
     message: str
-    answer: Callable
+    answers: tuple[Callable[[], Callable], ...]
     variant: bool = False
     parts: tuple[str, ...] = ()
-    ways: tuple[Callable, ...] = ()
+
+    @property
+    def answer(self) -> Callable:
+        """The usual one."""
+        return self.answers[0]()
 
 
-def slip(answer: Callable) -> Slip:
-    """A function or class as a slip: its name is the slip's, its docstring the message."""
-    return Slip(answer.__name__, " ".join(answer.__doc__.split()), answer)
+def slip(answer: Callable, *ways: Callable) -> Slip:
+    """A function or class as a slip: its name is the slip's, its docstring the message. `ways`
+    make the same slip, and differ in what does not matter."""
+    answers = tuple(partial(_itself, one) for one in (answer, *ways))
+    return Slip(answer.__name__, " ".join(answer.__doc__.split()), answers)
+
+
+def _itself(x: Any) -> Any:
+    return x
 
 
 def variant(answer: Callable) -> Slip:
     """A function or class as a variant: another published reading, named and accepted as
     such."""
-    return Slip(answer.__name__, " ".join(answer.__doc__.split()), answer, variant=True)
+    return replace(slip(answer), variant=True)
 
 
 @dataclass(frozen=True)
@@ -85,8 +97,9 @@ class Exercise:
                surface: method names for a module, the function's own name for a function. A
                tuple of axes stands for several returns; "" for one number
     trials     makes the trials
-    slips      wrong answers we expect: functions or classes (named by their name and
-               docstring), or `Slip`s, such as `families.family` makes
+    slips      wrong answers we expect: edits of the solution (`attncourse.exercises.edits`);
+               functions or classes, named by their name and docstring, where another
+               algorithm is no edit; or `Slip`s
     hints      shown one at a time: a question, the idea in letters, the pseudocode
     minutes    how long it takes
     difficulty 1 (a line) to 5 (an afternoon)
@@ -107,7 +120,7 @@ class Exercise:
     solution: Callable
     probes: Mapping[str, str | tuple[str, ...]]
     trials: Callable[[], tuple[Trial, ...]]
-    slips: tuple[Slip | Callable, ...]
+    slips: tuple[Any, ...]
     hints: tuple[str, ...]
     minutes: int
     difficulty: int
@@ -134,5 +147,7 @@ class Exercise:
     def is_module(self) -> bool:
         return isinstance(self.solution, type)
 
-    def all_slips(self) -> tuple[Slip, ...]:
-        return tuple(s if isinstance(s, Slip) else slip(s) for s in self.slips)
+
+def file_of(id: str) -> str:
+    """The file that holds the record of an exercise."""
+    return f"attncourse/exercises/{id.replace('.', '/')}.py"

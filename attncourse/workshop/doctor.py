@@ -9,19 +9,19 @@ from pathlib import Path
 from attncourse import course
 from attncourse.book.editions import (
     ROOT,
-    CannotBuild,
-    blanked_lines,
     build,
     chapter_exercises,
     make,
     read_script,
-    stub,
 )
 from attncourse.checker.checking import check
 from attncourse.checker.sheet import slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
-from attncourse.exercises.record import Exercise, Slip
+from attncourse.errors import Broken
+from attncourse.exercises.edits import right_ways, slips_of
+from attncourse.exercises.record import Exercise, Slip, file_of
+from attncourse.exercises.source import blanked_lines, stub
 from attncourse.workshop.lint import lint
 
 HINTS, SLIPS, OTHERWISE = 3, 4, 2  # at least
@@ -30,7 +30,14 @@ TRIVIAL = re.compile(
     r"return [\w.]+|[\w, ]+ = [\w.]+\.shape|(el)?if \w+ is (not )?None:|super\(\).*"
     r"|for \w+ in range\([\w.]+\):|[\"'#]+.{0,3}"
 )
-MACHINERY = {"record", "families", "letters", "interpreter"}  # what records are made of
+MACHINERY = {
+    "record",
+    "edits",
+    "source",
+    "families",
+    "letters",
+    "interpreter",
+}  # what records are made of
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
@@ -41,7 +48,7 @@ def examine(root: Path = ROOT) -> list[str]:
     for chapter in course.CHAPTERS:
         try:
             exercises = chapter_exercises(chapter)
-        except CannotBuild as error:
+        except Broken as error:
             problems.append(str(error))
             continue
         problems += _ids(chapter, exercises)
@@ -52,7 +59,7 @@ def examine(root: Path = ROOT) -> list[str]:
                 what = str(error).strip().splitlines() or ["no message"]
                 problems.append(
                     f"{ex.id}: cannot be checked: {type(error).__name__}: {what[0]}. Mend its "
-                    f"record in {record_of(ex)}."
+                    f"record in {file_of(ex.id)}."
                 )
         try:
             script = read_script(chapter, root)
@@ -62,7 +69,7 @@ def examine(root: Path = ROOT) -> list[str]:
                 for complaint in lint(script, exercises.values(), chapter.minutes)
             ]
             notebook = make(script, exercises, solved=False)
-        except CannotBuild as error:
+        except Broken as error:
             problems.append(str(error))
             continue
         met += [(where, cell.source) for cell in notebook.cells]
@@ -72,25 +79,20 @@ def examine(root: Path = ROOT) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def record_of(ex: Exercise) -> str:
-    """The file that holds the record of an exercise."""
-    return f"attncourse/exercises/{ex.id.replace('.', '/')}.py"
-
-
 def examine_exercise(ex: Exercise) -> list[str]:
     """What is missing or wrong in the record of one exercise, one line each."""
-    record = record_of(ex)
+    record = file_of(ex.id)
     problems = [
         f"{ex.id}: has {have} {what}; at least {least} are needed. "
         f"Add to `{where}` in {record}."
         for have, least, what, where in (
             (len(ex.hints), HINTS, "hints", "hints"),
-            (len(ex.all_slips()), SLIPS, "slips", "slips"),
+            (len(slips_of(ex)), SLIPS, "slips", "slips"),
             (len(ex.otherwise), OTHERWISE, "correct answers written another way", "otherwise"),
         )
         if have < least
     ]
-    for name, times in Counter(slip.name for slip in ex.all_slips()).items():
+    for name, times in Counter(slip.name for slip in slips_of(ex)).items():
         if times > 1:
             problems.append(f'{ex.id}: {times} slips are called "{name}". Rename all but one.')
     if ex.needs():
@@ -102,11 +104,12 @@ def examine_exercise(ex: Exercise) -> list[str]:
             f"{ex.id}: its solution does not pass{_said(verdict)} Mend the trials.",
         ]
     problems += _stub(ex)
-    for answer in ex.otherwise:
+    right = {answer.__name__: answer for answer in ex.otherwise} | right_ways(ex)
+    for name, answer in right.items():
         verdict = check(ex, answer)
         if verdict.status != PASSED:
             problems.append(
-                f"{ex.id}: {answer.__name__}, correct but written another way, does not pass"
+                f"{ex.id}: {name}, correct but written another way, does not pass"
                 f"{_said(verdict)} Mend it or the check."
             )
     for slip in slips(ex):
@@ -139,7 +142,7 @@ def _stub(ex: Exercise) -> list[str]:
     names = dict(vars(_module(ex)))
     try:
         exec(compile(stub(ex), f"<stub of {ex.id}>", "exec"), names)
-    except CannotBuild as error:
+    except Broken as error:
         return [str(error)]
     except Exception as error:
         return [
@@ -174,7 +177,7 @@ def leaks(ex: Exercise, cells: Iterable[tuple[str, str]]) -> list[str]:
     """
     try:
         secret = [line.strip() for line in blanked_lines(ex)]
-    except CannotBuild:
+    except Broken:
         return []  # said already
     secret = [s for s in dict.fromkeys(secret) if len(s) > SHORT and not TRIVIAL.fullmatch(s)]
     return [

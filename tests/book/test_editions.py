@@ -9,7 +9,9 @@ import pytest
 
 from attncourse import course
 from attncourse.book import editions
-from attncourse.book.editions import CannotBuild, build, make, run, stub
+from attncourse.book.editions import build, make, run
+from attncourse.errors import Broken
+from attncourse.exercises.source import stub
 
 
 def built(miniature, edition):
@@ -41,7 +43,7 @@ def test_a_module_keeps_its_layers_and_loses_the_named_bodies(miniature):
 
 def test_a_blank_that_is_not_there_is_named(miniature):
     miniature.change(1, blank=("attention", "backward"))
-    with pytest.raises(CannotBuild, match="blank names backward"):
+    with pytest.raises(Broken, match="blank names backward"):
         stub(miniature.exercises[1])
 
 

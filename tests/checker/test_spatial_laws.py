@@ -6,6 +6,7 @@ from einops import rearrange
 from torch.nn import functional as F
 
 from attncourse import check
+from attncourse.exercises.edits import slips_of
 from solutions.spatial import (
     BAM,
     CBAM,
@@ -96,7 +97,7 @@ def test_a_solution_that_calls_methods_of_its_gates_does_not_blame_a_gate_that_i
 def test_other_published_readings_pass_by_their_name(id, variant):
     from attncourse.course import exercise
 
-    (found,) = (s for s in exercise(id).all_slips() if s.name == variant)
+    (found,) = (s for s in slips_of(exercise(id)) if s.name == variant)
     verdict = check(id, found.answer)
     assert (verdict.status, verdict.slip) == ("passed", variant)
 

@@ -1,7 +1,6 @@
 """The record of `channel.gather`."""
 
 import math
-from dataclasses import replace
 
 import torch
 from einops import reduce
@@ -13,7 +12,7 @@ from attncourse.exercises.channel.shared import (
     separate_blocks,
     whole,
 )
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, remade
 from attncourse.exercises.record import Exercise, Trial, slip
 from solutions.channel import (
     gather,
@@ -289,7 +288,7 @@ EXERCISE = Exercise(
             global_=(largest_of_the_map, axes_dropped, map_kept),
         ),
         *(
-            replace(
+            remade(
                 slip(step),
                 answer=gather_recipe(local=step),
                 ways=(where_it_fits(step),),

@@ -1,11 +1,12 @@
 """The record of `channel.placement_of`."""
 
-from dataclasses import replace
 from functools import partial
 
 import torch
 
-from attncourse.exercises.record import Exercise, Slip, Trial, slip
+from attncourse.exercises.families import named as a_slip
+from attncourse.exercises.families import remade
+from attncourse.exercises.record import Exercise, Trial, slip
 from solutions.channel import (
     PLACEMENTS,
     placement_of,
@@ -102,7 +103,7 @@ def x_of_zeros(block):
     return named(silent, probed(block, torch.ones_like, 0.0) - silent)
 
 
-NOTHING_OF_X = Slip(
+NOTHING_OF_X = a_slip(
     "nothing_of_x",
     'You say "none of the four" of all four: does anything of x come through? Where x is 0 or'
     " negative the ReLU of the block leaves 0. Probe with x above 0.",
@@ -161,7 +162,7 @@ def nothing_for_none(block):
     return None if found == "none of the four" else found
 
 
-SILENT_PROBE = replace(slip(silent_probe_alone), ways=(whole_or_not, whole_or_half))
+SILENT_PROBE = remade(slip(silent_probe_alone), ways=(whole_or_not, whole_or_half))
 
 
 def always_one_of_four(block):

@@ -1,11 +1,10 @@
 """The record of `fast.ratio`."""
 
-from dataclasses import replace
 from statistics import median
 
 import torch
 
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, remade
 from attncourse.exercises.record import Exercise, Given, Trial, slip
 from solutions.fast.measure import ratio
 
@@ -266,7 +265,7 @@ def ratio_slips():
     }
     return (
         *(
-            replace(one, ways=(ratio_recipe(summing=medians_of_torch, **by_torch[one.name]),))
+            remade(one, ways=(ratio_recipe(summing=medians_of_torch, **by_torch[one.name]),))
             if one.name in by_torch
             else one
             for one in made

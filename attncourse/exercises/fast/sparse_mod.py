@@ -1,9 +1,8 @@
 """The record of `fast.sparse_mod`."""
 
-from dataclasses import replace
-
 import torch
 
+from attncourse.exercises.families import remade
 from attncourse.exercises.record import Exercise, slip
 from solutions.fast.mods import sparse_mod
 
@@ -174,7 +173,7 @@ EXERCISE = Exercise(
     trials=sparse_mod_trials,
     slips=(
         *(
-            replace(slip(one), answer=sparse_recipe(one))
+            remade(slip(one), answer=sparse_recipe(one))
             for one in (
                 future_seen,
                 future_seen_in_strides,

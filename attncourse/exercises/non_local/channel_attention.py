@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, named
 from attncourse.exercises.non_local.shared import (
     blended,
     gamma_and_residual,
@@ -23,7 +23,7 @@ from attncourse.exercises.non_local.shared import (
     residual_missing,
     x_scaled_by_gathered,
 )
-from attncourse.exercises.record import Exercise, Given, Slip, Trial
+from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.non_local import (
     ChannelAttention,
 )
@@ -295,7 +295,7 @@ EXERCISE = Exercise(
                 x_scaled_by_gathered,
             ),
         ),
-        Slip(
+        named(
             "released_code_always",
             " ".join(CodeAlways.__doc__.split()),
             CodeAlways,

@@ -6,14 +6,14 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, named
 from attncourse.exercises.non_local.shared import (
     concatenation_recipe,
     key_first,
     not_rectified,
     weights_times_values,
 )
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.record import Exercise, Trial
 from solutions.non_local import (
     NonLocal,
     concatenation_weights,
@@ -587,7 +587,7 @@ OFTEN = (
 
 
 VARIANTS = (
-    Slip(
+    named(
         "pooled_before_projecting",
         "You pool x before it is projected to keys and values, as the authors' released code"
         " does: cheaper, since fewer pixels are projected. The paper pools after, and a maximum"
@@ -595,14 +595,14 @@ VARIANTS = (
         block_recipe(pooling=pooled_before),
         variant=True,
     ),
-    Slip(
+    named(
         "scaled_like_the_released_code",
         "You divide the embedded form by sqrt(m), as the authors' released code does. The"
         " paper's equation has no scale.",
         block_recipe(embedded=scaled_like_the_code),
         variant=True,
     ),
-    Slip(
+    named(
         "the_released_code",
         "You follow the authors' released code twice: it divides the embedded form by sqrt(m)"
         " and pools before it projects. The paper does neither.",

@@ -6,9 +6,9 @@ import torch
 from einops import repeat
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, named
 from attncourse.exercises.positional.shared import numbers
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.record import Exercise, Trial
 from solutions.positional import (
     CoordConv2d,
 )
@@ -204,7 +204,7 @@ def without_bias(self, x):
     return F.conv2d(x, self.conv.weight, padding=self.conv.padding)
 
 
-RowsFirst = Slip(
+RowsFirst = named(
     "RowsFirst",
     "The rows come first, as the paper lists them (i, then j) and as the most used port to"
     " PyTorch does. Here, as in the authors' code, the columns do.",

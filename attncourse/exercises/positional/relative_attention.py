@@ -6,8 +6,8 @@ import torch
 from einops import einsum
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family, naturally
-from attncourse.exercises.record import Exercise, Given, Slip, Trial
+from attncourse.exercises.families import also, family, named, naturally
+from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.positional import (
     RelativeAttention,
     masked_softmax,
@@ -272,7 +272,7 @@ def own_place_added(self, weights, v, rows):
     return weights @ v + self.values[self.clip]
 
 
-SignTurned = Slip(
+SignTurned = named(
     "SignTurned",
     "You count i - j, as lucidrains' conformer does. Shaw et al. count j - i; the tables are"
     " the same, read from the other end.",
@@ -294,7 +294,7 @@ def two_softmaxes(factor):
     return Answer
 
 
-TwoSoftmaxes = Slip(
+TwoSoftmaxes = named(
     "TwoSoftmaxes",
     "You take a softmax over content and another over place. There is one, over the sum of both"
     " terms: eq. 4.",
@@ -309,7 +309,7 @@ class _PlaceAfterTheSoftmax(RelativeAttention):
         return content + by_query(self, q, k, self.index(q, k))
 
 
-PlaceAfterTheSoftmax = Slip(
+PlaceAfterTheSoftmax = named(
     "PlaceAfterTheSoftmax",
     "You add q_i · a_(j-i) after the softmax, to the weights. It belongs to the scores: eq. 4"
     " adds it before.",
@@ -321,7 +321,7 @@ def _content_times_place(content, place, d):
     return content * place / math.sqrt(d)
 
 
-PlaceOfTheMap = Slip(
+PlaceOfTheMap = named(
     "PlaceOfTheMap",
     "You multiply q · k and q · a. Eq. 4 adds the two.",
     relative_recipe(scaling=_content_times_place),

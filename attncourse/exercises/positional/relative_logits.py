@@ -1,12 +1,12 @@
 """The record of `positional.relative_logits`."""
 
 import math
-from dataclasses import replace
 
 import torch
 from einops import einsum
 from torch.nn import functional as F
 
+from attncourse.exercises.families import remade
 from attncourse.exercises.positional.shared import SKEWS
 from attncourse.exercises.record import Cost, Exercise, Slip, Trial, slip
 from solutions.positional import (
@@ -29,7 +29,7 @@ def logits_trials():
 def skewed_by(wrong):
     """`relative_logits` with a slip of `skew` inside."""
     one = wrong if isinstance(wrong, Slip) else slip(wrong)
-    return replace(one, answer=lambda q, table: one.answer(q @ table.mT))
+    return remade(one, answer=lambda q, table: one.answer(q @ table.mT))
 
 
 def largest_tensor(q, table):

@@ -3,9 +3,9 @@
 import torch
 from einops import rearrange, repeat
 
-from attncourse.exercises.families import family
+from attncourse.exercises.families import family, named
 from attncourse.exercises.positional.shared import rotary_complex
-from attncourse.exercises.record import Exercise, Given, Slip, Trial, slip
+from attncourse.exercises.record import Exercise, Given, Trial, slip
 from solutions.positional import (
     rotary,
 )
@@ -180,7 +180,7 @@ def halves_put_back_as_neighbours():
     return halves, beside
 
 
-TurnedInHalves = Slip(
+TurnedInHalves = named(
     "TurnedInHalves",
     "You pair feature i with feature i + d/2, as GPT-NeoX and Llama do in Hugging Face's"
     " transformers. RoFormer pairs neighbours, 2i and 2i + 1. The two are alike up to the order"

@@ -6,9 +6,9 @@ import torch
 from einops import rearrange, repeat
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.families import also, family, named
 from attncourse.exercises.positional.shared import numbers
-from attncourse.exercises.record import Exercise, Given, Slip, Trial, variant
+from attncourse.exercises.record import Exercise, Given, Trial, variant
 from solutions.positional import (
     sinusoidal,
 )
@@ -256,7 +256,7 @@ EXERCISE = Exercise(
                 features_down,
             ),
         ),
-        Slip(
+        named(
             "in_halves",
             " ".join(in_halves.__doc__.split()),
             sinusoidal_recipe(waving=in_halves),

@@ -1,11 +1,11 @@
 """The record of `relative_2d.relative_logits_1d`."""
 
 import math
-from dataclasses import replace
 
 import torch
 from einops import einsum
 
+from attncourse.exercises.families import remade
 from attncourse.exercises.record import Cost, Exercise, Slip, Trial, slip
 from attncourse.exercises.relative_2d.shared import SKEWS
 from solutions.relative_2d import (
@@ -29,7 +29,7 @@ def line_trials():
 def skewed_by(wrong):
     """`relative_logits_1d` with a slip of `rel_to_abs` inside."""
     one = wrong if isinstance(wrong, Slip) else slip(wrong)
-    return replace(one, answer=lambda q, table: one.answer(q @ table.mT))
+    return remade(one, answer=lambda q, table: one.answer(q @ table.mT))
 
 
 def largest_tensor(q, table):

@@ -1,10 +1,9 @@
 """The record of `relative_2d.relative_logits_2d`."""
 
-from dataclasses import replace
-
 from einops import rearrange, repeat
 
-from attncourse.exercises.record import Cost, Exercise, Slip, slip
+from attncourse.exercises.families import named, remade
+from attncourse.exercises.record import Cost, Exercise, slip
 from attncourse.exercises.relative_2d.shared import (
     HALVES,
     PLANE,
@@ -30,7 +29,7 @@ from solutions.relative_2d import (
     relative_logits_2d,
 )
 
-WholeTable = Slip(
+WholeTable = named(
     "largest_tensor",
     "Right, but a vector for every pair of pixels is laid out first.",
     gathered_logits,
@@ -47,7 +46,7 @@ def skewed_in_the_plane(wrong):
         across = one.answer(q @ columns.mT)
         return in_reading_order(down + rearrange(across, "... h w x -> ... h w 1 x"))
 
-    return replace(one, answer=answer)
+    return remade(one, answer=answer)
 
 
 PLANE_SKEWS = tuple(

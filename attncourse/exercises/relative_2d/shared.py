@@ -6,8 +6,8 @@ import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Slip, Trial
+from attncourse.exercises.families import family, named
+from attncourse.exercises.record import Trial
 from solutions.relative_2d import (
     gathered_logits,
     offsets,
@@ -325,7 +325,7 @@ def half_slips():
     )
     for half in ("rows", "columns"):
         for order, says in orders:
-            yield Slip(
+            yield named(
                 f"{half}_{order.__name__}",
                 f"The half of the {half} {says}; the other half is right. A permute is missing:"
                 " both are (h w) (y x) before they are added.",

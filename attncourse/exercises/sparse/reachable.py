@@ -1,9 +1,8 @@
 """The record of `sparse.reachable`."""
 
-from dataclasses import replace
-
 import torch
 
+from attncourse.exercises.families import remade
 from attncourse.exercises.record import Exercise, Given, Trial, slip
 from attncourse.exercises.sparse.shared import NO_TENSORS, hop
 from solutions.scaled_dot_product import causal_mask
@@ -15,7 +14,7 @@ from solutions.sparse import (
 
 def in_ways(answer, *ways):
     """A slip that is also known when it is made in other ways."""
-    return replace(slip(answer), ways=ways)
+    return remade(slip(answer), ways=ways)
 
 
 def hop_trials():

@@ -2,8 +2,8 @@
 
 import torch
 
-from attncourse.exercises.families import also, family
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.families import also, family, named
+from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.spatial.shared import (
     by_relu,
     by_sigmoid,
@@ -217,7 +217,7 @@ class OneIncluded(BAM):
         return x * self.attention(x)
 
 
-ALWAYS_PRODUCT = Slip(
+ALWAYS_PRODUCT = named(
     "product_as_released",
     "This is the product of the branches' logits, as BAM's released code has it; the paper adds"
     " them (eq. 2), and `combine` says which. A silent branch silences the other.",

@@ -1,11 +1,9 @@
 """The record of `spatial.cbam`."""
 
-from dataclasses import replace
-
 import torch
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Slip, Trial, slip
+from attncourse.exercises.families import family, named, remade
+from attncourse.exercises.record import Exercise, Trial, slip
 from attncourse.exercises.spatial.shared import APPLYING, residual_added, times, what, where
 from solutions.spatial import (
     CBAM,
@@ -193,17 +191,19 @@ def squashed_again(x, one, other):
 def whole_slip(**step):
     """One step of CBAM's recipe, wrong in all orders."""
     (choice,) = step.values()
-    return replace(slip(choice), answer=cbam_recipe(**step))
+    return remade(slip(choice), answer=cbam_recipe(**step))
 
 
 def in_one_order(wrong, every=True, **step):
     """A slip, known as well where it is made in one of the orders alone."""
     ways = tuple(cbam_recipe(orders=(order,), **step) for order in CBAM.ORDERS)
-    return replace(wrong, answer=wrong.answer if every else ways[-1], ways=ways)
+    return remade(wrong, answer=wrong.answer if every else ways[-1], ways=ways)
 
 
 GAINS_ADDED_IN_ONE_ORDER = in_one_order(
-    Slip("added_in_one_order", "Here you add the gains of the two gates. They multiply.", CBAM),
+    named(
+        "added_in_one_order", "Here you add the gains of the two gates. They multiply.", CBAM
+    ),
     every=False,
     joining=gains_added,
 )
@@ -330,7 +330,7 @@ EXERCISE = Exercise(
             )
         ),
         ScaledBeforeReturned,
-        replace(slip(ScaledTwice), ways=(ScaledTwiceByChannel,)),
+        remade(slip(ScaledTwice), ways=(ScaledTwiceByChannel,)),
         Summed,
     ),
     hints=(

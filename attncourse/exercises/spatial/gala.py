@@ -4,8 +4,8 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.families import also, family, named
+from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.spatial.shared import (
     APPLYING,
     by_sigmoid,
@@ -259,7 +259,7 @@ def rectified_tanh(z):
     return z.tanh().relu()
 
 
-SQUASHED_AS_RELEASED = Slip(
+SQUASHED_AS_RELEASED = named(
     "squashed_as_released",
     "You squash by a sigmoid, as GALA's released code does unless told otherwise. The paper has"
     " tanh, so that a gain may turn the sign.",

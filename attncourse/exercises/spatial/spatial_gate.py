@@ -4,8 +4,8 @@ import torch
 from einops import rearrange, reduce
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.families import also, family, named
+from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.spatial.shared import (
     APPLYING,
     SQUASHING,
@@ -346,7 +346,7 @@ EXERCISE = Exercise(
             squashing=SQUASHING,
             applying=APPLYING,
         ),
-        Slip(
+        named(
             "mean_before_max",
             "You describe a pixel by mean and max, in the order of the paper's"
             " equation 3 and"

@@ -6,8 +6,8 @@ import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Slip, Trial
+from attncourse.exercises.families import family, named
+from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.stand_alone.shared import (
     PAIRED,
     SCALED,
@@ -157,14 +157,14 @@ def places_added_to_values(q, k, v, rows, columns, window):
     return y + einsum(weights, r, "b n h w y x, n d y x -> b n d h w")
 
 
-HiddenWhereKeysAreZero = Slip(
+HiddenWhereKeysAreZero = named(
     "hidden_where_keys_are_zero",
     " ".join(hidden_where_keys_are_zero.__doc__.split()),
     output_hidden_where_keys_are_zero,
 )
 
 
-DividedByRoot = Slip(
+DividedByRoot = named(
     "divided_by_root", SCALED, attention_recipe(joining=divided_by_root), variant=True
 )
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Slip
+from attncourse.exercises.families import family, named
+from attncourse.exercises.record import Exercise
 from attncourse.exercises.stand_alone.shared import (
     PAIRED,
     SCALED,
@@ -53,7 +53,7 @@ def place_after_the_softmax(q, k, rows, columns, window):
     )
 
 
-DividedByRootInWeights = Slip(
+DividedByRootInWeights = named(
     "divided_by_root", SCALED, weights_recipe(joining=divided_by_root), variant=True
 )
 

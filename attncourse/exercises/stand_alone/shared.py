@@ -7,7 +7,7 @@ import torch
 from einops import einsum, rearrange, repeat
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also
+from attncourse.exercises.families import also, remade
 from attncourse.exercises.letters import shape_of
 from attncourse.exercises.record import Given, Trial, slip
 from solutions.stand_alone import (
@@ -19,7 +19,7 @@ from solutions.stand_alone import (
 
 def in_ways(answer, *ways):
     """A slip that is also known when it is made in other ways."""
-    return replace(slip(answer), ways=ways)
+    return remade(slip(answer), ways=ways)
 
 
 def refuse_even(window):

@@ -4,8 +4,8 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
-from attncourse.exercises.record import Exercise, Slip, Trial, slip
+from attncourse.exercises.families import also, family, named
+from attncourse.exercises.record import Exercise, Trial, slip
 from attncourse.exercises.stand_alone.shared import (
     attention_recipe,
     beyond_the_edges_too,
@@ -363,7 +363,7 @@ def doubled(self, y):
     return 2 * averaged(self, y)
 
 
-InputAdded = Slip(
+InputAdded = named(
     "input_added",
     " ".join(input_added.__doc__.split()),
     type("Answer", (StandAloneSelfAttention2d,), dict(forward=input_added)),

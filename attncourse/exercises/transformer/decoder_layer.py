@@ -3,8 +3,8 @@
 import torch
 from einops import rearrange
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Given, Slip, Trial
+from attncourse.exercises.families import family, remade
+from attncourse.exercises.record import Exercise, Given, Trial, slip
 from solutions.scaled_dot_product import (
     causal_mask,
     padding_mask,
@@ -344,7 +344,7 @@ EXERCISE = Exercise(
         ),
     )
     + tuple(
-        Slip(order.__name__, " ".join(order.__doc__.split()), recipe(other_order=order))
+        remade(slip(order), recipe(other_order=order))
         for order in (memory_first, thinks_in_the_middle, thinks_after_each)
     ),
     hints=(
