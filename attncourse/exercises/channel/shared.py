@@ -4,6 +4,7 @@ import torch
 from einops import rearrange, reduce, repeat
 from torch.nn import functional as F
 
+from attncourse.exercises.edits import often, wrong
 from solutions.channel import (
     squeeze,
 )
@@ -173,3 +174,43 @@ def gather_by_matrices(x, extent=None):
         return near / near.sum(-1, keepdim=True)
 
     return means(x.shape[-2]) @ x @ means(x.shape[-1]).T
+
+
+# fmt: off
+GATES = (
+    *often(
+        wrong("no_sigmoid", ".sigmoid()", "",
+              "Your gains leave (0, 1). The last step of eq. 3 is a sigmoid."),
+        wrong("softmax_over_channels", ".sigmoid()", ".softmax(-1)",
+              "You take a softmax over c: the channels compete, and the gains of an image sum to 1."
+              " Eq. 3 has a sigmoid, for each channel alone."),
+        wrong("tanh_for_sigmoid", ".sigmoid()", ".tanh()",
+              "Your gains run from -1 to 1: a tanh. Eq. 3 ends in a sigmoid."),
+        wrong("hard_sigmoid", ".sigmoid()", ".add(3).clamp(0, 6) / 6",
+              "Your gains are a hard sigmoid, made of straight lines, as in MobileNetV3. Eq. 3 has"
+              " the smooth one."),
+    ),
+    wrong("softmax_over_images", ".sigmoid()", ".softmax(0)",
+          "You take a softmax over b, the images. Eq. 3 has a sigmoid, for each number alone."),
+    wrong("sigmoid_twice", ".sigmoid()", ".sigmoid().sigmoid()",
+          "You take the sigmoid twice: your gains lie between 1/2 and 0.73. Once is enough."),
+)
+
+SCALES = (
+    *often(
+        wrong("gains_added", "x * rearrange", "x + rearrange",
+              "You add the gains to x. Eq. 4 multiplies."),
+        wrong("x_added", "x * rearrange", "x + x * rearrange",
+              "You add x to the scaled maps. Eq. 4 is s x alone; the sum belongs to the residual"
+              " block."),
+        wrong("gains_alone", 'x * rearrange(self.attention(x), "b c -> b c 1 1")',
+              'rearrange(self.attention(x), "b c -> b c 1 1").expand_as(x)',
+              "You return the gains, spread over the map. Eq. 4 multiplies x with them."),
+    ),
+    wrong("gains_twice", "x * rearrange(self.attention(x), \"b c -> b c 1 1\")",
+          'x * rearrange(self.attention(x), "b c -> b c 1 1") ** 2',
+          "You scale by the gains twice. Once is enough."),
+    wrong("not_scaled", 'x * rearrange(self.attention(x), "b c -> b c 1 1")', "x.clone()",
+          "You return x as it came. Eq. 4 multiplies it with the gains."),
+)
+# fmt: on
