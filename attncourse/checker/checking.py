@@ -36,7 +36,7 @@ from attncourse.checker.sheet import (
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import exercise
 from attncourse.errors import UnknownExercise
-from attncourse.exercises.letters import number, place, spell
+from attncourse.exercises.letters import largest, number, place, spell
 from attncourse.exercises.record import Exercise, Slip
 from attncourse.papers import counting
 
@@ -1032,7 +1032,7 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
         )
     if right.dtype == torch.bool:
         off = y != right
-        at = torch.unravel_index(off.flatten().long().argmax(), y.shape)
+        at = largest(off)
         where = place(at, axes) if y.ndim else "all"
         return (
             f"{off.sum().item()} of {off.numel()} are wrong: {bool(y[at])} at {where}; it"
@@ -1042,7 +1042,7 @@ def _worst(y: Any, right: Any, axes: Any) -> str:
     off = torch.where(y.isfinite(), off, torch.inf)
     if not y.ndim:
         return f"The result is {number(y.item())}; it should be {number(right.item())}."
-    at = torch.unravel_index(off.flatten().argmax(), y.shape)
+    at = largest(off)
     wrong = (
         ~torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)
     ).sum()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import Prepared
-from attncourse.exercises.letters import number, place, sizes_of
+from attncourse.exercises.letters import largest, number, place, sizes_of
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,7 @@ def _masked(look: Look, weights: Tensor) -> str | None:
                 "The mask is inverted: you attend where it is False. It is True where a query"
                 " may attend."
             )
-        where = weights.masked_fill(allowed, 0).flatten().argmax()
-        index = torch.unravel_index(where, weights.shape)
+        index = largest(weights.masked_fill(allowed, 0))
         return (
             f"A key that the mask forbids gets weight {number(weights[index].item())} "
             f"(at {place(index, look.axes)}); it must get 0. Is the mask used for every query, "
@@ -413,7 +412,7 @@ def gram_is_toeplitz(look: Look) -> str | None:
     off = (gram[1:, 1:] - gram[:-1, :-1]).abs()
     if off.max() < 1e-6:
         return None
-    at = torch.unravel_index(off.flatten().argmax(), off.shape)
+    at = largest(off)
     i, j = (int(x) for x in at)
     return (
         f"Rows {i} and {j} have the inner product {number(gram[i, j].item())}, rows {i + 1} and"
@@ -499,7 +498,7 @@ def turning_keeps_lengths(look: Look) -> str | None:
     before, after = x.norm(dim=-1), look.y.norm(dim=-1)
     if close(before, after):
         return None
-    at = torch.unravel_index((before - after).abs().flatten().argmax(), before.shape)
+    at = largest((before - after).abs())
     return (
         f"A vector of length {number(before[at].item())} becomes one of length"
         f" {number(after[at].item())} (at {place(at, look.axes.rsplit(' ', 1)[0])}). A rotation"
@@ -739,7 +738,7 @@ def gains_reach_their_channel(look: Look) -> str | None:
     mine, right = mine[..., 0, 0], right[..., 0, 0]
     if close(mine.sort(-1).values, right.sort(-1).values):
         return "You scale by the right gains, but channels get those of other channels."
-    at = torch.unravel_index((mine - right).abs().argmax(), mine.shape)
+    at = largest((mine - right).abs())
     return (
         f"At {place(at, 'b c')} you scale x by {number(mine[at].item())}; its gain is"
         f" {number(right[at].item())}. What is done to the gains on the way?"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attncourse.checker.laws import Look, _keys, _map_of, _named, _scale, _shares, close, law
-from attncourse.exercises.letters import number, place
+from attncourse.exercises.letters import largest, number, place
 
 READ_OFF = (  # these name the cause more closely than a step of torch can be named
     "ratios_of_shares",
@@ -63,7 +63,7 @@ def ratios_of_shares(look: Look) -> str | None:
             f"Your shares are those of {number(slope)} x: the exponent is multiplied by"
             " something, or the base is not e."
         )
-    at = torch.unravel_index(off.flatten().argmax(), off.shape)
+    at = largest(off)
     where = f"j={int(at[-1])} and j=0"
     return (
         f"Two shares of a row stand in the ratio {number(mine[at].exp().item())} ({where}); it"
@@ -78,7 +78,7 @@ def nothing_above_the_diagonal(look: Look) -> str | None:
         return None
     if not close(look.y.tril(), look.expected.tril()):
         return None
-    at = torch.unravel_index(look.y.triu(1).abs().flatten().argmax(), look.y.shape)
+    at = largest(look.y.triu(1).abs())
     return (
         "Below the diagonal all is right. Above it, where j > i, there must be 0, and you have"
         f" {number(look.y[at].item())} ({place(at, look.axes)}): take the lower triangle."

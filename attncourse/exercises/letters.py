@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +48,12 @@ def shape_of(axes: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
             else:
                 product *= size
     return tuple(shape)
+
+
+def largest(x: Tensor) -> tuple[int, ...]:
+    """Where the largest element stands, counted along each axis; the first, where several."""
+    at = int(x.flatten().long().argmax() if x.dtype == torch.bool else x.flatten().argmax())
+    return tuple(int(i) for i in np.unravel_index(at, x.shape))  # torch's loads sympy: a second
 
 
 def place(index: Sequence[int], axes: str) -> str:

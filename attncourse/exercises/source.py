@@ -3,12 +3,14 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from textwrap import dedent
 
 from attncourse.errors import Broken
 from attncourse.exercises.record import Exercise
 
 
+@cache
 def source(ex: Exercise) -> str:
     """The source of the solution, as the solved edition shows it."""
     try:
@@ -42,17 +44,18 @@ def blanked_lines(ex: Exercise) -> list[str]:
     return found
 
 
-def written(ex: Exercise) -> list[tuple[ast.FunctionDef, int, int]]:
+@cache
+def written(ex: Exercise) -> tuple[tuple[ast.FunctionDef, int, int], ...]:
     """Every function whose body the learner writes, and where in `source` that body stands."""
     text = source(ex)
     lines = text.splitlines(keepends=True)
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
-    return [
+    return tuple(
         (node, starts[span.start], starts[span.stop])
         for node, span in bodies(ex, text.splitlines())
-    ]
+    )
 
 
 def bodies(ex: Exercise, lines: list[str]) -> Iterator[tuple[ast.FunctionDef, slice]]:
