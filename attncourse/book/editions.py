@@ -54,6 +54,12 @@ def chapter_exercises(chapter: Chapter) -> dict[str, Exercise]:
         return {ex.id: ex for ex in course.of_chapter(chapter)}
     except ModuleNotFoundError as error:
         name = (error.name or "").removeprefix("attncourse.exercises.").replace(".", "/")
+        if name == chapter.name:
+            raise Broken(
+                f"{chapter.stem}: there is no folder attncourse/exercises/{name}. Make it, with"
+                " an __init__.py and a record for each exercise, or take the chapter out of"
+                " CHAPTERS in attncourse/course.py."
+            ) from error
         raise Broken(
             f"{chapter.stem}: attncourse/exercises/{name}.py cannot be imported, there is no"
             f" module {error.name}. Write it, or take it out of CHAPTERS in"

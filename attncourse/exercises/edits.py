@@ -205,7 +205,7 @@ def _compiled(ex: Exercise, name: str, text: str) -> dict[str, Any]:
         code = compile(text, file, "exec", __future__.annotations.compiler_flag)
     except SyntaxError as error:
         line = (error.text or "").strip()
-        raise _broken(ex, name, f"no Python: {error.msg}: {line!r}") from error
+        raise _broken(ex, name, f"it is no Python: {error.msg}: {line!r}") from error
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
     record = sys.modules.get(f"attncourse.exercises.{ex.id}")
     scope = VOCABULARY | (vars(record) if record else {})
@@ -229,7 +229,8 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
         return not any(a.meets(b) for a, b in pairs)
 
     def made(name: str, *parts: Wrong | Same) -> Callable[[], Callable]:
-        return cache(partial(answer, ex, name, [p for one in parts for p in places[id(one)]]))
+        where = [place for one in parts for place in places[id(one)]]
+        return cache(partial(answer, ex, f"the slip {name}", where))
 
     single = []
     for one in ex.slips:
@@ -253,6 +254,18 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
     return (*single, *pairs)
 
 
+def broken(ex: Exercise) -> list[str]:
+    """What does not fit of the edits of an exercise, one line each, with the file to mend."""
+    problems = []
+    for one in ex.slips:
+        if isinstance(one, Wrong | Same):
+            try:
+                answer(ex, _what(one), _places(ex, one))
+            except Broken as error:
+                problems.append(str(error))
+    return problems
+
+
 def right_ways(ex: Exercise) -> dict[str, Callable]:
     """The solution with each step that has another right way written in it, by what changes."""
     return {
@@ -267,16 +280,19 @@ def _sames(ex: Exercise) -> list[Same]:
 
 def _places(ex: Exercise, one: Wrong | Same) -> list[Place]:
     """Where a slip changes the solution. Raises Broken with the file to mend."""
-    what = (
-        f"the slip {one.name}" if isinstance(one, Wrong) else f"same({one.edits[0].old!r}, …)"
-    )
     try:
         places = [place_of(ex, edit) for edit in one.edits]
         if any(a.meets(b) for a, b in combinations(places, 2)):
             raise Broken("its edits overlap")
     except Broken as error:
-        raise _broken(ex, what, str(error)) from error
+        raise _broken(ex, _what(one), str(error)) from error
     return places
+
+
+def _what(one: Wrong | Same) -> str:
+    return (
+        f"the slip {one.name}" if isinstance(one, Wrong) else f"same({one.edits[0].old!r}, …)"
+    )
 
 
 def _broken(ex: Exercise, what: str, why: str) -> Broken:

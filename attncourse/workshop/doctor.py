@@ -15,11 +15,12 @@ from attncourse.book.editions import (
     read_script,
 )
 from attncourse.checker.checking import check
-from attncourse.checker.sheet import slips
+from attncourse.checker.running import Crash
+from attncourse.checker.sheet import sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
 from attncourse.errors import Broken
-from attncourse.exercises.edits import right_ways, slips_of
+from attncourse.exercises.edits import broken, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
 from attncourse.exercises.source import blanked_lines, stub
 from attncourse.workshop.lint import lint
@@ -81,13 +82,15 @@ def examine(root: Path = ROOT) -> list[str]:
 
 def examine_exercise(ex: Exercise) -> list[str]:
     """What is missing or wrong in the record of one exercise, one line each."""
+    if problems := broken(ex):
+        return problems
     record = file_of(ex.id)
     problems = [
         f"{ex.id}: has {have} {what}; at least {least} are needed. "
         f"Add to `{where}` in {record}."
         for have, least, what, where in (
             (len(ex.hints), HINTS, "hints", "hints"),
-            (len(slips_of(ex)), SLIPS, "slips", "slips"),
+            (sum(not slip.parts for slip in slips_of(ex)), SLIPS, "slips", "slips"),
             (len(ex.otherwise), OTHERWISE, "correct answers written another way", "otherwise"),
         )
         if have < least
@@ -119,6 +122,8 @@ def examine_exercise(ex: Exercise) -> list[str]:
 
 def _slip(ex: Exercise, slip: Slip) -> list[str]:
     """A slip must be caught, and named by its own name; a variant must pass, and be named."""
+    if unknown := _unknown(ex, slip):
+        return [f"{ex.id}: the slip {slip.name} {unknown}. Mend it in {file_of(ex.id)}."]
     verdict = check(ex, slip.answer)
     wanted = PASSED if slip.variant else NOT_YET
     kind = "variant" if slip.variant else "slip"
@@ -135,6 +140,14 @@ def _slip(ex: Exercise, slip: Slip) -> list[str]:
             "Give a trial that tells them apart, or take one out."
         ]
     return []
+
+
+def _unknown(ex: Exercise, slip: Slip) -> str | None:
+    """That a slip uses a name that is not there: nobody gives this answer."""
+    known = sheet(ex)
+    outcomes = (known.of_slip(slip, i, probe) for i in known.declared for probe in ex.probes)
+    named = (y for y in outcomes if isinstance(y, Crash) and y.kind == "NameError")
+    return next((f"ends in NameError: {y.text}" for y in named), None)
 
 
 def _stub(ex: Exercise) -> list[str]:

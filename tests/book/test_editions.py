@@ -164,7 +164,7 @@ def test_a_chapter_that_is_not_written_yet_is_one_line(miniature, monkeypatch):
     assert problem.startswith("08_ghost: notebooks/src/08_ghost.py is missing.")
     (miniature.root / "notebooks" / "src" / "08_ghost.py").write_text("# %%\n1\n")
     (problem,) = build(root=miniature.root)
-    assert problem.startswith("08_ghost: attncourse/exercises/ghost.py cannot be imported")
+    assert problem.startswith("08_ghost: there is no folder attncourse/exercises/ghost.")
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(miniature, monkeypatch):

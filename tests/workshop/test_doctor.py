@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from attncourse import course
+from attncourse.exercises.edits import same, wrong
 from attncourse.exercises.record import slip, variant
 from attncourse.workshop.doctor import examine, examine_exercise, leaks, stray_files
 
@@ -71,6 +72,45 @@ def test_two_slips_of_one_name_are_told(double):
     assert any(
         '2 slips are called "triples"' in p
         for p in examine_exercise(replace(double, slips=again))
+    )
+
+
+def test_a_record_without_slips_is_told(double):
+    expect_only(
+        examine_exercise(replace(double, slips=())), "has 0 slips; at least 4 are needed"
+    )
+
+
+def test_every_edit_that_does_not_fit_is_told_with_the_file_to_mend(double):
+    slips = (
+        wrong("gone", "x ** twice", "x", "You square."),
+        wrong("unclear", "doubled_at_last", "doubled", "You rename."),
+        wrong("cut", "x * twice", "x * (twice", "You forget a bracket."),
+        same("x * twice", "x + + + twice )"),
+    )
+    problems = examine_exercise(replace(double, slips=slips))
+    assert len(problems) == 4
+    for problem, said in zip(
+        problems,
+        ("stands nowhere", "stands 2 times", "is no Python", "is no Python"),
+        strict=True,
+    ):
+        assert said in problem
+        assert problem.endswith("Mend it in attncourse/exercises/miniature/double.py.")
+        assert "\n" not in problem
+
+
+def test_a_slip_with_a_name_that_is_not_there_is_told(double):
+    unknown = wrong("typo", "x * twice", "x * twce", "You multiply by something else.")
+    problems = examine_exercise(replace(double, slips=(*double.slips, unknown)))
+    expect_only(problems, "the slip typo ends in NameError: name 'twce' is not defined")
+
+
+def test_another_right_way_to_write_a_step_must_pass(double):
+    way = same("x * twice", "x * twice * 1.5")
+    expect_only(
+        examine_exercise(replace(double, slips=(*double.slips, way))),
+        "x * twice * 1.5, correct but written another way, does not pass",
     )
 
 
