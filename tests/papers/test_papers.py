@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from attncourse import papers
 from attncourse.papers import (
     Printed,
     UnknownFigure,
     build,
     buildable,
+    builds,
     compare,
     compare_all,
     contradictions,
@@ -284,7 +284,7 @@ def test_a_released_code_is_heavier_than_its_paper():
 
 
 def test_without_squeeze_the_gate_looks_at_every_pixel_alone():
-    gate = papers._NoSqueeze(8, 2).double()
+    gate = builds.NoSqueeze(8, 2).double()
     x = torch.randn(2, 8, 3, 5, dtype=torch.double)
     alone = gate(x[..., 1:2, 2:3])
     assert torch.allclose(gate(x)[..., 1:2, 2:3], alone)

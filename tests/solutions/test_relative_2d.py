@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import rounding
 import torch
 from einops import rearrange
 from torch import nn
@@ -155,14 +156,29 @@ def test_attention_is_the_definition_with_loops(implementation, h, w):
 
 
 @pytest.mark.parametrize(("h", "w"), [(5, 7), (14, 14), (28, 28), (56, 40)])
-def test_all_paths_agree_to_1e_6_in_single_precision(h, w):
+def test_all_paths_agree_in_single_precision_but_for_what_sums_are_off_by(h, w):
     q, k, v = torch.randn(3, 1, 2, h, w, 8).unbind()
     rows, columns = (table / math.sqrt(8) for table in tables(h, w, 8, torch.float32))
     naive = ("naive",) if h * w < 1000 else ()  # 160 MB a table, beyond
     want = relative_attention_2d(q, k, v, rows, columns, "skew")
+    allowed = rounded(*(t.double() for t in (q, k, v, rows, columns)))
     for implementation in (*naive, "broadcast", "fused", "augmented"):
         y = relative_attention_2d(q, k, v, rows, columns, implementation)
-        assert (y - want).abs().max() < 1e-6, implementation
+        assert ((y - want).abs() <= allowed).all(), implementation
+
+
+def rounded(q, k, v, rows, columns):
+    """How far two ways to compute relative attention may be apart in single precision."""
+
+    def scores(q, k, rows, columns):
+        place = relative_logits_2d(q, rows, columns)
+        content = q.flatten(-3, -2) @ k.flatten(-3, -2).mT
+        return (content + place) / math.sqrt(q.shape[-1])
+
+    exact = scores(q, k, rows, columns)
+    magnitudes = scores(*(t.abs() for t in (q, k, rows, columns)))
+    off = rounding.of_attention(exact, magnitudes, v.flatten(-3, -2), terms=3 * q.shape[-1])
+    return off.unflatten(-2, q.shape[-3:-1])
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
