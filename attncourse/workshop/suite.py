@@ -32,7 +32,7 @@ STEPS = (
         "notebooks",
         "solved notebooks give their outputs again",
         (
-            "pytest -q --nbval --nbval-current-env --nbval-cell-timeout=120 "
+            "pytest -q --nbval --nbval-current-env --nbval-cell-timeout=1800 "
             "--nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile "
             "notebooks/solved",
         ),

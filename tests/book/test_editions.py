@@ -288,7 +288,7 @@ def test_nbval_sees_a_changed_number_and_no_changed_picture(tmp_path):
     rules = Path(__file__).parents[1] / "nbval_sanitize.cfg"
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "-c", os.devnull]
     command += ["--rootdir", tmp_path, "--nbval", "--nbval-current-env"]
-    command += ["--nbval-cell-timeout=120", "--nbval-sanitize-with", rules, tmp_path]
+    command += ["--nbval-cell-timeout=1800", "--nbval-sanitize-with", rules, tmp_path]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
     failed = {line.split()[1] for line in said.splitlines() if line.startswith("FAILED")}
     assert failed == {"number.ipynb::Cell", "words.ipynb::Cell"}, said

