@@ -9,8 +9,8 @@ gone, or stands twice, is an error that says where to mend it. New text may also
 learner has at hand (`VOCABULARY`) and what the record's own file defines.
 
 Two edits that do not overlap are made at once: slips that are `often` made, in pairs, and every
-slip beside each `same` way to write another step. Of an edit only what differs counts: what old
-and new text begin or end with alike is there to find the place.
+slip beside each `same` or `unsaid` way to write another step. Of an edit only what differs
+counts: what old and new text begin or end with alike is there to find the place.
 """
 
 import __future__
@@ -76,9 +76,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Same:
-    """Another right way to write a step."""
+    """Another way to write a step, right unless it is `unsaid`."""
 
     edits: tuple[Edit, ...]
+    right: bool = True
 
 
 def wrong(name: str, old: str, new: str, message: str, *more: tuple[str, str]) -> Wrong:
@@ -95,6 +96,12 @@ def same(old: str, new: str, *more: tuple[str, str]) -> Same:
     """Another right way to write a step: every slip that leaves the step alone is known with
     it as well."""
     return Same((Edit(old, new), *(Edit(*pair) for pair in more)))
+
+
+def unsaid(old: str, new: str, *more: tuple[str, str]) -> Same:
+    """Another way to write a step, which fails in a corner: every slip that leaves the step
+    alone is known with it as well, and is what is told. Alone it is a slip of its own."""
+    return replace(same(old, new, *more), right=False)
 
 
 def often(*slips: Wrong) -> tuple[Wrong, ...]:
@@ -258,6 +265,7 @@ def right_ways(ex: Exercise) -> dict[str, Callable]:
     return {
         one.edits[0].new: answer(ex, f"{one.edits[0].new!r}", _places(ex, one))
         for one in _sames(ex)
+        if one.right
     }
 
 
