@@ -8,6 +8,9 @@ the solution's own module, so that a slip cannot drift from the solution: an edi
 gone, or stands twice, is an error that says where to mend it. New text may also use what a
 learner has at hand (`VOCABULARY`) and what the record's own file defines.
 
+What the solution leaves to another function, many learners write out: `by_hand` says how, and
+an edit may be of that text as well.
+
 Two edits that do not overlap are made at once: slips that are `often` made, in pairs, and every
 slip beside each `same` or `unsaid` way to write another step. Of an edit only what differs
 counts: what old and new text begin or end with alike is there to find the place.
@@ -76,10 +79,14 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Same:
-    """Another way to write a step, right unless it is `unsaid`."""
+    """Another way to write a step, right unless it is `unsaid`.
+
+    by_hand  what the solution calls is written out: slips may be edits of this text as well
+    """
 
     edits: tuple[Edit, ...]
     right: bool = True
+    by_hand: bool = False
 
 
 def wrong(name: str, old: str, new: str, message: str, *more: tuple[str, str]) -> Wrong:
@@ -102,6 +109,12 @@ def unsaid(old: str, new: str, *more: tuple[str, str]) -> Same:
     """Another way to write a step, which fails in a corner: every slip that leaves the step
     alone is known with it as well, and is what is told. Alone it is a slip of its own."""
     return replace(same(old, new, *more), right=False)
+
+
+def by_hand(old: str, new: str) -> Same:
+    """What the solution leaves to another function, written out. An edit that does not stand in
+    the solution is made in the solution with every such step written out."""
+    return Same((Edit(old, new),), by_hand=True)
 
 
 def often(*slips: Wrong) -> tuple[Wrong, ...]:
@@ -127,10 +140,21 @@ class Place:
         return self.start < other.stop and other.start < self.stop
 
 
-def place_of(ex: Exercise, edit: Edit) -> Place:
-    """Where an edit changes the solution, without what it has in common with it. Raises Broken
-    unless its text stands exactly once in what the learner writes, and something changes."""
-    found = list(_occurrences(ex, edit))
+@cache
+def texts(ex: Exercise) -> tuple[str, ...]:
+    """The solution; and the solution with what it leaves to others written out, if a record
+    says how."""
+    text = source(ex)
+    steps = [one for one in ex.slips if isinstance(one, Same) and one.by_hand]
+    places = [place for one in steps for place in _places(ex, one, text)]
+    return (text, _written(text, places)) if places else (text,)
+
+
+def place_of(ex: Exercise, edit: Edit, text: str) -> Place:
+    """Where an edit changes a text of the solution, without what both have in common. Raises
+    Broken unless its text stands exactly once in what the learner writes, and something
+    changes."""
+    found = list(_occurrences(ex, edit, text))
     if len(found) != 1:
         raise Broken(
             f"{edit.old!r} stands {_times(len(found))} in what the learner writes of {ex.name};"
@@ -146,11 +170,11 @@ def place_of(ex: Exercise, edit: Edit) -> Place:
     return Place(start + lead, start + len(old) - tail, new[lead : len(new) - tail])
 
 
-def _occurrences(ex: Exercise, edit: Edit) -> Iterator[tuple[int, str, str]]:
+def _occurrences(ex: Exercise, edit: Edit, text: str) -> Iterator[tuple[int, str, str]]:
     """Where the text of an edit begins, the text, and what is written instead, as indented
     there."""
-    text, first = source(ex), edit.old.partition("\n")[0]
-    for _, start, stop in written(ex):
+    first = edit.old.partition("\n")[0]
+    for _, start, stop in written(ex, text):
         at = text.find(first, start, stop)
         while at >= 0:
             line = text[text.rfind("\n", 0, at) + 1 :]
@@ -178,16 +202,16 @@ def _times(n: int) -> str:
 # ------------------------------------------------------------------ answers
 
 
-def answer(ex: Exercise, name: str, places: Iterable[Place]) -> Callable:
-    """The solution with these places written otherwise. Raises Broken if that is no Python,
-    with the file to mend."""
-    text, places = source(ex), sorted(places, key=lambda p: p.start, reverse=True)
+def answer(ex: Exercise, name: str, text: str, places: Iterable[Place]) -> Callable:
+    """A text of the solution with these places written otherwise. Raises Broken if that is no
+    Python, with the file to mend."""
+    places = list(places)
     if not ex.is_module:
         return _compiled(ex, name, _written(text, places))[ex.name]
     methods = {}
-    for node, start, stop in written(ex):
+    for node, start, stop in written(ex, text):
         inside = [place for place in places if start <= place.start and place.stop <= stop]
-        if inside:
+        if inside or text != source(ex):
             line = min(one.lineno for one in (node, *node.decorator_list))
             head = sum(map(len, text.splitlines(keepends=True)[: line - 1]))
             moved = [replace(p, start=p.start - head, stop=p.stop - head) for p in inside]
@@ -199,8 +223,8 @@ def answer(ex: Exercise, name: str, places: Iterable[Place]) -> Callable:
 
 
 def _written(text: str, places: Iterable[Place]) -> str:
-    """A text with places written otherwise, the last of them first."""
-    for place in places:
+    """A text with places written otherwise."""
+    for place in sorted(places, key=lambda place: place.start, reverse=True):
         text = text[: place.start] + place.new + text[place.stop :]
     return text
 
@@ -229,19 +253,22 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
     """Every slip of an exercise, then the pairs. Raises Broken for an edit that does not fit,
     with the file to mend."""
     edited = [one for one in ex.slips if isinstance(one, Wrong)]
-    places = {id(one): _places(ex, one) for one in (*edited, *_sames(ex))}
+    places = {id(one): _in_each(ex, one) for one in (*edited, *_sames(ex))}
 
-    def apart(one: Wrong, other: Wrong | Same) -> bool:
-        pairs = ((a, b) for a in places[id(one)] for b in places[id(other)])
-        return not any(a.meets(b) for a, b in pairs)
+    def at(*parts: Wrong | Same) -> tuple[str, list[Place]] | None:
+        for text in texts(ex):
+            found = [places[id(one)].get(text) for one in parts]
+            if None not in found and not _meet(found):
+                return text, [place for some in found for place in some]
+        return None
 
     def made(name: str, *parts: Wrong | Same) -> Callable[[], Callable]:
-        return cache(partial(answer, ex, name, [p for one in parts for p in places[id(one)]]))
+        return cache(partial(answer, ex, name, *at(*parts)))
 
     single = []
     for one in ex.slips:
         if isinstance(one, Wrong):
-            others = [other for other in _sames(ex) if apart(one, other)]
+            others = [other for other in _sames(ex) if at(one, other)]
             ways = [made(f"{one.name}, otherwise {n}", one, o) for n, o in enumerate(others)]
             answers = made(one.name, one), *ways
             single.append(Slip(one.name, one.message, answers, one.variant))
@@ -255,7 +282,7 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
             parts=(one.name, other.name),
         )
         for one, other in combinations([one for one in edited if one.often], 2)
-        if apart(one, other)
+        if at(one, other)
     ]
     return (*single, *pairs)
 
@@ -263,28 +290,51 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
 def right_ways(ex: Exercise) -> dict[str, Callable]:
     """The solution with each step that has another right way written in it, by what changes."""
     return {
-        one.edits[0].new: answer(ex, f"{one.edits[0].new!r}", _places(ex, one))
-        for one in _sames(ex)
-        if one.right
+        one.edits[0].new: answer(ex, f"{one.edits[0].new!r}", text, places)
+        for one in ex.slips
+        if isinstance(one, Same) and one.right
+        for text, places in [next(iter(_in_each(ex, one).items()))]
     }
 
 
 def _sames(ex: Exercise) -> list[Same]:
-    return [one for one in ex.slips if isinstance(one, Same)]
+    """The other ways, without those that are a text of their own."""
+    return [one for one in ex.slips if isinstance(one, Same) and not one.by_hand]
 
 
-def _places(ex: Exercise, one: Wrong | Same) -> list[Place]:
-    """Where a slip changes the solution. Raises Broken with the file to mend."""
+def _in_each(ex: Exercise, one: Wrong | Same) -> dict[str, list[Place]]:
+    """Where a slip changes each text of the solution in which it stands. Raises Broken with the
+    file to mend if that is none."""
+    found, why = {}, None
+    for text in texts(ex):
+        try:
+            found[text] = _places(ex, one, text)
+        except Broken as error:
+            why = error
+    if not found:
+        raise why
+    return found
+
+
+def _places(ex: Exercise, one: Wrong | Same, text: str) -> list[Place]:
+    """Where a slip changes a text of the solution. Raises Broken with the file to mend."""
     what = (
         f"the slip {one.name}" if isinstance(one, Wrong) else f"same({one.edits[0].old!r}, …)"
     )
     try:
-        places = [place_of(ex, edit) for edit in one.edits]
-        if any(a.meets(b) for a, b in combinations(places, 2)):
+        places = [place_of(ex, edit, text) for edit in one.edits]
+        if _meet([place] for place in places):
             raise Broken("its edits overlap")
     except Broken as error:
         raise _broken(ex, what, str(error)) from error
     return places
+
+
+def _meet(parts: Iterable[list[Place]]) -> bool:
+    """Whether some places of two parts cannot be written at once."""
+    return any(
+        a.meets(b) for some, others in combinations(parts, 2) for a in some for b in others
+    )
 
 
 def _broken(ex: Exercise, what: str, why: str) -> Broken:
