@@ -28,6 +28,7 @@ from functools import cache, partial
 from itertools import combinations
 from textwrap import dedent
 from typing import Any
+from zlib import crc32
 
 import einops
 import torch
@@ -205,9 +206,17 @@ def _times(n: int) -> str:
 def answer(ex: Exercise, name: str, text: str, places: Iterable[Place]) -> Callable:
     """A text of the solution with these places written otherwise. Raises Broken if that is no
     Python, with the file to mend."""
-    places = list(places)
+    try:
+        return _answer(ex, text, list(places))
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise _broken(ex, name, f"no Python: {error.msg}: {line!r}") from error
+
+
+def _answer(ex: Exercise, text: str, places: list[Place]) -> Callable:
+    """The solution so written; of a module, with the methods that differ made anew."""
     if not ex.is_module:
-        return _compiled(ex, name, _written(text, places))[ex.name]
+        return _compiled(ex, _written(text, places))[ex.name]
     methods = {}
     for node, start, stop in written(ex, text):
         inside = [place for place in places if start <= place.start and place.stop <= stop]
@@ -217,8 +226,8 @@ def answer(ex: Exercise, name: str, text: str, places: Iterable[Place]) -> Calla
             moved = [replace(p, start=p.start - head, stop=p.stop - head) for p in inside]
             methods[node.name] = dedent(_written(text[head:stop], moved))
     if any("super()" in method for method in methods.values()):  # which needs its class
-        return _compiled(ex, name, _written(text, places))[ex.name]
-    made = {one: _compiled(ex, name, method)[one] for one, method in methods.items()}
+        return _compiled(ex, _written(text, places))[ex.name]
+    made = {one: _compiled(ex, method)[one] for one, method in methods.items()}
     return type(ex.name, (ex.solution,), made | {"__module__": ex.solution.__module__})
 
 
@@ -229,14 +238,12 @@ def _written(text: str, places: Iterable[Place]) -> str:
     return text
 
 
-def _compiled(ex: Exercise, name: str, text: str) -> dict[str, Any]:
-    """The names that a source defines, compiled in the module of the solution."""
-    file = f"<{ex.id}, {name}>"
-    try:
-        code = compile(text, file, "exec", __future__.annotations.compiler_flag)
-    except SyntaxError as error:
-        line = (error.text or "").strip()
-        raise _broken(ex, name, f"no Python: {error.msg}: {line!r}") from error
+@cache
+def _compiled(ex: Exercise, text: str) -> dict[str, Any]:
+    """The names that a source defines, compiled in the module of the solution. Pairs share
+    methods in which only one of the two changes something."""
+    file = f"<{ex.id}, {crc32(text.encode()):08x}>"
+    code = compile(text, file, "exec", __future__.annotations.compiler_flag)
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
     record = sys.modules.get(f"attncourse.exercises.{ex.id}")
     scope = VOCABULARY | (vars(record) if record else {})

@@ -119,3 +119,9 @@ def test_a_text_that_stands_in_neither_is_told():
     ex = position(WRITTEN_OUT, wrong("lost", "softmax(-3)", "softmax(0)", "…"))
     with pytest.raises(Broken, match=r"the slip lost: 'softmax\(-3\)' stands nowhere"):
         slips_of(ex)
+
+
+def test_an_edit_that_makes_no_python_is_told():
+    (slip,) = slips_of(position(wrong("open", "x + self.gamma", "x + (self.gamma", "…")))
+    with pytest.raises(Broken, match=r"open: no Python: '\(' was never closed"):
+        slip.answer(8, 2)
