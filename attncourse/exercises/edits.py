@@ -248,8 +248,10 @@ def _compiled(ex: Exercise, text: str) -> dict[str, Any]:
     record = sys.modules.get(f"attncourse.exercises.{ex.id}")
     scope = VOCABULARY | (vars(record) if record else {})
     scope |= vars(sys.modules[ex.solution.__module__])
-    exec(code, scope)
-    return scope
+    names = {}  # of their own: a method must not hide a function of its name that it calls
+    exec(code, scope, names)
+    scope |= {ex.name: names[ex.name]} if ex.name in names else {}  # it may call itself
+    return names
 
 
 # ------------------------------------------------------------------ the slips of an exercise

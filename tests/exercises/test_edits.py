@@ -14,6 +14,7 @@ from attncourse.exercises.edits import (
     wrong,
 )
 from attncourse.exercises.record import Exercise, Trial
+from solutions.channel import GatherExcite, gather
 from solutions.fast.tiles import online_softmax
 from solutions.non_local import PositionAttention
 
@@ -125,3 +126,21 @@ def test_an_edit_that_makes_no_python_is_told():
     (slip,) = slips_of(position(wrong("open", "x + self.gamma", "x + (self.gamma", "…")))
     with pytest.raises(Broken, match=r"open: no Python: '\(' was never closed"):
         slip.answer(8, 2)
+
+
+def test_an_edited_method_still_calls_the_function_of_its_name():
+    taken_off = wrong("taken_off", "return gather(", "return -gather(", "You take it off.")
+    ex = Exercise(
+        id="channel.gather_excite",
+        solution=GatherExcite,
+        probes={"gather": "b c u v"},
+        trials=tuple,
+        slips=(taken_off,),
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        blank=("gather",),
+    )
+    (slip,) = slips_of(ex)
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(slip.answer(3, extent=2).gather(x), -gather(x, 2))
