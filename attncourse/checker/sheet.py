@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attncourse.checker.running import Crash, attempt, calm
-from attncourse.exercises.edits import slips_of
+from attncourse.exercises.edited import slips_of
 from attncourse.exercises.letters import draw
 from attncourse.exercises.record import Exercise, Given, Slip, Trial
 

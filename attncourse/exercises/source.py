@@ -45,9 +45,9 @@ def blanked_lines(ex: Exercise) -> list[str]:
 
 
 @cache
-def written(ex: Exercise) -> tuple[tuple[ast.FunctionDef, int, int], ...]:
-    """Every function whose body the learner writes, and where in `source` that body stands."""
-    text = source(ex)
+def written(ex: Exercise, text: str) -> tuple[tuple[ast.FunctionDef, int, int], ...]:
+    """Every function whose body the learner writes, and where in a text of the solution, such
+    as its `source`, that body stands."""
     lines = text.splitlines(keepends=True)
     starts = [0]
     for line in lines:

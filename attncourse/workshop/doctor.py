@@ -20,7 +20,7 @@ from attncourse.checker.sheet import sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
 from attncourse.errors import Broken
-from attncourse.exercises.edits import broken, right_ways, slips_of
+from attncourse.exercises.edited import broken, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
 from attncourse.exercises.source import blanked_lines, stub
 from attncourse.workshop.lint import lint

@@ -13,7 +13,7 @@ from attncourse.checker.sheet import build, sheet, slips
 from attncourse.course import chapter, exercise, exercises
 from attncourse.errors import UnknownExercise
 from attncourse.exercises import families
-from attncourse.exercises.edits import slips_of
+from attncourse.exercises.edited import slips_of
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.papers.counting import count
 from solutions.multi_head import MultiHeadAttention, multiply_adds

@@ -6,7 +6,7 @@ from einops import rearrange
 from torch.nn import functional as F
 
 from attncourse import check
-from attncourse.exercises.edits import slips_of
+from attncourse.exercises.edited import slips_of
 from solutions.spatial import (
     BAM,
     CBAM,

@@ -1,9 +1,8 @@
-"""The record of `multi_head.multiply_adds`."""
+"""What multi-head attention costs: four projections, and two products with the map."""
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.multi_head import (
-    multiply_adds,
-)
+from solutions.multi_head import multiply_adds
 
 
 def cost_trials():
@@ -17,58 +16,29 @@ def cost_trials():
     )
 
 
-def only_the_projections(dim, heads, queries, keys):
-    """You count the projections alone. q kᵀ and weights times v cost i j dim each."""
-    return 2 * (queries + keys) * dim**2
-
-
-def only_the_products(dim, heads, queries, keys):
-    """You count the two products with the map alone. Four projections come on top."""
-    return 2 * queries * keys * dim
-
-
-def one_product(dim, heads, queries, keys):
-    """You count one product with the map. There are two: q kᵀ, and weights times v."""
-    return 2 * (queries + keys) * dim**2 + queries * keys * dim
-
-
-def products_for_every_head(dim, heads, queries, keys):
-    """You count the full width in every head: i j dim. A head is d = dim / heads wide; all
-    heads together make i j dim."""
-    return 2 * (queries + keys) * dim**2 + 2 * heads * queries * keys * dim
-
-
-def width_of_one_head(dim, heads, queries, keys):
-    """You count the products of one head. There are `heads` of them, i j d each."""
-    return 2 * (queries + keys) * dim**2 + 2 * queries * keys * (dim // heads)
-
-
-def all_from_queries(dim, heads, queries, keys):
-    """You project all four times as many tokens as there are queries. Keys and values are made
-    for each key."""
-    return 4 * queries * dim**2 + 2 * queries * keys * dim
-
-
-def three_layers(dim, heads, queries, keys):
-    """You leave out the last projection: i dim² more."""
-    return (queries + 2 * keys) * dim**2 + 2 * queries * keys * dim
-
-
-def out_for_every_key(dim, heads, queries, keys):
-    """You count the output projection for every key. It is made for every query, as that of the
-    queries."""
-    return (queries + 3 * keys) * dim**2 + 2 * queries * keys * dim
-
-
-def all_from_keys(dim, heads, queries, keys):
-    """You project all four times as many tokens as there are keys. Queries and outputs are made
-    for each query."""
-    return 4 * keys * dim**2 + 2 * queries * keys * dim
-
-
-def twice(dim, heads, queries, keys):
-    """You count multiplications and additions apart: twice as many. One multiply-add is one."""
-    return 2 * (2 * (queries + keys) * dim**2 + 2 * queries * keys * dim)
+# fmt: off
+COUNTS = (
+    wrong("only_the_projections", "return projections + products", "return projections",
+          "You count the projections alone. q kᵀ and weights times v cost i j dim each."),
+    wrong("only_the_products", "return projections + products", "return products",
+          "You count the two products with the map alone. Four projections come on top."),
+    wrong("one_product", "2 * queries * keys * dim", "queries * keys * dim",
+          "You count one product with the map. There are two: q kᵀ, and weights times v."),
+    wrong("products_for_every_head", "2 * queries * keys", "2 * heads * queries * keys",
+          "You count the full width in every head: i j dim. A head is d = dim / heads wide; all"
+          " heads together make i j dim."),
+    wrong("width_of_one_head", "keys * dim\n", "keys * (dim // heads)\n",
+          "You count the products of one head. There are `heads` of them, i j d each."),
+    wrong("all_from_queries", "2 * (queries + keys)", "4 * queries",
+          "You project all four times as many tokens as there are queries. Keys and values are made"
+          " for each key."),
+    wrong("all_from_keys", "2 * (queries + keys)", "4 * keys",
+          "You project all four times as many tokens as there are keys. Queries and outputs are"
+          " made for each query."),
+    wrong("twice", "return projections + products", "return 2 * (projections + products)",
+          "You count multiplications and additions apart: twice as many. One multiply-add is one."),
+)
+# fmt: on
 
 
 def cost_by_layer(dim, heads, queries, keys):
@@ -90,18 +60,7 @@ EXERCISE = Exercise(
     solution=multiply_adds,
     probes={"multiply_adds": ""},
     trials=cost_trials,
-    slips=(
-        only_the_projections,
-        only_the_products,
-        one_product,
-        products_for_every_head,
-        width_of_one_head,
-        all_from_queries,
-        three_layers,
-        out_for_every_key,
-        all_from_keys,
-        twice,
-    ),
+    slips=COUNTS,
     hints=(
         (
             "A product of an i x c and a c x e matrix costs i c e multiply-adds. Which"

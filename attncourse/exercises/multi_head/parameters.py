@@ -1,12 +1,10 @@
-"""The record of `multi_head.parameters`."""
+"""How many numbers multi-head attention learns: four square layers, whatever the heads."""
 
 from torch import nn
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.multi_head import (
-    MultiHeadAttention,
-    parameters,
-)
+from solutions.multi_head import MultiHeadAttention, parameters
 
 
 def count_trials():
@@ -17,35 +15,21 @@ def count_trials():
     )
 
 
-def no_biases(dim, heads):
-    """You leave out the biases: four layers have `dim` of them each."""
-    return 4 * dim**2
-
-
-def three_projections(dim, heads):
-    """You count three projections. There are four: queries, keys, values and the output."""
-    return 3 * (dim**2 + dim)
-
-
-def one_head_only(dim, heads):
-    """You count the weights of one head. All heads together have four dim x dim matrices."""
-    return 3 * (dim * (dim // heads) + dim // heads) + dim**2 + dim
-
-
-def for_every_head(dim, heads):
-    """You multiply by the number of heads. They share the width: the more heads, the narrower
-    each."""
-    return heads * (4 * dim**2 + 4 * dim)
-
-
-def one_bias(dim, heads):
-    """You count one bias of length dim. Each of the four layers has its own."""
-    return 4 * dim**2 + dim
-
-
-def without_the_output(dim, heads):
-    """You count the bias of the output, but not its matrix: it is dim x dim as well."""
-    return 3 * dim**2 + 4 * dim
+# fmt: off
+COUNTS = (
+    wrong("no_biases", " + 4 * dim", "",
+          "You leave out the biases: four layers have `dim` of them each."),
+    wrong("three_projections", "4 * dim**2 + 4 * dim", "3 * dim**2 + 3 * dim",
+          "You count three projections. There are four: queries, keys, values and the output."),
+    wrong("one_head_only", "4 * dim**2 + 4 * dim", "3 * (dim + 1) * (dim // heads) + dim**2 + dim",
+          "You count the weights of one head. All heads together have four dim x dim matrices."),
+    wrong("for_every_head", "4 * dim**2 + 4 * dim", "heads * (4 * dim**2 + 4 * dim)",
+          "You multiply by the number of heads. They share the width: the more heads, the narrower"
+          " each."),
+    wrong("one_bias", " + 4 * dim", " + dim",
+          "You count one bias of length dim. Each of the four layers has its own."),
+)
+# fmt: on
 
 
 def parameters_by_sum(dim, heads):
@@ -62,14 +46,7 @@ EXERCISE = Exercise(
     solution=parameters,
     probes={"parameters": ""},
     trials=count_trials,
-    slips=(
-        no_biases,
-        three_projections,
-        one_head_only,
-        for_every_head,
-        one_bias,
-        without_the_output,
-    ),
+    slips=COUNTS,
     hints=(
         "How many layers does `__init__` make, and what is the shape of each weight?",
         (

@@ -1,12 +1,10 @@
-"""The record of `multi_head.split_heads`."""
+"""Splitting heads: the features of each token, cut into pieces side by side."""
 
 import torch
-from einops import rearrange, repeat
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.multi_head import (
-    split_heads,
-)
+from solutions.multi_head import split_heads
 
 
 def split_trials():
@@ -16,65 +14,26 @@ def split_trials():
     )
 
 
-def features_outside(x, heads):
-    """Your heads take every so-many-th feature: "(d head)". Head 0 is the first d features in a
-    row: "(head d)", with the head outside."""
-    return rearrange(x, "b n (d head) -> b head n d", head=heads)
-
-
-def tokens_and_heads_mixed(x, heads):
-    """You reshape to b head n d in one go: the numbers of different tokens get mixed. Cut the
-    last axis first, then move the heads forward."""
-    return x.reshape(x.shape[0], heads, x.shape[1], -1)
-
-
-def heads_not_moved(x, heads):
-    """The heads are cut but not moved: b n head d. They stand before the tokens: b head n d."""
-    return rearrange(x, "b n (head d) -> b n head d", head=heads)
-
-
-def as_many_features(x, heads):
-    """You give each head `heads` features; `heads` is the number of the heads."""
-    return rearrange(x, "b n (head d) -> b head n d", d=heads)
-
-
-def tokens_last(x, heads):
-    """The last two axes are swapped: b head d n. Each head sees its tokens as rows: b head n
-    d."""
-    return rearrange(x, "b n (head d) -> b head d n", head=heads)
-
-
-def heads_before_batch(x, heads):
-    """The heads come before the batch: head b n d. It is b head n d."""
-    return rearrange(x, "b n (head d) -> head b n d", head=heads)
-
-
-def heads_in_the_batch(x, heads):
-    """You fold the heads into the batch: (b head) n d. Keep them as an axis of their own."""
-    return rearrange(x, "b n (head d) -> (b head) n d", head=heads)
-
-
-def no_pieces(x, heads):
-    """You put a copy of all features into every head. Head h gets the h-th piece alone."""
-    return repeat(x, "b n dim -> b head n dim", head=heads)
-
-
-def heads_from_the_last(x, heads):
-    """The heads stand in reverse order. Head 0 is the first piece of the features."""
-    return rearrange(x, "b n (head d) -> b head n d", head=heads).flip(1)
-
-
-def tokens_in_heads(x, heads):
-    """You cut tokens and features at once: b d head n, reshaped. Cut the last axis, (head d),
-    then move the heads before the tokens."""
-    return rearrange(x, "b n (head d) -> b d head n", head=heads).reshape(
-        x.shape[0], heads, x.shape[1], -1
-    )
-
-
-def features_and_heads_exchanged(x, heads):
-    """Heads and features have changed places: b d n head. It is b head n d."""
-    return rearrange(x, "b n (head d) -> b d n head", head=heads)
+# fmt: off
+SPLITS = (
+    wrong("features_outside", "b n (head d) ->", "b n (d head) ->",
+          'Your heads take every so-many-th feature: "(d head)". Head 0 is the first d features in'
+          ' a row: "(head d)", with the head outside.'),
+    wrong("tokens_and_heads_mixed", 'rearrange(x, "b n (head d) -> b head n d", head=heads)',
+          "x.reshape(x.shape[0], heads, x.shape[1], -1)",
+          "You reshape to b head n d in one go: the numbers of different tokens get mixed. Cut the"
+          " last axis first, then move the heads forward."),
+    wrong("as_many_features", "head=heads", "d=heads",
+          "You give each head `heads` features; `heads` is the number of the heads."),
+    wrong("no_pieces", 'rearrange(x, "b n (head d) -> b head n d"',
+          'repeat(x, "b n dim -> b head n dim"',
+          "You put a copy of all features into every head. Head h gets the h-th piece alone."),
+    wrong("tokens_in_heads", '"b n (head d) -> b head n d", head=heads)',
+          '"b n (head d) -> b d head n", head=heads).reshape(len(x), heads, x.shape[1], -1)',
+          "You cut tokens and features at once: b d head n, reshaped. Cut the last axis, (head d),"
+          " then move the heads before the tokens."),
+)
+# fmt: on
 
 
 def undivided_widths():
@@ -94,19 +53,7 @@ EXERCISE = Exercise(
     solution=split_heads,
     probes={"split_heads": "b head n d"},
     trials=split_trials,
-    slips=(
-        features_outside,
-        tokens_and_heads_mixed,
-        heads_not_moved,
-        as_many_features,
-        tokens_last,
-        heads_before_batch,
-        heads_in_the_batch,
-        no_pieces,
-        heads_from_the_last,
-        tokens_in_heads,
-        features_and_heads_exchanged,
-    ),
+    slips=SPLITS,
     hints=(
         (
             "The last axis holds the features of all heads in a row. Which of the two"
