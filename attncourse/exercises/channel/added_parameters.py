@@ -1,16 +1,13 @@
-"""The record of `channel.added_parameters`."""
+"""How many weights squeeze-and-excitation adds to a network (eq. 5)."""
 
 from torch import nn
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.channel import (
-    SqueezeExcite,
-    added_parameters,
-    bottleneck,
-)
+from solutions.channel import SqueezeExcite, added_parameters, bottleneck
 
 
-def count_trials():
+def trials():
     def trial(name, *stages, reduction, bias):
         return Trial(name, {}, dict(stages=stages, reduction=reduction, bias=bias))
 
@@ -22,96 +19,59 @@ def count_trials():
     )
 
 
-def one_layer(stages, reduction=16, bias=False):
-    """You count one of the two layers. `down` and `up` have c m weights each."""
-    return sum(n * (c * c // reduction + bias * (c + c // reduction)) for n, c in stages)
+# fmt: off
+WEIGHTS = (
+    wrong("one_layer", "2 * channels * m", "channels * m",
+          "You count one of the two layers. `down` and `up` have c m weights each."),
+    wrong("as_wide_as_the_channels", "2 * channels * m", "2 * channels * channels",
+          "You count c c weights a layer, without r. The width between the layers is m = c / r: one"
+          " layer has c m."),
+    wrong("reduced_twice", "2 * channels * m", "2 * m * m",
+          "You divide by r twice. One side of each matrix is m = c / r, the other is c."),
+    wrong("width_not_squared", "2 * channels * m", "2 * m",
+          "You count 2 c / r weights. A matrix from c to m numbers has c m of them: 2 c² / r."),
+)
 
+WIDTHS = (
+    wrong("not_reduced", "bottleneck(channels, reduction)", "channels",
+          "You count two c x c matrices. The width between the layers is m = c / r: c m each."),
+    wrong("multiplied_by_r", "bottleneck(channels, reduction)", "channels * reduction",
+          "You multiply by r. The layers between get narrower by it: m = c / r."),
+    wrong("reduction_ignored", "2 * channels * m", "2 * channels * channels // 16",
+          "You divide by 16 in every case. The reduction is an argument.",
+          ("channels + m", "channels + channels // 16")),
+    wrong("true_division", "bottleneck(channels, reduction)", "channels / reduction",
+          "Right, but a float: `/` gives one. A number of weights is a whole number: `//`."),
+)
 
-def biases_forgotten(stages, reduction=16, bias=False):
-    """You leave out the biases, which are there with `bias`: m for `down`, c for `up`."""
-    return sum(n * 2 * c * (c // reduction) for n, c in stages)
+BIASES = (
+    wrong("biases_forgotten", " + bias * (channels + m)", "",
+          "You leave out the biases, which are there with `bias`: m for `down`, c for `up`."),
+    wrong("biases_always", "bias * (channels + m)", "channels + m",
+          "You count biases where there are none. They are there only with `bias`."),
+    wrong("biases_of_up_alone", "(channels + m)", "channels",
+          "You count the biases of `up` alone. `down` has m of its own."),
+    wrong("biases_of_down_alone", "(channels + m)", "m",
+          "You count the biases of `down` alone. `up` has c of its own."),
+    wrong("two_c_biases", "(channels + m)", "2 * channels",
+          "You count 2 c biases. `up` has c, but `down` has only m = c / r of them."),
+    wrong("one_bias_each", "(channels + m)", "2",
+          "You count one bias a layer. Every unit has its own: m for `down`, c for `up`."),
+    wrong("biases_once_a_stage", "(2 * channels * m + bias * (channels + m))",
+          "2 * channels * m + bias * (channels + m)",
+          "You count the biases once a stage. Every block has its own."),
+)
 
-
-def biases_always(stages, reduction=16, bias=False):
-    """You count biases where there are none. They are there only with `bias`."""
-    return added_parameters(stages, reduction, True)
-
-
-def biases_of_up_alone(stages, reduction=16, bias=False):
-    """You count the biases of `up` alone. `down` has m of its own."""
-    return sum(n * (2 * c * (c // reduction) + bias * c) for n, c in stages)
-
-
-def biases_of_down_alone(stages, reduction=16, bias=False):
-    """You count the biases of `down` alone. `up` has c of its own."""
-    return sum(n * (2 * c * (c // reduction) + bias * (c // reduction)) for n, c in stages)
-
-
-def two_c_biases(stages, reduction=16, bias=False):
-    """You count 2 c biases. `up` has c, but `down` has only m = c / r of them."""
-    return sum(n * (2 * c * (c // reduction) + bias * 2 * c) for n, c in stages)
-
-
-def one_bias_each(stages, reduction=16, bias=False):
-    """You count one bias a layer. Every unit has its own: m for `down`, c for `up`."""
-    return sum(n * (2 * c * (c // reduction) + bias * 2) for n, c in stages)
-
-
-def one_block_a_stage(stages, reduction=16, bias=False):
-    """You count one block a stage. Every block has a gate of its own."""
-    return added_parameters(tuple((1, c) for _, c in stages), reduction, bias)
-
-
-def last_stage_alone(stages, reduction=16, bias=False):
-    """You count the last stage alone. Every stage adds its own."""
-    return added_parameters(stages[-1:], reduction, bias)
-
-
-def first_stage_alone(stages, reduction=16, bias=False):
-    """You count the first stage alone: is there a `return` inside the loop? Every stage adds
-    its own."""
-    return added_parameters(stages[:1], reduction, bias)
-
-
-def not_reduced(stages, reduction=16, bias=False):
-    """You count two c x c matrices. The width between the layers is m = c / r: c m each."""
-    return added_parameters(stages, 1, bias)
-
-
-def reduced_twice(stages, reduction=16, bias=False):
-    """You divide by r twice. One side of each matrix is m = c / r, the other is c."""
-    return sum(n * (2 * (c // reduction) ** 2 + bias * (c + c // reduction)) for n, c in stages)
-
-
-def as_wide_as_the_channels(stages, reduction=16, bias=False):
-    """You count c c weights a layer, without r. The width between the layers is m = c / r: one
-    layer has c m."""
-    return sum(n * (2 * c * c + bias * (c + c // reduction)) for n, c in stages)
-
-
-def width_not_squared(stages, reduction=16, bias=False):
-    """You count 2 c / r weights. A matrix from c to m numbers has c m of them: 2 c² / r."""
-    return sum(n * (2 * c // reduction + bias * (c + c // reduction)) for n, c in stages)
-
-
-def multiplied_by_r(stages, reduction=16, bias=False):
-    """You multiply by r. The layers between get narrower by it: m = c / r."""
-    return sum(n * (2 * c * c * reduction + bias * (c + c * reduction)) for n, c in stages)
-
-
-def reduction_ignored(stages, reduction=16, bias=False):
-    """You divide by 16 in every case. The reduction is an argument."""
-    return sum(n * (2 * c * c // 16 + bias * (c + c // 16)) for n, c in stages)
-
-
-def biases_once_a_stage(stages, reduction=16, bias=False):
-    """You count the biases once a stage. Every block has its own."""
-    return sum(n * 2 * c * (c // reduction) + bias * (c + c // reduction) for n, c in stages)
-
-
-def true_division(stages, reduction=16, bias=False):
-    """Right, but a float: `/` gives one. A number of weights is a whole number: `//`."""
-    return float(added_parameters(stages, reduction, bias))
+SUMS = (
+    wrong("one_block_a_stage", "blocks * (", "(",
+          "You count one block a stage. Every block has a gate of its own."),
+    wrong("last_stage_alone", "total +=", "total =",
+          "You count the last stage alone. Every stage adds its own."),
+    wrong("first_stage_alone", "return total", "    return total",
+          "You count the first stage alone: is there a `return` inside the loop? Every stage adds"
+          " its own."),
+)
+# fmt: on
 
 
 def count_by_layer(stages, reduction=16, bias=False):
@@ -139,27 +99,8 @@ EXERCISE = Exercise(
     id="channel.added_parameters",
     solution=added_parameters,
     probes={"added_parameters": ""},
-    trials=count_trials,
-    slips=(
-        one_layer,
-        biases_forgotten,
-        biases_always,
-        biases_of_up_alone,
-        biases_of_down_alone,
-        two_c_biases,
-        one_bias_each,
-        one_block_a_stage,
-        last_stage_alone,
-        first_stage_alone,
-        not_reduced,
-        as_wide_as_the_channels,
-        reduced_twice,
-        width_not_squared,
-        multiplied_by_r,
-        reduction_ignored,
-        biases_once_a_stage,
-        true_division,
-    ),
+    trials=trials,
+    slips=(*WEIGHTS, *WIDTHS, *BIASES, *SUMS),
     hints=(
         "What shape has the weight of `down`, what shape that of `up`?",
         (

@@ -1,27 +1,15 @@
-"""The record of `channel.gather_excite`."""
-
-import math
+"""Gather-excite: every channel at every place scaled by what is gathered around it."""
 
 import torch
-from einops import reduce
-from torch import nn
 from torch.nn import functional as F
 
-from attncourse.exercises.channel.shared import (
-    gate,
-    gather_by_matrices,
-    gather_loops,
-    separate_blocks,
-)
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Trial, variant
-from solutions.channel import (
-    GatherExcite,
-    gather,
-)
+from attncourse.exercises.channel.shared import gather_by_matrices, gather_loops
+from attncourse.exercises.edits import often, published, wrong
+from attncourse.exercises.record import Exercise, Trial
+from solutions.channel import GatherExcite
 
 
-def gather_excite_trials():
+def trials():
     def trial(name, size=None, extent=None, learned=False, reduction=None, **sizes):
         init = dict(channels=sizes["c"], extent=extent, learned=learned, reduction=reduction)
         return Trial(name, sizes, dict(x="b c h w"), init | dict(size=size))
@@ -37,295 +25,126 @@ def gather_excite_trials():
     )
 
 
-def gathered(self, x):
-    if self.filters is None:
-        return gather(x, self.extent)
-    return self.filters(x)
-
-
-def talked_over(self, z):
-    return z if self.layers is None else self.layers(z)
-
-
-def nearest(self, gains, size):
-    return F.interpolate(gains, size)
-
-
-def product(x, gains):
-    return x * gains
-
-
-def gather_excite_recipe(
-    gathering=gathered, layering=talked_over, gating=gate, spreading=nearest, scaling=product
-):
-    """`GatherExcite` with some of its steps replaced."""
-
-    class Answer(GatherExcite):
-        def gather(self, x):
-            return gathering(self, x)
-
-        def attention(self, x):
-            z = self.gather(x)
-            return spreading(self, gating(layering(self, z)), x.shape[-2:])
-
-        def forward(self, x):
-            return scaling(x, self.attention(x))
-
-    return Answer
-
-
-def filters_not_used(self, x):
-    """The filters are not used: you gather means in every case. With `self.filters` they
-    gather."""
-    return gather(x, self.extent)
-
-
-def norm_left_out(self, x):
-    """The batch norm behind the filter is left out. `self.filters(x)` runs all of them."""
-    if self.filters is None:
-        return gather(x, self.extent)
-    for layer in self.filters:
-        x = x if isinstance(layer, nn.BatchNorm2d) else layer(x)
-    return x
-
-
-def first_halving_alone(self, x):
-    """You run the first filter and its norm alone. With extent 4 there are two, with a ReLU
-    between: `self.filters(x)`."""
-    return gather(x, self.extent) if self.filters is None else self.filters[:2](x)
-
-
-def no_relu_between(self, x):
-    """The ReLU between the two halvings is left out. `self.filters(x)` runs all of them."""
-    if self.filters is None:
-        return gather(x, self.extent)
-    for layer in self.filters:
-        x = x if isinstance(layer, nn.ReLU) else layer(x)
-    return x
-
-
-def relu_behind_the_filters(self, x):
-    """There is a ReLU behind the gather in every case. Only θ⁺ has one, and `self.layers`
-    brings it along."""
-    return gathered(self, x) if self.filters is None else gathered(self, x).relu()
-
-
-def extent_not_used(self, x):
-    """The extent is not used: θ⁻ always gathers the whole map. Hand it on:
-    gather(x, self.extent)."""
-    return gather(x) if self.filters is None else self.filters(x)
-
-
-def blocks_gathered(self, x):
-    """You average separate blocks. θ⁻ gathers means that overlap: gather(x, self.extent)."""
-    if self.filters is None and self.extent is not None:
-        return separate_blocks(x, self.extent)
-    return gathered(self, x)
-
-
-def relu_before_the_filters(self, x):
-    """You cut off negative values before the filters. They get x as it is; θ⁺ has its ReLU
-    behind them, in `self.layers`."""
-    return gathered(self, x) if self.filters is None else gathered(self, x.relu())
-
-
-def norm_that_never_trains(self, x):
-    """Your batch norm takes the running statistics even while training. Call `self.filters`,
-    and leave its mode to whoever trains."""
-    if self.filters is None:
-        return gather(x, self.extent)
-    for layer in self.filters:
-        if isinstance(layer, nn.BatchNorm2d):
-            n = layer
-            x = F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias)
-        else:
-            x = layer(x)
-    return x
-
-
-def mean_taken_off(self, x):
-    """You take the mean off each map before the filters. They get x as it is."""
-    if self.filters is None:
-        return gather(x, self.extent)
-    return self.filters(x - reduce(x, "b c h w -> b c 1 1", "mean"))
-
-
-def means_first(self, x):
-    """You take means and filter afterwards, or the other way round. It is the one or the other:
-    the filters get x itself."""
-    z = gather(x, self.extent)
-    return z if self.filters is None else self.filters(F.interpolate(z, x.shape[-2:]))
-
-
-def layers_not_used(self, z):
-    """The two layers of θ⁺ are not used. Where there are `self.layers`, what was gathered goes
-    through them."""
-    return z
-
-
-def gated_before_the_layers(self, z):
-    """You take a sigmoid before the two layers. It comes behind them."""
-    return z if self.layers is None else self.layers(z.sigmoid())
-
-
-def sums_with_layers(self, z):
-    """You add what was gathered to what the layers make of it. θ⁺ has no shortcut."""
-    return z if self.layers is None else z + self.layers(z)
-
-
-def relu_between_left_out(self, z):
-    """The ReLU between the two layers is left out: `self.layers(z)` runs all of them."""
-    if self.layers is None:
-        return z
-    first, down, _, up = self.layers
-    return up(down(first(z)))
-
-
-def rectified_before_the_layers(self, z):
-    """You apply a ReLU before the layers in every case. `self.layers` brings its own where
-    there are filters; means keep their signs."""
-    return z if self.layers is None else self.layers(z.relu())
-
-
-def gains_not_gated(t):
-    """Your gains leave (0, 1). A sigmoid comes last."""
-    return t
-
-
-def gains_tanh(t):
-    """Your gains run from -1 to 1: a tanh. Gather-excite has a sigmoid."""
-    return t.tanh()
-
-
-def gains_softmax(t):
-    """You take a softmax over c. Gather-excite has a sigmoid, for each number alone."""
-    return t.softmax(1)
-
-
-def gains_hard(t):
-    """Your gains are a hard sigmoid, made of straight lines. Gather-excite has the smooth
-    one."""
-    return F.hardsigmoid(t)
-
-
-def gains_rectified(t):
-    """There is a ReLU before the sigmoid: no gain can fall below 1/2."""
-    return t.relu().sigmoid()
-
-
-def gains_sigmoid_twice(t):
-    """You take the sigmoid twice. Once is enough."""
-    return t.sigmoid().sigmoid()
-
-
-def smooth(self, gains, size):
-    """You interpolate linearly between the gains. Every pixel takes the nearest: the default of
-    `F.interpolate`, mode "nearest"."""
-    return F.interpolate(gains, size, mode="bilinear")
-
-
-def smooth_to_the_corners(self, gains, size):
-    """You interpolate linearly between the gains, corners aligned. Every pixel takes the
-    nearest: the default of `F.interpolate`, mode "nearest"."""
-    return F.interpolate(gains, size, mode="bilinear", align_corners=True)
-
-
-def nearest_exact(self, gains, size):
-    """You take mode "nearest-exact", which rounds otherwise where the extent does not divide
-    the map. It is mode "nearest": pixel i takes i u / h, rounded down."""
-    return F.interpolate(gains, size, mode="nearest-exact")
-
-
-def smooth_by_cubes(self, gains, size):
-    """You interpolate by cubes between the gains. Every pixel takes the nearest: the default of
-    `F.interpolate`, mode "nearest"."""
-    return F.interpolate(gains, size, mode="bicubic")
-
-
-def shared_by_area(self, gains, size):
-    """You take mode "area": at the borders of two gains a pixel gets a mixture. Every pixel
-    takes the nearest: mode "nearest"."""
-    return F.interpolate(gains, size, mode="area")
-
-
-def repeated_and_cut(self, gains, size):
-    """You repeat each gain and cut off what is too much: the last ones get too few pixels.
-    Where the extent does not divide the map the nearest still share it evenly:
-    `F.interpolate(…, (h, w))`."""
-    times = self.extent or max(size)
-    gains = gains.repeat_interleave(times, 2).repeat_interleave(times, 3)
-    return gains[..., : size[0], : size[1]]
-
-
-def repeated_evenly_and_cut(self, gains, size):
-    """You repeat each gain as often as h / u rounded up, and cut off the rest: the last ones
-    get too few pixels. The nearest share the map evenly: `F.interpolate(…, (h, w))`."""
-    times = [math.ceil(n / m) for n, m in zip(size, gains.shape[-2:], strict=True)]
-    gains = gains.repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
-    return gains[..., : size[0], : size[1]]
-
-
-def tiled(self, gains, size):
-    """You lay copies of the small map side by side. Each gain is to cover the pixels around its
-    own: `F.interpolate(…, (h, w))`."""
-    times = [math.ceil(n / m) for n, m in zip(size, gains.shape[-2:], strict=True)]
-    return gains.repeat(1, 1, *times)[..., : size[0], : size[1]]
-
-
-def sum_with_gains(x, gains):
-    """You add the gains to x. They scale it: x times the gains."""
-    return x + gains
-
-
-def scaled_and_added(x, gains):
-    """You add x to the scaled maps. Gather-excite is the product alone."""
-    return x + x * gains
-
-
-def scaled_twice(x, gains):
-    """You scale by the gains twice. Once is enough."""
-    return x * gains * gains
-
-
-def map_of_gains(x, gains):
-    """You return the gains. `forward` scales x with them."""
-    return gains
-
-
-def one_gain_for_all_channels(x, gains):
-    """You scale by the mean of the gains over the channels. Every channel has its own."""
-    return x * gains.mean(1, keepdim=True)
-
-
-def mean_gain(x, gains):
-    """You scale a whole map by the mean of its gains. Every pixel has its own."""
-    return x * gains.mean((-2, -1), keepdim=True)
-
-
-class WithoutItsRelu(GatherExcite):
-    """Your θ⁺ has no ReLU between the batch norm and the two layers, as timm has it. The
-    authors' release has one there."""
-
-    def attention(self, x):
-        z = self.gather(x)
-        z = z if self.layers is None else self.layers[1:](z)
-        return F.interpolate(z.sigmoid(), x.shape[-2:])
-
-
-class GatedBeforeAlone(gather_excite_recipe()):
-    """Your sigmoid stands before the two layers. It comes behind them, last."""
-
-    def attention(self, x):
-        return F.interpolate(talked_over(self, self.gather(x).sigmoid()), x.shape[-2:])
-
-
-class SpreadBeforeGated(gather_excite_recipe()):
-    """You interpolate linearly, before the sigmoid. Every pixel takes the nearest: the default
-    of `F.interpolate`, mode "nearest"."""
-
-    def attention(self, x):
-        z = talked_over(self, self.gather(x))
-        return F.interpolate(z, x.shape[-2:], mode="bilinear").sigmoid()
+# fmt: off
+GATHERS = (
+    *often(
+        wrong("relu_behind_the_filters", "self.filters(x)", "self.filters(x).relu()",
+              "There is a ReLU behind the gather in every case. Only θ⁺ has one, and `self.layers`"
+              " brings it along."),
+        wrong("extent_not_used", "gather(x, self.extent)", "gather(x)",
+              "The extent is not used: θ⁻ always gathers the whole map. Hand it on:"
+              " gather(x, self.extent)."),
+    ),
+    wrong("filters_not_used", "self.filters(x)", "gather(x, self.extent)",
+          "The filters are not used: you gather means in every case. With `self.filters` they"
+          " gather."),
+    wrong("first_halving_alone", "self.filters(x)", "self.filters[:2](x)",
+          "You run the first filter and its norm alone. With extent 4 there are two, with a ReLU"
+          " between: `self.filters(x)`."),
+    wrong("means_first", "self.filters(x)",
+          "self.filters(F.interpolate(gather(x, self.extent), x.shape[-2:]))",
+          "You take means and filter afterwards, or the other way round. It is the one or the"
+          " other: the filters get x itself."),
+    wrong("blocks_gathered", "gather(x, self.extent)",
+          "F.avg_pool2d(x, self.extent or x.shape[-2:], ceil_mode=True)",
+          "You average separate blocks. θ⁻ gathers means that overlap: gather(x, self.extent)."),
+    wrong("norm_that_never_trains", "return self.filters(x)",
+          "for layer in self.filters:\n"
+          "    if isinstance(layer, nn.BatchNorm2d):\n"
+          "        statistics = layer.running_mean, layer.running_var\n"
+          "        x = F.batch_norm(x, *statistics, layer.weight, layer.bias)\n"
+          "    else:\n"
+          "        x = layer(x)\n"
+          "return x",
+          "Your batch norm takes the running statistics even while training. Call `self.filters`,"
+          " and leave its mode to whoever trains."),
+)
+
+LAYERS = (
+    *often(
+        wrong("layers_not_used", "self.layers(z)", "z",
+              "The two layers of θ⁺ are not used. Where there are `self.layers`, what was gathered"
+              " goes through them."),
+    ),
+    wrong("sums_with_layers", "self.layers(z)", "z + self.layers(z)",
+          "You add what was gathered to what the layers make of it. θ⁺ has no shortcut."),
+    wrong("gated_before_the_layers", "self.layers(z)", "self.layers(z.sigmoid())",
+          "You take a sigmoid before the two layers. It comes behind them."),
+    wrong("GatedBeforeAlone", "self.gather(x)", "self.gather(x).sigmoid()",
+          "Your sigmoid stands before the two layers. It comes behind them, last.",
+          ("z.sigmoid()", "z")),
+    wrong("rectified_before_the_layers", "self.layers(z)", "self.layers(z.relu())",
+          "You apply a ReLU before the layers in every case. `self.layers` brings its own where"
+          " there are filters; means keep their signs."),
+    published("WithoutItsRelu", "self.layers(z)", "self.layers[1:](z)",
+              "Your θ⁺ has no ReLU between the batch norm and the two layers, as timm has it. The"
+              " authors' release has one there."),
+)
+
+GATES = (
+    *often(
+        wrong("gains_not_gated", "z.sigmoid()", "z",
+              "Your gains leave (0, 1). A sigmoid comes last."),
+        wrong("gains_softmax", "z.sigmoid()", "z.softmax(1)",
+              "You take a softmax over c. Gather-excite has a sigmoid, for each number alone."),
+    ),
+    wrong("gains_rectified", "z.sigmoid()", "z.relu().sigmoid()",
+          "There is a ReLU before the sigmoid: no gain can fall below 1/2."),
+)
+
+SPREADS = (
+    *often(
+        wrong("smooth", "x.shape[-2:])  #", 'x.shape[-2:], mode="bilinear")  #',
+              "You interpolate linearly between the gains. Every pixel takes the nearest: the"
+              ' default of `F.interpolate`, mode "nearest".'),
+        wrong("nearest_exact", "x.shape[-2:])  #", 'x.shape[-2:], mode="nearest-exact")  #',
+              'You take mode "nearest-exact", which rounds otherwise where the extent does not'
+              ' divide the map. It is mode "nearest": pixel i takes i u / h, rounded down.'),
+    ),
+    wrong("shared_by_area", "x.shape[-2:])  #", 'x.shape[-2:], mode="area")  #',
+          'You take mode "area": at the borders of two gains a pixel gets a mixture. Every pixel'
+          ' takes the nearest: mode "nearest".'),
+    wrong("SpreadBeforeGated", "z.sigmoid(), x.shape[-2:])",
+          'z, x.shape[-2:], mode="bilinear").sigmoid()',
+          "You interpolate linearly, before the sigmoid. Every pixel takes the nearest: the default"
+          ' of `F.interpolate`, mode "nearest".'),
+    wrong("repeated_and_cut", "return F.interpolate(z.sigmoid(), x.shape[-2:])",
+          "times = self.extent or max(x.shape[-2:])\n"
+          "gains = z.sigmoid().repeat_interleave(times, 2).repeat_interleave(times, 3)\n"
+          "return gains[..., : x.shape[-2], : x.shape[-1]]",
+          "You repeat each gain and cut off what is too much: the last ones get too few pixels."
+          " Where the extent does not divide the map the nearest still share it evenly:"
+          " `F.interpolate(…, (h, w))`."),
+    wrong("repeated_evenly_and_cut", "return F.interpolate(z.sigmoid(), x.shape[-2:])",
+          "h, w, u, v = *x.shape[-2:], *z.shape[-2:]\n"
+          "gains = z.sigmoid().repeat_interleave(-(h // -u), 2).repeat_interleave(-(w // -v), 3)\n"
+          "return gains[..., :h, :w]",
+          "You repeat each gain as often as h / u rounded up, and cut off the rest: the last ones"
+          " get too few pixels. The nearest share the map evenly: `F.interpolate(…, (h, w))`."),
+    wrong("tiled", "return F.interpolate(z.sigmoid(), x.shape[-2:])",
+          "h, w, u, v = *x.shape[-2:], *z.shape[-2:]\n"
+          "return z.sigmoid().repeat(1, 1, -(h // -u), -(w // -v))[..., :h, :w]",
+          "You lay copies of the small map side by side. Each gain is to cover the pixels around"
+          " its own: `F.interpolate(…, (h, w))`."),
+)
+
+SCALES = (
+    *often(
+        wrong("sum_with_gains", "x * self", "x + self",
+              "You add the gains to x. They scale it: x times the gains."),
+        wrong("scaled_and_added", "x * self", "x + x * self",
+              "You add x to the scaled maps. Gather-excite is the product alone."),
+    ),
+    wrong("map_of_gains", "x * self", "self",
+          "You return the gains. `forward` scales x with them."),
+    wrong("mean_gain", "x * self.attention(x)",
+          "x * self.attention(x).mean((-2, -1), keepdim=True)",
+          "You scale a whole map by the mean of its gains. Every pixel has its own."),
+    wrong("one_gain_for_all_channels", "x * self.attention(x)",
+          "x * self.attention(x).mean(1, keepdim=True)",
+          "You scale by the mean of the gains over the channels. Every channel has its own."),
+)
+# fmt: on
 
 
 class GatherExciteLoops(GatherExcite):
@@ -364,74 +183,9 @@ EXERCISE = Exercise(
     id="channel.gather_excite",
     solution=GatherExcite,
     probes={"gather": "b c u v", "attention": "b c h w", "forward": "b c h w"},
-    trials=gather_excite_trials,
+    trials=trials,
     blank=("gather", "attention", "forward"),
-    slips=(
-        *family(
-            gather_excite_recipe,
-            gathering=(
-                filters_not_used,
-                norm_left_out,
-                first_halving_alone,
-                no_relu_between,
-                relu_behind_the_filters,
-                extent_not_used,
-                means_first,
-                blocks_gathered,
-                relu_before_the_filters,
-                mean_taken_off,
-                norm_that_never_trains,
-            ),
-            layering=(
-                layers_not_used,
-                sums_with_layers,
-                gated_before_the_layers,
-                relu_between_left_out,
-                rectified_before_the_layers,
-            ),
-            gating=(
-                gains_hard,
-                gains_rectified,
-                gains_not_gated,
-                gains_tanh,
-                gains_softmax,
-                gains_sigmoid_twice,
-            ),
-            spreading=(
-                smooth,
-                smooth_to_the_corners,
-                smooth_by_cubes,
-                shared_by_area,
-                nearest_exact,
-                repeated_and_cut,
-                repeated_evenly_and_cut,
-                tiled,
-            ),
-            scaling=(
-                sum_with_gains,
-                scaled_and_added,
-                scaled_twice,
-                map_of_gains,
-                mean_gain,
-                one_gain_for_all_channels,
-            ),
-            paired=(
-                norm_left_out,
-                relu_behind_the_filters,
-                extent_not_used,
-                layers_not_used,
-                gains_not_gated,
-                gains_softmax,
-                smooth,
-                nearest_exact,
-                sum_with_gains,
-                scaled_and_added,
-            ),
-        ),
-        GatedBeforeAlone,
-        SpreadBeforeGated,
-        variant(WithoutItsRelu),
-    ),
+    slips=(*GATHERS, *LAYERS, *GATES, *SPREADS, *SCALES),
     hints=(
         "Three cases end in the same way. Which two lines do all of them share?",
         (

@@ -1,24 +1,14 @@
-"""The record of `channel.squeeze`."""
+"""Squeeze: each feature map becomes one number, its mean (eq. 2)."""
 
 import torch
-from einops import reduce
 from torch.nn import functional as F
 
-from attncourse.exercises.channel.shared import (
-    after_a_relu,
-    half_way,
-    largest,
-    magnitudes,
-    same_for_all_images,
-    summed,
-)
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.channel import (
-    squeeze,
-)
+from solutions.channel import squeeze
 
 
-def squeeze_trials():
+def trials():
     return (
         Trial("on maps of 5 x 7", dict(b=2, c=3, h=5, w=7), dict(x="b c h w")),
         Trial("on maps of 4 x 3", dict(b=5, c=6, h=4, w=3), dict(x="b c h w")),
@@ -26,60 +16,39 @@ def squeeze_trials():
     )
 
 
-def over_the_batch_too(x):
-    """You average over b as well: all images share one vector. Average over h and w only."""
-    return reduce(x, "b c h w -> c", "mean")
+# fmt: off
+MEANS = (
+    wrong("largest", '"mean"', '"max"',
+          "You take the largest value of each map. Eq. 2 takes the mean."),
+    wrong("summed", '"mean"', '"sum"',
+          "You sum each map. Eq. 2 divides by h w: a mean."),
+    wrong("divided_by_the_width", '"mean")', '"sum") / x.shape[-1]',
+          "You divide the sum by w alone. There are h w pixels."),
+    wrong("divided_by_the_height", '"mean")', '"sum") / x.shape[-2]',
+          "You divide the sum by h alone. There are h w pixels."),
+    wrong("first_pixel", 'reduce(x, "b c h w -> b c", "mean")', "x[:, :, 0, 0]",
+          "You take one pixel, at h = 0, w = 0. Average over all of them."),
+)
 
-
-def channels_averaged(x):
-    """You average over c, and keep the pixels: b h w. Average over h and w, and keep c."""
-    return reduce(x, "b c h w -> b h w", "mean")
-
-
-def rows_alone(x):
-    """You average over h and keep w. The whole map becomes one number: average over both."""
-    return reduce(x, "b c h w -> b c w", "mean")
-
-
-def columns_alone(x):
-    """You average over w and keep h. The whole map becomes one number: average over both."""
-    return reduce(x, "b c h w -> b c h", "mean")
-
-
-def axes_of_one_kept(x):
-    """You keep the two axes as axes of length 1: b c 1 1. The result is b c."""
-    return reduce(x, "b c h w -> b c 1 1", "mean")
-
-
-def root_mean_square(x):
-    """You take the root of the mean square. Eq. 2 is the plain mean."""
-    return reduce(x.square(), "b c h w -> b c", "mean").sqrt()
-
-
-def spread(x):
-    """You take the standard deviation of each map. Eq. 2 takes the mean."""
-    return x.std((-2, -1))
-
-
-def first_pixel(x):
-    """You take one pixel, at h = 0, w = 0. Average over all of them."""
-    return x[:, :, 0, 0]
-
-
-def divided_by_the_width(x):
-    """You divide the sum by w alone. There are h w pixels."""
-    return reduce(x, "b c h w -> b c", "sum") / x.shape[-1]
-
-
-def divided_by_the_height(x):
-    """You divide the sum by h alone. There are h w pixels."""
-    return reduce(x, "b c h w -> b c", "sum") / x.shape[-2]
-
-
-def one_number_an_image(x):
-    """You average over c as well: one number an image. Every channel keeps its own mean: b
-    c."""
-    return reduce(x, "b c h w -> b", "mean")
+AXES = (
+    wrong("over_the_batch_too", "-> b c", "-> c",
+          "You average over b as well: all images share one vector. Average over h and w only."),
+    wrong("same_for_all_images", '"mean")', '"mean").mean(0, keepdim=True).expand(len(x), -1)',
+          "You average over b as well, so that every image gets the same vector. Average over h"
+          " and w only."),
+    wrong("channels_averaged", "-> b c", "-> b h w",
+          "You average over c, and keep the pixels: b h w. Average over h and w, and keep c."),
+    wrong("rows_alone", "-> b c", "-> b c w",
+          "You average over h and keep w. The whole map becomes one number: average over both."),
+    wrong("columns_alone", "-> b c", "-> b c h",
+          "You average over w and keep h. The whole map becomes one number: average over both."),
+    wrong("axes_of_one_kept", "-> b c", "-> b c 1 1",
+          "You keep the two axes as axes of length 1: b c 1 1. The result is b c."),
+    wrong("one_number_an_image", "-> b c", "-> b",
+          "You average over c as well: one number an image. Every channel keeps its own mean: b"
+          " c."),
+)
+# fmt: on
 
 
 def squeeze_loops(x):
@@ -98,26 +67,8 @@ EXERCISE = Exercise(
     id="channel.squeeze",
     solution=squeeze,
     probes={"squeeze": "b c"},
-    trials=squeeze_trials,
-    slips=(
-        largest,
-        summed,
-        over_the_batch_too,
-        same_for_all_images,
-        channels_averaged,
-        rows_alone,
-        columns_alone,
-        axes_of_one_kept,
-        magnitudes,
-        after_a_relu,
-        root_mean_square,
-        spread,
-        half_way,
-        first_pixel,
-        divided_by_the_width,
-        divided_by_the_height,
-        one_number_an_image,
-    ),
+    trials=trials,
+    slips=(*MEANS, *AXES),
     hints=(
         "Which axes are gone in b c? What becomes of an axis named on the left only?",
         "One number for each image and each channel: the mean over h and w.",

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from attncourse.exercises.channel.shared import GATES, SCALES
+from attncourse.exercises.channel.shared import GATES, SCALES, SQUEEZES
 from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions.channel import SqueezeExcite
@@ -22,20 +22,7 @@ def trials():
 
 
 # fmt: off
-SQUEEZES = (
-    *often(
-        wrong("largest_for_the_mean", "squeeze(x)", 'reduce(x, "b c h w -> b c", "max")',
-              "You squeeze by the largest value of each map. Eq. 2 takes the mean: `squeeze(x)`."),
-        wrong("sum_for_the_mean", "squeeze(x)", 'reduce(x, "b c h w -> b c", "sum")',
-              "You squeeze by the sum of each map. Eq. 2 takes the mean: `squeeze(x)`."),
-        wrong("images_mixed", "squeeze(x)", "squeeze(x).mean(0, keepdim=True).expand(len(x), -1)",
-              "All images of a batch get the same gains. Average over h and w only, not over b."),
-    ),
-    wrong("squeezed_after_relu", "squeeze(x)", "squeeze(x.relu())",
-          "You cut off negative values before you squeeze. Eq. 2 averages x as it is."),
-    wrong("mean_and_largest", "squeeze(x)", 'squeeze(x) + reduce(x, "b c h w -> b c", "max")',
-          "You add the largest value of each map to its mean, as the next chapter does. Here it is"
-          " the mean alone: `squeeze(x)`."),
+MORE_SQUEEZES = (
     wrong("one_pixel_for_all", "squeeze(x)", "x[:, :, 0, 0]",
           "You squeeze by one pixel, at h = 0, w = 0. Average over all of them: `squeeze(x)`."),
 )
@@ -86,7 +73,8 @@ MORE_GATES = (
 MORE_SCALES = (
     wrong("divided_by_gains", "x * rearrange", "x / rearrange",
           "You divide by the gains. Eq. 4 multiplies."),
-    wrong("means_scaled", "x * rearrange", "x.mean((-2, -1), keepdim=True).expand_as(x) * rearrange",
+    wrong("means_scaled", "x * rearrange",
+          "x.mean((-2, -1), keepdim=True).expand_as(x) * rearrange",
           "You scale the means instead of the maps. Eq. 4 scales x itself, b c h w."),
     wrong("relu_on_top", 'x * rearrange(self.attention(x), "b c -> b c 1 1")',
           '(x * rearrange(self.attention(x), "b c -> b c 1 1")).relu()',
@@ -143,7 +131,7 @@ EXERCISE = Exercise(
     probes={"attention": "b c", "forward": "b c h w"},
     trials=trials,
     blank=("attention", "forward"),
-    slips=(*SQUEEZES, *LAYERS, *GATES, *MORE_GATES, *SCALES, *MORE_SCALES),
+    slips=(*SQUEEZES, *MORE_SQUEEZES, *LAYERS, *GATES, *MORE_GATES, *SCALES, *MORE_SCALES),
     hints=(
         "Which axes does eq. 2 average over, and which are left for eq. 3?",
         (

@@ -1,53 +1,34 @@
-"""The record of `shapes.grey`."""
+"""The channels of a picture, weighted and summed."""
 
-from einops import rearrange, reduce
-
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions import shapes
 
+# fmt: off
+WEIGHTS = (
+    wrong("plain_mean", 'einsum(picture, weights, "h w c, c -> h w")', "picture.mean(-1)",
+          "Your channels all count the same: the weights are not used. Multiply each channel by its"
+          " weight, then add."),
+    wrong("plain_sum", 'weights, "h w c, c', '"h w c',
+          "You add the channels without their weights. In einsum both go in: `h w c, c -> h w`."),
+    wrong("reversed_channels", "weights,", "weights.flip(0),",
+          "The weights meet the channels in reverse, blue for red. Channel c has weight c."),
+    wrong("weights_made_to_sum_to_one", "weights,", "weights / weights.sum(),",
+          "You divide by the sum of the weights. Use them as they come: whoever calls decides."),
+    wrong("one_channel", 'einsum(picture, weights, "h w c, c -> h w")',
+          "picture[..., 0] * weights[0]",
+          "You use channel c = 0 only. Every channel counts, each times its weight."),
+)
 
-def plain_mean(picture, weights):
-    """Your channels all count the same: the weights are not used. Multiply each channel by
-    its weight, then add."""
-    return reduce(picture, "h w c -> h w", "mean")
-
-
-def plain_sum(picture, weights):
-    """You add the channels without their weights. In einsum both go in: `h w c, c -> h w`."""
-    return reduce(picture, "h w c -> h w", "sum")
-
-
-def reversed_channels(picture, weights):
-    """The weights meet the channels in reverse, blue for red. Channel c has weight c."""
-    return picture @ weights.flip(0)
-
-
-def not_summed(picture, weights):
-    """You weigh the channels and do not add them: c is still there. A letter that is missing
-    on the right is summed: `h w c, c -> h w`."""
-    return picture * weights
-
-
-def mean_of_weighted(picture, weights):
-    """You take the mean of the weighted channels, which is c times too little. Take their
-    sum."""
-    return (picture * weights).mean(-1)
-
-
-def weights_made_to_sum_to_one(picture, weights):
-    """You divide by the sum of the weights. Use them as they come: whoever calls decides."""
-    return picture @ weights / weights.sum()
-
-
-def grey_lying(picture, weights):
-    """h and w are exchanged: your picture is mirrored at its diagonal. Rows come first: `h
-    w`."""
-    return rearrange(picture @ weights, "h w -> w h")
-
-
-def one_channel(picture, weights):
-    """You use channel c = 0 only. Every channel counts, each times its weight."""
-    return picture[..., 0] * weights[0]
+SUMS = (
+    wrong("not_summed", "-> h w", "-> h w c",
+          "You weigh the channels and do not add them: c is still there. A letter that is missing"
+          " on the right is summed: `h w c, c -> h w`."),
+    wrong("mean_of_weighted", '-> h w")', '-> h w") / len(weights)',
+          "You take the mean of the weighted channels, which is c times too little. Take their"
+          " sum."),
+)
+# fmt: on
 
 
 def grey_by_matmul(picture, weights):
@@ -62,7 +43,7 @@ def grey_by_loops(picture, weights):
     return sum(picture[:, :, c] * weights[c] for c in range(len(weights)))
 
 
-def grey_trials():
+def trials():
     return tuple(
         Trial(name, sizes, {"picture": "h w c", "weights": "c"})
         for name, sizes in (
@@ -76,17 +57,8 @@ EXERCISE = Exercise(
     id="shapes.grey",
     solution=shapes.grey,
     probes={"grey": "h w"},
-    trials=grey_trials,
-    slips=(
-        plain_mean,
-        plain_sum,
-        reversed_channels,
-        not_summed,
-        mean_of_weighted,
-        weights_made_to_sum_to_one,
-        grey_lying,
-        one_channel,
-    ),
+    trials=trials,
+    slips=(*WEIGHTS, *SUMS),
     hints=(
         "A pixel has c numbers and there are c weights. What is left of them in the result?",
         "Multiply where the letter c agrees, then sum over it. In `einsum` a letter "

@@ -1,65 +1,40 @@
-"""The record of `shapes.mosaic`."""
+"""Patches put together again."""
 
 import torch
-from einops import rearrange
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.shapes.shared import ONE, OTHER
 from solutions import shapes
 
+# fmt: off
+TILES = (
+    wrong("rows_for_columns", "w=w", "h=w",
+          "Your mosaic has w rows. It should have w columns: w is the number of tiles in a row, and"
+          " h follows from n = `(h w)`."),
+    wrong("filled_downwards", "(h w)", "(w h)",
+          "You fill the mosaic column by column: `(w h)`. The tiles come row by row: `(h w)`."),
+    wrong("one_long_row", '"(h w) p q c -> (h p) (w q) c", w=w', '"n p q c -> p (n q) c"',
+          "All your tiles stand in one row: w is not used. Take n apart into `(h w)`, with w"
+          " given."),
+)
 
-def rows_for_columns(tiles, w):
-    """Your mosaic has w rows. It should have w columns: w is the number of tiles in a row,
-    and h follows from n = `(h w)`."""
-    return rearrange(tiles, "(h w) p q c -> (h p) (w q) c", h=w)
-
-
-def filled_downwards(tiles, w):
-    """You fill the mosaic column by column: `(w h)`. The tiles come row by row: `(h w)`."""
-    return rearrange(tiles, "(w h) p q c -> (h p) (w q) c", w=w)
-
-
-def interleaved_pixels(tiles, w):
-    """Your tiles are interleaved, a pixel of each in turn: `(p h) (q w)`. The tile is the
-    outer letter, so it stands first: `(h p) (w q)`."""
-    return rearrange(tiles, "(h w) p q c -> (p h) (q w) c", w=w)
-
-
-def interleaved_across(tiles, w):
-    """The height is right; across, your tiles are interleaved, a pixel of each in turn: `(q
-    w)`. The tile is the outer letter: `(w q)`."""
-    return rearrange(tiles, "(h w) p q c -> (h p) (q w) c", w=w)
-
-
-def interleaved_down(tiles, w):
-    """The width is right; downwards, your tiles are interleaved, a pixel of each in turn: `(p
-    h)`. The tile is the outer letter: `(h p)`."""
-    return rearrange(tiles, "(h w) p q c -> (p h) (w q) c", w=w)
-
-
-def mosaic_reshaped(tiles, w):
-    """`reshape` and `view` lay the tiles out one after the other, without moving p past w.
-    The order of the axes changes too: `(h w) p q c -> (h p) (w q) c`."""
-    n, p, q, c = tiles.shape
-    return tiles.reshape(n // w * p, w * q, c)
-
-
-def mosaic_lying(tiles, w):
-    """Your mosaic is mirrored at its diagonal: the width stands first. Rows come first: `(h
-    p) (w q) c`."""
-    return rearrange(tiles, "(h w) p q c -> (w q) (h p) c", w=w)
-
-
-def tiles_lying(tiles, w):
-    """The grid is right, but each tile in it is mirrored at its diagonal: p belongs to h and
-    q to w, `(h p) (w q)`."""
-    return rearrange(tiles, "(h w) p q c -> (h q) (w p) c", w=w)
-
-
-def one_long_row(tiles, w):
-    """All your tiles stand in one row: w is not used. Take n apart into `(h w)`, with w
-    given."""
-    return rearrange(tiles, "n p q c -> p (n q) c")
+PIXELS = (
+    wrong("interleaved_pixels", "(h p) (w q)", "(p h) (q w)",
+          "Your tiles are interleaved, a pixel of each in turn: `(p h) (q w)`. The tile is the"
+          " outer letter, so it stands first: `(h p) (w q)`."),
+    wrong("interleaved_across", "(w q)", "(q w)",
+          "The height is right; across, your tiles are interleaved, a pixel of each in turn: `(q"
+          " w)`. The tile is the outer letter: `(w q)`."),
+    wrong("interleaved_down", "(h p)", "(p h)",
+          "The width is right; downwards, your tiles are interleaved, a pixel of each in turn: `(p"
+          " h)`. The tile is the outer letter: `(h p)`."),
+    wrong("mosaic_reshaped", 'return rearrange(tiles, "(h w) p q c -> (h p) (w q) c", w=w)',
+          "n, p, q, c = tiles.shape\nreturn tiles.reshape(n // w * p, w * q, c)",
+          "`reshape` and `view` lay the tiles out one after the other, without moving p past w. The"
+          " order of the axes changes too: `(h w) p q c -> (h p) (w q) c`."),
+)
+# fmt: on
 
 
 def mosaic_by_cat(tiles, w):
@@ -74,7 +49,7 @@ def mosaic_by_permute(tiles, w):
     )
 
 
-def mosaic_trials():
+def trials():
     return tuple(
         Trial(name, s, {"tiles": "(h w) p q c", "w": s["w"]})
         for name, s in (("on a grid", ONE), ("on another grid", OTHER))
@@ -85,18 +60,8 @@ EXERCISE = Exercise(
     id="shapes.mosaic",
     solution=shapes.mosaic,
     probes={"mosaic": "(h p) (w q) c"},
-    trials=mosaic_trials,
-    slips=(
-        rows_for_columns,
-        filled_downwards,
-        interleaved_pixels,
-        interleaved_across,
-        interleaved_down,
-        mosaic_reshaped,
-        mosaic_lying,
-        tiles_lying,
-        one_long_row,
-    ),
+    trials=trials,
+    slips=(*TILES, *PIXELS),
     hints=(
         "What undoes an arrow?",
         "The pattern of `patches`, read from right to left: n comes apart into (h w), "

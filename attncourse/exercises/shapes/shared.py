@@ -23,8 +23,3 @@ def patches_by_loops(picture, p, q):
     height, width, _ = picture.shape
     corners = ((y, x) for y in range(0, height, p) for x in range(0, width, q))
     return torch.stack([picture[y : y + p, x : x + q] for y, x in corners])
-
-
-def corners(picture, p, q):
-    """You keep one pixel of each patch and throw the others away. Asked is their mean."""
-    return picture[::p, ::q]

@@ -1,51 +1,33 @@
-"""The record of `shapes.strip`."""
+"""Pictures of a batch side by side."""
 
 import torch
-from einops import rearrange, repeat
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions import shapes
 
+# fmt: off
+ORDERS = (
+    wrong("interleaved_columns", "(b w)", "(w b)",
+          "Your pictures are interleaved, a column of each in turn: that is `(w b)`. The outer"
+          " letter stands first: `(b w)` is all columns of one picture, then all of the next."),
+    wrong("stacked", "-> h (b w) c", "-> (b h) w c",
+          "Your pictures stand on top of each other: `(b h) w c`. Side by side, b joins the width:"
+          " `h (b w) c`."),
+    wrong("interleaved_rows", "-> h (b w) c", "-> (h b) w c",
+          "You joined b to the height, `(h b)`, a row of each picture in turn. It belongs to the"
+          " width: `h (b w) c`."),
+)
 
-def interleaved_columns(pictures):
-    """Your pictures are interleaved, a column of each in turn: that is `(w b)`. The outer
-    letter stands first: `(b w)` is all columns of one picture, then all of the next."""
-    return rearrange(pictures, "b h w c -> h (w b) c")
-
-
-def stacked(pictures):
-    """Your pictures stand on top of each other: `(b h) w c`. Side by side, b joins the width:
-    `h (b w) c`."""
-    return rearrange(pictures, "b h w c -> (b h) w c")
-
-
-def interleaved_rows(pictures):
-    """You joined b to the height, `(h b)`, a row of each picture in turn. It belongs to the
-    width: `h (b w) c`."""
-    return rearrange(pictures, "b h w c -> (h b) w c")
-
-
-def strip_reshaped(pictures):
-    """`reshape` and `view` keep the numbers in the order `b h w c` and cut them anew, so rows
-    get mixed. Here b moves past h: name both sides, `b h w c -> h (b w) c`."""
-    b, h, w, c = pictures.shape
-    return pictures.reshape(h, b * w, c)
-
-
-def strip_lying(pictures):
-    """h and w are exchanged: your strip lies on its side. Rows come first: `h (b w) c`."""
-    return rearrange(pictures, "b h w c -> w (b h) c")
-
-
-def in_the_channels(pictures):
-    """Your pictures lie behind each other, as channels `(b c)`. Side by side, b joins the
-    width: `h (b w) c`."""
-    return rearrange(pictures, "b h w c -> h w (b c)")
-
-
-def first_repeated(pictures):
-    """You show picture b = 0 several times. Each picture of the batch is to appear once."""
-    return repeat(pictures[0], "h w c -> h (b w) c", b=len(pictures))
+OTHER_WAYS = (
+    wrong("strip_reshaped", 'rearrange(pictures, "b h w c -> h (b w) c")',
+          "pictures.reshape(pictures.shape[1], -1, pictures.shape[3])",
+          "`reshape` and `view` keep the numbers in the order `b h w c` and cut them anew, so rows"
+          " get mixed. Here b moves past h: name both sides, `b h w c -> h (b w) c`."),
+    wrong("first_repeated", "rearrange(pictures,", "rearrange([pictures[0]] * len(pictures),",
+          "You show picture b = 0 several times. Each picture of the batch is to appear once."),
+)
+# fmt: on
 
 
 def strip_by_cat(pictures):
@@ -57,7 +39,7 @@ def strip_by_permute(pictures):
     return pictures.permute(1, 0, 2, 3).reshape(h, b * w, c)
 
 
-def strip_trials():
+def trials():
     return tuple(
         Trial(name, sizes, {"pictures": "b h w c"})
         for name, sizes in (
@@ -71,16 +53,8 @@ EXERCISE = Exercise(
     id="shapes.strip",
     solution=shapes.strip,
     probes={"strip": "h (b w) c"},
-    trials=strip_trials,
-    slips=(
-        interleaved_columns,
-        stacked,
-        interleaved_rows,
-        strip_reshaped,
-        strip_lying,
-        in_the_channels,
-        first_repeated,
-    ),
+    trials=trials,
+    slips=(*ORDERS, *OTHER_WAYS),
     hints=(
         "Which axis of the result grows when one more picture is put beside the others?",
         "b joins w. Going right, all columns of one picture come before those of the "
