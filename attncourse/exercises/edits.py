@@ -11,6 +11,9 @@ learner has at hand (`VOCABULARY`) and what the record's own file defines.
 Two edits that do not overlap are made at once: slips that are `often` made, in pairs, and every
 slip beside each `same` way to write another step. Of an edit only what differs counts: what old
 and new text begin or end with alike is there to find the place.
+
+A solution may call a function that an exercise before it asked for. Its learner may write all
+of it once more, and `inside` makes the slips of that function slips of this exercise.
 """
 
 import __future__
@@ -53,10 +56,12 @@ WORDS = re.compile(r"\w+|\s+|.")
 @dataclass(frozen=True)
 class Edit:
     """One place in a solution written otherwise. Further lines of `old` and `new` are indented
-    as the line is in which the place begins."""
+    as the line is in which the place begins. `inside` is the exercise whose solution it stands
+    in, where that is a function which this one calls."""
 
     old: str
     new: str
+    inside: Exercise | None = None
 
 
 @dataclass(frozen=True)
@@ -102,19 +107,33 @@ def often(*slips: Wrong) -> tuple[Wrong, ...]:
     return tuple(replace(one, often=True) for one in slips)
 
 
+def inside(called: Exercise) -> tuple[Wrong | Same, ...]:
+    """What is an edit among the slips of an exercise, for one whose solution calls the function
+    that is asked for there."""
+    edited = (one for one in called.slips if isinstance(one, Wrong | Same))
+    return tuple(
+        replace(one, edits=tuple(replace(e, inside=called) for e in one.edits))
+        for one in edited
+    )
+
+
 # ------------------------------------------------------------------ places in a solution
 
 
 @dataclass(frozen=True)
 class Place:
-    """From where to where in the source, and what stands there instead."""
+    """From where to where in the source, and what stands there instead. `ex` is the exercise
+    whose solution it is."""
 
+    ex: Exercise
     start: int
     stop: int
     new: str
 
     def meets(self, other: "Place") -> bool:
         """Whether the two cannot be written at once."""
+        if self.ex is not other.ex:
+            return False
         if self.start == self.stop or other.start == other.stop:
             return self.start <= other.stop and other.start <= self.stop
         return self.start < other.stop and other.start < self.stop
@@ -123,6 +142,10 @@ class Place:
 def place_of(ex: Exercise, edit: Edit) -> Place:
     """Where an edit changes the solution, without what it has in common with it. Raises Broken
     unless its text stands exactly once in what the learner writes, and something changes."""
+    if edit.inside:
+        if edit.inside.is_module or f"{edit.inside.name}(" not in source(ex):
+            raise Broken(f"{ex.name} calls no function {edit.inside.name}")
+        return place_of(edit.inside, replace(edit, inside=None))
     found = list(_occurrences(ex, edit))
     if len(found) != 1:
         raise Broken(
@@ -136,7 +159,7 @@ def place_of(ex: Exercise, edit: Edit) -> Place:
     first = _in_common(before, after)
     last = _in_common(before[first:][::-1], after[first:][::-1])
     lead, tail = len("".join(before[:first])), len("".join(before[len(before) - last :]))
-    return Place(start + lead, start + len(old) - tail, new[lead : len(new) - tail])
+    return Place(ex, start + lead, start + len(old) - tail, new[lead : len(new) - tail])
 
 
 def _occurrences(ex: Exercise, edit: Edit) -> Iterator[tuple[int, str, str]]:
@@ -174,20 +197,26 @@ def _times(n: int) -> str:
 def answer(ex: Exercise, name: str, places: Iterable[Place]) -> Callable:
     """The solution with these places written otherwise. Raises Broken if that is no Python,
     with the file to mend."""
-    text, places = source(ex), sorted(places, key=lambda p: p.start, reverse=True)
+    text, every = source(ex), sorted(places, key=lambda p: p.start, reverse=True)
+    places = [place for place in every if place.ex is ex]
+    called = {
+        other: answer(other, name, [place for place in every if place.ex is other])
+        for other in {place.ex for place in every if place.ex is not ex}
+    }
+    compiled = partial(_compiled, ex, name, {one.name: f for one, f in called.items()})
     if not ex.is_module:
-        return _compiled(ex, name, _written(text, places))[ex.name]
+        return compiled(_written(text, places))[ex.name]
     methods = {}
     for node, start, stop in written(ex):
         inside = [place for place in places if start <= place.start and place.stop <= stop]
-        if inside:
+        if inside or called:
             line = min(one.lineno for one in (node, *node.decorator_list))
             head = sum(map(len, text.splitlines(keepends=True)[: line - 1]))
             moved = [replace(p, start=p.start - head, stop=p.stop - head) for p in inside]
             methods[node.name] = dedent(_written(text[head:stop], moved))
     if any("super()" in method for method in methods.values()):  # which needs its class
-        return _compiled(ex, name, _written(text, places))[ex.name]
-    made = {one: _compiled(ex, name, method)[one] for one, method in methods.items()}
+        return compiled(_written(text, places))[ex.name]
+    made = {one: compiled(method)[one] for one, method in methods.items()}
     return type(ex.name, (ex.solution,), made | {"__module__": ex.solution.__module__})
 
 
@@ -198,8 +227,11 @@ def _written(text: str, places: Iterable[Place]) -> str:
     return text
 
 
-def _compiled(ex: Exercise, name: str, text: str) -> dict[str, Any]:
-    """The names that a source defines, compiled in the module of the solution."""
+def _compiled(
+    ex: Exercise, name: str, called: dict[str, Callable], text: str
+) -> dict[str, Any]:
+    """The names that a source defines, compiled in the module of the solution, where some of
+    what it calls is another's."""
     file = f"<{ex.id}, {name}>"
     try:
         code = compile(text, file, "exec", __future__.annotations.compiler_flag)
@@ -209,7 +241,7 @@ def _compiled(ex: Exercise, name: str, text: str) -> dict[str, Any]:
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
     record = sys.modules.get(f"attncourse.exercises.{ex.id}")
     scope = VOCABULARY | (vars(record) if record else {})
-    scope |= vars(sys.modules[ex.solution.__module__])
+    scope |= vars(sys.modules[ex.solution.__module__]) | called
     exec(code, scope)
     return scope
 
