@@ -1,155 +1,46 @@
-"""The record of `scaled_dot_product.additive_attention`."""
-
-import math
+"""Additive attention: a small network scores how well each key answers each query."""
 
 import torch
-from einops import rearrange, reduce, repeat
 from torch.nn import functional as F
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.scaled_dot_product import (
-    AdditiveAttention,
+from solutions.scaled_dot_product import AdditiveAttention
+
+# fmt: off
+SCORES = (
+    wrong("NoTanh", ".tanh()", "",
+          "The tanh is missing: without it e splits into a part of q and a part of k, and the query"
+          " cancels in the softmax."),
+    wrong("TanhOnEach", "(q + k).tanh()", "q.tanh() + k.tanh()",
+          "You take the tanh of query and key apart and add afterwards. Add first: tanh(W_q q + W_k"
+          " k)."),
+    wrong("HiddenSummed", 'rearrange(self.score((q + k).tanh()), "b i j 1 -> b i j")',
+          "(q + k).tanh().sum(-1)",
+          "You sum the hidden features instead of weighing them with w (`self.score`)."),
+    wrong("ScaledScores", '"b i j 1 -> b i j")',
+          '"b i j 1 -> b i j") / math.sqrt(self.score.in_features)',
+          "You divide by a square root. Additive scores are bounded by the tanh and are not"
+          " scaled."),
 )
 
+WEIGHTS = (
+    wrong("SoftmaxOverQueries", ".softmax(-1)", ".softmax(-2)",
+          "Your weights sum to 1 over the queries i. They must sum to 1 over the keys j."),
+)
 
-class NoTanh(AdditiveAttention):
-    """The tanh is missing: without it e splits into a part of q and a part of k, and the query
-    cancels in the softmax."""
-
-    def scores(self, q, k):
-        both = rearrange(self.query(q), "b i m -> b i 1 m") + rearrange(
-            self.key(k), "b j m -> b 1 j m"
-        )
-        return rearrange(self.score(both), "b i j 1 -> b i j")
-
-
-class TanhAfterTheScore(AdditiveAttention):
-    """The tanh comes after w: e = tanh(wᵀ(…)). It belongs inside, on each hidden feature."""
-
-    def scores(self, q, k):
-        both = rearrange(self.query(q), "b i m -> b i 1 m") + rearrange(
-            self.key(k), "b j m -> b 1 j m"
-        )
-        return rearrange(self.score(both).tanh(), "b i j 1 -> b i j")
-
-
-class Multiplied(AdditiveAttention):
-    """You multiply query and key; additive attention adds them."""
-
-    def scores(self, q, k):
-        both = rearrange(self.query(q), "b i m -> b i 1 m") * rearrange(
-            self.key(k), "b j m -> b 1 j m"
-        )
-        return rearrange(self.score(both.tanh()), "b i j 1 -> b i j")
-
-
-class TanhOnEach(AdditiveAttention):
-    """You take the tanh of query and key apart and add afterwards. Add first: tanh(W_q q + W_k
-    k)."""
-
-    def scores(self, q, k):
-        both = self.query(q).tanh()[:, :, None] + self.key(k).tanh()[:, None]
-        return rearrange(self.score(both), "b i j 1 -> b i j")
-
-
-class KeysOnly(AdditiveAttention):
-    """The query plays no part in your scores: every query gets the same weights."""
-
-    def scores(self, q, k):
-        e = rearrange(self.score(self.key(k).tanh()), "b j 1 -> b 1 j")
-        return e.expand(-1, q.shape[1], -1)
-
-
-class QueriesOnly(AdditiveAttention):
-    """The keys play no part in your scores: all of them get the same weight."""
-
-    def scores(self, q, k):
-        e = rearrange(self.score(self.query(q).tanh()), "b i 1 -> b i 1")
-        return e.expand(-1, -1, k.shape[1])
-
-
-class Relu(AdditiveAttention):
-    """You use a ReLU where the paper has tanh."""
-
-    def scores(self, q, k):
-        both = self.query(q)[:, :, None] + self.key(k)[:, None]
-        return rearrange(self.score(both.relu()), "b i j 1 -> b i j")
-
-
-class SoftmaxOverQueries(AdditiveAttention):
-    """Your weights sum to 1 over the queries i. They must sum to 1 over the keys j."""
-
-    def attention(self, q, k):
-        return self.scores(q, k).softmax(-2)
-
-
-class ScoresAsWeights(AdditiveAttention):
-    """The softmax is missing: `attention` returns the scores."""
-
-    def attention(self, q, k):
-        return self.scores(q, k)
-
-
-class ScaledScores(AdditiveAttention):
-    """You divide by a square root. Additive scores are bounded by the tanh and are not
-    scaled."""
-
-    def scores(self, q, k):
-        return super().scores(q, k) / math.sqrt(self.score.in_features)
-
-
-class Sigmoid(AdditiveAttention):
-    """You use a sigmoid where the paper has tanh."""
-
-    def scores(self, q, k):
-        both = self.query(q)[:, :, None] + self.key(k)[:, None]
-        return rearrange(self.score(both.sigmoid()), "b i j 1 -> b i j")
-
-
-class Subtracted(AdditiveAttention):
-    """You subtract the key from the query; additive attention adds them."""
-
-    def scores(self, q, k):
-        both = self.query(q)[:, :, None] - self.key(k)[:, None]
-        return rearrange(self.score(both.tanh()), "b i j 1 -> b i j")
-
-
-class ScoresForWeights(AdditiveAttention):
-    """`forward` multiplies the values with the scores. It multiplies them with the weights,
-    `self.attention(q, k)`."""
-
-    def forward(self, q, k, v):
-        return self.scores(q, k) @ v
-
-
-class WeightsTransposed(AdditiveAttention):
-    """`forward` uses the weights of the wrong axis: you take a softmax over the queries there.
-    Use `self.attention(q, k)`."""
-
-    def forward(self, q, k, v):
-        return self.scores(q, k).softmax(-2) @ v
-
-
-class SoftmaxTwice(AdditiveAttention):
-    """`forward` applies a softmax to the weights, which are shares already. Use them as they
-    are."""
-
-    def forward(self, q, k, v):
-        return self.attention(q, k).softmax(-1) @ v
-
-
-class HiddenSummed(AdditiveAttention):
-    """You sum the hidden features instead of weighing them with w (`self.score`)."""
-
-    def scores(self, q, k):
-        return (self.query(q)[:, :, None] + self.key(k)[:, None]).tanh().sum(-1)
-
-
-class MeanOfValues(AdditiveAttention):
-    """Your output is the plain mean of the values: the weights are not used."""
-
-    def forward(self, q, k, v):
-        return repeat(reduce(v, "b j e -> b e", "mean"), "b e -> b i e", i=q.shape[1])
+OUTPUTS = (
+    wrong("ScoresForWeights", "self.attention(q, k) @ v", "self.scores(q, k) @ v",
+          "`forward` multiplies the values with the scores. It multiplies them with the weights,"
+          " `self.attention(q, k)`."),
+    wrong("WeightsTransposed", "self.attention(q, k) @ v", "self.scores(q, k).softmax(-2) @ v",
+          "`forward` uses the weights of the wrong axis: you take a softmax over the queries there."
+          " Use `self.attention(q, k)`."),
+    wrong("MeanOfValues", "self.attention(q, k) @ v",
+          'repeat(v.mean(1), "b e -> b i e", i=q.shape[1])',
+          "Your output is the plain mean of the values: the weights are not used."),
+)
+# fmt: on
 
 
 class AdditiveLoops(AdditiveAttention):
@@ -192,25 +83,7 @@ EXERCISE = Exercise(
     probes={"scores": "b i j", "attention": "b i j", "forward": "b i e"},
     trials=additive_trials,
     blank=("scores", "attention", "forward"),
-    slips=(
-        NoTanh,
-        TanhAfterTheScore,
-        Multiplied,
-        TanhOnEach,
-        KeysOnly,
-        QueriesOnly,
-        Relu,
-        SoftmaxOverQueries,
-        ScoresAsWeights,
-        ScaledScores,
-        Sigmoid,
-        Subtracted,
-        ScoresForWeights,
-        WeightsTransposed,
-        SoftmaxTwice,
-        HiddenSummed,
-        MeanOfValues,
-    ),
+    slips=(*SCORES, *WEIGHTS, *OUTPUTS),
     hints=(
         "Every query meets every key. Which axes must the sum W_q q + W_k k have?",
         (

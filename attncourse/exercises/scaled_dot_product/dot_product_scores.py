@@ -1,15 +1,10 @@
-"""The record of `scaled_dot_product.dot_product_scores`."""
-
-import math
+"""Dot-product scores: how well each key agrees with each query, q kᵀ."""
 
 import torch
-from einops import einsum
-from torch.nn import functional as F
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.scaled_dot_product import (
-    dot_product_scores,
-)
+from solutions.scaled_dot_product import dot_product_scores
 
 
 def scores_trials():
@@ -27,76 +22,35 @@ def scores_with_heads():
     )
 
 
-def scaled(q, k):
-    """You divide by sqrt(d) already. That comes later; here the plain products are asked
-    for."""
-    return einsum(q, k, "... i d, ... j d -> ... i j") / math.sqrt(q.shape[-1])
+# fmt: off
+PRODUCTS = (
+    wrong("scaled", '-> ... i j")', '-> ... i j") / math.sqrt(q.shape[-1])',
+          "You divide by sqrt(d) already. That comes later; here the plain products are asked"
+          " for."),
+    wrong("reshaped_keys", 'einsum(q, k, "... i d, ... j d -> ... i j")',
+          "q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])",
+          "You reshape k to b d j instead of transposing it: the numbers of different keys get"
+          " mixed."),
+    wrong("features_averaged", 'einsum(q, k, "... i d, ... j d -> ... i j")',
+          "(q[..., :, None, :] * k[..., None, :, :]).mean(-1)",
+          "You take the mean over the features. An inner product is their sum."),
+    wrong("products_of_sums", "... j d ->", "... j f ->",
+          "You sum the features of q and of k apart and multiply the sums: the letter d must be the"
+          " same on both sides of the comma."),
+)
 
-
-def keys_first(q, k):
-    """Your rows are keys and your columns queries: j i. The queries go down, the keys across:
-    i j."""
-    return einsum(q, k, "... i d, ... j d -> ... j i")
-
-
-def reshaped_keys(q, k):
-    """You reshape k to b d j instead of transposing it: the numbers of different keys get
-    mixed."""
-    return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
-
-
-def summed_over_the_batch(q, k):
-    """The examples of the batch mix: the pattern sums over b. Keep b on both sides and behind
-    the arrow."""
-    total = torch.einsum("...id,...jd->...ij", q, k).sum(0, keepdim=True)
-    return total.expand(q.shape[0], *total.shape[1:]).clone()
-
-
-def cosines(q, k):
-    """You divide queries and keys by their lengths (cosine similarity). The plain product keeps
-    them."""
-    return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
-
-
-def distances(q, k):
-    """These are distances; scores are inner products, large where query and key agree."""
-    return (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
-
-
-def distances_turned(q, k):
-    """These are negative squared distances; scores are inner products."""
-    return -(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
-
-
-def keys_of_length_one(q, k):
-    """You divide the keys by their lengths. The plain product keeps them."""
-    return q @ F.normalize(k, dim=-1).mT
-
-
-def queries_of_length_one(q, k):
-    """You divide the queries by their lengths. The plain product keeps them."""
-    return F.normalize(q, dim=-1) @ k.mT
-
-
-def features_averaged(q, k):
-    """You take the mean over the features. An inner product is their sum."""
-    return (q[..., :, None, :] * k[..., None, :, :]).mean(-1)
-
-
-def products_of_sums(q, k):
-    """You sum the features of q and of k apart and multiply the sums: the letter d must be the
-    same on both sides of the comma."""
-    return einsum(q, k, "... i d, ... j f -> ... i j")
-
-
-def not_summed(q, k):
-    """The axis d is still there: an inner product sums over it."""
-    return einsum(q, k, "... i d, ... j d -> ... i j d")
-
-
-def softmax_already(q, k):
-    """You apply the softmax already; here the scores are asked for."""
-    return dot_product_scores(q, k).softmax(-1)
+MEASURES = (
+    wrong("cosines", "einsum(q, k,", "einsum(F.normalize(q, dim=-1), F.normalize(k, dim=-1),",
+          "You divide queries and keys by their lengths (cosine similarity). The plain product"
+          " keeps them."),
+    wrong("distances", 'einsum(q, k, "... i d, ... j d -> ... i j")',
+          "(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)",
+          "These are distances; scores are inner products, large where query and key agree."),
+    wrong("distances_turned", 'einsum(q, k, "... i d, ... j d -> ... i j")',
+          "-(q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)",
+          "These are negative squared distances; scores are inner products."),
+)
+# fmt: on
 
 
 def scores_loops(q, k):
@@ -121,21 +75,7 @@ EXERCISE = Exercise(
     solution=dot_product_scores,
     probes={"dot_product_scores": "b i j"},
     trials=scores_trials,
-    slips=(
-        scaled,
-        keys_first,
-        reshaped_keys,
-        summed_over_the_batch,
-        cosines,
-        distances,
-        distances_turned,
-        keys_of_length_one,
-        queries_of_length_one,
-        features_averaged,
-        products_of_sums,
-        not_summed,
-        softmax_already,
-    ),
+    slips=(*PRODUCTS, *MEASURES),
     hints=(
         "Which letter do q, b i d, and k, b j d, share, and which of them survive?",
         (

@@ -1,13 +1,10 @@
-"""The record of `scaled_dot_product.padding_mask`."""
-
-import math
+"""The padding mask: True for the keys that an example has, for every query alike."""
 
 import torch
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Given, Trial
-from solutions.scaled_dot_product import (
-    padding_mask,
-)
+from solutions.scaled_dot_product import padding_mask
 
 
 def padding_trials():
@@ -23,96 +20,40 @@ def padding_trials():
     )
 
 
-def one_too_many(lengths, keys):
-    """One key too many is let through: the positions below `lengths` count from 0."""
-    return torch.arange(keys)[None, None] <= lengths[:, None, None]
+# fmt: off
+LENGTHS = (
+    wrong("one_too_many", '1 1 j") <', '1 1 j") <=',
+          "One key too many is let through: the positions below `lengths` count from 0."),
+    wrong("padding_is_true", '1 1 j") <', '1 1 j") >=',
+          "The mask is inverted: here True means may attend, and you mark the padding."),
+    wrong("minus_infinity_on_padding",
+          'return rearrange(j, "j -> 1 1 j") < rearrange(lengths, "b -> b 1 1")',
+          'mask = rearrange(j, "j -> 1 1 j") < rearrange(lengths, "b -> b 1 1")\n'
+          "return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)",
+          "This is the additive kind of mask, 0 and -inf. Here a mask is boolean: True where a"
+          " query may attend."),
+)
 
-
-def padding_is_true(lengths, keys):
-    """The mask is inverted: here True means may attend, and you mark the padding."""
-    return torch.arange(keys)[None, None] >= lengths[:, None, None]
-
-
-def from_the_left(lengths, keys):
-    """You mark the last keys of each example. The padding comes at the end."""
-    return torch.arange(keys)[None, None] >= keys - lengths[:, None, None]
-
-
-def no_axis_for_queries(lengths, keys):
-    """The axis of the queries is missing: b j. With b 1 j the mask broadcasts to the map, b i
-    j."""
-    return torch.arange(keys)[None] < lengths[:, None]
-
-
-def down_the_queries(lengths, keys):
-    """Your mask is b j 1: it hides queries. Padding hides keys: b 1 j."""
-    return torch.arange(keys)[None, :, None] < lengths[:, None, None]
-
-
-def only_the_last(lengths, keys):
-    """You mark one key of each example; all of the first `lengths` may be attended to."""
-    return torch.arange(keys)[None, None] == lengths[:, None, None] - 1
-
-
-def as_numbers(lengths, keys):
-    """Your mask holds numbers. A mask is boolean: True where a query may attend."""
-    return (torch.arange(keys)[None, None] < lengths[:, None, None]).float()
-
-
-def as_wide_as_the_longest(lengths, keys):
-    """Your mask ends where the longest example ends. It has a column for every key: `keys`."""
-    keys = int(lengths.max())
-    return torch.arange(keys)[None, None] < lengths[:, None, None]
-
-
-def over_queries_and_keys_alike(lengths, keys):
-    """Your mask hides queries as well: b j j. Padding hides keys, for every query alike:
-    b 1 j."""
-    there = torch.arange(keys)[None] < lengths[:, None]
-    return there[:, :, None] & there[:, None]
-
-
-def longest_for_all(lengths, keys):
-    """All examples get the length of the longest. Each has its own."""
-    return padding_mask(lengths.amax().expand(len(lengths)), keys)
-
-
-def first_for_all(lengths, keys):
-    """All examples get the length of the first. Each has its own."""
-    return padding_mask(lengths[:1].expand(len(lengths)), keys)
-
-
-def as_many_as_padding(lengths, keys):
-    """You mark as many keys as there is padding, keys - length. Mark the first `lengths`."""
-    return padding_mask(keys - lengths, keys)
-
-
-def one_axis_too_many(lengths, keys):
-    """Your mask has an axis too many: b 1 1 j, as for heads. Here it is b 1 j."""
-    return padding_mask(lengths, keys)[:, None]
-
-
-def repeated_for_queries(lengths, keys):
-    """You repeat the mask for every query: b j j. The axis of the queries has length 1, b 1 j:
-    there may be more queries than keys, or fewer."""
-    return padding_mask(lengths, keys).expand(-1, keys, -1)
-
-
-def one_too_few(lengths, keys):
-    """One key too few is let through: the positions below `lengths` count from 0."""
-    return torch.arange(keys)[None, None] < lengths[:, None, None] - 1
-
-
-def keys_before_examples(lengths, keys):
-    """The axes are exchanged: j 1 b. The examples come first: b 1 j."""
-    return torch.arange(keys)[:, None, None] < lengths
-
-
-def minus_infinity_on_padding(lengths, keys):
-    """This is the additive kind of mask, 0 and -inf. Here a mask is boolean: True where a query
-    may attend."""
-    mask = padding_mask(lengths, keys)
-    return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
+AXES = (
+    wrong("no_axis_for_queries", '"j -> 1 1 j"', '"j -> 1 j"',
+          "The axis of the queries is missing: b j. With b 1 j the mask broadcasts to the map, b i"
+          " j.",
+          ('"b -> b 1 1"', '"b -> b 1"')),
+    wrong("down_the_queries", '"j -> 1 1 j"', '"j -> 1 j 1"',
+          "Your mask is b j 1: it hides queries. Padding hides keys: b 1 j."),
+    wrong("as_wide_as_the_longest", "arange(keys,", "arange(int(lengths.max()),",
+          "Your mask ends where the longest example ends. It has a column for every key: `keys`."),
+    wrong("over_queries_and_keys_alike",
+          'return rearrange(j, "j -> 1 1 j") < rearrange(lengths, "b -> b 1 1")',
+          'there = rearrange(j, "j -> 1 j") < rearrange(lengths, "b -> b 1")\n'
+          'return rearrange(there, "b i -> b i 1") & rearrange(there, "b j -> b 1 j")',
+          "Your mask hides queries as well: b j j. Padding hides keys, for every query alike: b 1"
+          " j."),
+    wrong("repeated_for_queries", 'rearrange(j, "j -> 1 1 j")', 'repeat(j, "j -> 1 i j", i=keys)',
+          "You repeat the mask for every query: b j j. The axis of the queries has length 1, b 1 j:"
+          " there may be more queries than keys, or fewer."),
+)
+# fmt: on
 
 
 def padding_loops(lengths, keys):
@@ -129,25 +70,7 @@ EXERCISE = Exercise(
     solution=padding_mask,
     probes={"padding_mask": "b 1 j"},
     trials=padding_trials,
-    slips=(
-        one_too_many,
-        padding_is_true,
-        from_the_left,
-        no_axis_for_queries,
-        down_the_queries,
-        only_the_last,
-        as_numbers,
-        as_wide_as_the_longest,
-        longest_for_all,
-        first_for_all,
-        as_many_as_padding,
-        over_queries_and_keys_alike,
-        one_axis_too_many,
-        repeated_for_queries,
-        one_too_few,
-        keys_before_examples,
-        minus_infinity_on_padding,
-    ),
+    slips=(*LENGTHS, *AXES),
     hints=(
         "For an example of length 2, which positions j = 0, 1, 2, … are real keys?",
         (

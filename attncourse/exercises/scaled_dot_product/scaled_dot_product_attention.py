@@ -1,127 +1,49 @@
-"""The record of `scaled_dot_product.scaled_dot_product_attention`."""
-
-import math
+"""Scaled dot-product attention: each query takes a weighted mean of the values (eq. 1)."""
 
 import torch
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import inside, often, wrong
 from attncourse.exercises.record import Exercise
+from attncourse.exercises.scaled_dot_product.attention_weights import EXERCISE as WEIGHTS
 from attncourse.exercises.scaled_dot_product.shared import (
-    AFTER,
-    MASKS,
-    NORMS,
-    OFTEN,
-    SCALES,
-    SCORES,
-    UNSAID,
     attention_trials,
     attention_with_heads,
-    only_the_weights,
-    plain_mean,
-    transposed_output,
-    unscaled,
-    value_added,
-    weights_as_well,
     weights_by_bias,
     weights_loops,
-    weights_recipe,
 )
-from solutions.scaled_dot_product import (
-    scaled_dot_product_attention,
+from solutions.scaled_dot_product import scaled_dot_product_attention
+
+# fmt: off
+OUTPUTS = (
+    *often(
+        wrong("transposed_output", "attention_weights(q, k, mask) @ v",
+              "(attention_weights(q, k, mask) @ v).mT",
+              "Your output is b e i: the axes of the result are swapped. It is b i e."),
+        wrong("plain_mean", "attention_weights(q, k, mask) @ v",
+              "v.mean(-2, keepdim=True).expand(*q.shape[:-1], -1)",
+              "Your output is the plain mean of the values: the weights play no part."),
+        wrong("only_the_weights", " @ v", "",
+              "You return the weights. The output is the weights times v."),
+        wrong("weights_as_well", "return attention_weights(q, k, mask) @ v",
+              "weights = attention_weights(q, k, mask)\nreturn weights @ v, weights",
+              "You return the output and the weights. The output alone is asked for."),
+        wrong("value_added", "@ v", "@ v + v",
+              "You add the values to the output (a residual connection). Eq. 1 returns the weighted"
+              " mean alone."),
+    ),
+    wrong("keys_for_values", "@ v", "@ k",
+          "You average the keys. The weights apply to the values v."),
+    wrong("queries_for_values", "@ v", "@ q",
+          "You average the queries. The weights apply to the values v."),
+    wrong("weights_transposed", " @ v", ".mT @ v",
+          "You use the weights transposed: each key then mixes by what the queries gave it. Output"
+          " i is row i of the weights times v."),
+    wrong("query_added", "@ v", "@ v + q",
+          "You add the queries to the output (a residual connection). Eq. 1 returns the weighted"
+          " mean alone."),
 )
-
-
-def mix(weights, v, q, k):
-    return weights @ v
-
-
-def attention_recipe(mixing=mix, **steps):
-    """`scaled_dot_product_attention` with some of its steps replaced."""
-    weights = weights_recipe(**steps)
-
-    def answer(q, k, v, mask=None):
-        return mixing(weights(q, k, mask, v), v, q, k)
-
-    return answer
-
-
-def divided_by_root_of_value_width(scores, q, k, v):
-    """You divide by the root of the width of the values, sqrt(e). It is the width of q and k
-    that counts: sqrt(d)."""
-    return scores / math.sqrt(v.shape[-1])
-
-
-def keys_for_values(weights, v, q, k):
-    """You average the keys. The weights apply to the values v."""
-    return weights @ k
-
-
-def divided_by_number_of_keys(weights, v, q, k):
-    """You divide the weighted sum by the number of keys. The weights are shares already."""
-    return weights @ v / v.shape[-2]
-
-
-@also(scale=unscaled)
-def scaled_after_the_softmax(weights, v, q, k):
-    """You scale after the softmax. What is divided by sqrt(d) are the scores, before it."""
-    return weights @ v / math.sqrt(q.shape[-1])
-
-
-def scaled_again(weights, v, q, k):
-    """You divide by sqrt(d) a second time, after the softmax. The scores alone are divided."""
-    return weights @ v / math.sqrt(q.shape[-1])
-
-
-def weights_transposed(weights, v, q, k):
-    """You use the weights transposed: each key then mixes by what the queries gave it. Output i
-    is row i of the weights times v."""
-    return weights.mT @ v
-
-
-def queries_for_values(weights, v, q, k):
-    """You average the queries. The weights apply to the values v."""
-    return weights @ q
-
-
-def query_added(weights, v, q, k):
-    """You add the queries to the output (a residual connection). Eq. 1 returns the weighted
-    mean alone."""
-    return weights @ v + q
-
-
-def values_of_first_example(weights, v, q, k):
-    """You take the values of the first example for all. Each example has its own."""
-    return weights @ v[:1]
-
-
-def values_reversed(weights, v, q, k):
-    """The weights meet the values in the wrong order: weight j belongs to value j."""
-    return weights @ v.flip(-2)
-
-
-def softmax_of_values(weights, v, q, k):
-    """You apply a softmax to the output or to the values. It belongs to the scores alone."""
-    return (weights @ v).softmax(-1)
-
-
-MIXES = (
-    transposed_output,
-    plain_mean,
-    keys_for_values,
-    only_the_weights,
-    weights_as_well,
-    divided_by_number_of_keys,
-    scaled_after_the_softmax,
-    scaled_again,
-    weights_transposed,
-    queries_for_values,
-    query_added,
-    value_added,
-    values_of_first_example,
-    values_reversed,
-    softmax_of_values,
-)
+# fmt: on
 
 
 def attention_loops(q, k, v, mask=None):
@@ -152,17 +74,7 @@ EXERCISE = Exercise(
     solution=scaled_dot_product_attention,
     probes={"scaled_dot_product_attention": "b i e"},
     trials=attention_trials,
-    slips=family(
-        attention_recipe,
-        unsaid=UNSAID,
-        paired=OFTEN,
-        score=SCORES,
-        scale=(*SCALES, divided_by_root_of_value_width),
-        masking=MASKS,
-        normalise=NORMS,
-        after=AFTER,
-        mixing=MIXES,
-    ),
+    slips=(*inside(WEIGHTS), *OUTPUTS),
     hints=(
         "You have the weights, b i j, and the values, b j e. Which letter disappears?",
         "Each row of weights mixes the values: a matrix product over j.",

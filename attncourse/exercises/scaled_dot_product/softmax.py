@@ -1,12 +1,11 @@
-"""The record of `scaled_dot_product.softmax`."""
+"""Softmax: scores of a row become positive shares that sum to 1, however large they are."""
 
 import torch
 from torch.nn import functional as F
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Given, Trial
-from solutions.scaled_dot_product import (
-    softmax,
-)
+from solutions.scaled_dot_product import softmax
 
 
 def softmax_trials():
@@ -23,95 +22,54 @@ def softmax_trials():
     )
 
 
-def no_maximum(x):
-    """For large scores exp overflows: inf / inf is nan. Subtract the largest score of each row
-    first; it cancels in the quotient."""
-    return x.exp() / x.exp().sum(-1, keepdim=True)
+# fmt: off
+MAXIMA = (
+    wrong("no_maximum", 'x - reduce(x, "... j -> ... 1", "max")', "x",
+          "For large scores exp overflows: inf / inf is nan. Subtract the largest score of each"
+          " row first; it cancels in the quotient."),
+    wrong("global_maximum", 'reduce(x, "... j -> ... 1", "max")', "x.max()",
+          "You subtract one maximum for all rows. A row far below it becomes 0 / 0. Every row"
+          ' needs its own: "... j -> ... 1".'),
+    wrong("mean_subtracted", '"max"', '"mean"',
+          "You subtract the mean of each row; a score far above it still overflows. Subtract the"
+          " maximum."),
+    wrong("minimum_subtracted", '"max"', '"min"',
+          "You subtract the smallest score of each row; the largest still overflows. Subtract the"
+          " largest."),
+    wrong("absolute_maximum", "reduce(x,", "reduce(x.abs(),",
+          "You subtract the largest absolute value: where it belongs to a negative score, all"
+          " exponentials are 0. Subtract the largest score."),
+    wrong("divided_by_the_maximum", "x - reduce", "x / reduce",
+          "You divide by the largest score instead of subtracting it. Only a difference cancels."),
+    wrong("capped", 'x - reduce(x, "... j -> ... 1", "max")', "x.clamp(max=88)",
+          "You clamp large scores so that exp does not overflow: those above all count alike."
+          " Subtract the largest score of the row instead; it cancels in the quotient."),
+)
 
+EXPONENTIALS = (
+    wrong("no_exponential", "shifted.exp()", "x",
+          "You divide the scores by their sum, without exp. Scores may be negative or sum to 0."),
+    wrong("sigmoid_instead", 'shares / reduce(shares, "... j -> ... 1", "sum")', "x.sigmoid()",
+          "A sigmoid looks at each score alone. In a softmax the scores of a row compete: their"
+          " shares sum to 1."),
+    wrong("logarithm", 'shares / reduce(shares, "... j -> ... 1", "sum")',
+          'shifted - reduce(shares, "... j -> ... 1", "sum").log()',
+          "This is the logarithm of the softmax; the shares themselves are asked for."),
+)
 
-def global_maximum(x):
-    """You subtract one maximum for all rows. A row far below it becomes 0 / 0. Every row needs
-    its own: "... j -> ... 1"."""
-    shares = (x - x.max()).exp()
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def mean_subtracted(x):
-    """You subtract the mean of each row; a score far above it still overflows. Subtract the
-    maximum."""
-    shares = (x - x.mean(-1, keepdim=True)).exp()
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def over_the_first_axis(x):
-    """Your shares sum to 1 over the first axis. They must sum to 1 over the last, j."""
-    return x.softmax(0)
-
-
-def over_the_axis_before(x):
-    """Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the last,
-    j."""
-    return x.softmax(-2)
-
-
-def over_everything(x):
-    """Your shares sum to 1 over the whole tensor. Every row has a sum of its own: keep all axes
-    but j."""
-    shares = (x - x.max()).exp()
-    return shares / shares.sum()
-
-
-def not_divided(x):
-    """The shares are positive but do not sum to 1: divide by their sum over j."""
-    return (x - x.amax(-1, keepdim=True)).exp()
-
-
-def no_exponential(x):
-    """You divide the scores by their sum, without exp. Scores may be negative or sum to 0."""
-    return x / x.sum(-1, keepdim=True)
-
-
-def logarithm(x):
-    """This is the logarithm of the softmax; the shares themselves are asked for."""
-    return x.log_softmax(-1)
-
-
-def base_two(x):
-    """You use powers of 2 where the softmax has powers of e."""
-    shares = torch.exp2(x - x.amax(-1, keepdim=True))
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def sigmoid_instead(x):
-    """A sigmoid looks at each score alone. In a softmax the scores of a row compete: their
-    shares sum to 1."""
-    return x.sigmoid()
-
-
-def capped(x):
-    """You clamp large scores so that exp does not overflow: those above all count alike.
-    Subtract the largest score of the row instead; it cancels in the quotient."""
-    shares = x.clamp(max=88).exp()
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def absolute_maximum(x):
-    """You subtract the largest absolute value: where it belongs to a negative score, all
-    exponentials are 0. Subtract the largest score."""
-    shares = (x - x.abs().amax(-1, keepdim=True)).exp()
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def minimum_subtracted(x):
-    """You subtract the smallest score of each row; the largest still overflows. Subtract the
-    largest."""
-    shares = (x - x.amin(-1, keepdim=True)).exp()
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def divided_by_the_maximum(x):
-    """You divide by the largest score instead of subtracting it. Only a difference cancels."""
-    return (x / x.amax(-1, keepdim=True)).softmax(-1)
+SUMS = (
+    wrong("over_the_first_axis", 'reduce(shares, "... j -> ... 1", "sum")', "shares.sum(0)",
+          "Your shares sum to 1 over the first axis. They must sum to 1 over the last, j.",
+          ('reduce(x, "... j -> ... 1", "max")', "x.amax(0)")),
+    wrong("over_the_axis_before", 'reduce(shares, "... j -> ... 1", "sum")',
+          "shares.sum(-2, keepdim=True)",
+          "Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the"
+          " last, j.",
+          ('reduce(x, "... j -> ... 1", "max")', "x.amax(-2, keepdim=True)")),
+    wrong("not_divided", ' / reduce(shares, "... j -> ... 1", "sum")', "",
+          "The shares are positive but do not sum to 1: divide by their sum over j."),
+)
+# fmt: on
 
 
 def softmax_by_logsumexp(x):
@@ -132,23 +90,7 @@ EXERCISE = Exercise(
     solution=softmax,
     probes={"softmax": "i j"},
     trials=softmax_trials,
-    slips=(
-        no_maximum,
-        global_maximum,
-        mean_subtracted,
-        over_the_first_axis,
-        over_the_axis_before,
-        over_everything,
-        not_divided,
-        no_exponential,
-        logarithm,
-        base_two,
-        sigmoid_instead,
-        capped,
-        absolute_maximum,
-        minimum_subtracted,
-        divided_by_the_maximum,
-    ),
+    slips=(*MAXIMA, *EXPONENTIALS, *SUMS),
     hints=(
         ("What does a softmax do to a row when you add the same number to all of its scores?"),
         (
