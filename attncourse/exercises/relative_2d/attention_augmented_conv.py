@@ -1,12 +1,11 @@
-"""The record of `relative_2d.attention_augmented_conv`."""
+"""The augmented convolution: maps of a convolution, and beside them those of attention."""
 
 import math
 
 import torch
-from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import Wrong, often, wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.relative_2d.shared import (
     by_columns_of_the_product,
@@ -14,14 +13,7 @@ from attncourse.exercises.relative_2d.shared import (
     gathered_flat,
     weights_late_scale,
 )
-from solutions.relative_2d import (
-    AttentionAugmentedConv2d,
-    attention_widths,
-    fit_table,
-    halved,
-    relative_attention_2d,
-    relative_weights,
-)
+from solutions.relative_2d import AttentionAugmentedConv2d, attention_widths, halved
 
 
 def layer_trials():
@@ -70,365 +62,166 @@ def layer_trials():
     )
 
 
-def strided(self, x):
-    return x if self.stride == 1 else halved(x, self.stride)
-
-
-def smaller(self, x):
-    return halved(x, 2) if self.downsample else x
-
-
-def keys_queries_values(self, stacked):
-    dk, dv = self.widths
-    k, q, v = stacked.split([dk, dk, dv], dim=1)
-    return q, k, v
-
-
-def heads_outside(self, x):
-    return rearrange(x, "b (head d) h w -> b head h w d", head=self.heads)
-
-
-def sized(self, q):
-    return self.tables(*q.shape[-3:-1])
-
-
-def plain_queries(self, q):
-    return q
-
-
-def merged(self, y):
-    return rearrange(y, "b head h w e -> b (head e) h w")
-
-
-def last_projection(self, y):
-    return self.out(y)
-
-
-def bilinear(self, y, x):
-    if not self.downsample:
-        return y
-    size = [-(-n // self.stride) for n in x.shape[-2:]]
-    return F.interpolate(y, size=size, mode="bilinear", align_corners=False)
-
-
-def convolution_first(self, x, y):
-    return y if self.conv is None else torch.cat([self.conv(x), y], 1)
-
-
-def layer_recipe(
-    striding=strided,
-    shrinking=smaller,
-    splitting=keys_queries_values,
-    heading=heads_outside,
-    placing=sized,
-    asking=plain_queries,
-    merging=merged,
-    projecting=last_projection,
-    enlarging=bilinear,
-    joining=convolution_first,
-):
-    """`AttentionAugmentedConv2d` with some of its steps replaced."""
-
-    class Answer(AttentionAugmentedConv2d):
-        def project(self, x):
-            stacked = self.kqv(shrinking(self, striding(self, x)))
-            return tuple(heading(self, part) for part in splitting(self, stacked))
-
-        def attention(self, x):
-            q, k, _ = self.project(x)
-            return relative_weights(asking(self, q), k, *placing(self, q))
-
-        def forward(self, x):
-            q, k, v = self.project(x)
-            y = relative_attention_2d(asking(self, q), k, v, *placing(self, q), "skew")
-            y = projecting(self, merging(self, y))
-            return joining(self, x, enlarging(self, y, x))
-
-    return Answer
-
-
-def zeros_are_counted(self, x):
-    """At the border your means count the zeros outside the picture. A mean is over the pixels
-    that there are: `halved`, or count_include_pad=False."""
-    return F.avg_pool2d(x, 3, self.stride, 1) if self.stride > 1 else x
-
-
-def stride_skips(self, x):
-    """With a stride you take every other pixel. It is the mean of each 3x3 window: `halved`."""
-    return x[..., :: self.stride, :: self.stride]
-
-
-def stride_takes_the_largest(self, x):
-    """With a stride you take the largest of each window. It is the mean: `halved`."""
-    return F.max_pool2d(x, 3, self.stride, 1) if self.stride > 1 else x
-
-
-def never_smaller(self, x):
-    """`downsample` is not used: you attend at full resolution. Halve the map once more before
-    the projection."""
-    return x
-
-
-def skips_pixels(self, x):
-    """For `downsample` you take every other pixel. It is the mean of each 3x3 window:
-    `halved(x, 2)`."""
-    return x[..., ::2, ::2] if self.downsample else x
-
-
-def smaller_zeros_counted(self, x):
-    """For `downsample` your means count the zeros outside the picture. A mean is over the
-    pixels that there are: `halved`, or count_include_pad=False."""
-    return F.avg_pool2d(x, 3, 2, 1) if self.downsample else x
-
-
-@also(shrinking=smaller_zeros_counted)
-def all_zeros_counted(self, x):
-    """Your means count the zeros outside the picture, with a stride and with `downsample`. A
-    mean is over the pixels that there are: `halved`, or count_include_pad=False."""
-    return zeros_are_counted(self, x)
-
-
-@also(shrinking=skips_pixels)
-def always_skips(self, x):
-    """To make the map smaller you take every other pixel. It is the mean of each 3x3 window:
-    `halved`."""
-    return stride_skips(self, x)
-
-
-def smaller_by_the_largest(self, x):
-    """For `downsample` you take the largest of each window. It is the mean: `halved`."""
-    return F.max_pool2d(x, 3, 2, 1) if self.downsample else x
-
-
-@also(shrinking=smaller_by_the_largest)
-def always_the_largest(self, x):
-    """To make the map smaller you take the largest of each window. It is the mean: `halved`."""
-    return stride_takes_the_largest(self, x)
-
-
-def smaller_by_windows_of_2(self, x):
-    """For `downsample` you average windows of 2x2. They are 3x3 and overlap: `halved`."""
-    return F.avg_pool2d(x, 2, ceil_mode=True) if self.downsample else x
-
-
-@also(shrinking=smaller_by_windows_of_2)
-def windows_of_the_stride(self, x):
-    """To make the map smaller you average windows of 2x2 side by side. They are 3x3 and
-    overlap: `halved`."""
-    return F.avg_pool2d(x, self.stride, ceil_mode=True) if self.stride > 1 else x
-
-
-def queries_first(self, stacked):
-    """You take the first of the three parts for the queries. The order of the weights is k, q,
-    v, as in the paper's listing; `project` returns q, k, v."""
-    dk, dv = self.widths
-    return stacked.split([dk, dk, dv], dim=1)
-
-
-def values_first(self, stacked):
-    """You split in the order v, k, q: the values come last. The order is k, q, v."""
-    dk, dv = self.widths
-    v, k, q = stacked.split([dv, dk, dk], dim=1)
-    return q, k, v
-
-
-def values_in_front_of_keys(self, stacked):
-    """You split in the order v, q, k: the values come last. The order is k, q, v."""
-    dk, dv = self.widths
-    v, q, k = stacked.split([dv, dk, dk], dim=1)
-    return q, k, v
-
-
-def features_outside(self, x):
-    """You split with "(d head)". The head is outside: "(head d)"."""
-    return rearrange(x, "b (d head) h w -> b head h w d", head=self.heads)
-
-
-def pixels_not_moved(self, x):
-    """You reshape to b head h w d without moving the features to the end: pixels and features
-    get mixed. A permute is missing: rearrange "b (head d) h w -> b head h w d"."""
-    b, c, h, w = x.shape
-    return x.reshape(b, self.heads, h, w, c // self.heads)
-
-
-def no_places(self, q):
-    """The tables are not used: your attention does not know where anything is. Pass
-    `self.tables(h, w)`."""
-    return None, None
-
-
-def tables_never_stretched(self, q):
-    """`stretch` is not looked at: you fit the tables yourself. `self.tables(h, w)` does, and
-    knows of it."""
-    h, w = q.shape[-3:-1]
-    return fit_table(self.rows, h), fit_table(self.columns, w)
-
-
-def tables_from_the_other_end(self, q):
-    """Your tables are read from the other end. An offset is key minus query."""
-    rows, columns = sized(self, q)
-    return rows.flip(0), columns.flip(0)
-
-
-def tables_exchanged(self, q):
-    """Height and width are exchanged: the rows' table is used for the columns."""
-    h, w = q.shape[-3:-1]
-    columns, rows = self.tables(w, h)
-    return rows, columns
-
-
-def tables_drawn_anew(self, q):
-    """You make the tables in the forward pass: they are never learned. Use those of the module:
-    `self.tables(h, w)`."""
-    h, w, d = q.shape[-3:]
-    rows = torch.linspace(-1, 1, (2 * h - 1) * d).reshape(-1, d).to(q)
-    return rows, torch.linspace(1, -1, (2 * w - 1) * d).reshape(-1, d).to(q)
-
-
-def scaled_before(self, q):
-    """You divide by sqrt(d) before `relative_attention_2d`, which does it too: once is
-    right."""
-    return q / math.sqrt(q.shape[-1])
-
-
-def scale_undone(self, q):
-    """Your scores are not divided by sqrt(d)."""
-    return q * math.sqrt(q.shape[-1])
-
-
-def by_the_width_of_all_heads(self, q):
-    """You divide by the root of dk, the width of all heads. It is sqrt(d), that of one head."""
-    return q / math.sqrt(self.heads)
-
-
-def merged_features_outside(self, y):
-    """You put the heads together with "(e head)". The head is outside: "(head e)"."""
-    return rearrange(y, "b head h w e -> b (e head) h w")
-
-
-def merged_by_reshape(self, y):
-    """You reshape b head h w e to channels without moving e in front of h and w: pixels and
-    features get mixed. A permute is missing: rearrange "b head h w e -> b (head e) h w"."""
-    b, head, h, w, e = y.shape
-    return y.reshape(b, head * e, h, w)
-
-
-def merged_turned(self, y):
-    """Your map is turned: you put the pixels back column by column. They are read row by
-    row."""
-    h, w = y.shape[2:4]
-    flat = rearrange(y, "b head h w e -> b head (h w) e")
-    return rearrange(flat, "b head (w h) e -> b (head e) h w", h=h, w=w)
-
-
-def not_projected(self, y):
-    """The last 1x1 convolution is missing: `self.out` mixes the heads."""
-    return y
-
-
-def rectified(self, y):
-    """You apply a ReLU to the attention. The layer is linear there; the block around it has the
-    ReLU."""
-    return self.out(y).relu()
-
-
-def nearest(self, y, x):
-    """You enlarge by repeating pixels. It is bilinear: mode="bilinear"."""
-    size = [-(-n // self.stride) for n in x.shape[-2:]]
-    return F.interpolate(y, size=size, mode="nearest") if self.downsample else y
-
-
-def bicubic(self, y, x):
-    """You enlarge by mode="bicubic". It is bilinear."""
-    size = [-(-n // self.stride) for n in x.shape[-2:]]
-    return F.interpolate(y, size=size, mode="bicubic") if self.downsample else y
-
-
-def enlarged_by_2_and_cut(self, y, x):
-    """You enlarge by 2 and cut off what is too much: on odd maps the pixels lie elsewhere.
-    Enlarge to the size that is wanted: `size=`."""
-    if not self.downsample:
-        return y
-    h, w = (-(-n // self.stride) for n in x.shape[-2:])
-    return F.interpolate(y, scale_factor=2, mode="bilinear")[..., :h, :w]
-
-
-def corners_aligned(self, y, x):
-    """You enlarge with align_corners=True: then pixels are points at the corners. They are
-    squares: align_corners=False."""
-    size = [-(-n // self.stride) for n in x.shape[-2:]]
-    if not self.downsample:
-        return y
-    return F.interpolate(y, size=size, mode="bilinear", align_corners=True)
-
-
-def attention_first(self, x, y):
-    """Your attention comes before the convolution. The convolution's maps come first."""
-    return y if self.conv is None else torch.cat([y, self.conv(x)], 1)
-
-
-def convolution_of_nothing(self, x, y):
-    """The convolution is missing: you return the maps of the attention with zeros before
-    them."""
-    return y if self.conv is None else torch.cat([0 * self.conv(x), y], 1)
-
-
-def with_a_shortcut(self, x, y):
-    """You rectify the convolution. The layer is linear there; the block around it has the
-    ReLU."""
-    return y if self.conv is None else torch.cat([self.conv(x).relu(), y], 1)
-
-
-def rectified_at_the_end(self, x, y):
-    """You apply a ReLU at the end. The layer is linear in its values; the block around it has
-    the ReLU."""
-    return convolution_first(self, x, y).relu()
-
-
-class AttentionByKeys(AttentionAugmentedConv2d):
-    """In `attention` q and k have changed roles. The queries come first: relative_weights(q, k,
-    …)."""
-
-    def attention(self, x):
-        q, k, _ = self.project(x)
-        return relative_weights(k, q, *sized(self, q))
-
-
-class ForwardByKeys(AttentionAugmentedConv2d):
-    """In `forward` q and k have changed roles. The queries come first: relative_attention_2d(q,
-    k, v, …)."""
-
-    def forward(self, x):
-        q, k, v = self.project(x)
-        y = self.out(merged(self, relative_attention_2d(k, q, v, *sized(self, q))))
-        return convolution_first(self, x, bilinear(self, y, x))
-
-
-class BlurredWithoutStride(AttentionAugmentedConv2d):
-    """You call `halved` also where the stride is 1: it then blurs the map and halves nothing.
-    Call it for a larger stride only."""
-
-    def project(self, x):
-        x = smaller(self, halved(x, self.stride))
-        return tuple(heads_outside(self, t) for t in keys_queries_values(self, self.kqv(x)))
-
-
-class ScaledInProject(AttentionAugmentedConv2d):
-    """You divide q by sqrt(d) in `project`. `relative_weights` and `relative_attention_2d` do
-    it: return the queries as they are."""
-
-    def project(self, x):
-        q, k, v = super().project(x)
-        return q / math.sqrt(q.shape[-1]), k, v
-
-
-class PlacesNotInForward(AttentionAugmentedConv2d):
-    """`forward` does not use the tables: pass `*self.tables(h, w)` to `relative_attention_2d`
-    as well."""
-
-    def forward(self, x):
-        y = self.out(merged(self, relative_attention_2d(*self.project(x))))
-        return convolution_first(self, x, bilinear(self, y, x))
+def tables(name: str, both: str, message: str) -> Wrong:
+    """What is written for the tables, in `attention` and in `forward`."""
+    return wrong(
+        name,
+        "k, *self.tables(*q.shape[-3:-1])",
+        f"k, *{both}",
+        message,
+        ("tables = self.tables(*q.shape[-3:-1])", f"tables = {both}"),
+    )
+
+
+def queries(name: str, q: str, message: str) -> Wrong:
+    """What is written for the queries, in `attention` and in `forward`."""
+    return wrong(
+        name,
+        "relative_weights(q",
+        f"relative_weights({q}",
+        message,
+        ("relative_attention_2d(q", f"relative_attention_2d({q}"),
+    )
+
+
+# fmt: off
+STRIDES = (
+    wrong("zeros_are_counted", "halved(x, self.stride)", "F.avg_pool2d(x, 3, self.stride, 1)",
+          "At the border your means count the zeros outside the picture. A mean is over the pixels"
+          " that there are: `halved`, or count_include_pad=False."),
+    wrong("smaller_zeros_counted", "halved(x, 2)", "F.avg_pool2d(x, 3, 2, 1)",
+          "For `downsample` your means count the zeros outside the picture. A mean is over the"
+          " pixels that there are: `halved`, or count_include_pad=False."),
+    wrong("all_zeros_counted", "halved(x, self.stride)", "F.avg_pool2d(x, 3, self.stride, 1)",
+          "Your means count the zeros outside the picture, with a stride and with `downsample`. A"
+          " mean is over the pixels that there are: `halved`, or count_include_pad=False.",
+          ("halved(x, 2)", "F.avg_pool2d(x, 3, 2, 1)")),
+    wrong("stride_skips", "halved(x, self.stride)", "x[..., :: self.stride, :: self.stride]",
+          "With a stride you take every other pixel. It is the mean of each 3x3 window: `halved`."),
+    wrong("skips_pixels", "halved(x, 2)", "x[..., ::2, ::2]",
+          "For `downsample` you take every other pixel. It is the mean of each 3x3 window:"
+          " `halved(x, 2)`."),
+    wrong("always_skips", "halved(x, self.stride)", "x[..., :: self.stride, :: self.stride]",
+          "To make the map smaller you take every other pixel. It is the mean of each 3x3 window:"
+          " `halved`.",
+          ("halved(x, 2)", "x[..., ::2, ::2]")),
+    wrong("stride_takes_the_largest", "halved(x, self.stride)",
+          "F.max_pool2d(x, 3, self.stride, 1)",
+          "With a stride you take the largest of each window. It is the mean: `halved`."),
+    wrong("smaller_by_the_largest", "halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)",
+          "For `downsample` you take the largest of each window. It is the mean: `halved`."),
+    wrong("always_the_largest", "halved(x, self.stride)", "F.max_pool2d(x, 3, self.stride, 1)",
+          "To make the map smaller you take the largest of each window. It is the mean: `halved`.",
+          ("halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)")),
+    wrong("smaller_by_windows_of_2", "halved(x, 2)", "F.avg_pool2d(x, 2, ceil_mode=True)",
+          "For `downsample` you average windows of 2x2. They are 3x3 and overlap: `halved`."),
+    wrong("windows_of_the_stride", "halved(x, self.stride)",
+          "F.avg_pool2d(x, self.stride, ceil_mode=True)",
+          "To make the map smaller you average windows of 2x2 side by side. They are 3x3 and"
+          " overlap: `halved`.",
+          ("halved(x, 2)", "F.avg_pool2d(x, 2, ceil_mode=True)")),
+    wrong("never_smaller", "halved(x, 2) if self.downsample else x", "x",
+          "`downsample` is not used: you attend at full resolution. Halve the map once more before"
+          " the projection."),
+    wrong("BlurredWithoutStride", "x if self.stride == 1 else halved(x", "halved(x",
+          "You call `halved` also where the stride is 1: it then blurs the map and halves nothing."
+          " Call it for a larger stride only."),
+)
+
+PARTS = (
+    *often(
+        wrong("queries_first", "k, q, v = self.kqv", "q, k, v = self.kqv",
+              "You take the first of the three parts for the queries. The order of the weights is"
+              " k, q, v, as in the paper's listing; `project` returns q, k, v."),
+        wrong("features_outside", "(head d) h w -> b head h w d", "(d head) h w -> b head h w d",
+              'You split with "(d head)". The head is outside: "(head d)".'),
+    ),
+    wrong("values_first", "k, q, v = self.kqv(x).split([narrow, narrow, wide]",
+          "v, k, q = self.kqv(x).split([wide, narrow, narrow]",
+          "You split in the order v, k, q: the values come last. The order is k, q, v."),
+    wrong("values_in_front_of_keys", "k, q, v = self.kqv(x).split([narrow, narrow, wide]",
+          "v, q, k = self.kqv(x).split([wide, narrow, narrow]",
+          "You split in the order v, q, k: the values come last. The order is k, q, v."),
+    wrong("pixels_not_moved", 'rearrange(each, "b (head d) h w -> b head h w d", head=self.heads)',
+          "each.reshape(len(x), self.heads, *x.shape[2:], -1)",
+          "You reshape to b head h w d without moving the features to the end: pixels and features"
+          ' get mixed. A permute is missing: rearrange "b (head d) h w -> b head h w d".'),
+    wrong("ScaledInProject", "in (q, k, v)", "in (q / math.sqrt(narrow // self.heads), k, v)",
+          "You divide q by sqrt(d) in `project`. `relative_weights` and `relative_attention_2d` do"
+          " it: return the queries as they are."),
+)
+
+PLACES = (
+    *often(
+        tables("no_places", "(None, None)",
+               "The tables are not used: your attention does not know where anything is. Pass"
+               " `self.tables(h, w)`."),
+    ),
+    wrong("PlacesNotInForward", "v, *tables, self.implementation", "v",
+          "`forward` does not use the tables: pass `*self.tables(h, w)` to `relative_attention_2d`"
+          " as well."),
+    tables("tables_never_stretched",
+           "(fit_table(self.rows, q.shape[-3]), fit_table(self.columns, q.shape[-2]))",
+           "`stretch` is not looked at: you fit the tables yourself. `self.tables(h, w)` does, and"
+           " knows of it."),
+    tables("tables_from_the_other_end", "[t.flip(0) for t in self.tables(*q.shape[-3:-1])]",
+           "Your tables are read from the other end. An offset is key minus query."),
+    tables("tables_exchanged", "self.tables(q.shape[-2], q.shape[-3])[::-1]",
+           "Height and width are exchanged: the rows' table is used for the columns."),
+)
+
+QUERIES = (
+    *often(
+        queries("scaled_before", "q / math.sqrt(q.shape[-1])",
+                "You divide by sqrt(d) before `relative_attention_2d`, which does it too: once is"
+                " right."),
+        queries("scale_undone", "q * math.sqrt(q.shape[-1])",
+                "Your scores are not divided by sqrt(d)."),
+    ),
+    queries("by_the_width_of_all_heads", "q / math.sqrt(self.heads)",
+            "You divide by the root of dk, the width of all heads. It is sqrt(d), that of one"
+            " head."),
+    wrong("AttentionByKeys", "relative_weights(q, k", "relative_weights(k, q",
+          "In `attention` q and k have changed roles. The queries come first: relative_weights(q,"
+          " k, …)."),
+    wrong("ForwardByKeys", "relative_attention_2d(q, k", "relative_attention_2d(k, q",
+          "In `forward` q and k have changed roles. The queries come first:"
+          " relative_attention_2d(q, k, v, …)."),
+)
+
+MERGING = (
+    *often(
+        wrong("merged_features_outside", "(head e) h w", "(e head) h w",
+              'You put the heads together with "(e head)". The head is outside: "(head e)".'),
+        wrong("merged_by_reshape", 'rearrange(y, "b head h w e -> b (head e) h w")',
+              "y.reshape(len(y), -1, *y.shape[2:4])",
+              "You reshape b head h w e to channels without moving e in front of h and w: pixels"
+              ' and features get mixed. A permute is missing: rearrange "b head h w e -> b (head e)'
+              ' h w".'),
+        wrong("not_projected", "y = self.out(rearrange", "y = (rearrange",
+              "The last 1x1 convolution is missing: `self.out` mixes the heads."),
+        wrong("attention_first", "[self.conv(x), y]", "[y, self.conv(x)]",
+              "Your attention comes before the convolution. The convolution's maps come first."),
+    ),
+    wrong("convolution_of_nothing", "[self.conv(x), y]", "[0 * self.conv(x), y]",
+          "The convolution is missing: you return the maps of the attention with zeros before"
+          " them."),
+)
+
+ENLARGED = (
+    wrong("nearest", 'mode="bilinear", align_corners=False', 'mode="nearest"',
+          'You enlarge by repeating pixels. It is bilinear: mode="bilinear".'),
+    wrong("bicubic", 'mode="bilinear"', 'mode="bicubic"',
+          'You enlarge by mode="bicubic". It is bilinear.'),
+    wrong("corners_aligned", "align_corners=False", "align_corners=True",
+          "You enlarge with align_corners=True: then pixels are points at the corners. They are"
+          " squares: align_corners=False."),
+    wrong("enlarged_by_2_and_cut", 'size=size, mode="bilinear", align_corners=False)',
+          'scale_factor=2, mode="bilinear")[..., : size[0], : size[1]]',
+          "You enlarge by 2 and cut off what is too much: on odd maps the pixels lie elsewhere."
+          " Enlarge to the size that is wanted: `size=`."),
+)
+# fmt: on
 
 
 class LayerByEinsum(AttentionAugmentedConv2d):
@@ -489,7 +282,11 @@ class LayerByHeads(AttentionAugmentedConv2d):
             )
             heads.append(y.mT.unflatten(-1, (h, w)))
         y = self.out(torch.cat(heads, 1))
-        return convolution_first(self, x, bilinear(self, y, x))
+        if self.downsample:
+            y = F.interpolate(
+                y, [math.ceil(n / self.stride) for n in x.shape[-2:]], mode="bilinear"
+            )
+        return torch.cat([*([] if self.conv is None else [self.conv(x)]), y], dim=1)
 
 
 EXERCISE = Exercise(
@@ -502,62 +299,7 @@ EXERCISE = Exercise(
     },
     trials=layer_trials,
     blank=("project", "attention", "forward"),
-    slips=(
-        AttentionByKeys,
-        ForwardByKeys,
-        BlurredWithoutStride,
-        ScaledInProject,
-        PlacesNotInForward,
-        *family(
-            layer_recipe,
-            paired=(
-                queries_first,
-                features_outside,
-                merged_features_outside,
-                scale_undone,
-                scaled_before,
-                not_projected,
-                attention_first,
-                merged_by_reshape,
-                no_places,
-            ),
-            striding=(
-                zeros_are_counted,
-                stride_skips,
-                stride_takes_the_largest,
-                all_zeros_counted,
-                always_skips,
-                always_the_largest,
-                windows_of_the_stride,
-            ),
-            shrinking=(
-                never_smaller,
-                skips_pixels,
-                smaller_zeros_counted,
-                smaller_by_the_largest,
-                smaller_by_windows_of_2,
-            ),
-            splitting=(queries_first, values_first, values_in_front_of_keys),
-            heading=(features_outside, pixels_not_moved),
-            placing=(
-                no_places,
-                tables_never_stretched,
-                tables_from_the_other_end,
-                tables_exchanged,
-                tables_drawn_anew,
-            ),
-            asking=(scaled_before, scale_undone, by_the_width_of_all_heads),
-            merging=(merged_features_outside, merged_by_reshape, merged_turned),
-            projecting=(not_projected, rectified),
-            enlarging=(nearest, bicubic, corners_aligned, enlarged_by_2_and_cut),
-            joining=(
-                attention_first,
-                convolution_of_nothing,
-                with_a_shortcut,
-                rectified_at_the_end,
-            ),
-        ),
-    ),
+    slips=(*STRIDES, *PARTS, *PLACES, *QUERIES, *MERGING, *ENLARGED),
     hints=(
         "conv, kqv, out and the tables were made. In which order does x meet them?",
         (

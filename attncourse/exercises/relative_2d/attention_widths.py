@@ -1,12 +1,8 @@
-"""The record of `relative_2d.attention_widths`."""
+"""How many features the keys and the values of all heads have."""
 
-import math
-
-from attncourse.exercises.families import family
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.relative_2d import (
-    attention_widths,
-)
+from solutions.relative_2d import attention_widths
 
 
 def width_trials():
@@ -29,139 +25,74 @@ def width_trials():
     )
 
 
-def down_to_heads(part, heads):
-    return math.floor(round(part / heads, 6)) * heads
+# fmt: off
+SHARES = (
+    *often(
+        wrong("shares_swapped", "share(upsilon)", "share(kappa)",
+              "kappa and upsilon are exchanged: kappa is for the keys, upsilon for the values.",
+              ("max(share(kappa)", "max(share(upsilon)")),
+    ),
+    wrong("keys_by_upsilon_too", "share(kappa)", "share(kappa * upsilon)",
+          "The keys get kappa of the values' channels. Both are shares of out_channels."),
+)
 
+ROUNDINGS = (
+    *often(
+        wrong("rounded_up", "math.floor", "math.ceil",
+              "You round up to a multiple of the heads. The paper's parameters come out when it is"
+              " rounded down."),
+        wrong("rounded_to_the_nearest", "math.floor(round(part * out_channels / heads, 6))",
+              "math.floor(part * out_channels / heads + 0.5)",
+              "You round to the nearest multiple of the heads. The paper's parameters come out when"
+              " it is rounded down."),
+        wrong("not_a_multiple", "out_channels / heads, 6)) * heads", "out_channels, 6))",
+              "You round to a whole number only. Heads are of equal width: round down to a multiple"
+              " of `heads`."),
+    ),
+    wrong("rounded_half_to_even", "math.floor(round(part * out_channels / heads, 6))",
+          "round(part * out_channels / heads)",
+          "You round to the nearest multiple of the heads, with `round`. The paper's parameters"
+          " come out when it is rounded down."),
+    wrong("cut_in_floats", "math.floor(round(part * out_channels / heads, 6))",
+          "int(part * out_channels) // heads",
+          "You cut off in floats: 0.29 · 100 is 28.999… there, and becomes 28. Round to six places"
+          " before you round down."),
+    wrong("multiple_of_eight", "/ heads, 6)) * heads", "/ 8, 6)) * 8",
+          "You round down to a multiple of 8. It is a multiple of `heads`; in the paper's networks"
+          " the two are the same."),
+    wrong("width_of_one_head", "6)) * heads", "6))",
+          "You return the width of one head. dk and dv are those of all heads together."),
+    wrong("widths_of_one_head", "20 * heads), dv)", "20 * heads) // heads, dv // heads)",
+          "You return the widths of one head. dk and dv are those of all heads together."),
+)
 
-def twenty_a_head(dk, heads):
-    return max(dk, 20 * heads)
-
-
-def none_without_values(dk, dv):
-    return (dk, dv) if dv else (0, 0)
-
-
-def widths_recipe(
-    sharing=lambda channels, kappa, upsilon: (kappa * channels, upsilon * channels),
-    rounding=down_to_heads,
-    least=twenty_a_head,
-    emptying=none_without_values,
-):
-    """`attention_widths` with some of its steps replaced."""
-
-    def answer(out_channels, kappa, upsilon, heads):
-        dk, dv = (rounding(x, heads) for x in sharing(out_channels, kappa, upsilon))
-        return emptying(least(int(dk), heads), int(dv))
-
-    return answer
-
-
-def shares_swapped(channels, kappa, upsilon):
-    """kappa and upsilon are exchanged: kappa is for the keys, upsilon for the values."""
-    return upsilon * channels, kappa * channels
-
-
-def keys_by_upsilon_too(channels, kappa, upsilon):
-    """The keys get kappa of the values' channels. Both are shares of out_channels."""
-    return kappa * upsilon * channels, upsilon * channels
-
-
-def rounded_up(part, heads):
-    """You round up to a multiple of the heads. The paper's parameters come out when it is
-    rounded down."""
-    return math.ceil(round(part / heads, 6)) * heads
-
-
-def rounded_to_the_nearest(part, heads):
-    """You round to the nearest multiple of the heads. The paper's parameters come out when it
-    is rounded down."""
-    return math.floor(part / heads + 0.5) * heads
-
-
-def rounded_half_to_even(part, heads):
-    """You round to the nearest multiple of the heads, with `round`. The paper's parameters come
-    out when it is rounded down."""
-    return round(part / heads) * heads
-
-
-def not_a_multiple(part, heads):
-    """You round to a whole number only. Heads are of equal width: round down to a multiple of
-    `heads`."""
-    return math.floor(round(part, 6))
-
-
-def cut_in_floats(part, heads):
-    """You cut off in floats: 0.29 · 100 is 28.999… there, and becomes 28. Round to six places
-    before you round down."""
-    return int(part) // heads * heads
-
-
-def width_of_one_head(part, heads):
-    """You return the width of one head. dk and dv are those of all heads together."""
-    return math.floor(round(part / heads, 6))
-
-
-def no_least_width(dk, heads):
-    """Your keys may get fewer than 20 features a head."""
-    return dk
-
-
-def twenty_in_all(dk, heads):
-    """You ask for 20 features in all. It is 20 for each head: 20 heads."""
-    return max(dk, 20)
-
-
-def always_twenty(dk, heads):
-    """You take 20 features a head whatever kappa says. It is the least, not the rule."""
-    return 20 * heads
-
-
-def at_most_twenty(dk, heads):
-    """You take the smaller of the two: 20 features a head is the least, not the most."""
-    return min(dk, 20 * heads)
-
-
-def keys_without_values(dk, dv):
-    """Without values (dv = 0) nothing reads the keys: return 0, 0."""
-    return dk, dv
-
-
-def values_returned_first(out_channels, kappa, upsilon, heads):
-    """You return dv first. The order is dk, dv."""
-    return attention_widths(out_channels, kappa, upsilon, heads)[::-1]
-
-
-def widths_of_one_head(out_channels, kappa, upsilon, heads):
-    """You return the widths of one head. dk and dv are those of all heads together."""
-    dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
-    return dk // heads, dv // heads
-
-
-def multiple_of_eight(out_channels, kappa, upsilon, heads):
-    """You round down to a multiple of 8. It is a multiple of `heads`; in the paper's networks
-    the two are the same."""
-    dk, dv = (math.floor(round(x * out_channels / 8, 6)) * 8 for x in (kappa, upsilon))
-    return (max(dk, 20 * heads), dv) if dv else (0, 0)
-
-
-def values_have_a_least_width(out_channels, kappa, upsilon, heads):
-    """You give the values 20 features a head as well. The least width is for the keys."""
-    dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
-    return dk, max(dv, 20 * heads) if dv else 0
-
-
-def one_feature_a_head_at_least(out_channels, kappa, upsilon, heads):
-    """You give each head one value at least. Where upsilon leaves none, there is no attention:
-    0, 0."""
-    dk, dv = attention_widths(out_channels, kappa, upsilon, heads)
-    return dk or max(down_to_heads(kappa * out_channels, heads), 20 * heads), max(dv, heads)
-
-
-def empty_for_upsilon_0_alone(out_channels, kappa, upsilon, heads):
-    """You return 0, 0 where upsilon is 0. A small upsilon may leave no values either, once
-    rounded down: look at dv."""
-    dk, dv = (down_to_heads(part * out_channels, heads) for part in (kappa, upsilon))
-    return (max(dk, 20 * heads), dv) if upsilon else (0, 0)
+LEAST = (
+    *often(
+        wrong("no_least_width", "max(share", "(share",
+              "Your keys may get fewer than 20 features a head.",
+              (", 20 * heads)", ")")),
+        wrong("keys_without_values", " if dv else (0, 0)", "",
+              "Without values (dv = 0) nothing reads the keys: return 0, 0."),
+    ),
+    wrong("twenty_in_all", "20 * heads", "20",
+          "You ask for 20 features in all. It is 20 for each head: 20 heads."),
+    wrong("always_twenty", "max(share(kappa), 20 * heads)", "20 * heads",
+          "You take 20 features a head whatever kappa says. It is the least, not the rule."),
+    wrong("at_most_twenty", "max(", "min(",
+          "You take the smaller of the two: 20 features a head is the least, not the most."),
+    wrong("values_have_a_least_width", "20 * heads), dv)", "20 * heads), max(dv, 20 * heads))",
+          "You give the values 20 features a head as well. The least width is for the keys."),
+    wrong("one_feature_a_head_at_least", "dv = share(upsilon)", "dv = max(share(upsilon), heads)",
+          "You give each head one value at least. Where upsilon leaves none, there is no attention:"
+          " 0, 0."),
+    wrong("empty_for_upsilon_0_alone", "if dv else", "if upsilon else",
+          "You return 0, 0 where upsilon is 0. A small upsilon may leave no values either, once"
+          " rounded down: look at dv."),
+    wrong("values_returned_first", "(max(share(kappa), 20 * heads), dv)",
+          "(dv, max(share(kappa), 20 * heads))",
+          "You return dv first. The order is dk, dv."),
+)
+# fmt: on
 
 
 def widths_by_remainder(out_channels, kappa, upsilon, heads):
@@ -184,36 +115,7 @@ EXERCISE = Exercise(
     solution=attention_widths,
     probes={"attention_widths": ("", "")},
     trials=width_trials,
-    slips=(
-        *family(
-            widths_recipe,
-            paired=(
-                shares_swapped,
-                rounded_up,
-                rounded_to_the_nearest,
-                not_a_multiple,
-                no_least_width,
-                keys_without_values,
-            ),
-            sharing=(shares_swapped, keys_by_upsilon_too),
-            rounding=(
-                rounded_up,
-                rounded_to_the_nearest,
-                rounded_half_to_even,
-                not_a_multiple,
-                cut_in_floats,
-                width_of_one_head,
-            ),
-            least=(no_least_width, twenty_in_all, always_twenty, at_most_twenty),
-            emptying=(keys_without_values,),
-        ),
-        values_returned_first,
-        widths_of_one_head,
-        multiple_of_eight,
-        values_have_a_least_width,
-        one_feature_a_head_at_least,
-        empty_for_upsilon_0_alone,
-    ),
+    slips=(*SHARES, *ROUNDINGS, *LEAST),
     hints=(
         "0.1 · 512 = 51.2 channels for eight heads. How many does each head get?",
         (

@@ -1,19 +1,11 @@
-"""The record of `relative_2d.augmented_pair`."""
-
-import math
-from dataclasses import replace
+"""Longer queries and keys, whose plain products hold content and places together."""
 
 import torch
-from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Slip, Trial, slip
-from attncourse.exercises.relative_2d.shared import ones
-from solutions.relative_2d import (
-    augmented_pair,
-    axis_logits,
-)
+from attncourse.exercises.edits import Wrong, often, published, wrong
+from attncourse.exercises.record import Exercise, Trial
+from solutions.relative_2d import augmented_pair, axis_logits
 
 
 def pair_trials():
@@ -29,219 +21,123 @@ def pair_trials():
     )
 
 
-def said(q, rows, columns):
-    return axis_logits(q, rows, columns)
-
-
-def joined(x, *parts):
-    front = x.shape[:-3]
-    return torch.cat([x, *(p.expand(*front, *p.shape[-3:]) for p in parts)], -1).flatten(-3, -2)
-
-
-def augmenting(saying=said, marking=ones, joining_q=joined, joining_k=joined):
-    """`augmented_pair` with some of its steps replaced."""
-
-    def answer(q, k, rows, columns):
-        h, w = q.shape[-3:-1]
-        return joining_q(q, *saying(q, rows, columns)), joining_k(k, *marking(h, w, k))
-
-    return answer
-
-
-def said_scaled(q, rows, columns):
-    """You divide what the query says by sqrt(d). q comes divided: append plain products."""
-    return tuple(x / math.sqrt(q.shape[-1]) for x in axis_logits(q, rows, columns))
-
-
-def said_turned(q, rows, columns):
-    """Your tables are read from the other end: i - j. An offset is key minus query."""
-    return axis_logits(q, rows.flip(0), columns.flip(0))
-
-
-def said_absolute(q, rows, columns):
-    """You cut the products with the tables to h and w columns: the most negative offsets, the
-    same for all queries. `axis_logits` sorts them."""
-    h, w = q.shape[-3:-1]
-    return (q @ rows.mT)[..., :h], (q @ columns.mT)[..., :w]
-
-
-def marks_column_by_column(h, w, like):
-    """Your ones number the pixels column by column: pixel 1 would be in row 1. Reading row by
-    row, the row stays the same for w pixels: "h y -> (h w) y"."""
-    row = torch.eye(h).to(like).repeat(w, 1).reshape(h, w, h)
-    column = torch.eye(w).to(like).repeat_interleave(h, 0).reshape(h, w, w)
-    return row, column
-
-
-def marks_of_rows_repeated(h, w, like):
-    """Your ones for the rows change from pixel to pixel. Reading row by row, the row stays the
-    same for w pixels: "h y -> (h w) y", or repeat_interleave(w)."""
-    _, column = ones(h, w, like)
-    return torch.eye(h).to(like).repeat(w, 1).reshape(h, w, h), column
-
-
-def marks_of_columns_repeated(h, w, like):
-    """Your ones for the columns stay for several pixels. Reading row by row, the column changes
-    with every pixel: "w x -> (h w) x", or repeat(h, 1)."""
-    row, _ = ones(h, w, like)
-    return row, torch.eye(w).to(like).repeat_interleave(h, 0).reshape(h, w, w)
-
-
-def marks_turned(h, w, like):
-    """Your ones count rows and columns from the far end. Row 0 has its 1 first."""
-    row, column = ones(h, w, like)
-    return row.flip(-1), column.flip(-1)
-
-
-def marks_all_ones(h, w, like):
-    """Your marks are 1 everywhere: every key gets the sum over all rows and columns. A key has
-    one 1 for its own row and one for its own column."""
-    row, column = ones(h, w, like)
-    return torch.ones_like(row), torch.ones_like(column)
-
-
-def marks_missing(h, w, like):
-    """Your marks are 0: what the query appends meets nothing. A key has a 1 for its own row and
-    one for its own column."""
-    row, column = ones(h, w, like)
-    return 0 * row, 0 * column
-
-
-def marks_of_rows_alone(h, w, like):
-    """The keys have no 1 for their column: only rows are told apart."""
-    row, column = ones(h, w, like)
-    return row, 0 * column
-
-
-def columns_before_rows_in_k(x, row, column):
-    """In k the columns come before the rows, in q the rows before the columns: the wrong ones
-    meet. The same order in both."""
-    return joined(x, column, row)
-
-
-def columns_before_rows_in_q(x, row, column):
-    """In q the columns come before the rows, in k the rows before the columns: the wrong ones
-    meet. Rows first in both."""
-    return joined(x, column, row)
-
-
-def key_not_flattened_alike(x, row, column):
-    """You flatten the keys column by column. Pixels are read row by row: (h w)."""
-    front = x.shape[:-3]
-    both = torch.cat([x, *(p.expand(*front, *p.shape[-3:]) for p in (row, column))], -1)
-    return both.transpose(-3, -2).flatten(-3, -2)
-
-
-def content_left_out_of_k(x, row, column):
-    """The content of the keys is missing: k itself comes first, then the ones."""
-    return joined(0 * x, row, column)
-
-
-def content_left_out_of_q(x, row, column):
-    """The content of the queries is missing: q itself comes first, then what it says to rows
-    and columns."""
-    return joined(0 * x, row, column)
-
-
-def content_scaled(x, row, column):
-    """You divide q by sqrt(d) here. The queries come divided: q is taken as it is."""
-    return joined(x / math.sqrt(x.shape[-1]), row, column)
-
-
-def keys_scaled(x, row, column):
-    """You divide k by sqrt(d) here. The queries come divided: k is taken as it is."""
-    return content_scaled(x, row, column)
-
-
-def query_not_flattened_alike(x, row, column):
-    """You flatten the queries column by column. Pixels are read row by row: (h w)."""
-    return key_not_flattened_alike(x, row, column)
-
-
-def content_last_in_k(x, row, column):
-    """In k the content comes last, in q first: the wrong features meet. The same order in
-    both."""
-    parts = [p.expand(*x.shape[:-3], *p.shape[-3:]) for p in (row, column)]
-    return torch.cat([*parts, x], -1).flatten(-3, -2)
-
-
-def content_last_in_q(x, row, column):
-    """In q the content comes last, in k first: the wrong features meet. The same order in
-    both."""
-    return content_last_in_k(x, row, column)
-
-
-def pair_column_by_column(q, k, rows, columns):
-    """You flatten both maps column by column, (w h). Pixels are read row by row: (h w)."""
-    h, w = q.shape[-3:-1]
-    pair = augmented_pair(q, k, rows, columns)
-    return tuple(rearrange(x, "... (h w) m -> ... (w h) m", h=h, w=w) for x in pair)
-
-
-def ones_for_the_query(q, k, rows, columns):
-    """You append the ones to the queries, and what a query says to the keys. A key cannot know
-    who asks: the query brings the products, the key its ones."""
-    h, w = q.shape[-3:-1]
-    return joined(q, *ones(h, w, q)), joined(k, *axis_logits(q, rows, columns))
-
-
-def roles_exchanged(q, k, rows, columns):
-    """You append the products to the keys and the ones to the queries: then k asks for the
-    places. It is q."""
-    longer_k, longer_q = augmented_pair(k, q, rows, columns)
-    return longer_q, longer_k
-
-
-def keys_returned_first(q, k, rows, columns):
-    """You return the keys first. First the longer queries, then the longer keys."""
-    return augmented_pair(q, k, rows, columns)[::-1]
-
-
-def everything_scaled(q, k, rows, columns):
-    """You divide by sqrt(d) here. The queries come divided: append plain products."""
-    longer_q, longer_k = augmented_pair(q, k, rows, columns)
-    return longer_q / math.sqrt(q.shape[-1]), longer_k
-
-
-def products_of_k(q, k, rows, columns):
-    """You append to q what k says to rows and columns. It is what q says: `axis_logits(q,
-    …)`."""
-    h, w = q.shape[-3:-1]
-    return joined(q, *axis_logits(k, rows, columns)), joined(k, *ones(h, w, k))
-
-
-def marks_in_front(q, k, rows, columns):
-    """Passed in another order of features: the ones and what meets them come first, the content
-    last. A product does not care."""
-    h, w = q.shape[-3:-1]
-    longer = []
-    for x, parts in ((q, axis_logits(q, rows, columns)), (k, ones(h, w, k))):
-        parts = [p.expand(*x.shape[:-3], *p.shape[-3:]) for p in parts]
-        longer.append(torch.cat([*parts, x], -1).flatten(-3, -2))
-    return tuple(longer)
-
-
-def in_the_order(name, says, *order):
-    """A variant: content, rows and columns (0, 1, 2) one behind the other in this order."""
-
-    def answer(q, k, rows, columns):
-        h, w = q.shape[-3:-1]
-        longer = []
-        for x, parts in ((q, axis_logits(q, rows, columns)), (k, ones(h, w, k))):
-            parts = [x, *(p.expand(*x.shape[:-3], *p.shape[-3:]) for p in parts)]
-            longer.append(torch.cat([parts[p] for p in order], -1).flatten(-3, -2))
-        return tuple(longer)
-
-    text = f"Passed in another order of features: {says}. A product does not care."
-    return Slip(name, text, (lambda: answer,), variant=True)
-
-
-ORDERS = (
-    in_the_order("columns_then_rows", "content, columns, rows", 0, 2, 1),
-    in_the_order("rows_content_columns", "rows, content, columns", 1, 0, 2),
-    in_the_order("columns_content_rows", "columns, content, rows", 2, 0, 1),
-    in_the_order("columns_rows_content", "columns, rows, content", 2, 1, 0),
+# fmt: off
+QUERIES = (
+    *often(
+        wrong("said_scaled", "axis_logits(q,", "axis_logits(q / math.sqrt(q.shape[-1]),",
+              "You divide what the query says by sqrt(d). q comes divided: append plain products."),
+        wrong("said_turned", "rows, columns)]", "rows.flip(0), columns.flip(0))]",
+              "Your tables are read from the other end: i - j. An offset is key minus query."),
+    ),
+    wrong("said_absolute", "*axis_logits(q, rows, columns)", "q @ rows[:h].mT, q @ columns[:w].mT",
+          "You cut the products with the tables to h and w columns: the most negative offsets, the"
+          " same for all queries. `axis_logits` sorts them."),
+    wrong("products_of_k", "axis_logits(q,", "axis_logits(k,",
+          "You append to q what k says to rows and columns. It is what q says: `axis_logits(q,"
+          " …)`."),
+    wrong("columns_before_rows_in_q", "rows, columns)]", "rows, columns)[::-1]]",
+          "In q the columns come before the rows, in k the rows before the columns: the wrong ones"
+          " meet. Rows first in both."),
+    wrong("content_left_out_of_q", "[q,", "[0 * q,",
+          "The content of the queries is missing: q itself comes first, then what it says to rows"
+          " and columns."),
+    wrong("content_scaled", "[q,", "[q / math.sqrt(q.shape[-1]),",
+          "You divide q by sqrt(d) here. The queries come divided: q is taken as it is."),
+    wrong("content_last_in_q", "[q, *axis_logits(q, rows, columns)]",
+          "[*axis_logits(q, rows, columns), q]",
+          "In q the content comes last, in k first: the wrong features meet. The same order in"
+          " both."),
+    wrong("everything_scaled", "q.shape[-3:-1]", "q.shape[-3:-1]\nq = q / math.sqrt(q.shape[-1])",
+          "You divide by sqrt(d) here. The queries come divided: append plain products."),
 )
+
+KEYS = (
+    *often(
+        wrong("marks_column_by_column", '"h y -> h w y", w=w)',
+              '"h y -> (w h) y", w=w).reshape(h, w, h)',
+              "Your ones number the pixels column by column: pixel 1 would be in row 1. Reading row"
+              ' by row, the row stays the same for w pixels: "h y -> (h w) y".',
+              ('"w x -> h w x", h=h)', '"w x -> (w h) x", h=h).reshape(h, w, w)')),
+    ),
+    wrong("marks_of_rows_repeated", '"h y -> h w y", w=w)',
+          '"h y -> (w h) y", w=w).reshape(h, w, h)',
+          "Your ones for the rows change from pixel to pixel. Reading row by row, the row stays the"
+          ' same for w pixels: "h y -> (h w) y", or repeat_interleave(w).'),
+    wrong("marks_of_columns_repeated", '"w x -> h w x", h=h)',
+          '"w x -> (w h) x", h=h).reshape(h, w, w)',
+          "Your ones for the columns stay for several pixels. Reading row by row, the column"
+          ' changes with every pixel: "w x -> (h w) x", or repeat(h, 1).'),
+    wrong("marks_turned", "eye(h)", "eye(h).flip(-1)",
+          "Your ones count rows and columns from the far end. Row 0 has its 1 first.",
+          ("eye(w)", "eye(w).flip(-1)")),
+    wrong("marks_all_ones", "torch.eye(h)", "torch.ones(h, h)",
+          "Your marks are 1 everywhere: every key gets the sum over all rows and columns. A key has"
+          " one 1 for its own row and one for its own column.",
+          ("torch.eye(w)", "torch.ones(w, w)")),
+    wrong("marks_missing", "torch.eye(h)", "torch.zeros(h, h)",
+          "Your marks are 0: what the query appends meets nothing. A key has a 1 for its own row"
+          " and one for its own column.",
+          ("torch.eye(w)", "torch.zeros(w, w)")),
+    wrong("marks_of_rows_alone", "torch.eye(w)", "torch.zeros(w, w)",
+          "The keys have no 1 for their column: only rows are told apart."),
+    wrong("columns_before_rows_in_k", "[k, row, column]", "[k, column, row]",
+          "In k the columns come before the rows, in q the rows before the columns: the wrong ones"
+          " meet. The same order in both."),
+    wrong("content_left_out_of_k", "[k,", "[0 * k,",
+          "The content of the keys is missing: k itself comes first, then the ones."),
+    wrong("content_last_in_k", "[k, row, column]", "[row, column, k]",
+          "In k the content comes last, in q first: the wrong features meet. The same order in"
+          " both."),
+    wrong("keys_scaled", "[k,", "[k / math.sqrt(q.shape[-1]),",
+          "You divide k by sqrt(d) here. The queries come divided: k is taken as it is."),
+)
+
+PAIRS = (
+    wrong("ones_for_the_query", "[q, *axis_logits(q, rows, columns)]", "[q, row, column]",
+          "You append the ones to the queries, and what a query says to the keys. A key cannot know"
+          " who asks: the query brings the products, the key its ones.",
+          ("[k, row, column]", "[k, *axis_logits(q, rows, columns)]")),
+    wrong("roles_exchanged", "[q, *axis_logits(q, rows, columns)]", "[q, row, column]",
+          "You append the products to the keys and the ones to the queries: then k asks for the"
+          " places. It is q.",
+          ("[k, row, column]", "[k, *axis_logits(k, rows, columns)]")),
+    wrong("keys_returned_first", "in longer)", "in longer[::-1])",
+          "You return the keys first. First the longer queries, then the longer keys."),
+    wrong("pair_column_by_column", "(h w) m", "(w h) m",
+          "You flatten both maps column by column, (w h). Pixels are read row by row: (h w)."),
+    wrong("query_not_flattened_alike", "-1), torch.cat", "-1).transpose(-3, -2), torch.cat",
+          "You flatten the queries column by column. Pixels are read row by row: (h w)."),
+    wrong("key_not_flattened_alike", "row, column], -1)", "row, column], -1).transpose(-3, -2)",
+          "You flatten the keys column by column. Pixels are read row by row: (h w)."),
+)
+# fmt: on
+
+
+def in_the_order(name: str, of_q: str, of_k: str, says: str) -> Wrong:
+    """Another order of features, the same in both."""
+    return published(
+        name,
+        "longer = torch.cat([q, *axis_logits(q, rows, columns)]",
+        f"down, across = axis_logits(q, rows, columns)\nlonger = torch.cat([{of_q}]",
+        f"Passed in another order of features: {says}. A product does not care.",
+        ("[k, row, column]", f"[{of_k}]"),
+    )
+
+
+# fmt: off
+FEATURES = (
+    in_the_order("marks_in_front", "down, across, q", "row, column, k",
+                 "the ones and what meets them come first, the content last"),
+    in_the_order("columns_then_rows", "q, across, down", "k, column, row",
+                 "content, columns, rows"),
+    in_the_order("rows_content_columns", "down, q, across", "row, k, column",
+                 "rows, content, columns"),
+    in_the_order("columns_content_rows", "across, q, down", "column, k, row",
+                 "columns, content, rows"),
+    in_the_order("columns_rows_content", "across, down, q", "column, row, k",
+                 "columns, rows, content"),
+)
+# fmt: on
 
 
 def pair_by_one_hot(q, k, rows, columns):
@@ -273,44 +169,7 @@ EXERCISE = Exercise(
     solution=augmented_pair,
     probes={"augmented_pair": ("b head i m", "b head j m")},
     trials=pair_trials,
-    slips=(
-        *family(
-            augmenting,
-            paired=(said_scaled, said_turned, marks_column_by_column),
-            saying=(said_scaled, said_turned, said_absolute),
-            marking=(
-                marks_column_by_column,
-                marks_of_rows_repeated,
-                marks_of_columns_repeated,
-                marks_turned,
-                marks_all_ones,
-                marks_missing,
-                marks_of_rows_alone,
-            ),
-            joining_q=(
-                columns_before_rows_in_q,
-                content_left_out_of_q,
-                content_scaled,
-                content_last_in_q,
-                query_not_flattened_alike,
-            ),
-            joining_k=(
-                columns_before_rows_in_k,
-                key_not_flattened_alike,
-                content_left_out_of_k,
-                content_last_in_k,
-                keys_scaled,
-            ),
-        ),
-        pair_column_by_column,
-        ones_for_the_query,
-        roles_exchanged,
-        keys_returned_first,
-        everything_scaled,
-        products_of_k,
-        replace(slip(marks_in_front), variant=True),
-        *ORDERS,
-    ),
+    slips=(*QUERIES, *KEYS, *PAIRS, *FEATURES),
     hints=(
         (
             "(q_i, a, b) · (k_j, 0, 1, 0, …) = q_i · k_j + one entry of a. Which entry do"

@@ -1,28 +1,9 @@
-"""The record of `relative_2d.axis_logits`."""
+"""What a query says to each row of the map, and to each column: two small products."""
 
-import math
-
-from einops import einsum
-
-from attncourse.exercises.families import family
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Trial
-from attncourse.exercises.relative_2d.shared import (
-    distances_from_0,
-    in_reading_order,
-    key_minus_query,
-    later_alike,
-    not_shifted,
-    one_row_early,
-    one_row_late,
-    only_how_far,
-    place_of_the_query,
-    query_minus_key,
-)
-from solutions.relative_2d import (
-    axis_logits,
-    offsets,
-    relative_logits_1d,
-)
+from attncourse.exercises.relative_2d.shared import INDICES, TURNED, indexed
+from solutions.relative_2d import axis_logits, offsets, relative_logits_1d
 
 
 def axis_trials():
@@ -38,86 +19,62 @@ def axis_trials():
     )
 
 
-def two(indexing=key_minus_query, asking=lambda q: q, ending=lambda y, x, q: (y, x)):
-    def answer(q, rows, columns):
-        h, w = q.shape[-3:-1]
-        down = einsum(asking(q), rows[indexing(h)], "... h w d, h y d -> ... h w y")
-        across = einsum(asking(q), columns[indexing(w)], "... h w d, w x d -> ... h w x")
-        return ending(down, across, q)
+# fmt: off
+TABLES = (
+    *often(*indexed(*TURNED)),
+    *indexed(*INDICES),
+    wrong("down_turned", "offsets(h, q.device)", "offsets(h, q.device).mT",
+          "Your rows are read from the other end, your columns are right: below is y - h > 0."),
+    wrong("across_turned", "offsets(w, q.device)", "offsets(w, q.device).mT",
+          "Your columns are read from the other end, your rows are right: right is x - w > 0."),
+    wrong("not_sorted", 'rows[offsets(h, q.device)], "... h w d, h y d -> ... h w y"',
+          'rows, "... h w d, r d -> ... h w r"',
+          "You multiply with the whole tables: your last axes are offsets, r and s. Take for each"
+          " query the rows of the table that belong to y = 0, 1, …: `rows[offsets(h)]` is h y d.",
+          ('columns[offsets(w, q.device)], "... h w d, w x d -> ... h w x"',
+           'columns, "... h w d, s d -> ... h w s"')),
+    wrong("cut_not_sorted", 'rows[offsets(h, q.device)], "... h w d, h y d',
+          'rows[:h], "... h w d, y d',
+          "You cut the products to h and w columns: that takes the most negative offsets, the same"
+          " for all queries. Sort them first: `rows[offsets(h)]` is h y d.",
+          ('columns[offsets(w, q.device)], "... h w d, w x d', 'columns[:w], "... h w d, x d')),
+    wrong("cut_from_the_middle", 'rows[offsets(h, q.device)], "... h w d, h y d',
+          'rows[h - 1 :], "... h w d, y d',
+          "You take the last h and w products with the tables: offset 0 and above, the same for all"
+          " queries. Sort them first: `rows[offsets(h)]` is h y d.",
+          ('columns[offsets(w, q.device)], "... h w d, w x d',
+           'columns[w - 1 :], "... h w d, x d')),
+)
 
-    return answer
+QUERIES = (
+    wrong("one_query_for_all", ", rows, columns)\ndown =",
+          ", rows, columns)\nq = q.mean((-3, -2), keepdim=True).expand(q.shape)\ndown =",
+          "You multiply with the mean query of the map. Each pixel asks with its own."),
+    wrong("rows_not_moved_back", "h y d -> ... h w y", "h y d -> ... w h y",
+          "What a query says to the rows comes as w h y: move the axes back, h w y."),
+    wrong("down_of_a_reshape", 'einsum(q, rows[offsets(h, q.device)], "... h w d,',
+          'einsum(q.reshape(*q.shape[:-3], w, h, -1), rows[offsets(h, q.device)], "... w h d,',
+          "For the rows you reshape the map: numbers of other pixels get there. Where an axis"
+          " moves, `rearrange` it."),
+)
 
-
-def one_query_for_all(q):
-    """You multiply with the mean query of the map. Each pixel asks with its own."""
-    return q.mean((-3, -2), keepdim=True).expand(q.shape)
-
-
-def columns_first(down, across, q):
-    """The two come in the wrong order: first what a query says to the rows, h w y, then what it
-    says to the columns, h w x."""
-    return across, down
-
-
-def two_divided(down, across, q):
-    """You divide by sqrt(d) here. The queries come divided: these are plain products."""
-    return down / math.sqrt(q.shape[-1]), across / math.sqrt(q.shape[-1])
-
-
-def summed_to_the_map(down, across, q):
-    """You add the two already: that makes the large map. Return them apart, h w y and h w x."""
-    both = in_reading_order(down[..., None] + across[..., None, :])
-    return both, both
-
-
-def not_sorted(q, rows, columns):
-    """You multiply with the whole tables: your last axes are offsets, r and s. Take for each
-    query the rows of the table that belong to y = 0, 1, …: `rows[offsets(h)]` is h y d."""
-    return q @ rows.mT, q @ columns.mT
-
-
-def cut_not_sorted(q, rows, columns):
-    """You cut the products to h and w columns: that takes the most negative offsets, the same
-    for all queries. Sort them first: `rows[offsets(h)]` is h y d."""
-    h, w = q.shape[-3:-1]
-    return (q @ rows.mT)[..., :h], (q @ columns.mT)[..., :w]
-
-
-def cut_from_the_middle(q, rows, columns):
-    """You take the last h and w products with the tables: offset 0 and above, the same for all
-    queries. Sort them first: `rows[offsets(h)]` is h y d."""
-    h, w = q.shape[-3:-1]
-    return (q @ rows.mT)[..., h - 1 :], (q @ columns.mT)[..., w - 1 :]
-
-
-def rows_not_moved_back(q, rows, columns):
-    """What a query says to the rows comes as w h y: move the axes back, h w y."""
-    down, across = axis_logits(q, rows, columns)
-    return down.transpose(-3, -2), across
-
-
-def down_of_a_reshape(q, rows, columns):
-    """For the rows you reshape the map: numbers of other pixels get there. Where an axis moves,
-    `rearrange` it."""
-    h, w, d = q.shape[-3:]
-    turned = q.reshape(*q.shape[:-3], w, h, d)
-    down = relative_logits_1d(turned, rows).transpose(-3, -2)
-    return down, relative_logits_1d(q, columns)
-
-
-def down_turned(q, rows, columns):
-    """Your rows are read from the other end, your columns are right: below is y - h > 0."""
-    return axis_logits(q, rows.flip(0), columns)
-
-
-def across_turned(q, rows, columns):
-    """Your columns are read from the other end, your rows are right: right is x - w > 0."""
-    return axis_logits(q, rows, columns.flip(0))
-
-
-def softmax_of_each(q, rows, columns):
-    """You take a softmax here. The content has to be added first: these are plain products."""
-    return tuple(x.softmax(-1) for x in axis_logits(q, rows, columns))
+ENDS = (
+    *often(
+        wrong("columns_first", "return down, across", "return across, down",
+              "The two come in the wrong order: first what a query says to the rows, h w y, then"
+              " what it says to the columns, h w x."),
+        wrong("two_divided", ", rows, columns)\ndown =",
+              ", rows, columns)\nq = q / math.sqrt(q.shape[-1])\ndown =",
+              "You divide by sqrt(d) here. The queries come divided: these are plain products."),
+    ),
+    wrong("summed_to_the_map", "return down, across",
+          "both = down[..., None] + across[..., None, :]\n"
+          'return rearrange(both, "... h w y x -> ... (h w) (y x)")',
+          "You add the two already: that makes the large map. Return them apart, h w y and h w x."),
+    wrong("softmax_of_each", "return down, across", "return down.softmax(-1), across.softmax(-1)",
+          "You take a softmax here. The content has to be added first: these are plain products."),
+)
+# fmt: on
 
 
 def rows_by_gather(q, rows, columns):
@@ -137,32 +94,7 @@ EXERCISE = Exercise(
     solution=axis_logits,
     probes={"axis_logits": ("b head h w y", "b head h w x")},
     trials=axis_trials,
-    slips=(
-        *family(
-            two,
-            paired=(query_minus_key, columns_first, two_divided),
-            indexing=(
-                query_minus_key,
-                place_of_the_query,
-                not_shifted,
-                only_how_far,
-                distances_from_0,
-                one_row_late,
-                one_row_early,
-                later_alike,
-            ),
-            asking=(one_query_for_all,),
-            ending=(columns_first, two_divided, summed_to_the_map),
-        ),
-        not_sorted,
-        cut_not_sorted,
-        cut_from_the_middle,
-        rows_not_moved_back,
-        down_of_a_reshape,
-        down_turned,
-        across_turned,
-        softmax_of_each,
-    ),
+    slips=(*TABLES, *QUERIES, *ENDS),
     hints=(
         "How large is `rows[offsets(h)]`, and how large was the table of all pairs?",
         (

@@ -1,18 +1,12 @@
-"""The record of `relative_2d.relative_logits_1d`."""
-
-import math
+"""The logits of places on one axis: a product with the table, skewed by `rel_to_abs`."""
 
 import torch
-from einops import einsum
 
-from attncourse.exercises.families import remade
-from attncourse.exercises.record import Cost, Exercise, Slip, Trial, slip
-from attncourse.exercises.relative_2d.shared import SKEWS
-from solutions.relative_2d import (
-    offsets,
-    rel_to_abs,
-    relative_logits_1d,
-)
+from attncourse.exercises.edits import wrong
+from attncourse.exercises.record import Cost, Exercise, Trial
+from attncourse.exercises.relative_2d import rel_to_abs
+from attncourse.exercises.relative_2d.shared import slipped
+from solutions.relative_2d import offsets, relative_logits_1d
 
 
 def line_trials():
@@ -26,34 +20,30 @@ def line_trials():
     )
 
 
-def skewed_by(wrong):
-    """`relative_logits_1d` with a slip of `rel_to_abs` inside."""
-    one = wrong if isinstance(wrong, Slip) else slip(wrong)
-    return remade(one, answer=lambda q, table: one.answer(q @ table.mT))
+def skew(name):
+    """`rel_to_abs` with a slip in it."""
+    return slipped(rel_to_abs.EXERCISE, name)
 
 
-def largest_tensor(q, table):
-    """Right, but a vector for every pair is gathered first."""
-    rows = table[offsets(q.shape[-2])]
-    return einsum(q, rows, "... i d, i j d -> ... i j")
+# fmt: off
+SKEWS = tuple(
+    wrong(one.name, "rel_to_abs(", f"skew({one.name!r})(", one.message)
+    for one in rel_to_abs.EXERCISE.slips
+)
 
-
-def line_divided(q, table):
-    """You divide by sqrt(d) here. The queries come divided: these are plain products."""
-    return relative_logits_1d(q, table) / math.sqrt(q.shape[-1])
-
-
-def feature_sums(q, table):
-    """You sum the features of q and of the table apart: the letter d must be the same on both
-    sides of the comma."""
-    return rel_to_abs(q.sum(-1, keepdim=True) * table.sum(-1))
-
-
-def own_row(q, table):
-    """You multiply query i with one row of the table, the i-th. Every query meets every row;
-    the skew sorts them."""
-    n = q.shape[-2]
-    return (q * table[:n]).sum(-1, keepdim=True).expand(*q.shape[:-1], n).contiguous()
+PRODUCTS = (
+    wrong("line_divided", "d -> ... i r\"))", "d -> ... i r\")) / math.sqrt(q.shape[-1])",
+          "You divide by sqrt(d) here. The queries come divided: these are plain products."),
+    wrong("feature_sums", 'einsum(q, table, "... i d, r d -> ... i r")',
+          "q.sum(-1, keepdim=True) * table.sum(-1)",
+          "You sum the features of q and of the table apart: the letter d must be the same on both"
+          " sides of the comma."),
+    wrong("own_row", 'rel_to_abs(einsum(q, table, "... i d, r d -> ... i r"))',
+          'repeat((q * table[: q.shape[-2]]).sum(-1), "... i -> ... i j", j=q.shape[-2])',
+          "You multiply query i with one row of the table, the i-th. Every query meets every row;"
+          " the skew sorts them."),
+)
+# fmt: on
 
 
 def line_by_gather(q, table):
@@ -75,7 +65,7 @@ EXERCISE = Exercise(
     solution=relative_logits_1d,
     probes={"relative_logits_1d": "b i j"},
     trials=line_trials,
-    slips=(*map(skewed_by, SKEWS), largest_tensor, line_divided, feature_sums, own_row),
+    slips=(*SKEWS, *PRODUCTS),
     hints=(
         "How many numbers has table[offsets(n)], and how many q times the table?",
         "Multiply first, sort afterwards: i r is small, and `rel_to_abs` makes i j of it.",
