@@ -1,20 +1,12 @@
-"""The record of `sparse.reachable`."""
+"""Which keys a query hears of through two layers, each with a mask of its own."""
 
 import torch
 
-from attncourse.exercises.families import remade
-from attncourse.exercises.record import Exercise, Given, Trial, slip
-from attncourse.exercises.sparse.shared import NO_TENSORS, hop
+from attncourse.exercises.edits import wrong
+from attncourse.exercises.record import Exercise, Given, Trial
+from attncourse.exercises.sparse.shared import NO_TENSORS
 from solutions.scaled_dot_product import causal_mask
-from solutions.sparse import (
-    masks,
-    reachable,
-)
-
-
-def in_ways(answer, *ways):
-    """A slip that is also known when it is made in other ways."""
-    return remade(slip(answer), ways=ways)
+from solutions.sparse import masks, reachable
 
 
 def hop_trials():
@@ -35,149 +27,67 @@ def hop_trials():
     )
 
 
-def layers_exchanged(first, then):
-    """The layers have changed places. Query i reads a in the upper layer, `then`, and a has
-    read j in the lower one, `first`: then @ first."""
-    return hop(first, then) > 0
+# fmt: off
+TWO_HOPS = 'einsum(then.float(), first.float(), "i a, a j -> i j") > 0'
 
+LAYERS = (
+    wrong("layers_exchanged", "then.float(), first.float()", "first.float(), then.float()",
+          "The layers have changed places. Query i reads a in the upper layer, `then`, and a has"
+          " read j in the lower one, `first`: then @ first."),
+    wrong("lower_twice", "then.float()", "first.float()",
+          "You use the lower layer twice: then @ first."),
+    wrong("upper_twice", "first.float()", "then.float()",
+          "You use the upper layer twice: then @ first."),
+    wrong("one_hop", TWO_HOPS, "first | then",
+          "You take what either layer shows. Two hops go through a key between: a product of"
+          " matrices."),
+    wrong("in_both", TWO_HOPS, "first & then",
+          "You take what both layers show. Two hops go through a key between: a product of"
+          " matrices, `@`, not element by element."),
+    wrong("any_hops", f"return {TWO_HOPS}",
+          "hops = torch.eye(len(first)) + (first | then).double()\n"
+          "return torch.linalg.matrix_power(hops, len(first)) > 0",
+          "You let tokens hop as often as they like. Two layers make two hops: first one, then the"
+          " other."),
+    wrong("or_one_hop", " > 0", ".bool() | first | then",
+          "You add what one hop alone reaches. It is reached in two only if some token between"
+          " hands it on."),
+    wrong("or_upper_hop", " > 0", ".bool() | then",
+          "You add what the upper layer shows. Of the lower tokens it hears only through the lower"
+          " layer."),
+    wrong("or_itself", " > 0", ".bool() | torch.eye(len(first), dtype=torch.bool)",
+          "You add the diagonal. A token hears of itself only if some way leads there."),
+)
 
-def one_hop(first, then):
-    """You take what either layer shows. Two hops go through a key between: a product of
-    matrices."""
-    return first | then
+LETTERS = (
+    wrong("turned_over", "-> i j", "-> j i",
+          "Your result is turned over: j i. The queries go down."),
+    wrong("share_a_key", "a j ->", "j a ->",
+          "You ask whether i and j read a common key: then @ first.T. The inner letter is the key"
+          " of `then` and the query of `first`: i a, a j -> i j."),
+    wrong("upper_turned", "i a,", "a i,",
+          "You turn the upper layer over: its queries are keys in yours. The key of `then` is the"
+          " query of `first`: i a, a j -> i j."),
+    wrong("both_turned", "i a, a j ->", "a i, j a ->",
+          "You turn both layers over. Query i reads a in `then`, and a has read j in `first`: then"
+          " @ first."),
+)
 
-
-def in_both(first, then):
-    """You take what both layers show. Two hops go through a key between: a product of matrices,
-    `@`, not element by element."""
-    return first & then
-
-
-def exactly_one_way(first, then):
-    """You ask for exactly one way. A key that can be reached in several ways is reached too:
-    > 0."""
-    return hop(then, first) == 1
-
-
-def several_ways(first, then):
-    """You ask for more than one way. One is enough: > 0."""
-    return hop(then, first) > 1
-
-
-def ways_counted(first, then):
-    """You return how many ways there are. The question is whether there is any: compare with
-    0."""
-    return hop(then, first)
-
-
-def reachable_as_numbers(first, then):
-    return (hop(then, first) > 0).double()
-
-
-def turned_over(first, then):
-    """Your result is turned over: j i. The queries go down."""
-    return hop(first.mT, then.mT) > 0
-
-
-def share_a_key(first, then):
-    """You ask whether i and j read a common key: then @ first.T. The inner letter is the key of
-    `then` and the query of `first`: i a, a j -> i j."""
-    return hop(then, first.mT) > 0
-
-
-def or_one_hop(first, then):
-    """You add what one hop alone reaches. It is reached in two only if some token between hands
-    it on."""
-    return (hop(then, first) > 0) | first | then
-
-
-def or_upper_hop(first, then):
-    """You add what the upper layer shows. Of the lower tokens it hears only through the lower
-    layer."""
-    return (hop(then, first) > 0) | then
-
-
-def or_itself(first, then):
-    """You add the diagonal. A token hears of itself only if some way leads there."""
-    return (hop(then, first) > 0) | torch.eye(len(first), dtype=torch.bool)
-
-
-def lower_twice(first, then):
-    """You use the lower layer twice: then @ first."""
-    return hop(first, first) > 0
-
-
-def upper_twice(first, then):
-    """You use the upper layer twice: then @ first."""
-    return hop(then, then) > 0
-
-
-def any_hops(first, then):
-    """You let tokens hop as often as they like. Two layers make two hops: first one, then the
-    other."""
-    ways = (first | then).double() + torch.eye(len(first), dtype=torch.double)
-    return torch.linalg.matrix_power(ways, len(first)) > 0
-
-
-def either_twice(first, then):
-    """You let both hops go through either layer. The first hop is the upper layer's, the second
-    the lower one's: then @ first."""
-    return hop(first | then, first | then) > 0
-
-
-def unreached(first, then):
-    """Your result is inverted: True where a key cannot be reached."""
-    return hop(then, first) == 0
-
-
-def upper_turned(first, then):
-    """You turn the upper layer over: its queries are keys in yours. The key of `then` is the
-    query of `first`: i a, a j -> i j."""
-    return hop(then.mT, first) > 0
-
-
-def both_turned(first, then):
-    """You turn both layers over. Query i reads a in `then`, and a has read j in `first`: then @
-    first."""
-    return hop(then.mT, first.mT) > 0
-
-
-def made_causal(first, then):
-    """You hide what is later than the query. The masks have done that, where it is wanted."""
-    return (hop(then, first) > 0).tril()
-
-
-def through_all(first, then):
-    """You ask that all tokens between lead there. One is enough: any, not all."""
-    return (~then[:, :, None] | first[None]).all(1)
-
-
-def odd_ways(first, then):
-    """You ask for an odd number of ways. One is enough: > 0."""
-    return hop(then, first) % 2 == 1
-
-
-def most_of_the_ways(first, then):
-    """You divide by how many keys a query has, and ask for a large share. One way is enough: >
-    0."""
-    return hop(then, first) > 0.5 * then.double().sum(-1, keepdim=True)
-
-
-def in_either_order(first, then):
-    """You take both orders of the layers. `first` is the lower one: then @ first alone."""
-    return (hop(then, first) > 0) | (hop(first, then) > 0)
-
-
-def or_lower_hop(first, then):
-    """You add what the lower layer shows. The upper one hears only of what its keys have
-    read."""
-    return (hop(then, first) > 0) | first
-
-
-def ways_modulo_256(first, then):
-    """You count the ways in 8 bits, and 256 of them are 0 there. Take floats, or longer
-    integers."""
-    return hop(then, first) % 256 > 0
+WAYS = (
+    wrong("exactly_one_way", "> 0", "== 1",
+          "You ask for exactly one way. A key that can be reached in several ways is reached too: >"
+          " 0."),
+    wrong("several_ways", "> 0", "> 1",
+          "You ask for more than one way. One is enough: > 0."),
+    wrong("ways_modulo_256", "then.float(), first.float()", "then.byte(), first.byte()",
+          "You count the ways in 8 bits, and 256 of them are 0 there. Take floats, or longer"
+          " integers."),
+    wrong("unreached", "> 0", "== 0",
+          "Your result is inverted: True where a key cannot be reached."),
+    wrong("made_causal", " > 0", ".tril() > 0",
+          "You hide what is later than the query. The masks have done that, where it is wanted."),
+)
+# fmt: on
 
 
 def reachable_loops(first, then):
@@ -201,33 +111,7 @@ EXERCISE = Exercise(
     solution=reachable,
     probes={"reachable": "i j"},
     trials=hop_trials,
-    slips=(
-        layers_exchanged,
-        one_hop,
-        in_both,
-        exactly_one_way,
-        several_ways,
-        in_ways(ways_counted, reachable_as_numbers),
-        upper_turned,
-        both_turned,
-        made_causal,
-        through_all,
-        odd_ways,
-        most_of_the_ways,
-        in_either_order,
-        or_lower_hop,
-        ways_modulo_256,
-        turned_over,
-        share_a_key,
-        or_one_hop,
-        or_upper_hop,
-        or_itself,
-        lower_twice,
-        upper_twice,
-        any_hops,
-        either_twice,
-        unreached,
-    ),
+    slips=(*LAYERS, *LETTERS, *WAYS),
     hints=(
         "In the upper layer token 9 reads token 6; in the lower one token 6 has read token"
         " 2. What does 9 hear of?",
