@@ -4,7 +4,8 @@ import pytest
 from torch import nn
 
 from attncourse.errors import Broken
-from attncourse.exercises.edits import inside, often, same, slips_of, wrong
+from attncourse.exercises.edited import slips_of
+from attncourse.exercises.edits import inside, often, same, wrong
 from attncourse.exercises.record import Exercise
 
 
