@@ -1,17 +1,14 @@
-"""The record of `positional.learned_positions`."""
-
-import math
+"""Learned positions: a vector of its own for each place is added."""
 
 import torch
 from torch.nn import functional as F
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.positional import (
-    LearnedPositions,
-)
+from solutions.positional import LearnedPositions
 
 
-def learned_trials():
+def trials():
     def trial(name, length, **sizes):
         init = dict(dim=sizes["dim"], length=length)
         return Trial(name, sizes | {"length": length}, dict(x="b n dim"), init)
@@ -34,92 +31,35 @@ def longer_than_the_table():
     return (Trial("6 tokens where there are 5 places", sizes, dict(x="b n dim"), init),)
 
 
-class PlacesMissing(LearnedPositions):
-    """The places are not added: you return x as it came."""
+# fmt: off
+SUMS = (
+    wrong("PlacesMissing", "x + self.table[:tokens]", "x",
+          "The places are not added: you return x as it came."),
+    wrong("PlacesAlone", "x + self.table[:tokens]", "self.table[:tokens].expand_as(x)",
+          "You return the places alone. They are added to the tokens: x + …"),
+    wrong("Appended", "x + self.table[:tokens]",
+          "torch.cat([x, self.table[:tokens].expand_as(x)], dim=-1)",
+          "You put the places beside the features of the tokens. They are added: the width stays."),
+    wrong("TokensScaled", "x + self", "x * math.sqrt(x.shape[-1]) + self",
+          "You multiply the tokens by sqrt(dim) first. The Transformer does that where it embeds"
+          " words; here x is taken as it is."),
+)
 
-    def forward(self, x):
-        return x + 0 * self.table[0]
-
-
-class PlacesAlone(LearnedPositions):
-    """You return the places alone. They are added to the tokens: x + …"""
-
-    def forward(self, x):
-        return 0 * x + self.table[: x.shape[-2]]
-
-
-class AlongTheBatch(LearnedPositions):
-    """Each example gets a place, not each token: your table runs along the first axis, b. It
-    runs along n, the last but one."""
-
-    def forward(self, x):
-        return x + self.table[: x.shape[0]].reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
-
-
-class LastPlaces(LearnedPositions):
-    """You take the last n rows of the table. A short sequence begins at place 0."""
-
-    def forward(self, x):
-        return x + self.table[-x.shape[-2] :]
-
-
-class FirstPlaceForAll(LearnedPositions):
-    """All tokens get the place 0. Token n gets row n."""
-
-    def forward(self, x):
-        return x + self.table[0]
-
-
-class PlacesBackwards(LearnedPositions):
-    """Your places run backwards: the first token gets the last place."""
-
-    def forward(self, x):
-        return x + self.table[: x.shape[-2]].flip(0)
-
-
-class OnePlaceLate(LearnedPositions):
-    """You are one row late: token 0 gets row 0, not row 1."""
-
-    def forward(self, x):
-        return x + self.table.roll(-1, 0)[: x.shape[-2]]
-
-
-class Multiplied(LearnedPositions):
-    """You multiply tokens and places. They are added."""
-
-    def forward(self, x):
-        return x * self.table[: x.shape[-2]]
-
-
-class Appended(LearnedPositions):
-    """You put the places beside the features of the tokens. They are added: the width stays."""
-
-    def forward(self, x):
-        places = self.table[: x.shape[-2]].expand(x.shape)
-        return torch.cat([x, places], dim=-1)
-
-
-class PlacesNormed(LearnedPositions):
-    """You norm the sum. Tokens and places are added, no more."""
-
-    def forward(self, x):
-        return F.layer_norm(x + self.table[: x.shape[-2]], x.shape[-1:])
-
-
-class SameNumberForAllFeatures(LearnedPositions):
-    """You add one number to all features of a token. A place is a vector: row n of the
-    table."""
-
-    def forward(self, x):
-        return x + self.table[: x.shape[-2]].mean(-1, keepdim=True)
-
-
-class TokensScaled(LearnedPositions):
-    """You multiply the tokens by sqrt(dim) first. The Transformer does that where it embeds
-    words; here x is taken as it is."""
-
-    def forward(self, x):
-        return x * math.sqrt(x.shape[-1]) + self.table[: x.shape[-2]]
+PLACES = (
+    wrong("AlongTheBatch", "self.table[:tokens]",
+          "self.table[: len(x)].reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])",
+          "Each example gets a place, not each token: your table runs along the first axis, b. It"
+          " runs along n, the last but one."),
+    wrong("LastPlaces", "[:tokens]", "[-tokens:]",
+          "You take the last n rows of the table. A short sequence begins at place 0."),
+    wrong("FirstPlaceForAll", "[:tokens]", "[0]",
+          "All tokens get the place 0. Token n gets row n."),
+    wrong("PlacesBackwards", "[:tokens]", "[:tokens].flip(0)",
+          "Your places run backwards: the first token gets the last place."),
+    wrong("OnePlaceLate", "self.table[:tokens]", "self.table.roll(-1, 0)[:tokens]",
+          "You are one row late: token 0 gets row 0, not row 1."),
+)
+# fmt: on
 
 
 class LearnedLoops(LearnedPositions):
@@ -138,22 +78,9 @@ EXERCISE = Exercise(
     id="positional.learned_positions",
     solution=LearnedPositions,
     probes={"forward": "b n dim"},
-    trials=learned_trials,
+    trials=trials,
     blank=("forward",),
-    slips=(
-        PlacesMissing,
-        PlacesAlone,
-        AlongTheBatch,
-        LastPlaces,
-        FirstPlaceForAll,
-        PlacesBackwards,
-        OnePlaceLate,
-        Multiplied,
-        Appended,
-        TokensScaled,
-        PlacesNormed,
-        SameNumberForAllFeatures,
-    ),
+    slips=(*SUMS, *PLACES),
     hints=(
         "The table has `length` rows. Which of them does a sequence of n tokens need?",
         (

@@ -1,14 +1,13 @@
-"""The record of `positional.relative_index`."""
+"""Which row of a table of relative positions belongs to each pair."""
 
 import torch
 
-from attncourse.exercises.record import Exercise, Trial, variant
-from solutions.positional import (
-    relative_index,
-)
+from attncourse.exercises.edits import published, wrong
+from attncourse.exercises.record import Exercise, Trial
+from solutions.positional import relative_index
 
 
-def index_trials():
+def trials():
     return tuple(
         Trial(name, dict(i=i, j=j), dict(queries=i, keys=j, clip=clip))
         for name, i, j, clip in (
@@ -20,105 +19,50 @@ def index_trials():
     )
 
 
-def distances(queries, keys):
-    return torch.arange(keys) - torch.arange(queries)[:, None]
+# fmt: off
+CLIPS = (
+    wrong("not_clipped", ".clamp(-clip, clip)", "",
+          "Far distances are not clipped: they would point outside the table. Clamp j - i to -clip"
+          " … clip before you add clip."),
+    wrong("clipped_after_the_shift", ").clamp(-clip, clip) + clip", " + clip).clamp(-clip, clip)",
+          "You add clip first and clamp to -clip … clip afterwards. Clamp first, or clamp to 0 … 2"
+          " clip."),
+    wrong("clipped_to_the_table", ".clamp(-clip, clip)", ".clamp(0, 2 * clip)",
+          "You clamp j - i to 0 … 2 clip and add clip afterwards. Add clip first, or clamp to -clip"
+          " … clip."),
+    wrong("wraps_around", ").clamp(-clip, clip) + clip", " + clip) % (2 * clip + 1)",
+          "You take the distance modulo 2 clip + 1: a far key gets the vector of a near one. Beyond"
+          " clip all share the outermost."),
+    wrong("one_row_short", ".clamp(-clip, clip)", ".clamp(max=clip - 1).clamp(min=-clip)",
+          "You clip at clip - 1 on the right: the last of the 2 clip + 1 rows is never used."),
+    wrong("past_alone", ".clamp(-clip, clip)", ".clamp(-clip, 0)",
+          "You clip at 0: all later keys share the row of the query itself. Later keys have rows of"
+          " their own."),
+    wrong("past_ends_early", ".clamp(-clip, clip)", ".clamp(0, clip)",
+          "All earlier keys share the row of the query itself. They have rows of their own, up to"
+          " clip."),
+)
 
-
-def not_clipped(queries, keys, clip):
-    """Far distances are not clipped: they would point outside the table. Clamp j - i to
-    -clip … clip before you add clip."""
-    return distances(queries, keys) + clip
-
-
-def not_shifted(queries, keys, clip):
-    """Your rows begin at -clip. Add clip: a table counts from 0. (A negative index counts from
-    the end without a word.)"""
-    return distances(queries, keys).clamp(-clip, clip)
-
-
-def clipped_after_the_shift(queries, keys, clip):
-    """You add clip first and clamp to -clip … clip afterwards. Clamp first, or clamp to
-    0 … 2 clip."""
-    return (distances(queries, keys) + clip).clamp(-clip, clip)
-
-
-def only_how_far(queries, keys, clip):
-    """You take the absolute distance: left and right neighbours would share a vector. The sign
-    counts."""
-    return distances(queries, keys).abs().clamp(-clip, clip) + clip
-
-
-def wraps_around(queries, keys, clip):
-    """You take the distance modulo 2 clip + 1: a far key gets the vector of a near one. Beyond
-    clip all share the outermost."""
-    return (distances(queries, keys) + clip) % (2 * clip + 1)
-
-
-def one_too_high(queries, keys, clip):
-    """Your rows are 1 too high: distance 0 is row clip."""
-    return distances(queries, keys).clamp(-clip, clip) + clip + 1
-
-
-def one_row_short(queries, keys, clip):
-    """You clip at clip - 1 on the right: the last of the 2 clip + 1 rows is never used."""
-    return distances(queries, keys).clamp(max=clip - 1).clamp(min=-clip) + clip
-
-
-def past_alone(queries, keys, clip):
-    """You clip at 0: all later keys share the row of the query itself. Later keys have rows of
-    their own."""
-    return distances(queries, keys).clamp(-clip, 0) + clip
-
-
-def keys_down(queries, keys, clip):
-    """Your rows are keys and your columns queries: j i. The queries go down: i j."""
-    return distances(queries, keys).clamp(-clip, clip).mT + clip
-
-
-def aligned_at_the_end(queries, keys, clip):
-    """You line up the last query with the last key. Both count from the first."""
-    return (distances(queries, keys) - (keys - queries)).clamp(-clip, clip) + clip
-
-
-def clipped_to_the_table(queries, keys, clip):
-    """You clamp j - i to 0 … 2 clip and add clip afterwards. Add clip first, or clamp to
-    -clip … clip."""
-    return distances(queries, keys).clamp(0, 2 * clip) + clip
-
-
-def first_row_unused(queries, keys, clip):
-    """You clip at clip - 1 on the left: row 0 of the table is never used."""
-    return distances(queries, keys).clamp(min=1 - clip).clamp(max=clip) + clip
-
-
-def past_ends_early(queries, keys, clip):
-    """All earlier keys share the row of the query itself. They have rows of their own, up to
-    clip."""
-    return distances(queries, keys).clamp(0, clip) + clip
-
-
-def shifted_by_queries(queries, keys, clip):
-    """You add queries - 1, as for a table of all distances. This table has 2 clip + 1 rows:
-    add clip."""
-    return (distances(queries, keys) + queries - 1).clamp(0, 2 * clip)
-
-
-def sums_for_distances(queries, keys, clip):
-    """You add i and j. A distance is their difference, j - i."""
-    i, j = torch.arange(queries)[:, None], torch.arange(keys)
-    return (i + j).clamp(-clip, clip) + clip
-
-
-def as_fractions(queries, keys, clip):
-    """Your rows are floating numbers. An index is an integer: keep what `arange` gives."""
-    return (distances(queries, keys).clamp(-clip, clip) + clip).float()
-
-
-@variant
-def sign_turned(queries, keys, clip):
-    """You count i - j, as lucidrains' conformer does. Shaw et al. count j - i; the table is the
-    same, read from the other end."""
-    return (-distances(queries, keys)).clamp(-clip, clip) + clip
+DISTANCES = (
+    wrong("not_shifted", ".clamp(-clip, clip) + clip", ".clamp(-clip, clip)",
+          "Your rows begin at -clip. Add clip: a table counts from 0. (A negative index counts from"
+          " the end without a word.)"),
+    wrong("shifted_by_queries", ").clamp(-clip, clip) + clip",
+          " + queries - 1).clamp(0, 2 * clip)",
+          "You add queries - 1, as for a table of all distances. This table has 2 clip + 1 rows:"
+          " add clip."),
+    wrong("only_how_far", ".clamp(-clip, clip)", ".abs().clamp(-clip, clip)",
+          "You take the absolute distance: left and right neighbours would share a vector. The sign"
+          " counts."),
+    wrong("sums_for_distances", "j - rearrange", "j + rearrange",
+          "You add i and j. A distance is their difference, j - i."),
+    wrong("aligned_at_the_end", "(j - rearrange", "(j - (keys - queries) - rearrange",
+          "You line up the last query with the last key. Both count from the first."),
+    published("sign_turned", 'j - rearrange(i, "i -> i 1")', 'rearrange(i, "i -> i 1") - j',
+              "You count i - j, as lucidrains' conformer does. Shaw et al. count j - i; the table"
+              " is the same, read from the other end."),
+)
+# fmt: on
 
 
 def index_loops(queries, keys, clip):
@@ -137,26 +81,8 @@ EXERCISE = Exercise(
     id="positional.relative_index",
     solution=relative_index,
     probes={"relative_index": "i j"},
-    trials=index_trials,
-    slips=(
-        not_clipped,
-        not_shifted,
-        clipped_after_the_shift,
-        only_how_far,
-        wraps_around,
-        one_too_high,
-        one_row_short,
-        past_alone,
-        keys_down,
-        aligned_at_the_end,
-        clipped_to_the_table,
-        first_row_unused,
-        past_ends_early,
-        shifted_by_queries,
-        sums_for_distances,
-        as_fractions,
-        sign_turned,
-    ),
+    trials=trials,
+    slips=(*CLIPS, *DISTANCES),
     hints=(
         "With clip = 2 there are 5 rows. Which distance does row 0 stand for, which row 4?",
         (

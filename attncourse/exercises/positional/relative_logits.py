@@ -1,21 +1,15 @@
-"""The record of `positional.relative_logits`."""
-
-import math
+"""Logits of relative positions, with no vector for every pair (Music Transformer, sec. 3.4)."""
 
 import torch
-from einops import einsum
 from torch.nn import functional as F
 
-from attncourse.exercises.families import remade
+from attncourse.exercises.edits import by_hand, wrong
 from attncourse.exercises.positional.shared import SKEWS
-from attncourse.exercises.record import Cost, Exercise, Slip, Trial, slip
-from solutions.positional import (
-    relative_logits,
-    skew,
-)
+from attncourse.exercises.record import Cost, Exercise, Trial
+from solutions.positional import relative_logits
 
 
-def logits_trials():
+def trials():
     return (
         Trial("on two examples", dict(b=2, i=13, d=32), dict(q="b i d", table="i d")),
         Trial(
@@ -26,55 +20,34 @@ def logits_trials():
     )
 
 
-def skewed_by(wrong):
-    """`relative_logits` with a slip of `skew` inside."""
-    one = wrong if isinstance(wrong, Slip) else slip(wrong)
-    return remade(one, answer=lambda q, table: one.answer(q @ table.mT))
-
-
-def largest_tensor(q, table):
-    """Right, but a vector for every pair is gathered first."""
-    i = torch.arange(len(table))
-    rows = (i[None] - i[:, None] + len(table) - 1).clamp(max=len(table) - 1)
-    return einsum(q, table[rows], "... i d, i j d -> ... i j").tril()
-
-
-def divided_already(q, table):
-    """You divide by sqrt(d) already. That comes when the content is added: plain products."""
-    return skew(q @ table.mT) / math.sqrt(q.shape[-1])
-
-
-def softmax_of_logits(q, table):
-    """You apply a softmax. That comes when the content is added: plain products."""
-    return skew(q @ table.mT).softmax(-1)
-
-
-def other_distances_above(q, table):
-    """Above the diagonal you repeat the distance 0. Later keys get 0 here: `tril`."""
-    i = torch.arange(len(table))
-    rows = (i[None] - i[:, None] + len(table) - 1).clamp(max=len(table) - 1)
-    product = q @ table.mT
-    return product.gather(-1, rows.expand(product.shape))
-
-
-def keys_for_queries(q, table):
-    """You multiply the table with q the other way round: rows are distances, r i. The queries
-    go down: i r."""
-    return skew(table @ q.mT)
-
-
-def own_row_alone(q, table):
-    """You multiply query i with row i of the table. Every query meets every row; skewing sorts
-    them."""
-    n = len(table)
-    product = (q * table).sum(-1, keepdim=True)
-    return product.expand(*product.shape[:-1], n).tril()
-
-
-def feature_sums(q, table):
-    """You sum the features of q and of the table apart: the letter d must be the same on both
-    sides of the comma."""
-    return skew(q.sum(-1, keepdim=True) * table.sum(-1))
+# fmt: off
+LOGITS = (
+    by_hand('return skew(einsum(q, table, "... i d, r d -> ... i r"))',
+            'x = einsum(q, table, "... i d, r d -> ... i r")\n'
+            "n = x.shape[-1]\n"
+            'padded = rearrange(F.pad(x, (1, 0)), "... i r -> ... (i r)")\n'
+            'return rearrange(padded, "... (r i) -> ... r i", i=n)[..., 1:, :].tril()'),
+    wrong("largest_tensor", 'return skew(einsum(q, table, "... i d, r d -> ... i r"))',
+          "n = len(table)\n"
+          "rows = relative_index(n, n, n - 1).clamp(max=n - 1)\n"
+          'return einsum(q, table[rows], "... i d, i j d -> ... i j").tril()',
+          "Right, but a vector for every pair is gathered first."),
+    wrong("softmax_of_logits", '-> ... i r"))', '-> ... i r")).softmax(-1)',
+          "You apply a softmax. That comes when the content is added: plain products."),
+    wrong("divided_already", '-> ... i r"))', '-> ... i r")) / math.sqrt(q.shape[-1])',
+          "You divide by sqrt(d) already. That comes when the content is added: plain products."),
+    wrong("keys_for_queries", '-> ... i r"))', '-> ... r i"))',
+          "You multiply the table with q the other way round: rows are distances, r i. The queries"
+          " go down: i r."),
+    wrong("own_row_alone", 'skew(einsum(q, table, "... i d, r d -> ... i r"))',
+          "(q * table).sum(-1, keepdim=True).expand(*q.shape[:-1], len(table)).tril()",
+          "You multiply query i with row i of the table. Every query meets every row; skewing sorts"
+          " them."),
+    wrong("feature_sums", "r d -> ... i r", "r f -> ... i r",
+          "You sum the features of q and of the table apart: the letter d must be the same on both"
+          " sides of the comma."),
+)
+# fmt: on
 
 
 def logits_by_gather(q, table):
@@ -93,17 +66,8 @@ EXERCISE = Exercise(
     id="positional.relative_logits",
     solution=relative_logits,
     probes={"relative_logits": "b i j"},
-    trials=logits_trials,
-    slips=(
-        *map(skewed_by, SKEWS),
-        largest_tensor,
-        softmax_of_logits,
-        other_distances_above,
-        keys_for_queries,
-        divided_already,
-        own_row_alone,
-        feature_sums,
-    ),
+    trials=trials,
+    slips=(*SKEWS, *LOGITS),
     hints=(
         "How many numbers are there in table[rows], i j d? How many in q times the table?",
         (

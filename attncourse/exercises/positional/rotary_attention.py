@@ -1,24 +1,17 @@
-"""The record of `positional.rotary_attention`."""
-
-import math
+"""Attention with rotary positions: queries and keys are turned, values are not."""
 
 import torch
 from einops import einsum
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import by_hand, wrong
 from attncourse.exercises.positional.shared import rotary_complex
-from attncourse.exercises.record import Exercise, Given, Trial, slip
-from solutions.positional import (
-    masked_softmax,
-    rotary,
-    rotary_attention,
-    sinusoidal,
-)
-from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
+from attncourse.exercises.record import Exercise, Given, Trial
+from solutions.positional import masked_softmax, rotary, rotary_attention
+from solutions.scaled_dot_product import causal_mask
 
 
-def rotary_attention_trials():
+def trials():
     def trial(name, positions, mask=None, front="b", **sizes):
         inputs = dict(q=f"{front} n d", k=f"{front} n d", v=f"{front} n e")
         inputs["positions"] = Given("n", torch.tensor(positions))
@@ -34,130 +27,68 @@ def rotary_attention_trials():
     )
 
 
-def rotary_attention_recipe(turning_q=rotary, turning_k=rotary, turning_v=None, ending=None):
-    """`rotary_attention` with some of its steps replaced."""
+# fmt: off
+TURNS = (
+    wrong("queries_not_turned", "rotary(q, positions)", "q",
+          "The queries are not turned. Queries and keys turn, each by its own position."),
+    wrong("queries_turned_back", "rotary(q, positions)", "rotary(q, -positions)",
+          "You turn the queries the other way: then the sum of the positions counts, not their"
+          " difference."),
+    wrong("queries_turned_twice", "rotary(q, positions)", "rotary(q, 2 * positions)",
+          "You turn the queries twice."),
+    wrong("keys_not_turned", "rotary(k, positions)", "k",
+          "The keys are not turned. Queries and keys turn, each by its own position."),
+    wrong("keys_turned_back", "rotary(k, positions)", "rotary(k, -positions)",
+          "You turn the keys the other way: then the sum of the positions counts, not their"
+          " difference."),
+    wrong("keys_turned_by_other_positions", "rotary(k, positions)", "rotary(k, positions.flip(0))",
+          "The keys are turned by the positions backwards. Query and key of a token share its"
+          " position."),
+    wrong("nothing_turned", "rotary(q, positions), rotary(k, positions)", "q, k",
+          "Nothing is turned: this is plain attention, and positions play no part."),
+    wrong("positions_not_used", "rotary(q, positions)", "rotary(q, torch.arange(q.shape[-2]))",
+          "You count 0, 1, 2, … yourself: the positions that come in are not used.",
+          ("rotary(k, positions)", "rotary(k, torch.arange(k.shape[-2]))")),
+    wrong("added_not_turned", "rotary(q, positions)",
+          "q + sinusoidal(positions.to(q), q.shape[-1])",
+          "You add sinusoidal positions to queries and keys. Rotary positions turn them.",
+          ("rotary(k, positions)", "k + sinusoidal(positions.to(k), k.shape[-1])")),
+)
 
-    def answer(q, k, v, positions, mask=None):
-        q, k = turning_q(q, positions), turning_k(k, positions)
-        v = v if turning_v is None else turning_v(v, positions)
-        y = scaled_dot_product_attention(q, k, v, mask)
-        return y if ending is None else ending(y, positions)
+VALUES = (
+    wrong("values_turned_too", "(q, k, v, mask)", "(q, k, rotary(v, positions), mask)",
+          "You turn the values as well. They stay: what is read must not depend on where."),
+    wrong("waves_on_the_values", "(q, k, v, mask)",
+          "(q, k, v + sinusoidal(positions.to(v), v.shape[-1]), mask)",
+          "You add sinusoidal positions to the values. They stay: what is read must not depend on"
+          " where."),
+    wrong("output_turned", "scaled_dot_product_attention(q, k, v, mask)",
+          "rotary(scaled_dot_product_attention(q, k, v, mask), positions)",
+          "You turn the output. Queries and keys turn, before they meet."),
+)
 
-    return answer
+MASKS = (
+    wrong("no_mask_taken", "(q, k, v, mask)", "(q, k, v)",
+          "The mask is not used: masked keys are attended to."),
+    wrong("mask_turned_round", "(q, k, v, mask)", "(q, k, v, mask if mask is None else ~mask)",
+          "The mask is inverted: it is True where a query may attend, and you hide just that."),
+    wrong("causal_without_a_mask", "return scaled_dot_product_attention",
+          "if mask is None:\n"
+          "    mask = q.new_ones(q.shape[-2], k.shape[-2]).tril().bool()\n"
+          "return scaled_dot_product_attention",
+          "You hide the future where no mask is given. Without a mask nothing is hidden."),
+)
 
-
-def leave(x, positions):
-    return x
-
-
-def queries_not_turned(x, positions):
-    """The queries are not turned. Queries and keys turn, each by its own position."""
-    return x
-
-
-def queries_turned_back(x, positions):
-    """You turn the queries the other way: then the sum of the positions counts, not their
-    difference."""
-    return rotary(x, -positions)
-
-
-def queries_turned_twice(x, positions):
-    """You turn the queries twice."""
-    return rotary(x, 2 * positions)
-
-
-def keys_not_turned(x, positions):
-    """The keys are not turned. Queries and keys turn, each by its own position."""
-    return x
-
-
-def keys_turned_back(x, positions):
-    """You turn the keys the other way: then the sum of the positions counts, not their
-    difference."""
-    return rotary(x, -positions)
-
-
-@also(turning_k=leave)
-def nothing_turned(x, positions):
-    """Nothing is turned: this is plain attention, and positions play no part."""
-    return x
-
-
-def counted(x, positions):
-    return rotary(x, torch.arange(len(positions)))
-
-
-@also(turning_k=counted)
-def positions_not_used(x, positions):
-    """You count 0, 1, 2, … yourself: the positions that come in are not used."""
-    return counted(x, positions)
-
-
-def waves_added(x, positions):
-    return x + sinusoidal(positions.to(x), x.shape[-1])
-
-
-@also(turning_k=waves_added)
-def added_not_turned(x, positions):
-    """You add sinusoidal positions to queries and keys. Rotary positions turn them."""
-    return waves_added(x, positions)
-
-
-def values_turned_too(x, positions):
-    """You turn the values as well. They stay: what is read must not depend on where."""
-    return rotary(x, positions)
-
-
-def output_turned(y, positions):
-    """You turn the output. Queries and keys turn, before they meet."""
-    return rotary(y, positions)
-
-
-@slip
-def no_mask_taken(q, k, v, positions, mask=None):
-    """The mask is not used: masked keys are attended to."""
-    return rotary_attention(q, k, v, positions)
-
-
-@slip
-def causal_without_a_mask(q, k, v, positions, mask=None):
-    """You hide the future where no mask is given. Without a mask nothing is hidden."""
-    if mask is None:
-        mask = causal_mask(q.shape[-2], k.shape[-2]).to(q.device)
-    return rotary_attention(q, k, v, positions, mask)
-
-
-@slip
-def keys_turned_by_other_positions(q, k, v, positions, mask=None):
-    """The keys are turned by the positions backwards. Query and key of a token share its
-    position."""
-    k = rotary(k, positions.flip(0))
-    return scaled_dot_product_attention(rotary(q, positions), k, v, mask)
-
-
-@slip
-def waves_on_the_values(q, k, v, positions, mask=None):
-    """You add sinusoidal positions to the values. They stay: what is read must not depend on
-    where."""
-    return rotary_attention(q, k, v + sinusoidal(positions.to(v), v.shape[-1]), positions, mask)
-
-
-@slip
-def mask_turned_round(q, k, v, positions, mask=None):
-    """The mask is inverted: it is True where a query may attend, and you hide just that."""
-    return rotary_attention(q, k, v, positions, mask if mask is None else ~mask)
-
-
-@slip
-def not_scaled(q, k, v, positions, mask=None):
-    """The scores are not divided by sqrt(d)."""
-    return rotary_attention(q * math.sqrt(q.shape[-1]), k, v, positions, mask)
-
-
-@slip
-def scaled_by_d(q, k, v, positions, mask=None):
-    """You divide the scores by d. Attention divides by sqrt(d)."""
-    return rotary_attention(q / math.sqrt(q.shape[-1]), k, v, positions, mask)
+SCALES = (
+    by_hand("return scaled_dot_product_attention(q, k, v, mask)",
+            "scores = q @ k.mT / math.sqrt(q.shape[-1])\n"
+            "return masked_softmax(scores, mask) @ v"),
+    wrong("not_scaled", " / math.sqrt(q.shape[-1])", "",
+          "The scores are not divided by sqrt(d)."),
+    wrong("scaled_by_d", "math.sqrt(q.shape[-1])", "q.shape[-1]",
+          "You divide the scores by d. Attention divides by sqrt(d)."),
+)
+# fmt: on
 
 
 def rotary_attention_functional(q, k, v, positions, mask=None):
@@ -175,31 +106,8 @@ EXERCISE = Exercise(
     id="positional.rotary_attention",
     solution=rotary_attention,
     probes={"rotary_attention": "b n e"},
-    trials=rotary_attention_trials,
-    slips=(
-        *family(
-            rotary_attention_recipe,
-            turning_q=(
-                queries_not_turned,
-                queries_turned_back,
-                queries_turned_twice,
-                nothing_turned,
-                positions_not_used,
-                added_not_turned,
-            ),
-            turning_k=(keys_not_turned, keys_turned_back),
-            turning_v=(values_turned_too,),
-            ending=(output_turned,),
-            paired=(),
-        ),
-        no_mask_taken,
-        causal_without_a_mask,
-        keys_turned_by_other_positions,
-        waves_on_the_values,
-        mask_turned_round,
-        not_scaled,
-        scaled_by_d,
-    ),
+    trials=trials,
+    slips=(*TURNS, *VALUES, *MASKS, *SCALES),
     hints=(
         "Which of q, k and v decide who looks at whom?",
         (

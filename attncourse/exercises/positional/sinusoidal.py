@@ -1,20 +1,16 @@
-"""The record of `positional.sinusoidal`."""
+"""Sinusoidal positions: sine and cosine in turn, the pairs ever slower."""
 
 import math
 
 import torch
-from einops import rearrange, repeat
-from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family, named
+from attncourse.exercises.edits import often, published, unsaid, wrong
 from attncourse.exercises.positional.shared import numbers
-from attncourse.exercises.record import Exercise, Given, Trial, variant
-from solutions.positional import (
-    sinusoidal,
-)
+from attncourse.exercises.record import Exercise, Given, Trial
+from solutions.positional import sinusoidal
 
 
-def sinusoidal_trials():
+def trials():
     def trial(name, positions, dim):
         sizes = dict(n=len(positions), dim=dim)
         return Trial(name, sizes, dict(positions=Given("n", positions), dim=dim))
@@ -27,175 +23,89 @@ def sinusoidal_trials():
     )
 
 
-def as_given(positions):
-    return positions
+# fmt: off
+IN_TURN = 'rearrange([angles.sin(), angles.cos()], "wave n pair -> n (pair wave)")'
+IN_HALVES = "torch.cat([angles.sin(), angles.cos()], -1)"
+EACH_FEATURE = "torch.where(even % 2 == 0, angles.sin(), angles.cos())"
 
+POSITIONS = often(
+    wrong("positions_ignored", "einsum(positions,",
+          "einsum(torch.arange(len(positions)).to(positions),",
+          "You count 0, 1, 2, … yourself: the positions that come in are not used."),
+    wrong("counted_from_one", "einsum(positions,", "einsum(positions + 1,",
+          "You add 1 to the positions. They are used as they are."),
+)
 
-def geometric(positions, dim):
-    return 10000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
+FREQUENCIES = (
+    *often(
+        wrong("ever_faster", "-even / dim", "even / dim",
+              "The sign of the exponent is turned: your pairs get faster. The first has frequency"
+              " 1, the others are slower: 10000 to the power of -2i/d."),
+        wrong("half_the_exponent", "-even / dim", "-even / 2 / dim",
+              "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
+        wrong("twice_the_exponent", "-even / dim", "-2 * even / dim",
+              "The exponent is 4i/d: i counts the pairs, or the features in steps of 2, and you"
+              " multiply by 2 once too often."),
+    ),
+    wrong("exponent_over_all_features", "-even / dim", "-2 * even / dim",
+          "The exponent is 2i/d where i counts the features: i counts pairs. Feature 2i and feature"
+          " 2i + 1 share their frequency.",
+          ("torch.arange(0, dim, 2", "torch.arange(dim"), (IN_TURN, EACH_FEATURE)),
+    wrong("every_feature_its_frequency", "torch.arange(0, dim, 2", "torch.arange(dim",
+          "Sine and cosine of a pair have frequencies of their own: feature 2i + 1 has the exponent"
+          " (2i + 1)/d. The two share the exponent 2i/d.",
+          (IN_TURN, EACH_FEATURE)),
+    wrong("binary", "10000 ** (-even / dim)", "2 ** (-even / 2)",
+          "Your frequencies halve from pair to pair. They are powers of 10000^(-2/d)."),
+    wrong("full_turns", "10000 **", "2 * math.pi * 10000 **",
+          "You multiply by 2π. The angle is the position times the frequency, in radians."),
+    wrong("to_the_last_pair", "-even / dim", "-even / max(2 * (len(even) - 1), 1)",
+          "Your exponents are i / (d/2 - 1), so that the last pair has exactly 1/10000, as in"
+          " tensor2tensor. In the paper's formula they are 2i/d."),
+    wrong("one_more_pair", "-even / dim", "-(even + 2) / dim",
+          "Your pairs begin with i = 1. They begin with i = 0: the first has frequency 1."),
+    wrong("in_steps", "10000 ** (-even / dim)", "1 - even / dim",
+          "Your frequencies fall along a straight line. They are powers: 10000^(-2i/d)."),
+)
 
+WAVES = (
+    unsaid(IN_TURN, IN_HALVES),
+    *often(
+        wrong("cosine_first", "[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]",
+              "Sine and cosine are exchanged: even features are sines, odd ones cosines."),
+        wrong("sines_only", "angles.cos()", "angles.sin()",
+              "You take the sine in every feature. Odd features are cosines."),
+        wrong("one_feature_too_many", "[:, :dim]", "",
+              "With an odd width you return a feature too many: the last sine has no cosine."),
+    ),
+    wrong("cosines_only", "angles.sin()", "angles.cos()",
+          "You take the cosine in every feature. Even features are sines."),
+    wrong("last_feature_missing", "[:, :dim]", "[:, : dim // 2 * 2]",
+          "With an odd width the last feature is missing: it is a sine without its cosine."),
+    wrong("last_feature_empty", "return rearrange", "return F.pad(rearrange",
+          "With an odd width your last feature is 0: it is a sine without its cosine.",
+          ("[:, :dim]", "[:, : dim // 2 * 2], (0, dim % 2))")),
+    wrong("halves_with_cosines_first", IN_TURN, "torch.cat([angles.cos(), angles.sin()], -1)",
+          "All cosines come first, then all sines, as in code for diffusion steps. In this formula"
+          " sine and cosine alternate, and the sine is the first."),
+)
 
-def in_turn(angles, dim):
-    return rearrange([angles.sin(), angles.cos()], "wave n pair -> n (pair wave)")[:, :dim]
-
-
-def sinusoidal_recipe(placing=as_given, timing=geometric, waving=in_turn):
-    """`sinusoidal` with some of its steps replaced."""
-
-    def answer(positions, dim):
-        angles = placing(positions)[:, None] * timing(positions, dim)
-        return waving(angles, dim)
-
-    return answer
-
-
-def positions_ignored(positions):
-    """You count 0, 1, 2, … yourself: the positions that come in are not used."""
-    return torch.arange(len(positions)).to(positions)
-
-
-def counted_from_one(positions):
-    """You add 1 to the positions. They are used as they are."""
-    return positions + 1
-
-
-def each_feature_its_own(angles, dim):
-    wave = torch.arange(dim) % 2 == 0
-    return torch.where(wave, angles.sin(), angles.cos())
-
-
-@also(waving=each_feature_its_own)
-def exponent_over_all_features(positions, dim):
-    """The exponent is 2i/d where i counts the features: i counts pairs. Feature 2i and feature
-    2i + 1 share their frequency."""
-    return 10000 ** (-2 * torch.arange(dim).to(positions) / dim)
-
-
-@also(waving=each_feature_its_own)
-def every_feature_its_frequency(positions, dim):
-    """Sine and cosine of a pair have frequencies of their own: feature 2i + 1 has the exponent
-    (2i + 1)/d. The two share the exponent 2i/d."""
-    return 10000 ** (-torch.arange(dim).to(positions) / dim)
-
-
-def base_1000(positions, dim):
-    """Your base is 1000. It is 10000."""
-    return 1000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
-
-
-def base_100000(positions, dim):
-    """Your base is 100000. It is 10000."""
-    return 100000 ** (-torch.arange(0, dim, 2).to(positions) / dim)
-
-
-def ever_faster(positions, dim):
-    """The sign of the exponent is turned: your pairs get faster. The first has frequency 1, the
-    others are slower: 10000 to the power of -2i/d."""
-    return 10000 ** (torch.arange(0, dim, 2).to(positions) / dim)
-
-
-def half_the_exponent(positions, dim):
-    """The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."""
-    return 10000 ** (-torch.arange((dim + 1) // 2).to(positions) / dim)
-
-
-def twice_the_exponent(positions, dim):
-    """The exponent is 4i/d: i counts the pairs, or the features in steps of 2, and you multiply
-    by 2 once too often."""
-    return 10000 ** (-2 * torch.arange(0, dim, 2).to(positions) / dim)
-
-
-def to_the_last_pair(positions, dim):
-    """Your exponents are i / (d/2 - 1), so that the last pair has exactly 1/10000, as in
-    tensor2tensor. In the paper's formula they are 2i/d."""
-    pairs = (dim + 1) // 2
-    return 10000 ** (-torch.arange(pairs).to(positions) / max(pairs - 1, 1))
-
-
-def one_more_pair(positions, dim):
-    """Your pairs begin with i = 1. They begin with i = 0: the first has frequency 1."""
-    return 10000 ** (-(torch.arange(0, dim, 2).to(positions) + 2) / dim)
-
-
-def in_steps(positions, dim):
-    """Your frequencies fall along a straight line. They are powers: 10000^(-2i/d)."""
-    return 1 - torch.arange(0, dim, 2).to(positions) / dim
-
-
-def binary(positions, dim):
-    """Your frequencies halve from pair to pair. They are powers of 10000^(-2/d)."""
-    return 2.0 ** -torch.arange((dim + 1) // 2).to(positions)
-
-
-def full_turns(positions, dim):
-    """You multiply by 2π. The angle is the position times the frequency, in radians."""
-    return 2 * math.pi * geometric(positions, dim)
-
-
-def cosine_first(angles, dim):
-    """Sine and cosine are exchanged: even features are sines, odd ones cosines."""
-    return rearrange([angles.cos(), angles.sin()], "wave n pair -> n (pair wave)")[:, :dim]
-
-
-def sines_only(angles, dim):
-    """You take the sine in every feature. Odd features are cosines."""
-    return repeat(angles.sin(), "n pair -> n (pair wave)", wave=2)[:, :dim]
-
-
-def cosines_only(angles, dim):
-    """You take the cosine in every feature. Even features are sines."""
-    return repeat(angles.cos(), "n pair -> n (pair wave)", wave=2)[:, :dim]
-
-
-def last_feature_missing(angles, dim):
-    """With an odd width the last feature is missing: it is a sine without its cosine."""
-    return in_turn(angles, dim)[:, : dim // 2 * 2]
-
-
-def last_feature_empty(angles, dim):
-    """With an odd width your last feature is 0: it is a sine without its cosine."""
-    return F.pad(last_feature_missing(angles, dim), (0, dim % 2))
-
-
-def one_feature_too_many(angles, dim):
-    """With an odd width you return a feature too many: the last sine has no cosine."""
-    return rearrange([angles.sin(), angles.cos()], "wave n pair -> n (pair wave)")
-
-
-def features_down(angles, dim):
-    """Your rows are features and your columns positions: dim n. A row is a position: n dim."""
-    return in_turn(angles, dim).mT
-
-
-def halves_with_cosines_first(angles, dim):
-    """All cosines come first, then all sines, as in code for diffusion steps. In this formula
-    sine and cosine alternate, and the sine is the first."""
-    return torch.cat([angles.cos(), angles.sin()], -1)[:, :dim]
-
-
-def in_halves(angles, dim):
-    """Passed in another order of features: all sines first, then all cosines, as in
-    tensor2tensor. The paper has them in turn; for a network the two are alike."""
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :dim]
-
-
-@variant
-def tensor2tensor(positions, dim):
-    """These are the frequencies of tensor2tensor, the authors' code: all sines, then all
-    cosines, with exponents i / (d/2 - 1), so that the slowest pair has exactly 1/10000. The
-    paper has them in turn, with exponents 2i/d."""
-    pairs = dim // 2
-    steps = torch.arange(pairs).to(positions) / max(pairs - 1, 1)
-    angles = positions[:, None] * 10000**-steps
-    return F.pad(torch.cat([angles.sin(), angles.cos()], -1), (0, dim % 2))
-
-
-@variant
-def next_even_width(positions, dim):
-    """For an odd width your frequencies are those of the next even one, cut off, as in the
-    package positional-encodings. The paper's formula has d itself; it does not speak of odd
-    d."""
-    return sinusoidal(positions, dim + dim % 2)[:, :dim]
+PUBLISHED = (
+    published("in_halves", IN_TURN, IN_HALVES,
+              "Passed in another order of features: all sines first, then all cosines, as in"
+              " tensor2tensor. The paper has them in turn; for a network the two are alike."),
+    published("tensor2tensor", "torch.arange(0, dim, 2", "torch.arange(dim // 2",
+              "These are the frequencies of tensor2tensor, the authors' code: all sines, then all"
+              " cosines, with exponents i / (d/2 - 1), so that the slowest pair has exactly"
+              " 1/10000. The paper has them in turn, with exponents 2i/d.",
+              ("-even / dim", "-even / max(dim // 2 - 1, 1)"),
+              (f"{IN_TURN}[:, :dim]", f"F.pad({IN_HALVES}, (0, dim % 2))")),
+    published("next_even_width", "-even / dim", "-even / (dim + dim % 2)",
+              "For an odd width your frequencies are those of the next even one, cut off, as in the"
+              " package positional-encodings. The paper's formula has d itself; it does not speak"
+              " of odd d."),
+)
+# fmt: on
 
 
 def sinusoidal_loops(positions, dim):
@@ -225,46 +135,8 @@ EXERCISE = Exercise(
     id="positional.sinusoidal",
     solution=sinusoidal,
     probes={"sinusoidal": "n dim"},
-    trials=sinusoidal_trials,
-    slips=(
-        *family(
-            sinusoidal_recipe,
-            unsaid=dict(waving=(in_halves,)),
-            placing=(positions_ignored, counted_from_one),
-            timing=(
-                exponent_over_all_features,
-                every_feature_its_frequency,
-                base_1000,
-                base_100000,
-                ever_faster,
-                half_the_exponent,
-                twice_the_exponent,
-                binary,
-                full_turns,
-                to_the_last_pair,
-                one_more_pair,
-                in_steps,
-            ),
-            waving=(
-                cosine_first,
-                sines_only,
-                cosines_only,
-                last_feature_missing,
-                last_feature_empty,
-                one_feature_too_many,
-                halves_with_cosines_first,
-                features_down,
-            ),
-        ),
-        named(
-            "in_halves",
-            " ".join(in_halves.__doc__.split()),
-            sinusoidal_recipe(waving=in_halves),
-            variant=True,
-        ),
-        tensor2tensor,
-        next_even_width,
-    ),
+    trials=trials,
+    slips=(*POSITIONS, *FREQUENCIES, *WAVES, *PUBLISHED),
     hints=(
         "How many different frequencies do 6 features have? And 5?",
         (

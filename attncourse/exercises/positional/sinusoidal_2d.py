@@ -1,17 +1,14 @@
-"""The record of `positional.sinusoidal_2d`."""
+"""Sinusoidal positions of pixels: the row in one half of the features, the column in the other."""
 
 import torch
-from einops import rearrange, repeat
 
+from attncourse.exercises.edits import published, wrong
 from attncourse.exercises.positional.shared import numbers
-from attncourse.exercises.record import Exercise, Given, Trial, slip, variant
-from solutions.positional import (
-    sinusoidal,
-    sinusoidal_2d,
-)
+from attncourse.exercises.record import Exercise, Given, Trial
+from solutions.positional import sinusoidal, sinusoidal_2d
 
 
-def image_trials():
+def trials():
     def trial(name, rows, columns, dim):
         inputs = dict(rows=Given("h", rows), columns=Given("w", columns), dim=dim)
         return Trial(name, dict(h=len(rows), w=len(columns), dim=dim), inputs)
@@ -33,113 +30,60 @@ def in_halves_or_not(dim):
         raise ValueError(f"{dim=} has no halves")
 
 
-def grid(down, across):
-    """Vectors of rows and of columns, each spread over the whole grid."""
-    h, w = len(down), len(across)
-    return repeat(down, "h d -> h w d", w=w), repeat(across, "w d -> h w d", h=h)
+# fmt: off
+COLUMNS_WHOLE = "sinusoidal(columns, dim // 2)", "sinusoidal(columns, dim)"
 
+HALVES = (
+    wrong("halves_added", "sinusoidal(rows, dim // 2)", "sinusoidal(rows, dim)",
+          "You add the vectors of row and column: many pixels become alike. Each gets one half of"
+          " the features.",
+          COLUMNS_WHOLE, ("torch.cat([down, across], dim=-1)", "down + across")),
+    wrong("halves_multiplied", "sinusoidal(rows, dim // 2)", "sinusoidal(rows, dim)",
+          "You multiply the vectors of row and column. They stand side by side, half the features"
+          " each.",
+          COLUMNS_WHOLE, ("torch.cat([down, across], dim=-1)", "down * across")),
+    wrong("twice_as_wide", "sinusoidal(rows, dim // 2)", "sinusoidal(rows, dim)",
+          "Row and column both get all `dim` features, so yours are twice as wide. Each gets half.",
+          COLUMNS_WHOLE),
+    wrong("rows_cut_from_the_whole", "sinusoidal(rows, dim // 2)", "sinusoidal(rows, dim)",
+          "You make vectors of all `dim` features and cut them in the middle: the slow half is"
+          " lost. Make them dim / 2 wide.",
+          COLUMNS_WHOLE, ("[down, across]", "[down[..., : dim // 2], across[..., : dim // 2]]")),
+    wrong("rows_alone", "[down, across]", "[down, down]",
+          "The columns play no part: both halves say the row."),
+    wrong("columns_alone", "[down, across]", "[across, across]",
+          "The rows play no part: both halves say the column."),
+    wrong("features_interleaved", "torch.cat([down, across], dim=-1)",
+          'rearrange([down, across], "two h w half -> h w (half two)")',
+          "You deal the features out in turn. The first half is for rows, the second for columns."),
+)
 
-def two_halves(rows, columns, dim):
-    return grid(sinusoidal(rows, dim // 2), sinusoidal(columns, dim // 2))
+POSITIONS = (
+    wrong("counted_from_the_corner", "sinusoidal(rows,",
+          "sinusoidal(torch.arange(len(rows)).to(rows),",
+          "You count 0, 1, 2, … yourself: the positions that come in are not used.",
+          ("sinusoidal(columns,", "sinusoidal(torch.arange(len(columns)).to(columns),")),
+    wrong("scaled_to_the_picture", "sinusoidal(rows,", "sinusoidal(rows / len(rows),",
+          "You divide the positions by height and width. They are used as they are.",
+          ("sinusoidal(columns,", "sinusoidal(columns / len(columns),")),
+    wrong("in_reading_order", "return torch.cat([down, across], dim=-1)",
+          "order = columns + len(columns) * rows[:, None]\n"
+          'return rearrange(sinusoidal(order.flatten(), dim), "(h w) d -> h w d", h=len(rows))',
+          "You number the pixels in reading order and take that as position: pixels above each"
+          " other are then far apart. Row and column get half of the features each."),
+)
 
-
-@slip
-def halves_added(rows, columns, dim):
-    """You add the vectors of row and column: many pixels become alike. Each gets one half of
-    the features."""
-    down, across = grid(sinusoidal(rows, dim), sinusoidal(columns, dim))
-    return down + across
-
-
-@slip
-def twice_as_wide(rows, columns, dim):
-    """Row and column both get all `dim` features, so yours are twice as wide. Each gets
-    half."""
-    return torch.cat(grid(sinusoidal(rows, dim), sinusoidal(columns, dim)), -1)
-
-
-@slip
-def rows_cut_from_the_whole(rows, columns, dim):
-    """You make vectors of all `dim` features and cut them in the middle: the slow half is lost.
-    Make them dim / 2 wide."""
-    down, across = grid(sinusoidal(rows, dim), sinusoidal(columns, dim))
-    return torch.cat([down[..., : dim // 2], across[..., : dim // 2]], -1)
-
-
-@slip
-def in_reading_order(rows, columns, dim):
-    """You number the pixels in reading order and take that as position: pixels above each other
-    are then far apart. Row and column get half of the features each."""
-    order = columns + len(columns) * rows[:, None]
-    return rearrange(sinusoidal(order.flatten(), dim), "(h w) d -> h w d", h=len(rows))
-
-
-@slip
-def columns_down(rows, columns, dim):
-    """Your first axis is the column: w h dim. Rows go down: h w dim."""
-    return rearrange(sinusoidal_2d(rows, columns, dim), "h w d -> w h d")
-
-
-@slip
-def features_interleaved(rows, columns, dim):
-    """You deal the features out in turn. The first half is for rows, the second for columns."""
-    return rearrange(list(two_halves(rows, columns, dim)), "two h w half -> h w (half two)")
-
-
-@slip
-def rows_alone(rows, columns, dim):
-    """The columns play no part: both halves say the row."""
-    down, _ = two_halves(rows, columns, dim)
-    return torch.cat([down, down], -1)
-
-
-@slip
-def columns_alone(rows, columns, dim):
-    """The rows play no part: both halves say the column."""
-    _, across = two_halves(rows, columns, dim)
-    return torch.cat([across, across], -1)
-
-
-@slip
-def counted_from_the_corner(rows, columns, dim):
-    """You count 0, 1, 2, … yourself: the positions that come in are not used."""
-    across, down = torch.arange(len(columns)).to(columns), torch.arange(len(rows)).to(rows)
-    return sinusoidal_2d(down, across, dim)
-
-
-@slip
-def scaled_to_the_picture(rows, columns, dim):
-    """You divide the positions by height and width. They are used as they are."""
-    return sinusoidal_2d(rows / len(rows), columns / len(columns), dim)
-
-
-@slip
-def halves_multiplied(rows, columns, dim):
-    """You multiply the vectors of row and column. They stand side by side, half the features
-    each."""
-    down, across = grid(sinusoidal(rows, dim), sinusoidal(columns, dim))
-    return down * across
-
-
-@variant
-def columns_first(rows, columns, dim):
-    """The column is in the first half, as in the code of the masked autoencoder ("here w goes
-    first"). Here the row comes first, as in DETR."""
-    down, across = two_halves(rows, columns, dim)
-    return torch.cat([across, down], -1)
-
-
-@variant
-def sines_before_cosines(rows, columns, dim):
-    """In each half you have all sines, then all cosines, as in the code of the masked
-    autoencoder; for a network that is alike. In this chapter sine and cosine alternate."""
-
-    def table(at):
-        return torch.cat(
-            [sinusoidal(at, dim // 2)[:, ::2], sinusoidal(at, dim // 2)[:, 1::2]], 1
-        )
-
-    return torch.cat(grid(table(rows), table(columns)), -1)
+PUBLISHED = (
+    published("columns_first", "[down, across]", "[across, down]",
+              'The column is in the first half, as in the code of the masked autoencoder ("here w'
+              ' goes first"). Here the row comes first, as in DETR.'),
+    published("sines_before_cosines", "[down, across]",
+              "[down[..., ::2], down[..., 1::2], across[..., ::2], across[..., 1::2]]",
+              "In each half you have all sines, then all cosines, as in the code of the masked"
+              " autoencoder; for a network that is alike. In this chapter sine and cosine"
+              " alternate."),
+)
+# fmt: on
 
 
 def image_loops(rows, columns, dim):
@@ -161,22 +105,8 @@ EXERCISE = Exercise(
     id="positional.sinusoidal_2d",
     solution=sinusoidal_2d,
     probes={"sinusoidal_2d": "h w dim"},
-    trials=image_trials,
-    slips=(
-        halves_added,
-        twice_as_wide,
-        rows_cut_from_the_whole,
-        in_reading_order,
-        columns_down,
-        features_interleaved,
-        rows_alone,
-        columns_alone,
-        counted_from_the_corner,
-        halves_multiplied,
-        scaled_to_the_picture,
-        columns_first,
-        sines_before_cosines,
-    ),
+    trials=trials,
+    slips=(*HALVES, *POSITIONS, *PUBLISHED),
     hints=(
         "What do all pixels of one row have in common, and in which features?",
         (

@@ -1,16 +1,14 @@
-"""The record of `positional.skew`."""
+"""Skewing: from one column a distance to one column a key, without gathering."""
 
 import torch
 from torch.nn import functional as F
 
 from attncourse.exercises.positional.shared import SKEWS
 from attncourse.exercises.record import Exercise, Trial
-from solutions.positional import (
-    skew,
-)
+from solutions.positional import skew
 
 
-def skew_trials():
+def trials():
     return (
         Trial("on two examples", dict(b=2, i=5), dict(x="b i i")),
         Trial("with an axis of heads", dict(b=2, head=3, i=4), dict(x="b head i i")),
@@ -44,7 +42,7 @@ EXERCISE = Exercise(
     id="positional.skew",
     solution=skew,
     probes={"skew": "b i j"},
-    trials=skew_trials,
+    trials=trials,
     slips=SKEWS,
     hints=(
         (
