@@ -1,13 +1,11 @@
-"""The record of `spatial.cbam`."""
+"""CBAM: first which channels, then where in the image, or the other way round."""
 
 import torch
 
-from attncourse.exercises.families import family, named, remade
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Trial, slip
-from attncourse.exercises.spatial.shared import APPLYING, residual_added, times, what, where
-from solutions.spatial import (
-    CBAM,
-)
+from attncourse.exercises.spatial.shared import SCALES
+from solutions.spatial import CBAM
 
 
 def cbam_trials():
@@ -24,223 +22,86 @@ def cbam_trials():
     )
 
 
-def as_asked(self, x):
-    return self.order
+WHERE = 'where = rearrange(self.spatial.attention(x), "b h w -> b 1 h w")'
+BOTH = 'return where * rearrange(self.channel.attention(x * where), "b c -> b c 1 1")'
+PIXELS_FIRST = f'if self.order == "spatial-channel":\n    {WHERE}\n    {BOTH}\n'
+SEEN = 'x if self.order == "parallel" else x * what'
+
+# fmt: off
+ORDERS = (
+    *often(
+        wrong("always_parallel", "self.channel.attention(x * where)", "self.channel.attention(x)",
+              "Both gates see x, whatever `self.order` says. In a sequence the second sees what the"
+              " first lets through.",
+              (SEEN, "x")),
+    ),
+    wrong("always_channels_first", PIXELS_FIRST + "what", "what",
+          "`self.order` is not looked at: you always do channels first.",
+          (SEEN, "x * what")),
+    wrong("always_pixels_first", PIXELS_FIRST + "what", f"{WHERE}\n{BOTH}\nwhat",
+          "`self.order` is not looked at: you always do pixels first."),
+    wrong("orders_exchanged", '== "spatial-channel"', '== "channel-spatial"',
+          'The two sequences are exchanged: "channel-spatial" means that the channel gate comes'
+          " first."),
+    wrong("only_pixels_first", '== "spatial-channel"', '!= "parallel"',
+          'With "channel-spatial" your spatial gate comes first. The channel gate does.'),
+    wrong("only_channels_first", PIXELS_FIRST + "what", "what",
+          'With "spatial-channel" your channel gate comes first. The spatial gate does.'),
+    wrong("pixels_first_without_passing", "self.channel.attention(x * where)",
+          "self.channel.attention(x)",
+          'With "spatial-channel" your channel gate sees x itself. It sees x scaled by pixel.'),
+    wrong("channels_first_without_passing", SEEN, "x",
+          'With "channel-spatial" your spatial gate sees x itself. It sees x scaled by channel.'),
+    wrong("parallel_as_a_sequence", SEEN, "x * what",
+          '"parallel" is treated as a sequence, channels first. There both gates see x.'),
+    wrong("parallel_pixels_first", '== "spatial-channel"', '!= "channel-spatial"',
+          '"parallel" is treated as a sequence, pixels first. There both gates see x.'),
+)
+
+PRODUCTS = (
+    *often(
+        wrong("gains_added", "return where * ", "return where + ",
+              "You add the gains of the two gates. They multiply.",
+              ("return what * ", "return what + ")),
+    ),
+    wrong("ScaledTwice", "return x * self.attention(x)",
+          'first = self.spatial if self.order == "spatial-channel" else self.channel\n'
+          "return first(x) * self.attention(x)",
+          "Your `forward` scales by the first gate once more: its gain is in `attention` already."),
+    wrong("ScaledTwiceByChannel", "return x * self", "return self.channel(x) * self",
+          "Your `forward` scales by the channel gate once more: its gain is in `attention`"
+          " already."),
+    wrong("Summed", "return x * self.attention(x)",
+          'if self.order == "parallel":\n'
+          "    return self.channel(x) + self.spatial(x)\n"
+          "return x * self.attention(x)",
+          'You add what the two gates make of x in "parallel". Their gains multiply.'),
+)
+# fmt: on
 
 
-def product(x, one, other):
-    return one * other
-
-
-def let_through(x, gain):
-    return x * gain
-
-
-def cbam_recipe(
-    ordering=as_asked,
-    passing=let_through,
-    joining=product,
-    applying=times,
-    orders=CBAM.ORDERS,
-):
-    """`CBAM` with some of its steps replaced, in some of its orders."""
+def first_gain_lost(*orders):
+    """`CBAM` that returns, in these orders, the gain of the second gate alone."""
 
     class Answer(CBAM):
+        """The gain of the first gate is lost on the way: the second gate decides with it, but
+        only its own gain is in the result. They multiply."""
+
         def attention(self, x):
-            order = ordering(self, x)
-            wrong = order in orders
-            join, hand_on = (joining, passing) if wrong else (product, let_through)
-            if order == "parallel":
-                return join(x, what(self, x), where(self, x))
-            first, second = (what, where) if order == "channel-spatial" else (where, what)
-            gain = first(self, x)
-            return join(x, gain, second(self, hand_on(x, gain)))
+            gains = super().attention(x)
+            if self.order not in orders:
+                return gains
+            if self.order == "spatial-channel":
+                return gains / self.spatial.attention(x)[:, None]
+            return gains / self.channel.attention(x)[..., None, None]
 
-        def forward(self, x):
-            return applying(x, self.attention(x))
-
+    Answer.__name__ = "first_gain_lost"
     return Answer
 
 
-def always_channels_first(self, x):
-    """`self.order` is not looked at: you always do channels first."""
-    return "channel-spatial"
-
-
-def always_pixels_first(self, x):
-    """`self.order` is not looked at: you always do pixels first."""
-    return "spatial-channel"
-
-
-def always_parallel(self, x):
-    """Both gates see x, whatever `self.order` says. In a sequence the second sees what the
-    first lets through."""
-    return "parallel"
-
-
-def orders_exchanged(self, x):
-    """The two sequences are exchanged: "channel-spatial" means that the channel gate comes
-    first."""
-    turned = {"channel-spatial": "spatial-channel", "spatial-channel": "channel-spatial"}
-    return turned.get(self.order, self.order)
-
-
-def only_pixels_first(self, x):
-    """With "channel-spatial" your spatial gate comes first. The channel gate does."""
-    return "parallel" if self.order == "parallel" else "spatial-channel"
-
-
-def only_channels_first(self, x):
-    """With "spatial-channel" your channel gate comes first. The spatial gate does."""
-    return "parallel" if self.order == "parallel" else "channel-spatial"
-
-
-def pixels_first_without_passing(self, x):
-    """With "spatial-channel" your channel gate sees x itself. It sees x scaled by pixel."""
-    return "parallel" if self.order == "spatial-channel" else self.order
-
-
-def channels_first_without_passing(self, x):
-    """With "channel-spatial" your spatial gate sees x itself. It sees x scaled by channel."""
-    return "parallel" if self.order == "channel-spatial" else self.order
-
-
-def parallel_as_a_sequence(self, x):
-    """ "parallel" is treated as a sequence, channels first. There both gates see x."""
-    return "channel-spatial" if self.order == "parallel" else self.order
-
-
-def parallel_pixels_first(self, x):
-    """ "parallel" is treated as a sequence, pixels first. There both gates see x."""
-    return "spatial-channel" if self.order == "parallel" else self.order
-
-
-def gain_passed(x, gain):
-    """The second gate sees the gains of the first, without x. It sees x scaled by them."""
-    return 0 * x + gain
-
-
-def rest_passed(x, gain):
-    """The second gate sees what the first shuts out, x - x s. It sees what it lets through."""
-    return x - x * gain
-
-
-def rectified_passed(x, gain):
-    """A ReLU stands between the gates. The second sees the scaled x with its signs."""
-    return (x * gain).relu()
-
-
-def residual_passed(x, gain):
-    """The second gate sees x plus the scaled x. It sees the scaled x."""
-    return x + x * gain
-
-
-def gains_added(x, one, other):
-    """You add the gains of the two gates. They multiply."""
-    return one + other
-
-
-def gains_averaged(x, one, other):
-    """You average the gains of the two gates. They multiply."""
-    return (one + other) / 2
-
-
-def larger_gain(x, one, other):
-    """You take the larger gain of the two. They multiply."""
-    return torch.maximum(one.expand_as(x), other.expand_as(x))
-
-
-def smaller_gain(x, one, other):
-    """You take the smaller gain of the two. They multiply."""
-    return torch.minimum(one.expand_as(x), other.expand_as(x))
-
-
-def either_gain(x, one, other):
-    """You join the gains as chances, s + t - s t: open where either is. They multiply: open
-    where both are."""
-    return one + other - one * other
-
-
-def first_gain_lost(x, one, other):
-    """The gain of the first gate is lost on the way: the second gate decides with it, but only
-    its own gain is in the result. They multiply."""
-    return other.expand_as(x)
-
-
-def second_gain_lost(x, one, other):
-    """The second gate is left out: only the first gain is in the result. They multiply."""
-    return one.expand_as(x)
-
-
-def first_gain_twice(x, one, other):
-    """The first gain is applied twice: once in what the second gate sees, and twice again in
-    the result. The result holds each gain once."""
-    return one * one * other
-
-
-def root_of_the_product(x, one, other):
-    """You take the root of the product of the gains. It is the product itself."""
-    return (one * other).sqrt()
-
-
-def squashed_again(x, one, other):
-    """You squash the product by a sigmoid once more. Both gains are in (0, 1) already."""
-    return (one * other).sigmoid()
-
-
-def whole_slip(**step):
-    """One step of CBAM's recipe, wrong in all orders."""
-    (choice,) = step.values()
-    return remade(slip(choice), answer=cbam_recipe(**step))
-
-
-def in_one_order(wrong, every=True, **step):
-    """A slip, known as well where it is made in one of the orders alone."""
-    ways = tuple(cbam_recipe(orders=(order,), **step) for order in CBAM.ORDERS)
-    return remade(wrong, answer=wrong.answer if every else ways[-1], ways=ways)
-
-
-GAINS_ADDED_IN_ONE_ORDER = in_one_order(
-    named(
-        "added_in_one_order", "Here you add the gains of the two gates. They multiply.", CBAM
-    ),
-    every=False,
-    joining=gains_added,
+FIRST_GAIN_LOST = slip(
+    first_gain_lost(*CBAM.ORDERS), *(first_gain_lost(order) for order in CBAM.ORDERS)
 )
-
-
-class ScaledBeforeReturned(CBAM):
-    """Your `attention` returns x scaled already. It returns the gains alone; `forward`
-    multiplies x with them."""
-
-    def attention(self, x):
-        return super().attention(x) * x
-
-    def forward(self, x):
-        return self.attention(x)
-
-
-class ScaledTwice(CBAM):
-    """Your `forward` scales by the first gate once more: its gain is in `attention` already."""
-
-    def forward(self, x):
-        if self.order == "spatial-channel":
-            return self.spatial(x) * self.attention(x)
-        return self.channel(x) * self.attention(x)
-
-
-class ScaledTwiceByChannel(CBAM):
-    def forward(self, x):
-        return self.channel(x) * self.attention(x)
-
-
-class Summed(CBAM):
-    """You add what the two gates make of x in "parallel". Their gains multiply."""
-
-    def forward(self, x):
-        if self.order == "parallel":
-            return self.channel(x) + self.spatial(x)
-        return super().forward(x)
 
 
 class CBAMInTurn(CBAM):
@@ -291,48 +152,7 @@ EXERCISE = Exercise(
     probes={"attention": "b c h w", "forward": "b c h w"},
     trials=cbam_trials,
     blank=("attention", "forward"),
-    slips=(
-        *family(
-            cbam_recipe,
-            paired=(always_parallel, gains_added, residual_added),
-            ordering=(
-                always_channels_first,
-                always_pixels_first,
-                always_parallel,
-                orders_exchanged,
-                only_pixels_first,
-                only_channels_first,
-                pixels_first_without_passing,
-                channels_first_without_passing,
-                parallel_as_a_sequence,
-                parallel_pixels_first,
-            ),
-            joining=(gains_added,),
-            applying=APPLYING,
-        ),
-        GAINS_ADDED_IN_ONE_ORDER,
-        *(
-            in_one_order(whole_slip(passing=step), passing=step)
-            for step in (gain_passed, residual_passed, rest_passed, rectified_passed)
-        ),
-        *(
-            in_one_order(whole_slip(joining=step), joining=step)
-            for step in (
-                gains_averaged,
-                larger_gain,
-                smaller_gain,
-                either_gain,
-                first_gain_lost,
-                second_gain_lost,
-                first_gain_twice,
-                root_of_the_product,
-                squashed_again,
-            )
-        ),
-        ScaledBeforeReturned,
-        remade(slip(ScaledTwice), ways=(ScaledTwiceByChannel,)),
-        Summed,
-    ),
+    slips=(*ORDERS, *PRODUCTS, FIRST_GAIN_LOST, *SCALES),
     hints=(
         "Which gate sees x, and which sees x after the other has worked on it?",
         "Bring both gains to a shape that multiplies with x: b c 1 1 and b 1 h w. Their"

@@ -1,23 +1,12 @@
-"""The record of `spatial.gala`."""
+"""GALA: what the whole image and what each pixel say, summed and multiplied."""
 
 import torch
-from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family, named
+from attncourse.exercises.edits import often, published, wrong
 from attncourse.exercises.record import Exercise, Trial
-from attncourse.exercises.spatial.shared import (
-    APPLYING,
-    by_sigmoid,
-    over_channels,
-    over_pixels,
-    plain,
-    pooled,
-    times,
-)
-from solutions.spatial import (
-    GALA,
-)
+from attncourse.exercises.spatial.shared import SCALES
+from solutions.spatial import GALA
 
 
 def gala_trials():
@@ -32,271 +21,91 @@ def gala_trials():
     )
 
 
-def a_mean(x):
-    return pooled(x, "mean")
-
-
-def rectified_middle(z):
-    return z.relu()
-
-
-def local_middle(z):
-    return z.relu()
-
-
-def signed(z):
-    return z
-
-
-def sum_and_product(g, p, a, m):
-    return a * (g + p) + m * g * p
-
-
-def by_hyperbola(z):
-    return z.tanh()
-
-
-def gala_recipe(
-    pooling=a_mean,
-    widening=rectified_middle,
-    local=local_middle,
-    globally=signed,
-    locally=signed,
-    joining=sum_and_product,
-    squashing=by_hyperbola,
-    applying=times,
-):
-    """`GALA` with some of its steps replaced."""
-
-    class Answer(GALA):
-        def channels(self, x):
-            return globally(self.up(widening(self.down(pooling(x)))))
-
-        def pixels(self, x):
-            return rearrange(locally(self.collapse(local(self.shrink(x)))), "b 1 h w -> b h w")
-
-        def attention(self, x):
-            g, p = over_pixels(self.channels(x)), over_channels(self.pixels(x))
-            a, m = (rearrange(w, "c -> c 1 1") for w in (self.additive, self.multiplicative))
-            return squashing(joining(g, p, a, m))
-
-        def forward(self, x):
-            return applying(x, self.attention(x))
-
-    return Answer
-
-
-def a_max(x):
-    """You pool by the largest value. GALA's global branch takes the mean."""
-    return pooled(x, "max")
-
-
-def a_sum(x):
-    """You sum over the pixels. It is their mean."""
-    return pooled(x, "sum")
-
-
-def global_relu_missing(z):
-    """The ReLU between `self.down` and `self.up` is missing."""
-    return z
-
-
-def local_relu_missing(z):
-    """The ReLU between `self.shrink` and `self.collapse` is missing."""
-    return z
-
-
-def global_rectified(z):
-    """A ReLU follows `self.up`: what the image says of a channel loses its sign."""
-    return z.relu()
-
-
-def global_squashed(z):
-    """You squash the global branch by a sigmoid. It is squashed together with the other, once,
-    by tanh."""
-    return z.sigmoid()
-
-
-def local_rectified(z):
-    """A ReLU follows `self.collapse`: what a pixel says of itself loses its sign."""
-    return z.relu()
-
-
-def local_centred(z):
-    """You take the mean off what the pixels say. It stays as it is."""
-    return z - z.mean((-2, -1), keepdim=True)
-
-
-def local_squashed(z):
-    """You squash the local branch by a sigmoid. It is squashed together with the other, once,
-    by tanh."""
-    return z.sigmoid()
-
-
-def sum_alone(g, p, a, m):
-    """The product is missing: m g l is added to a (g + l)."""
-    return a * (g + p) + 0 * m
-
-
-def product_alone(g, p, a, m):
-    """The sum is missing: a (g + l) is added to m g l."""
-    return m * g * p + 0 * a
-
-
-def shares_exchanged(g, p, a, m):
-    """The shares are exchanged: `self.additive` belongs to the sum, `self.multiplicative` to
-    the product."""
-    return m * (g + p) + a * g * p
-
-
-def shares_left_out(g, p, a, m):
-    """The shares of the channels are left out: a (g + l) + m g l."""
-    return g + p + g * p + 0 * (a + m)
-
-
-def additive_on_global_alone(g, p, a, m):
-    """The share of the sum belongs to both terms: a (g + l). You have a g + l."""
-    return a * g + p + m * g * p
-
-
-def each_its_share(g, p, a, m):
-    """You give one share to g and the other to l. They belong to sum and product: a (g + l) +
-    m g l."""
-    return a * g + m * p
-
-
-def terms_subtracted(g, p, a, m):
-    """You subtract the product. It is added: a (g + l) + m g l."""
-    return a * (g + p) - m * g * p
-
-
-def terms_multiplied(g, p, a, m):
-    """You multiply the two terms. They are added: a (g + l) + m g l."""
-    return a * (g + p) * m * g * p
-
-
-def product_in_the_sum(g, p, a, m):
-    """You multiply the product by both shares: a (g + l + m g l). It is a (g + l) + m g l."""
-    return a * (g + p + m * g * p)
-
-
-@also(squashing=plain)
-def each_term_squashed(g, p, a, m):
-    """You squash sum and product each by tanh and add: gains reach 2. Add first, then
-    squash."""
-    return (a * (g + p)).tanh() + (m * g * p).tanh()
-
-
-@also(squashing=by_hyperbola)
-def branches_squashed(g, p, a, m):
-    """You squash g and l by tanh before they are combined. Combine first, then squash once."""
-    return sum_and_product(g.tanh(), p.tanh(), a, m)
-
-
-def squared_sum(g, p, a, m):
-    """Your second term is m (g + l)². It is the product: m g l."""
-    return a * (g + p) + m * (g + p).square()
-
-
-def local_subtracted(g, p, a, m):
-    """You subtract l from g. They are added: a (g + l) + m g l."""
-    return a * (g - p) + m * g * p
-
-
-def one_share_for_all(g, p, a, m):
-    """All channels have the same share. Each has its own: `self.additive` and
-    `self.multiplicative` hold c numbers, `c -> c 1 1`."""
-    return sum_and_product(g, p, a.mean(), m.mean())
-
-
-def pixels_averaged(g, p, a, m):
-    """In the product l is averaged over the pixels. Each pixel keeps its own: m g l."""
-    return a * (g + p) + m * g * p.mean((2, 3), keepdim=True)
-
-
-def shares_squashed(g, p, a, m):
-    """You squash the shares. They are plain numbers: a (g + l) + m g l."""
-    return a.sigmoid() * (g + p) + m.sigmoid() * g * p
-
-
-def global_left_out(g, p, a, m):
-    """The global branch plays no part in your map: a (g + l) + m g l."""
-    return a * p + m * p + 0 * g
-
-
-def local_left_out(g, p, a, m):
-    """The local branch plays no part in your map: a (g + l) + m g l."""
-    return a * g + m * g + 0 * p
-
-
-def not_squashed(z):
-    """The tanh is missing: your gains are any numbers. They are in (-1, 1)."""
-    return z
-
-
-def from_0_to_1(z):
-    """You bring tanh to (0, 1). Its negative half is meant: a gain may turn the sign."""
-    return (z.tanh() + 1) / 2
-
-
-def lifted_tanh(z):
-    """You add 1 to the gains. They are tanh alone, in (-1, 1)."""
-    return 1 + z.tanh()
-
-
-def half_tanh(z):
-    """You take 2 σ(z) - 1, which is tanh(z / 2). It is tanh(z), which is 2 σ(2 z) - 1."""
-    return (z / 2).tanh()
-
-
-def by_absolute_tanh(z):
-    """You take the absolute value of the gains. They may turn the sign."""
-    return z.tanh().abs()
-
-
-def rectified_tanh(z):
-    """You cut negative gains off. They may turn the sign."""
-    return z.tanh().relu()
-
-
-SQUASHED_AS_RELEASED = named(
-    "squashed_as_released",
-    "You squash by a sigmoid, as GALA's released code does unless told otherwise. The paper has"
-    " tanh, so that a gain may turn the sign.",
-    gala_recipe(squashing=by_sigmoid),
-    variant=True,
+# fmt: off
+BRANCHES = (
+    *often(
+        wrong("local_relu_missing", "self.shrink(x).relu()", "self.shrink(x)",
+              "The ReLU between `self.shrink` and `self.collapse` is missing."),
+    ),
+    wrong("NotCollapsed", 'rearrange(self.collapse(self.shrink(x).relu()), "b 1 h w -> b h w")',
+          "self.shrink(x).relu().mean(1)",
+          "You average the maps of `self.shrink`. `self.collapse` weighs them."),
+    wrong("CollapsedBySum", 'rearrange(self.collapse(self.shrink(x).relu()), "b 1 h w -> b h w")',
+          "self.shrink(x).relu().sum(1)",
+          "You sum the maps of `self.shrink`. `self.collapse` weighs them."),
+    wrong("CollapsedByMax", 'rearrange(self.collapse(self.shrink(x).relu()), "b 1 h w -> b h w")',
+          "self.shrink(x).relu().amax(1)",
+          "You take the largest of the maps of `self.shrink`. `self.collapse` weighs them."),
+    wrong("PixelsAfterChannels", "self.pixels(x)", "self.pixels(x * g)",
+          "Your pixels see x as the channels have scaled it. In GALA both see x."),
+    wrong("branches_squashed", '"b c -> b c 1 1")', '"b c -> b c 1 1").tanh()',
+          "You squash g and l by tanh before they are combined. Combine first, then squash once.",
+          ('"b h w -> b 1 h w")', '"b h w -> b 1 h w").tanh()')),
+    wrong("global_left_out", "a * (g + l) + m * g * l", "a * l + m * l",
+          "The global branch plays no part in your map: a (g + l) + m g l."),
+    wrong("local_left_out", "(a * (g + l) + m * g * l)", "(a * g + m * g).expand_as(x)",
+          "The local branch plays no part in your map: a (g + l) + m g l."),
 )
 
+SHARES = (
+    *often(
+        wrong("shares_exchanged", "a * (g + l) + m * g * l", "m * (g + l) + a * g * l",
+              "The shares are exchanged: `self.additive` belongs to the sum, `self.multiplicative`"
+              " to the product."),
+    ),
+    wrong("shares_left_out", "a * (g + l) + m * g * l", "g + l + g * l",
+          "The shares of the channels are left out: a (g + l) + m g l."),
+    wrong("additive_on_global_alone", "a * (g + l)", "a * g + l",
+          "The share of the sum belongs to both terms: a (g + l). You have a g + l."),
+    wrong("each_its_share", "a * (g + l) + m * g * l", "a * g + m * l",
+          "You give one share to g and the other to l. They belong to sum and product: a (g + l) +"
+          " m g l."),
+    wrong("product_in_the_sum", "a * (g + l) + m * g * l", "a * (g + l + m * g * l)",
+          "You multiply the product by both shares: a (g + l + m g l). It is a (g + l) + m g l."),
+    wrong("one_share_for_all", 'rearrange(self.additive, "c -> c 1 1")', "self.additive.mean()",
+          "All channels have the same share. Each has its own: `self.additive` and"
+          " `self.multiplicative` hold c numbers, `c -> c 1 1`.",
+          ('rearrange(self.multiplicative, "c -> c 1 1")', "self.multiplicative.mean()")),
+    wrong("shares_squashed", "self.additive,", "self.additive.sigmoid(),",
+          "You squash the shares. They are plain numbers: a (g + l) + m g l.",
+          ("self.multiplicative,", "self.multiplicative.sigmoid(),")),
+)
 
-class NotCollapsed(gala_recipe()):
-    """You average the maps of `self.shrink`. `self.collapse` weighs them."""
+TERMS = (
+    *often(
+        wrong("sum_alone", " + m * g * l", "",
+              "The product is missing: m g l is added to a (g + l)."),
+    ),
+    wrong("product_alone", "a * (g + l) + m", "m",
+          "The sum is missing: a (g + l) is added to m g l."),
+    wrong("terms_subtracted", ") + m * g", ") - m * g",
+          "You subtract the product. It is added: a (g + l) + m g l."),
+    wrong("terms_multiplied", ") + m * g", ") * m * g",
+          "You multiply the two terms. They are added: a (g + l) + m g l."),
+    wrong("squared_sum", "m * g * l", "m * (g + l) ** 2",
+          "Your second term is m (g + l)². It is the product: m g l."),
+    wrong("pixels_averaged", "m * g * l", "m * g * l.mean((2, 3), keepdim=True)",
+          "In the product l is averaged over the pixels. Each pixel keeps its own: m g l."),
+)
 
-    def pixels(self, x):
-        return self.shrink(x).relu().mean(1)
-
-
-class CollapsedBySum(gala_recipe()):
-    """You sum the maps of `self.shrink`. `self.collapse` weighs them."""
-
-    def pixels(self, x):
-        return self.shrink(x).relu().sum(1)
-
-
-class CollapsedByMax(gala_recipe()):
-    """You take the largest of the maps of `self.shrink`. `self.collapse` weighs them."""
-
-    def pixels(self, x):
-        return self.shrink(x).relu().amax(1)
-
-
-class PixelsAfterChannels(gala_recipe()):
-    """Your pixels see x as the channels have scaled it. In GALA both see x."""
-
-    def attention(self, x):
-        g = over_pixels(self.channels(x))
-        p = over_channels(self.pixels(x * g))
-        a, m = (rearrange(w, "c -> c 1 1") for w in (self.additive, self.multiplicative))
-        return sum_and_product(g, p, a, m).tanh()
+SQUASHES = (
+    published("squashed_as_released", ".tanh()", ".sigmoid()",
+              "You squash by a sigmoid, as GALA's released code does unless told otherwise. The"
+              " paper has tanh, so that a gain may turn the sign."),
+    *often(
+        wrong("not_squashed", ".tanh()", "",
+              "The tanh is missing: your gains are any numbers. They are in (-1, 1)."),
+    ),
+    wrong("each_term_squashed", "a * (g + l) + m * g * l", "a * (g + l)).tanh() + (m * g * l",
+          "You squash sum and product each by tanh and add: gains reach 2. Add first, then"
+          " squash."),
+    wrong("from_0_to_1", ".tanh()", ".tanh() / 2 + 0.5",
+          "You bring tanh to (0, 1). Its negative half is meant: a gain may turn the sign."),
+    wrong("half_tanh", "(a * (g + l) + m * g * l).tanh()",
+          "2 * (a * (g + l) + m * g * l).sigmoid() - 1",
+          "You take 2 σ(z) - 1, which is tanh(z / 2). It is tanh(z), which is 2 σ(2 z) - 1."),
+)
+# fmt: on
 
 
 class GALALoops(GALA):
@@ -350,51 +159,7 @@ EXERCISE = Exercise(
     },
     trials=gala_trials,
     blank=("channels", "pixels", "attention", "forward"),
-    slips=(
-        *family(
-            gala_recipe,
-            paired=(sum_alone, shares_exchanged, not_squashed, local_relu_missing),
-            pooling=(a_max, a_sum),
-            widening=(global_relu_missing,),
-            local=(local_relu_missing,),
-            globally=(global_rectified, global_squashed),
-            locally=(local_rectified, local_squashed, local_centred),
-            joining=(
-                sum_alone,
-                product_alone,
-                shares_exchanged,
-                shares_left_out,
-                additive_on_global_alone,
-                each_its_share,
-                terms_subtracted,
-                terms_multiplied,
-                product_in_the_sum,
-                each_term_squashed,
-                branches_squashed,
-                squared_sum,
-                local_subtracted,
-                one_share_for_all,
-                pixels_averaged,
-                shares_squashed,
-                global_left_out,
-                local_left_out,
-            ),
-            squashing=(
-                not_squashed,
-                from_0_to_1,
-                lifted_tanh,
-                half_tanh,
-                by_absolute_tanh,
-                rectified_tanh,
-            ),
-            applying=APPLYING,
-        ),
-        NotCollapsed,
-        CollapsedBySum,
-        CollapsedByMax,
-        PixelsAfterChannels,
-        SQUASHED_AS_RELEASED,
-    ),
+    slips=(*BRANCHES, *SHARES, *TERMS, *SQUASHES, *SCALES),
     hints=(
         "g says something of each channel, l of each pixel. Which combination of the two is"
         " like BAM's, which like CBAM's?",
