@@ -1,15 +1,11 @@
-"""The record of `transformer.encoder_layer`."""
+"""An encoder layer: tokens that attend to each other, then think by themselves."""
 
 import torch
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Given, Trial
-from solutions.scaled_dot_product import (
-    causal_mask,
-    padding_mask,
-)
-from solutions.transformer import (
-    EncoderLayer,
-)
+from solutions.scaled_dot_product import causal_mask, padding_mask
+from solutions.transformer import EncoderLayer
 
 
 def encoder_trials():
@@ -29,238 +25,94 @@ def encoder_trials():
     )
 
 
-def encoder_layer(forward):
-    """The layer with another forward pass, called as the function and with its message."""
-    members = {"forward": forward, "__doc__": forward.__doc__}
-    return type(forward.__name__, (EncoderLayer,), members)
+READ = "self.around_attention(x, lambda x: self.self_attention(x, mask=mask))"
+THINK = "self.around_feed_forward(x, self.feed_forward)"
 
+# fmt: off
+WAYS = (
+    wrong("thinks_before_it_reads", READ, THINK,
+          "The feed-forward network comes first. Attention comes first.", (THINK, READ)),
+    wrong("ways_exchanged", "self.around_attention(", "self.around_feed_forward(",
+          "The two ways around are exchanged: `around_attention` belongs to the attention. Each"
+          " has a norm of its own.",
+          ("self.around_feed_forward(", "self.around_attention(")),
+    wrong("one_way_for_both", "self.around_feed_forward(", "self.around_attention(",
+          "You use `around_attention` twice. Each of the two steps has its own, with its own"
+          " norm."),
+    wrong("last_way_for_both", "self.around_attention(", "self.around_feed_forward(",
+          "You use `around_feed_forward` twice. Each of the two steps has its own, with its own"
+          " norm."),
+    wrong("no_ways_around", READ, "self.self_attention(x, mask=mask)",
+          "There is no way around anything, and no norm: use `around_attention` and"
+          " `around_feed_forward`.",
+          (THINK, "self.feed_forward(x)")),
+    wrong("side_by_side_in_one_way", "mask=mask)", "mask=mask) + self.feed_forward(x)",
+          "Attention and the network go side by side through one way around. The network comes"
+          " after attention, with a way and a norm of its own: `around_feed_forward`.",
+          (THINK, "x")),
+    wrong("both_in_one_way", "self.self_attention(x, mask=mask)",
+          "self.feed_forward(self.self_attention(x, mask=mask))",
+          "Attention and the network share one way around. Each has its own: the sum and the norm"
+          " come after attention, and again after the network.",
+          (THINK, "x")),
+    wrong("side_by_side", "x = self.around", "read = self.around",
+          "Attention and the feed-forward network both get the layer's input. The network gets"
+          " what has become of it after attention.",
+          (THINK, f"read + {THINK} - x")),
+)
 
-@encoder_layer
-def feed_forward_missing(self, x, mask=None):
-    """The feed-forward network is missing: attention alone is half the layer."""
-    return self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
+MASKS = (
+    wrong("mask_not_passed_on", "lambda x: self.self_attention(x, mask=mask)",
+          "self.self_attention",
+          "The mask is not passed on to the attention."),
+    wrong("mask_turned_round", "mask=mask", "mask=None if mask is None else ~mask",
+          "The mask is inverted. It is True where a token may attend, as `MultiHeadAttention`"
+          " wants it. (Torch's layers want the opposite.)"),
+    wrong("mask_with_rows_for_columns", "mask=mask", "mask=None if mask is None else mask.mT",
+          "You use the mask transposed. Its rows are queries and its columns keys: pass it on as"
+          " it comes."),
+    wrong("causal_encoder", "x = self.around",
+          "causal = causal_mask(x.shape[1], x.shape[1])\n"
+          "mask = causal if mask is None else mask & causal\n"
+          "x = self.around",
+          "You hide later tokens. An encoder reads the whole sentence."),
+)
 
+GIVEN = (
+    wrong("normed_before_as_well", "self.self_attention(x,",
+          "self.self_attention(self.around_attention.norm(x),",
+          "You norm what attention is given. `around_attention` has done with norms: before with"
+          " pre-norm, after with post-norm."),
+    wrong("reads_what_is_not_normed", "lambda x: self.self_attention(x, mask=mask)",
+          "lambda given: self.self_attention(given, x, mask)",
+          "With pre-norm keys and values are made of x before the norm: inside the function you"
+          " use the x from outside. All three come from what the function is given."),
+    wrong("reads_the_outer_x", "lambda x:", "lambda given:",
+          "With pre-norm queries, keys and values are made of x before the norm: inside the"
+          " function you use the x from outside. Use what the function is given."),
+    wrong("network_gets_the_input", "x = self.around", "read = self.around",
+          "The network is given the layer's input: inside the function you use an x from outside."
+          " Use what the function is given.",
+          (THINK, "self.around_feed_forward(read, lambda given: self.feed_forward(x))")),
+    wrong("network_gets_what_is_not_normed", ", self.feed_forward)",
+          ", lambda given: self.feed_forward(x))",
+          "With pre-norm the network is given x before the norm: inside the function you use the x"
+          " from outside. Use what the function is given."),
+    wrong("outer_x_both_times", "lambda x:", "lambda given:",
+          "With pre-norm both functions use the x from outside, before the norm. Use what the"
+          " function is given.",
+          (", self.feed_forward)", ", lambda given: self.feed_forward(x))")),
+)
 
-@encoder_layer
-def attention_missing(self, x, mask=None):
-    """Attention is missing: every token is on its own."""
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def thinks_before_it_reads(self, x, mask=None):
-    """The feed-forward network comes first. Attention comes first."""
-    x = self.around_feed_forward(x, self.feed_forward)
-    return self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-
-
-@encoder_layer
-def ways_exchanged(self, x, mask=None):
-    """The two ways around are exchanged: `around_attention` belongs to the attention. Each has
-    a norm of its own."""
-    x = self.around_feed_forward(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_attention(x, self.feed_forward)
-
-
-@encoder_layer
-def one_way_for_both(self, x, mask=None):
-    """You use `around_attention` twice. Each of the two steps has its own, with its own
-    norm."""
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_attention(x, self.feed_forward)
-
-
-@encoder_layer
-def last_way_for_both(self, x, mask=None):
-    """You use `around_feed_forward` twice. Each of the two steps has its own, with its own
-    norm."""
-    x = self.around_feed_forward(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def no_way_around_attention(self, x, mask=None):
-    """There is no way around attention: use `around_attention`."""
-    return self.around_feed_forward(self.self_attention(x, mask=mask), self.feed_forward)
-
-
-@encoder_layer
-def no_way_around_feed_forward(self, x, mask=None):
-    """There is no way around the feed-forward network: use `around_feed_forward`."""
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.feed_forward(x)
-
-
-@encoder_layer
-def no_ways_around(self, x, mask=None):
-    """There is no way around anything, and no norm: use `around_attention` and
-    `around_feed_forward`."""
-    return self.feed_forward(self.self_attention(x, mask=mask))
-
-
-@encoder_layer
-def mask_not_passed_on(self, x, mask=None):
-    """The mask is not passed on to the attention."""
-    x = self.around_attention(x, self.self_attention)
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def mask_turned_round(self, x, mask=None):
-    """The mask is inverted. It is True where a token may attend, as `MultiHeadAttention` wants
-    it. (Torch's layers want the opposite.)"""
-    mask = None if mask is None else ~mask
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def mask_with_rows_for_columns(self, x, mask=None):
-    """You use the mask transposed. Its rows are queries and its columns keys: pass it on as it
-    comes."""
-    mask = None if mask is None else mask.mT
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def side_by_side_in_one_way(self, x, mask=None):
-    """Attention and the network go side by side through one way around. The network comes after
-    attention, with a way and a norm of its own: `around_feed_forward`."""
-
-    def both(x):
-        return self.self_attention(x, mask=mask) + self.feed_forward(x)
-
-    return self.around_attention(x, both)
-
-
-@encoder_layer
-def both_in_one_way(self, x, mask=None):
-    """Attention and the network share one way around. Each has its own: the sum and the norm
-    come after attention, and again after the network."""
-    return self.around_attention(
-        x, lambda x: self.feed_forward(self.self_attention(x, mask=mask))
-    )
-
-
-@encoder_layer
-def normed_before_as_well(self, x, mask=None):
-    """You norm what attention is given. `around_attention` has done with norms: before with
-    pre-norm, after with post-norm."""
-    x = self.around_attention(
-        x, lambda x: self.self_attention(self.around_attention.norm(x), mask=mask)
-    )
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def network_of_the_network(self, x, mask=None):
-    """The network is applied twice within its way around. Once is enough."""
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, lambda x: self.feed_forward(self.feed_forward(x)))
-
-
-@encoder_layer
-def causal_encoder(self, x, mask=None):
-    """You hide later tokens. An encoder reads the whole sentence."""
-    causal = causal_mask(x.shape[1], x.shape[1])
-    mask = causal if mask is None else mask & causal
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def side_by_side(self, x, mask=None):
-    """Attention and the feed-forward network both get the layer's input. The network gets what
-    has become of it after attention."""
-    read = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return read + self.around_feed_forward(x, self.feed_forward) - x
-
-
-@encoder_layer
-def reads_what_is_not_normed(self, x, mask=None):
-    """With pre-norm keys and values are made of x before the norm: inside the function you use
-    the x from outside. All three come from what the function is given."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, x, mask))
-    return self.around_feed_forward(read, self.feed_forward)
-
-
-@encoder_layer
-def attends_twice(self, x, mask=None):
-    """Attention is applied twice. Once, then the feed-forward network."""
-    for _ in range(2):
-        x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def thinks_twice(self, x, mask=None):
-    """The feed-forward network is applied twice. Once is enough."""
-    x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    for _ in range(2):
-        x = self.around_feed_forward(x, self.feed_forward)
-    return x
-
-
-@encoder_layer
-def added_again(self, x, mask=None):
-    """You add x to what `around_attention` gives. It has added x already."""
-    x = x + self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(x, self.feed_forward)
-
-
-@encoder_layer
-def reads_the_outer_x(self, x, mask=None):
-    """With pre-norm queries, keys and values are made of x before the norm: inside the function
-    you use the x from outside. Use what the function is given."""
-    read = self.around_attention(x, lambda given: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(read, self.feed_forward)
-
-
-@encoder_layer
-def network_gets_the_input(self, x, mask=None):
-    """The network is given the layer's input: inside the function you use an x from outside.
-    Use what the function is given."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
-    return self.around_feed_forward(read, lambda given: self.feed_forward(x))
-
-
-@encoder_layer
-def network_gets_what_is_not_normed(self, x, mask=None):
-    """With pre-norm the network is given x before the norm: inside the function you use the x
-    from outside. Use what the function is given."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
-    return self.around_feed_forward(read, lambda given: self.feed_forward(read))
-
-
-@encoder_layer
-def outer_x_both_times(self, x, mask=None):
-    """With pre-norm both functions use the x from outside, before the norm. Use what the
-    function is given."""
-    read = self.around_attention(x, lambda given: self.self_attention(x, mask=mask))
-    return self.around_feed_forward(read, lambda given: self.feed_forward(read))
-
-
-@encoder_layer
-def input_added_at_the_end(self, x, mask=None):
-    """You add the layer's input at the end. Both ways around have added theirs already."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
-    return x + self.around_feed_forward(read, self.feed_forward)
-
-
-@encoder_layer
-def read_added_at_the_end(self, x, mask=None):
-    """You add x to what `around_feed_forward` gives. It has added x already."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
-    return read + self.around_feed_forward(read, self.feed_forward)
-
-
-@encoder_layer
-def normed_once_more(self, x, mask=None):
-    """You norm once more at the end. The ways around have their norms already."""
-    read = self.around_attention(x, lambda given: self.self_attention(given, mask=mask))
-    y = self.around_feed_forward(read, self.feed_forward)
-    return self.around_feed_forward.norm(y)
+SUMS = (
+    wrong("added_again", "x = self.around", "x = x + self.around",
+          "You add x to what `around_attention` gives. It has added x already."),
+    wrong("read_added_at_the_end", "return self.around", "return x + self.around",
+          "You add x to what `around_feed_forward` gives. It has added x already."),
+    wrong("normed_once_more", THINK, f"self.around_feed_forward.norm({THINK})",
+          "You norm once more at the end. The ways around have their norms already."),
+)
+# fmt: on
 
 
 class LayerByLayer(EncoderLayer):
@@ -295,37 +147,7 @@ EXERCISE = Exercise(
     probes={"forward": "b n (head d)"},
     trials=encoder_trials,
     blank=("forward",),
-    slips=(
-        feed_forward_missing,
-        attention_missing,
-        thinks_before_it_reads,
-        ways_exchanged,
-        one_way_for_both,
-        last_way_for_both,
-        no_way_around_attention,
-        no_way_around_feed_forward,
-        no_ways_around,
-        mask_not_passed_on,
-        mask_turned_round,
-        mask_with_rows_for_columns,
-        side_by_side_in_one_way,
-        both_in_one_way,
-        normed_before_as_well,
-        network_of_the_network,
-        causal_encoder,
-        side_by_side,
-        reads_what_is_not_normed,
-        attends_twice,
-        thinks_twice,
-        added_again,
-        reads_the_outer_x,
-        network_gets_the_input,
-        network_gets_what_is_not_normed,
-        outer_x_both_times,
-        input_added_at_the_end,
-        read_added_at_the_end,
-        normed_once_more,
-    ),
+    slips=(*WAYS, *MASKS, *GIVEN, *SUMS),
     hints=(
         "Which two functions does a layer apply, in which order, and what is around each?",
         (

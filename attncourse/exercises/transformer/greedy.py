@@ -1,16 +1,11 @@
-"""The record of `transformer.greedy`."""
+"""Greedy decoding: always the likeliest next word, until every example has ended."""
 
 import torch
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Given, Trial
-from solutions.transformer import (
-    BEGIN,
-    END,
-    PAD,
-    greedy,
-)
+from solutions.transformer import BEGIN, END, PAD, greedy
 
 
 def language(seed, words, likely_end=0.0):
@@ -53,190 +48,72 @@ def ends_in_turn_late(target, *_):
     return F.one_hot(word, 7).double()
 
 
-def likeliest(scores):
-    return scores.argmax(-1)
+# fmt: off
+ENDED = (
+    *often(
+        wrong("goes_on_after_the_end", ".masked_fill(ended, PAD)", "",
+              "Examples that have ended go on. After its END an example has PAD."),
+        wrong("ends_again_and_again", "(ended, PAD)", "(ended, END)",
+              "Examples that have ended get END again and again. After the first one comes PAD."),
+        wrong("forgets_who_has_ended", "ended | (word == END)", "word == END",
+              "You look at the last words only: you stop where all are END at once, and examples"
+              " that ended before go on. Remember who has ended; they get PAD.",
+              (".masked_fill(ended, PAD)", "")),
+        wrong("stops_with_the_first", "ended.all()", "ended.any()",
+              "You stop when one example has ended. Go on until all have."),
+        wrong("never_stops_early", " and not ended.all()", "",
+              "You always write `longest` words. Stop when all examples have ended."),
+    ),
+    wrong("ended_written_over", "ended | (word == END)", "word == END",
+          "You write over who has ended: an example gets one PAD and then goes on. Who ended before"
+          " has ended still: ended | (word == END)."),
+    wrong("stops_at_padding", "word == END", "word == PAD",
+          "You take PAD for the end. A target ends with END."),
+)
 
+LENGTHS = (
+    *often(
+        wrong("one_word_too_many", "target.shape[1] <=", "target.shape[1] - 1 <=",
+              "You write one word more than `longest`. BEGIN is not counted: the target has at most"
+              " 1 + longest."),
+        wrong("one_word_too_few", "<= longest", "< longest",
+              "You write one word fewer than `longest`. BEGIN is not counted: the target has at"
+              " most 1 + longest."),
+        wrong("begin_dropped", "return target", "return target[:, 1:]",
+              "You drop the first word. BEGIN is kept."),
+        wrong("stops_before_the_last_word", "target = torch.cat",
+              "if (ended | (word == END)).all():\n    break\ntarget = torch.cat",
+              "You stop before the last END is written. Append the word first, then see who has"
+              " ended."),
+    ),
+    wrong("end_not_written", "return target", "return target.masked_fill(target == END, PAD)",
+          "END itself is not written: you put PAD in its place. An example keeps its END."),
+)
 
-def all_so_far(target):
-    return target
-
-
-def when_all_have_ended(ended, target):
-    return bool(ended.all())
-
-
-def padding_follows(word, ended):
-    return word.masked_fill(ended, PAD)
-
-
-def at_end(word):
-    return word == END
-
-
-def as_long_as_said(longest):
-    return longest
-
-
-def as_written(target):
-    return target
-
-
-def the_last_word_too(target):
-    return True
-
-
-def decoded(
-    choosing=likeliest,
-    showing=all_so_far,
-    stopping=when_all_have_ended,
-    following=padding_follows,
-    ending=at_end,
-    counting=as_long_as_said,
-    returning=as_written,
-    writing=the_last_word_too,
-):
-    """`greedy` with some of its steps changed."""
-
-    def answer(logits, start, longest):
-        target, ended = start, torch.zeros(len(start), dtype=torch.bool)
-        for _ in range(counting(longest)):
-            if stopping(ended, target):
-                break
-            word = following(choosing(logits(showing(target))), ended)
-            ended = ended | ending(word)
-            longer = torch.cat([target, word[:, None]], dim=1)
-            if stopping(ended, longer) and not writing(longer):
-                break
-            target = longer
-        return returning(target)
-
-    return answer
-
-
-def goes_on_after_the_end(word, ended):
-    """Examples that have ended go on. After its END an example has PAD."""
-    return word
-
-
-def ends_again_and_again(word, ended):
-    """Examples that have ended get END again and again. After the first one comes PAD."""
-    return word.masked_fill(ended, END)
-
-
-@also(following=goes_on_after_the_end)
-def forgets_who_has_ended(ended, target):
-    """You look at the last words only: you stop where all are END at once, and examples that
-    ended before go on. Remember who has ended; they get PAD."""
-    return target.shape[1] > 1 and bool((target[:, -1] == END).all())
-
-
-def stops_with_the_first(ended, target):
-    """You stop when one example has ended. Go on until all have."""
-    return bool(ended.any())
-
-
-def never_stops_early(ended, target):
-    """You always write `longest` words. Stop when all examples have ended."""
-    return False
-
-
-def one_word_too_many(longest):
-    """You write one word more than `longest`. BEGIN is not counted: the target has at most
-    1 + longest."""
-    return longest + 1
-
-
-def one_word_too_few(longest):
-    """You write one word fewer than `longest`. BEGIN is not counted: the target has at most
-    1 + longest."""
-    return longest - 1
-
-
-def begin_dropped(target):
-    """You drop the first word. BEGIN is kept."""
-    return target[:, 1:]
-
-
-def least_likely(scores):
-    """You take the least likely word: argmin where it is argmax."""
-    return scores.argmin(-1)
-
-
-def second_likeliest(scores):
-    """You take the second likeliest word. It is always the likeliest."""
-    return scores.topk(2).indices[:, 1]
-
-
-def same_for_all(scores):
-    """All examples get the word of the first. Each has its own."""
-    return scores.argmax(-1)[:1].expand(len(scores))
-
-
-def last_word_alone(target):
-    """You show `logits` the last word only. The next one depends on all so far."""
-    return target[:, -1:]
-
-
-def without_begin(target):
-    """You show `logits` the targets without BEGIN. It maps targets so far, BEGIN among them."""
-    return target[:, 1:] if target.shape[1] > 1 else target
-
-
-def stops_at_padding(word):
-    """You take PAD for the end. A target ends with END."""
-    return word == PAD
-
-
-def end_not_written(target):
-    """END itself is not written: you put PAD in its place. An example keeps its END."""
-    return target.masked_fill(target == END, PAD)
-
-
-def stops_before_the_last_word(target):
-    """You stop before the last END is written. Append the word first, then see who has
-    ended."""
-    return False
+CHOICES = (
+    *often(
+        wrong("last_word_alone", "logits(target)", "logits(target[:, -1:])",
+              "You show `logits` the last word only. The next one depends on all so far."),
+    ),
+    wrong("without_begin", "logits(target)",
+          "logits(target[:, 1:] if target.shape[1] > 1 else target)",
+          "You show `logits` the targets without BEGIN. It maps targets so far, BEGIN among them."),
+    wrong("least_likely", "argmax", "argmin",
+          "You take the least likely word: argmin where it is argmax."),
+    wrong("second_likeliest", ".argmax(-1)", ".topk(2).indices[:, 1]",
+          "You take the second likeliest word. It is always the likeliest."),
+    wrong("same_for_all", ".argmax(-1)", ".argmax(-1)[:1].expand(len(start))",
+          "All examples get the word of the first. Each has its own."),
+)
+# fmt: on
 
 
 def one_example_at_a_time(logits, start, longest):
     """You show `logits` one example at a time. It knows by its row which source an example has:
     show it the whole batch."""
-    rows = [decoded()(logits, start[b : b + 1], longest) for b in range(len(start))]
-    return padded_rows(rows)
-
-
-def padded_rows(rows):
+    rows = [greedy(logits, start[b : b + 1], longest) for b in range(len(start))]
     longest = max(row.shape[1] for row in rows)
     return torch.cat([F.pad(row, (0, longest - row.shape[1]), value=PAD) for row in rows])
-
-
-GREEDY = family(
-    decoded,
-    following=(goes_on_after_the_end, ends_again_and_again),
-    stopping=(
-        forgets_who_has_ended,
-        stops_with_the_first,
-        never_stops_early,
-    ),
-    counting=(one_word_too_many, one_word_too_few),
-    returning=(begin_dropped, end_not_written),
-    choosing=(least_likely, same_for_all, second_likeliest),
-    showing=(last_word_alone, without_begin),
-    ending=(stops_at_padding,),
-    writing=(stops_before_the_last_word,),
-    paired=(
-        goes_on_after_the_end,
-        ends_again_and_again,
-        forgets_who_has_ended,
-        stops_with_the_first,
-        never_stops_early,
-        one_word_too_many,
-        one_word_too_few,
-        begin_dropped,
-        last_word_alone,
-        stops_before_the_last_word,
-    ),
-)
 
 
 def greedy_by_rows(logits, start, longest):
@@ -265,7 +142,7 @@ EXERCISE = Exercise(
     solution=greedy,
     probes={"greedy": "b i"},
     trials=greedy_trials,
-    slips=(*GREEDY, one_example_at_a_time),
+    slips=(*ENDED, *LENGTHS, *CHOICES, one_example_at_a_time),
     hints=(
         "What must you remember of each example from word to word?",
         (

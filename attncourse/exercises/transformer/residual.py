@@ -1,14 +1,11 @@
-"""The record of `transformer.residual`."""
+"""The way around a function, and where its norm and its dropout stand."""
 
 import torch
 from einops import rearrange
-from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.transformer import (
-    Residual,
-)
+from solutions.transformer import Residual
 
 
 def waves(x):
@@ -42,220 +39,86 @@ def residual_trials():
     )
 
 
-def right_post(self, x, f):
-    return self.norm(x + f(x))
+PRE, POST = "self.dropout(function(self.norm(x)))", "self.dropout(function(x))"
 
-
-def right_pre(self, x, f):
-    return x + f(self.norm(x))
-
-
-def drop(self, function):
-    return lambda x: self.dropout(function(x))
-
-
-def ways(after=right_post, before=right_pre, dropped=drop):
-    """`Residual` with one of its two forms, or both, replaced."""
-
-    class Answer(Residual):
-        def forward(self, x, function):
-            return (before if self.pre else after)(self, x, dropped(self, function))
-
-    return Answer
-
-
-@also(before=right_post)
-def always_post(self, x, f):
-    """You norm after the sum in both cases. With "pre" the norm stands before the function:
-    x + f(norm(x))."""
-    return self.norm(x + f(x))
-
-
-@also(after=right_pre)
-def always_pre(self, x, f):
-    """You norm before the function in both cases. With "post" the norm stands after the sum:
-    norm(x + f(x))."""
-    return x + f(self.norm(x))
-
-
-@also(before=right_post)
-def exchanged(self, x, f):
-    """The two forms are exchanged: "post" is norm(x + f(x)), "pre" is x + f(norm(x))."""
-    return x + f(self.norm(x))
-
-
-def normed_way_around_post(self, x, f):
-    """With "post" you norm x alone. The norm acts on the sum: norm(x + f(x))."""
-    return self.norm(x) + f(x)
-
-
-def normed_apart_post(self, x, f):
-    """With "post" you norm x and f(x) apart. One norm acts on the sum: norm(x + f(x))."""
-    return self.norm(x) + self.norm(f(x))
-
-
-def norm_before_the_sum(self, x, f):
-    """With "post" you norm what the function gives, and then add x. The norm acts on the sum:
-    norm(x + f(x))."""
-    return x + self.norm(f(x))
-
-
-def no_way_around_post(self, x, f):
-    """With "post" x is not added: norm(x + f(x))."""
-    return self.norm(f(x))
-
-
-def no_norm_post(self, x, f):
-    """With "post" the norm is missing: norm(x + f(x))."""
-    return x + f(x)
-
-
-def norm_both_times_post(self, x, f):
-    """With "post" you norm twice, before the function as well. Only the sum is normed."""
-    return self.norm(x + f(self.norm(x)))
-
-
-def function_of_the_function(self, x, f):
-    """With "post" the function is applied twice: norm(x + f(x)) calls it once."""
-    return self.norm(x + f(f(x)))
-
-
-def multiplied(self, x, f):
-    """With "post" you multiply x and f(x). They are added."""
-    return self.norm(x * f(x))
-
-
-def subtracted(self, x, f):
-    """With "post" you subtract. It is a sum: norm(x + f(x))."""
-    return self.norm(x - f(x))
-
-
-def mean_of_both(self, x, f):
-    """With "pre" you halve the sum. It is x + f(norm(x)), so that x passes through whole."""
-    return (x + f(self.norm(x))) / 2
-
-
-def normed_way_around(self, x, f):
-    """With "pre" it is norm(x) that you add. What goes around is x itself: x + f(norm(x))."""
-    x = self.norm(x)
-    return x + f(x)
-
-
-def no_way_around_pre(self, x, f):
-    """With "pre" x is not added: x + f(norm(x))."""
-    return f(self.norm(x))
-
-
-def no_norm_pre(self, x, f):
-    """With "pre" the norm is missing: x + f(norm(x))."""
-    return x + f(x)
-
-
-def norm_of_the_function(self, x, f):
-    """With "pre" you norm what comes out of the function. It is what goes in: x +
-    f(norm(x))."""
-    return x + self.norm(f(x))
-
-
-def norm_both_times_pre(self, x, f):
-    """With "pre" you norm the sum as well. Then nothing passes around the norms any more."""
-    return self.norm(x + f(self.norm(x)))
-
-
-@also(
-    after=lambda self, x, f: F.layer_norm(x + f(x), x.shape[-1:]),
+# fmt: off
+FORMS = (
+    wrong("always_pre", f"self.norm(x + {POST})", f"x + {PRE}",
+          'You norm before the function in both cases. With "post" the norm stands after the sum:'
+          " norm(x + f(x))."),
+    wrong("always_post", f"x + {PRE}", f"self.norm(x + {POST})",
+          'You norm after the sum in both cases. With "pre" the norm stands before the function:'
+          " x + f(norm(x))."),
+    wrong("exchanged", "if self.pre", "if not self.pre",
+          'The two forms are exchanged: "post" is norm(x + f(x)), "pre" is x + f(norm(x)).'),
+    wrong("always_norm_of_the_function", f"self.norm(x + {POST})", f"x + self.norm({POST})",
+          'In both cases you norm what the function gives. "post" norms the sum, norm(x + f(x));'
+          ' "pre" norms what goes in, x + f(norm(x)).',
+          (PRE, f"self.norm({POST})")),
+    wrong("no_norm_at_all", f"self.norm(x + {POST})", f"x + {POST}",
+          'There is no norm. "post" is norm(x + f(x)), "pre" is x + f(norm(x)).',
+          (PRE, POST)),
+    wrong("no_way_around_at_all", f"self.norm(x + {POST})", f"self.norm({POST})",
+          'x is never added, and so there is no way around the function. "post" is norm(x + f(x)),'
+          ' "pre" is x + f(norm(x)).',
+          (f"x + {PRE}", PRE)),
+    wrong("norm_without_weights", f"self.norm(x + {POST})",
+          f"F.layer_norm(x + {POST}, x.shape[-1:])",
+          "You norm without scale and shift: call `self.norm`.",
+          ("function(self.norm(x))", "function(F.layer_norm(x, x.shape[-1:]))")),
 )
-def norm_without_weights(self, x, f):
-    """You norm without scale and shift: call `self.norm`."""
-    return x + f(F.layer_norm(x, x.shape[-1:]))
 
-
-@also(before=norm_of_the_function)
-def always_norm_of_the_function(self, x, f):
-    """In both cases you norm what the function gives. "post" norms the sum, norm(x + f(x));
-    "pre" norms what goes in, x + f(norm(x))."""
-    return x + self.norm(f(x))
-
-
-@also(before=no_norm_pre)
-def no_norm_at_all(self, x, f):
-    """There is no norm. "post" is norm(x + f(x)), "pre" is x + f(norm(x))."""
-    return x + f(x)
-
-
-@also(before=no_way_around_pre)
-def no_way_around_at_all(self, x, f):
-    """x is never added, and so there is no way around the function. "post" is norm(x + f(x)),
-    "pre" is x + f(norm(x))."""
-    return self.norm(f(x))
-
-
-def dropout_forgotten(self, function):
-    """Dropout is missing. It acts on what the function gives, before x is added."""
-    return function
-
-
-def dropout_before_the_function(self, function):
-    """Dropout acts on what the function is given. It acts on what the function gives."""
-    return lambda x: function(self.dropout(x))
-
-
-@also(
-    after=lambda self, x, f: self.norm(self.dropout(x + f(x))),
-    before=lambda self, x, f: self.dropout(x + f(self.norm(x))),
+WITH_POST = (
+    wrong("norm_before_the_sum", f"self.norm(x + {POST})", f"x + self.norm({POST})",
+          'With "post" you norm what the function gives, and then add x. The norm acts on the sum:'
+          " norm(x + f(x))."),
+    wrong("normed_way_around_post", f"self.norm(x + {POST})", f"self.norm(x) + {POST}",
+          'With "post" you norm x alone. The norm acts on the sum: norm(x + f(x)).'),
+    wrong("normed_apart_post", f"self.norm(x + {POST})", f"self.norm(x) + self.norm({POST})",
+          'With "post" you norm x and f(x) apart. One norm acts on the sum: norm(x + f(x)).'),
+    wrong("norm_both_times_post", POST, PRE,
+          'With "post" you norm twice, before the function as well. Only the sum is normed.'),
 )
-def dropout_after_the_sum(self, function):
-    """Dropout acts on the sum, x and all. It acts on what the function gives, before x is
-    added."""
-    return function
 
-
-@also(
-    after=lambda self, x, f: self.dropout(self.norm(x + f(x))),
-    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
+WITH_PRE = (
+    wrong("mean_of_both", f"x + {PRE}", f"(x + {PRE}) / 2",
+          'With "pre" you halve the sum. It is x + f(norm(x)), so that x passes through whole.'),
+    wrong("normed_way_around", f"x + {PRE}", f"self.norm(x) + {PRE}",
+          'With "pre" it is norm(x) that you add. What goes around is x itself: x + f(norm(x)).'),
+    wrong("norm_of_the_function", PRE, f"self.norm({POST})",
+          'With "pre" you norm what comes out of the function. It is what goes in: x +'
+          " f(norm(x))."),
+    wrong("norm_both_times_pre", f"x + {PRE}", f"self.norm(x + {PRE})",
+          'With "pre" you norm the sum as well. Then nothing passes around the norms any more.'),
 )
-def dropout_after_the_norm(self, function):
-    """With "post" dropout acts on the normed sum, x and all. It acts on what the function
-    gives, before x is added."""
-    return function
 
-
-@also(
-    after=lambda self, x, f: self.norm(x + self.dropout(f(x))),
-    before=lambda self, x, f: self.dropout(x + f(self.norm(x))),
+DROPOUTS = (
+    wrong("dropout_forgotten", POST, "function(x)",
+          "Dropout is missing. It acts on what the function gives, before x is added.",
+          (PRE, "function(self.norm(x))")),
+    wrong("dropout_before_the_function", POST, "function(self.dropout(x))",
+          "Dropout acts on what the function is given. It acts on what the function gives.",
+          (PRE, "function(self.dropout(self.norm(x)))")),
+    wrong("dropout_after_the_sum", f"x + {POST}", "self.dropout(x + function(x))",
+          "Dropout acts on the sum, x and all. It acts on what the function gives, before x is"
+          " added.",
+          (f"x + {PRE}", "self.dropout(x + function(self.norm(x)))")),
+    wrong("dropout_after_the_norm", f"self.norm(x + {POST})",
+          "self.dropout(self.norm(x + function(x)))",
+          'With "post" dropout acts on the normed sum, x and all. It acts on what the function'
+          " gives, before x is added."),
+    wrong("sum_dropped_with_pre", f"x + {PRE}", "self.dropout(x + function(self.norm(x)))",
+          'With "pre" dropout acts on x as well. It acts on what the function gives alone, so that'
+          " x passes through whole."),
+    wrong("sum_dropped_with_post", f"x + {POST}", "self.dropout(x + function(x))",
+          'With "post" dropout acts on x as well. It acts on what the function gives alone, before'
+          " x is added."),
+    wrong("dropout_with_post_alone", PRE, "function(self.norm(x))",
+          'With "pre" dropout is missing. It acts on what the function gives, in both cases.'),
+    wrong("dropout_with_pre_alone", POST, "function(x)",
+          'With "post" dropout is missing. It acts on what the function gives, in both cases.'),
 )
-def sum_dropped_with_pre(self, function):
-    """With "pre" dropout acts on x as well. It acts on what the function gives alone, so that x
-    passes through whole."""
-    return function
-
-
-@also(
-    after=lambda self, x, f: self.norm(self.dropout(x + f(x))),
-    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
-)
-def sum_dropped_with_post(self, function):
-    """With "post" dropout acts on x as well. It acts on what the function gives alone, before x
-    is added."""
-    return function
-
-
-@also(
-    after=lambda self, x, f: self.norm(x + self.dropout(f(x))),
-    before=lambda self, x, f: x + f(self.norm(x)),
-)
-def dropout_with_post_alone(self, function):
-    """With "pre" dropout is missing. It acts on what the function gives, in both cases."""
-    return function
-
-
-@also(
-    after=lambda self, x, f: self.norm(x + f(x)),
-    before=lambda self, x, f: x + self.dropout(f(self.norm(x))),
-)
-def dropout_with_pre_alone(self, function):
-    """With "post" dropout is missing. It acts on what the function gives, in both cases."""
-    return function
+# fmt: on
 
 
 class InTwoSteps(Residual):
@@ -283,46 +146,7 @@ EXERCISE = Exercise(
     probes={"forward": "b n dim"},
     trials=residual_trials,
     blank=("forward",),
-    slips=family(
-        ways,
-        paired=(),
-        after=(
-            always_pre,
-            exchanged,
-            norm_before_the_sum,
-            normed_way_around_post,
-            normed_apart_post,
-            no_way_around_post,
-            no_norm_post,
-            norm_both_times_post,
-            function_of_the_function,
-            multiplied,
-            subtracted,
-            always_norm_of_the_function,
-            no_norm_at_all,
-            no_way_around_at_all,
-        ),
-        dropped=(
-            dropout_forgotten,
-            dropout_before_the_function,
-            dropout_after_the_sum,
-            dropout_after_the_norm,
-            sum_dropped_with_pre,
-            sum_dropped_with_post,
-            dropout_with_post_alone,
-            dropout_with_pre_alone,
-        ),
-        before=(
-            mean_of_both,
-            normed_way_around,
-            no_way_around_pre,
-            no_norm_pre,
-            norm_of_the_function,
-            norm_both_times_pre,
-            norm_without_weights,
-        ),
-    )
-    + family(ways, paired=(), after=(always_post,)),
+    slips=(*FORMS, *WITH_POST, *WITH_PRE, *DROPOUTS),
     hints=(
         'Where does the norm stand with "post", and where with "pre"?',
         (
