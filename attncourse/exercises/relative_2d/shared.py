@@ -3,7 +3,8 @@
 import torch
 from einops import einsum
 
-from attncourse.exercises.edits import Wrong, often, slips_of, wrong
+from attncourse.exercises.edited import slips_of
+from attncourse.exercises.edits import Wrong, often, wrong
 from attncourse.exercises.record import Exercise, Trial
 
 
