@@ -11,8 +11,14 @@ def cost_trials():
 
     return (
         trial("for dim = 12, 3 heads, 5 queries, 7 keys", dim=12, heads=3, queries=5, keys=7),
-        trial("for dim = 512, 8 heads, 64 of each", dim=512, heads=8, queries=64, keys=64),
-        trial("for dim = 10, 5 heads, 1 query, 9 keys", dim=10, heads=5, queries=1, keys=9),
+        trial(
+            "for dim = 512, 8 heads, 64 queries, 100 keys",
+            dim=512,
+            heads=8,
+            queries=64,
+            keys=100,
+        ),
+        trial("for dim = 10, 5 heads, 1 query, 4 keys", dim=10, heads=5, queries=1, keys=4),
     )
 
 

@@ -1,12 +1,10 @@
-"""The record of `non_local.danet_head`."""
+"""DANet's head: two attentions side by side, their sum classified, and each alone."""
 
 import torch
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Trial, slip
-from solutions.non_local import (
-    DANetHead,
-)
+from attncourse.exercises.edits import often, wrong
+from attncourse.exercises.record import Exercise, Trial
+from solutions.non_local import DANetHead
 
 
 def head_trials():
@@ -27,191 +25,95 @@ def head_trials():
     )
 
 
-def branches(self, x):
-    p = self.position_out(self.position(self.position_in(x)))
-    c = self.channel_out(self.channel(self.channel_in(x)))
-    return p, c
+# fmt: off
+BRANCHES = (
+    *often(
+        wrong("one_entrance", "self.channel_in(x)", "self.position_in(x)",
+              "Both branches start from `self.position_in`. Each has a convolution of its own."),
+        wrong("one_exit", "self.channel_out", "self.position_out",
+              "Both branches end in `self.position_out`. Each has a convolution of its own."),
+        wrong("one_after_the_other", "self.channel_in(x)", "p",
+              "Channel attention works on what position attention gives. The two work side by side,"
+              " each on a convolution of x."),
+    ),
+    wrong("attention_exchanged", "self.position(", "self.channel(",
+          "The two attentions have changed places.",
+          ("self.channel(", "self.position(")),
+    wrong("no_position_attention", "self.position(self.position_in(x))", "self.position_in(x)",
+          "`self.position` is never used."),
+    wrong("no_channel_attention", "self.channel(self.channel_in(x))", "self.channel_in(x)",
+          "`self.channel` is never used."),
+    wrong("residual_around_attention", "p = self.position_out(self.position(self.position_in(x)))",
+          "p = self.position_in(x)\np = self.position_out(p + self.position(p))",
+          "You add the input of the attention once more. It is added inside already.",
+          ("c = self.channel_out(self.channel(self.channel_in(x)))",
+           "c = self.channel_in(x)\nc = self.channel_out(c + self.channel(c))")),
+    wrong("exits_added_first", "p = self.position_out(self.position(self.position_in(x)))",
+          "p = self.position(self.position_in(x))",
+          "You add the branches before their last convolutions. Each has its own, then they are"
+          " added.",
+          ("c = self.channel_out(self.channel(self.channel_in(x)))",
+           "c = self.channel(self.channel_in(x))\n"
+           "p, c = self.position_out(p + c), self.channel_out(p + c)")),
+    wrong("ClassifiedBeforeTheExits", "p = self.position_out(self.position(self.position_in(x)))",
+          "p = self.position(self.position_in(x))",
+          "Each branch alone is classified before its last convolution. Classify what comes out of"
+          " `position_out` and `channel_out`.",
+          ("c = self.channel_out(self.channel(self.channel_in(x)))",
+           "c = self.channel(self.channel_in(x))"),
+          ("self.both(p + c)", "self.both(self.position_out(p) + self.channel_out(c))")),
+    wrong("SummedBeforeTheExit", "return self.both(p + c)",
+          "before = self.position(self.position_in(x)) + self.channel(self.channel_in(x))\n"
+          "return self.both(self.position_out(before))",
+          "For the first output you add the branches before their last convolutions. Each goes"
+          " through its own, then they are added."),
+)
 
+SUMS = (
+    *often(
+        wrong("multiplied_branches", "p + c", "p * c",
+              "You multiply the branches. They are added."),
+        wrong("averaged_branches", "p + c", "(p + c) / 2",
+              "You average the branches. They are added."),
+    ),
+    wrong("largest_of_branches", "p + c", "torch.maximum(p, c)",
+          "You take the larger of the branches. They are added."),
+    wrong("branches_subtracted", "p + c", "p - c",
+          "You subtract the channel branch. The branches are added."),
+    wrong("position_for_both", "p + c", "p",
+          "Your first output sees the position branch alone. It sees the sum of both."),
+    wrong("channel_for_both", "p + c", "c",
+          "Your first output sees the channel branch alone. It sees the sum of both."),
+    wrong("scores_added", "self.both(p + c)", "self.position_alone(p) + self.channel_alone(c)",
+          "You classify each branch and add the scores. Add the branches, then classify the sum with"
+          " `self.both`."),
+    wrong("both_classified_apart", "self.both(p + c)", "self.both(p) + self.both(c)",
+          "You classify each branch with `self.both` and add the scores: its bias counts twice. Add"
+          " the branches, then classify."),
+)
 
-def three_outputs(self, p, c):
-    return self.both(p + c), self.position_alone(p), self.channel_alone(c)
-
-
-def head_recipe(running=branches, classifying=three_outputs):
-    """`DANetHead` with some of its steps replaced."""
-
-    class Answer(DANetHead):
-        def forward(self, x):
-            return classifying(self, *running(self, x))
-
-    return Answer
-
-
-def one_entrance(self, x):
-    """Both branches start from `self.position_in`. Each has a convolution of its own."""
-    x = self.position_in(x)
-    return self.position_out(self.position(x)), self.channel_out(self.channel(x))
-
-
-def one_exit(self, x):
-    """Both branches end in `self.position_out`. Each has a convolution of its own."""
-    p, c = self.position(self.position_in(x)), self.channel(self.channel_in(x))
-    return self.position_out(p), self.position_out(c)
-
-
-def one_after_the_other(self, x):
-    """Channel attention works on what position attention gives. The two work side by side, each
-    on a convolution of x."""
-    p = self.position_out(self.position(self.position_in(x)))
-    return p, self.channel_out(self.channel(p))
-
-
-def attention_exchanged(self, x):
-    """The two attentions have changed places."""
-    p = self.position_out(self.channel(self.position_in(x)))
-    return p, self.channel_out(self.position(self.channel_in(x)))
-
-
-def no_attention(self, x):
-    """Neither attention is used."""
-    return self.position_out(self.position_in(x)), self.channel_out(self.channel_in(x))
-
-
-def no_position_attention(self, x):
-    """`self.position` is never used."""
-    return self.position_out(self.position_in(x)), branches(self, x)[1]
-
-
-def no_channel_attention(self, x):
-    """`self.channel` is never used."""
-    return branches(self, x)[0], self.channel_out(self.channel_in(x))
-
-
-def no_exits(self, x):
-    """The second convolutions, `position_out` and `channel_out`, are left out."""
-    return self.position(self.position_in(x)), self.channel(self.channel_in(x))
-
-
-def residual_around_attention(self, x):
-    """You add the input of the attention once more. It is added inside already."""
-    p, c = self.position_in(x), self.channel_in(x)
-    return self.position_out(p + self.position(p)), self.channel_out(c + self.channel(c))
-
-
-def exits_added_first(self, x):
-    """You add the branches before their last convolutions. Each has its own, then they are
-    added."""
-    total = self.position(self.position_in(x)) + self.channel(self.channel_in(x))
-    return self.position_out(total), self.channel_out(total)
-
-
-def averaged_branches(self, p, c):
-    """You average the branches. They are added."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both((p + c) / 2), *rest
-
-
-def multiplied_branches(self, p, c):
-    """You multiply the branches. They are added."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(p * c), *rest
-
-
-def largest_of_branches(self, p, c):
-    """You take the larger of the branches. They are added."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(torch.maximum(p, c)), *rest
-
-
-def scores_added(self, p, c):
-    """You classify each branch and add the scores. Add the branches, then classify the sum with
-    `self.both`."""
-    position, channel = self.position_alone(p), self.channel_alone(c)
-    return position + channel, position, channel
-
-
-def both_classified_apart(self, p, c):
-    """You classify each branch with `self.both` and add the scores: its bias counts twice. Add
-    the branches, then classify."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(p) + self.both(c), *rest
-
-
-def scores_averaged(self, p, c):
-    """You classify each branch and average the scores. Add the branches, then classify the sum
-    with `self.both`."""
-    position, channel = self.position_alone(p), self.channel_alone(c)
-    return (position + channel) / 2, position, channel
-
-
-def branches_subtracted(self, p, c):
-    """You subtract the channel branch. The branches are added."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(p - c), *rest
-
-
-def log_of_scores(self, p, c):
-    """You return a log-softmax of the scores. The cross-entropy takes it: return the scores."""
-    return tuple(y.log_softmax(1) for y in three_outputs(self, p, c))
-
-
-def position_for_both(self, p, c):
-    """Your first output sees the position branch alone. It sees the sum of both."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(p), *rest
-
-
-def channel_for_both(self, p, c):
-    """Your first output sees the channel branch alone. It sees the sum of both."""
-    _, *rest = three_outputs(self, p, c)
-    return self.both(c), *rest
-
-
-def outputs_exchanged(self, p, c):
-    """The second and third output have changed places: position before channel."""
-    both, position, channel = three_outputs(self, p, c)
-    return both, channel, position
-
-
-def both_last(self, p, c):
-    """The sum comes last in what you return. It comes first."""
-    both, position, channel = three_outputs(self, p, c)
-    return position, channel, both
-
-
-def classifiers_exchanged(self, p, c):
-    """The classifiers of the two branches have changed places."""
-    return self.both(p + c), self.channel_alone(p), self.position_alone(c)
-
-
-def one_classifier(self, p, c):
-    """You use `self.both` for all three. Each branch has a classifier of its own."""
-    return self.both(p + c), self.both(p), self.both(c)
-
-
-def softmax_of_scores(self, p, c):
-    """You return a softmax of the scores. The cross-entropy takes it: return the scores."""
-    return tuple(y.softmax(1) for y in three_outputs(self, p, c))
-
-
-class ClassifiedBeforeTheExits(DANetHead):
-    """Each branch alone is classified before its last convolution. Classify what comes out of
-    `position_out` and `channel_out`."""
-
-    def forward(self, x):
-        p, c = self.position(self.position_in(x)), self.channel(self.channel_in(x))
-        both = self.both(self.position_out(p) + self.channel_out(c))
-        return both, self.position_alone(p), self.channel_alone(c)
-
-
-class SummedBeforeTheExit(DANetHead):
-    """For the first output you add the branches before their last convolutions. Each goes
-    through its own, then they are added."""
-
-    def forward(self, x):
-        p, c = self.position(self.position_in(x)), self.channel(self.channel_in(x))
-        _, position, channel = three_outputs(self, self.position_out(p), self.channel_out(c))
-        return self.both(self.position_out(p + c)), position, channel
+OUTPUTS = (
+    *often(
+        wrong("outputs_exchanged", "self.position_alone(p), self.channel_alone(c)",
+              "self.channel_alone(c), self.position_alone(p)",
+              "The second and third output have changed places: position before channel."),
+    ),
+    wrong("both_last", "return self.both(p + c), self.position_alone(p), self.channel_alone(c)",
+          "return self.position_alone(p), self.channel_alone(c), self.both(p + c)",
+          "The sum comes last in what you return. It comes first."),
+    wrong("classifiers_exchanged", "self.position_alone(p), self.channel_alone(c)",
+          "self.channel_alone(p), self.position_alone(c)",
+          "The classifiers of the two branches have changed places."),
+    wrong("log_of_scores", "return self.both", "outputs = self.both",
+          "You return a log-softmax of the scores. The cross-entropy takes it: return the scores.",
+          ("self.channel_alone(c)",
+           "self.channel_alone(c)\nreturn tuple(y.log_softmax(1) for y in outputs)")),
+    wrong("softmax_of_scores", "return self.both", "outputs = self.both",
+          "You return a softmax of the scores. The cross-entropy takes it: return the scores.",
+          ("self.channel_alone(c)",
+           "self.channel_alone(c)\nreturn tuple(y.softmax(1) for y in outputs)")),
+)
+# fmt: on
 
 
 class HeadStepByStep(DANetHead):
@@ -247,42 +149,7 @@ EXERCISE = Exercise(
     probes={"forward": ("b classes h w", "b classes h w", "b classes h w")},
     trials=head_trials,
     blank=("forward",),
-    slips=(
-        *family(
-            head_recipe,
-            running=(
-                one_entrance,
-                one_exit,
-                one_after_the_other,
-                attention_exchanged,
-                no_attention,
-                no_position_attention,
-                no_channel_attention,
-                no_exits,
-                residual_around_attention,
-                exits_added_first,
-            ),
-            classifying=(
-                averaged_branches,
-                multiplied_branches,
-                largest_of_branches,
-                scores_added,
-                scores_averaged,
-                branches_subtracted,
-                log_of_scores,
-                both_classified_apart,
-                position_for_both,
-                channel_for_both,
-                outputs_exchanged,
-                both_last,
-                classifiers_exchanged,
-                one_classifier,
-                softmax_of_scores,
-            ),
-        ),
-        slip(ClassifiedBeforeTheExits),
-        slip(SummedBeforeTheExit),
-    ),
+    slips=(*BRANCHES, *SUMS, *OUTPUTS),
     hints=(
         "How many convolutions stand before and after each attention?",
         (

@@ -1,4 +1,4 @@
-"""The record of `non_local.non_local`."""
+"""The non-local block: every pixel gets a mixture of all, by one of four pairwise functions."""
 
 import math
 
@@ -6,21 +6,9 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family, named
-from attncourse.exercises.non_local.shared import (
-    concatenation_recipe,
-    key_first,
-    not_rectified,
-    weights_times_values,
-)
+from attncourse.exercises.edits import by_hand, often, published, wrong
 from attncourse.exercises.record import Exercise, Trial
-from solutions.non_local import (
-    NonLocal,
-    concatenation_weights,
-    dot_product_weights,
-    gaussian_weights,
-    max_pool,
-)
+from solutions.non_local import NonLocal
 
 
 def block_trials():
@@ -49,567 +37,218 @@ def block_trials():
     )
 
 
-def channels_last(x):
-    return rearrange(x, "b c ... -> b ... c")
+def flat(block, tokens):
+    return rearrange(tokens, "b ... m -> b (...) m")
 
 
-def own_layers(self, x):
-    """Queries, keys and values, still with their axes of space."""
-    if self.form == "gaussian":
-        return x, x, self.value(x)
-    return self.query(x), self.key(x), self.value(x)
+def means(block, tokens):
+    maps = rearrange(tokens, "b h w m -> b m h w")
+    maps = F.avg_pool2d(maps, block.subsample, ceil_mode=True)
+    return rearrange(maps, "b m h w -> b (h w) m")
 
 
-def keys_and_values(self, project, x):
-    q, k, v = project(self, x)
-    return rearrange(q, "b ... m -> b (...) m"), self.pool(k), self.pool(v)
+def every_other(block, tokens):
+    return flat(block, tokens[:, :: block.subsample, :: block.subsample])
 
 
-def softmax_of_products(self, q, k):
-    return gaussian_weights(q, k)
+def without_edges(block, tokens):
+    maps = F.max_pool2d(rearrange(tokens, "b h w m -> b m h w"), block.subsample)
+    return rearrange(maps, "b m h w -> b (h w) m")
 
 
-def products_over_n(self, q, k):
-    return dot_product_weights(q, k)
+def pooled_by(name, pool, message):
+    """Keys and values pooled in another way."""
+    roles = ("x)", "self.key(x))", "self.value(")
+    first, *others = ((f"self.pool({role}", f"{pool}(self, {role}") for role in roles)
+    return wrong(name, *first, message, *others)
 
 
-def pairs_over_n(self, q, k):
-    return concatenation_weights(q, k, self.pair)
-
-
-def norm_and_residual(self, y, x):
-    y = self.norm(rearrange(self.out(y), "b i c -> b c i"))
-    return x + y.reshape(x.shape)
-
-
-def block_recipe(
-    reading=channels_last,
-    projecting=own_layers,
-    pooling=keys_and_values,
-    embedded=softmax_of_products,
-    gaussian=softmax_of_products,
-    dot=products_over_n,
-    concatenation=pairs_over_n,
-    mixing=weights_times_values,
-    ending=norm_and_residual,
-):
-    """`NonLocal` with some of its steps replaced."""
-    forms = dict(embedded=embedded, gaussian=gaussian, dot=dot, concatenation=concatenation)
-
-    class Answer(NonLocal):
-        def attention(self, x):
-            q, k, _ = pooling(self, projecting, reading(x))
-            return forms[self.form](self, q, k)
-
-        def forward(self, x):
-            _, _, v = pooling(self, projecting, reading(x))
-            return ending(self, mixing(self.attention(x), v), x)
-
-    return Answer
-
-
-def reshaped_to_tokens(x):
-    """You reshape b c h w to b (h w) c in one go: the numbers of different pixels get mixed.
-    Move the channels to the end, then flatten."""
-    return x.reshape(len(x), *x.shape[2:], x.shape[1])
-
-
-def height_and_width_swapped(x):
-    """Your pixels come column by column, (w h), and the result is read row by row: height and
-    width are exchanged on the way in. The order is (h w)."""
-    return rearrange(x, "b c h w -> b w h c")
-
-
-def keys_by_query_layer(self, x):
-    """The keys go through the layer of the queries. They have their own: `self.key`."""
-    q, _, v = own_layers(self, x)
-    return (x, x, v) if self.form == "gaussian" else (q, q, v)
-
-
-def queries_by_key_layer(self, x):
-    """The queries go through the layer of the keys. They have their own: `self.query`."""
-    _, k, v = own_layers(self, x)
-    return k, k, v
-
-
-def values_by_key_layer(self, x):
-    """The values go through the layer of the keys. They have their own: `self.value`."""
-    q, k, v = own_layers(self, x)
-    return (q, k, v) if self.form == "gaussian" else (q, k, k)
-
-
-def query_and_key_swapped(self, x):
-    """Queries and keys have changed places: `self.query` makes what asks."""
-    q, k, v = own_layers(self, x)
-    return k, q, v
-
-
-def values_by_query_layer(self, x):
-    """The values go through the layer of the queries. They have their own: `self.value`."""
-    q, k, v = own_layers(self, x)
-    return (q, k, v) if self.form == "gaussian" else (q, k, q)
-
-
-def rectified_projections(self, x):
-    """You put a relu after the projections. There is none: they are linear."""
-    q, k, v = own_layers(self, x)
-    return (q, k, v.relu()) if self.form == "gaussian" else (q.relu(), k.relu(), v.relu())
-
-
-def without_biases(self, x):
-    """You leave out the biases of the projections: call the layers."""
-    value = F.linear(x, self.value.weight)
-    if self.form == "gaussian":
-        return x, x, value
-    return F.linear(x, self.query.weight), F.linear(x, self.key.weight), value
-
-
-def nothing_pooled(self, project, x):
-    """Nothing is pooled: with `subsample` keys and values go through `self.pool`."""
-    return tuple(rearrange(t, "b ... m -> b (...) m") for t in project(self, x))
-
-
-def queries_pooled(self, project, x):
-    """You pool the queries too: then only some pixels ask, and the block no longer returns one
-    vector a pixel. Pool keys and values alone."""
-    q, k, v = project(self, x)
-    return self.pool(q), self.pool(k), self.pool(v)
-
-
-def averaged(self, project, x):
-    """You pool by the mean. The paper pools by the maximum: `self.pool`."""
-    q, k, v = project(self, x)
-
-    def pool(tokens):
-        if self.subsample == 1:
-            return rearrange(tokens, "b ... m -> b (...) m")
-        maps = rearrange(tokens, "b h w m -> b m h w")
-        maps = F.avg_pool2d(maps, self.subsample, ceil_mode=True)
-        return rearrange(maps, "b m h w -> b (h w) m")
-
-    return rearrange(q, "b ... m -> b (...) m"), pool(k), pool(v)
-
-
-def strided(self, project, x):
-    """You keep every so-many-th pixel as key. Pooling keeps the largest of each window."""
-    q, k, v = project(self, x)
-    s = self.subsample
-    k, v = (rearrange(t[:, ::s, ::s], "b ... m -> b (...) m") for t in (k, v))
-    return rearrange(q, "b ... m -> b (...) m"), k, v
-
-
-def edges_cut_off(self, project, x):
-    """Your pooling drops the last row or column of odd maps (`ceil_mode=False`). With
-    `self.pool` every pixel is in a window."""
-    q, k, v = project(self, x)
-
-    def pool(tokens):
-        if self.subsample == 1:
-            return rearrange(tokens, "b ... m -> b (...) m")
-        maps = F.max_pool2d(rearrange(tokens, "b h w m -> b m h w"), self.subsample)
-        return rearrange(maps, "b m h w -> b (h w) m")
-
-    return rearrange(q, "b ... m -> b (...) m"), pool(k), pool(v)
-
-
-def pooled_before(self, project, x):
-    """You pool x before it is projected to keys and values, as the authors' released code does:
-    cheaper, since fewer pixels are projected. The paper pools after."""
-    q, _, _ = project(self, x)
-    small = max_pool(rearrange(x, "b ... c -> b c ..."), self.subsample)
-    _, k, v = project(self, rearrange(small, "b c ... -> b ... c"))
-    return tuple(rearrange(t, "b ... m -> b (...) m") for t in (q, k, v))
-
-
-def by_root_of_channels(self, q, k):
-    """You divide by sqrt(channels), the width of x. (One popular library does, though its
-    queries are narrower.) The products are taken as they are."""
-    return gaussian_weights(q / math.sqrt(self.out.out_features), k)
-
-
-def times_root_of_m(self, q, k):
-    """You multiply by sqrt(m): dividing by m**-0.5 does that, a bug that was published once.
-    The products are taken as they are."""
-    return gaussian_weights(q * math.sqrt(q.shape[-1]), k)
-
-
-def by_m(self, q, k):
-    """You divide the products by m. They are taken as they are."""
-    return gaussian_weights(q / q.shape[-1], k)
-
-
-def embedded_over_queries(self, q, k):
-    """Your softmax runs over the queries i. It runs over the keys, the last axis."""
-    return (q @ k.mT).softmax(-2)
-
-
-def embedded_without_softmax(self, q, k):
-    """The softmax is missing in the embedded form: products over N are the form "dot"."""
-    return dot_product_weights(q, k)
-
-
-def embedded_bare(self, q, k):
-    """The softmax is missing in the embedded form."""
-    return q @ k.mT
-
-
-def embedded_and_over_n(self, q, k):
-    """You divide the embedded form by N on top of its softmax. The softmax has divided by the
-    sum already."""
-    return gaussian_weights(q, k) / k.shape[-2]
-
-
-def gaussian_over_n(self, q, k):
-    """The softmax is missing in the Gaussian form: your products are only divided by N."""
-    return dot_product_weights(q, k)
-
-
-def gaussian_over_queries(self, q, k):
-    """In the Gaussian form your softmax runs over the queries. It runs over the keys."""
-    return (q @ k.mT).softmax(-2)
-
-
-def gaussian_scaled(self, q, k):
-    """You scale the Gaussian form by sqrt(channels). Its products are taken as they are."""
-    return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
-
-
-def gaussian_cosine(self, q, k):
-    """In the Gaussian form you divide pixels by their lengths (cosine). They are compared as
-    they are."""
-    return gaussian_weights(F.normalize(q, dim=-1), F.normalize(k, dim=-1))
-
-
-def both_softmax_forms(scoring):
-    """A slip that is made once for the two softmax forms, as where they share a line."""
-    scoring.also = dict(gaussian=scoring)
-    return scoring
-
-
-@both_softmax_forms
-def both_scaled(self, q, k):
-    """You divide the Gaussian forms by the root of the width of q. The products are taken as
-    they are: the authors' code scales the embedded form only, the paper none."""
-    return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
-
-
-@both_softmax_forms
-def both_by_root_of_channels(self, q, k):
-    """You divide the Gaussian forms by sqrt(channels). The products are taken as they are."""
-    return gaussian_weights(q / math.sqrt(self.out.out_features), k)
-
-
-@both_softmax_forms
-def both_times_root(self, q, k):
-    """You multiply the Gaussian forms by the root of the width of q: dividing by width**-0.5
-    does that, a bug that was published once. The products are taken as they are."""
-    return gaussian_weights(q * math.sqrt(q.shape[-1]), k)
-
-
-@both_softmax_forms
-def both_by_root_of_keys(self, q, k):
-    """You divide the Gaussian forms by the root of the number of keys. The products are taken
-    as they are."""
-    return gaussian_weights(q / math.sqrt(k.shape[-2]), k)
-
-
-@both_softmax_forms
-def both_by_keys_first(self, q, k):
-    """You divide the products by N before the softmax. The Gaussian forms have no 1/N: the
-    softmax divides by the sum."""
-    return gaussian_weights(q / k.shape[-2], k)
-
-
-@both_softmax_forms
-def both_over_queries(self, q, k):
-    """Your softmax runs over the queries i. It runs over the keys, the last axis."""
-    return (q @ k.mT).softmax(-2)
-
-
-@both_softmax_forms
-def both_over_pairs(self, q, k):
-    """Your softmax runs over queries and keys together. Each query has its own, over the
-    keys."""
-    return (q @ k.mT).flatten(-2).softmax(-1).unflatten(-1, (q.shape[-2], k.shape[-2]))
-
-
-@both_softmax_forms
-def both_bare(self, q, k):
-    """The softmax is missing in the Gaussian forms: you return the products."""
-    return q @ k.mT
-
-
-@both_softmax_forms
-def both_exponential_alone(self, q, k):
-    """You take the exponential and do not divide by its sum over the keys."""
-    return (q @ k.mT).exp()
-
-
-@both_softmax_forms
-def both_exponential_over_n(self, q, k):
-    """You divide exponentials by N. In the Gaussian forms they are divided by their sum over
-    the keys: a softmax."""
-    return (q @ k.mT).exp() / k.shape[-2]
-
-
-@both_softmax_forms
-def both_and_over_n(self, q, k):
-    """You divide the Gaussian forms by N on top of their softmax. It has divided by the sum."""
-    return gaussian_weights(q, k) / k.shape[-2]
-
-
-@both_softmax_forms
-def both_by_products_over_n(self, q, k):
-    """The softmax is missing in the Gaussian forms: products over N are the form "dot"."""
-    return dot_product_weights(q, k)
-
-
-def softmax_in_the_dot_form(self, q, k):
-    """You take a softmax in the form "dot". It has none: it divides by N."""
-    return gaussian_weights(q, k)
-
-
-def dot_not_divided(self, q, k):
-    """1/N is missing in the form "dot": divide by the number of keys."""
-    return q @ k.mT
-
-
-def dot_rectified(self, q, k):
-    """You rectify the products in the form "dot". Only the concatenation has a relu."""
-    return (q @ k.mT).relu() / k.shape[-2]
-
-
-def dot_over_queries(self, q, k):
-    """In the form "dot" you divide by the number of pixels that ask. After pooling there are
-    fewer keys: N counts the keys."""
-    return q @ k.mT / q.shape[-2]
-
-
-def dot_by_root_of_m(self, q, k):
-    """You divide the form "dot" by sqrt(m). It divides by N, the number of keys."""
-    return q @ k.mT / math.sqrt(q.shape[-1])
-
-
-def pairs_not_divided(self, q, k):
-    """1/N is missing in the concatenation form: divide by the number of keys."""
-    return concatenation_weights(q, k, self.pair) * k.shape[-2]
-
-
-def pairs_not_rectified(self, q, k):
-    """The relu is missing in the concatenation form."""
-    return concatenation_recipe(rectifying=not_rectified)(q, k, self.pair)
-
-
-def pairs_softmax(self, q, k):
-    """You take a softmax in the concatenation form. It has a relu, and divides by N."""
-    return (concatenation_weights(q, k, self.pair) * k.shape[-2]).softmax(-1)
-
-
-def pairs_softmax_without_relu(self, q, k):
-    """You take a softmax in the concatenation form, and no relu. It has a relu, and divides by
-    N. (In a softmax the query would cancel.)"""
-    return (
-        concatenation_recipe(rectifying=not_rectified)(q, k, self.pair)
-        .mul(k.shape[-2])
-        .softmax(-1)
-    )
-
-
-def pairs_key_first(self, q, k):
-    """In the concatenation form the halves of `self.pair` are exchanged: the first half reads
-    the query."""
-    return concatenation_recipe(cutting=key_first)(q, k, self.pair)
-
-
-def neither_divided(self, q, k):
-    """1/N is missing in the forms "dot" and "concatenation": divide by the number of keys."""
-    return q @ k.mT
-
-
-neither_divided.also = dict(concatenation=pairs_not_divided)
-
-
-def both_over_pixels(self, q, k):
-    """You divide "dot" and "concatenation" by the number of pixels that ask. After pooling
-    there are fewer keys: N counts the keys."""
-    return q @ k.mT / q.shape[-2]
-
-
-def softmax_in_all_forms(self, q, k):
-    """You take a softmax in all four forms. "dot" and "concatenation" have none: they divide by
-    N, the number of keys."""
-    return gaussian_weights(q, k)
-
-
-softmax_in_all_forms.also = dict(concatenation=pairs_softmax)
-
-
-def pairs_over_pixels(self, q, k):
-    """In the concatenation form you divide by the number of pixels that ask. N counts the
-    keys, which are fewer after pooling."""
-    return concatenation_weights(q, k, self.pair) * k.shape[-2] / q.shape[-2]
-
-
-both_over_pixels.also = dict(concatenation=pairs_over_pixels)
-
-
-def softmax_of_weights(weights, v):
-    """`forward` applies a softmax to the map once more. The map holds the weights already."""
-    return weights.softmax(-1) @ v
-
-
-def values_rectified(weights, v):
-    """You put a relu on the values. They are linear."""
-    return weights @ v.relu()
-
-
-def weights_transposed(weights, v):
-    """You mix with the transposed weights: sum over the keys j, the last axis of the map. In
-    `v @ map` with v as b m j the map must be transposed."""
-    return weights.mT @ v
-
-
-def weights_averaged(weights, v):
-    """You divide by the number of keys after mixing. The weights are divided already."""
-    return weights @ v / v.shape[-2]
-
-
-def values_alone(weights, v):
-    """You return the values without mixing them: weights times v is missing."""
-    return v if v.shape[-2] == weights.shape[-2] else (weights * 0 + 1) @ v
-
-
-def no_residual(self, y, x):
-    """The residual is missing: x + …"""
-    return norm_and_residual(self, y, x) - x
-
-
-def no_norm(self, y, x):
-    """`self.norm` is missing after the last layer."""
-    return x + rearrange(self.out(y), "b i c -> b c i").reshape(x.shape)
-
-
-def norm_of_the_sum(self, y, x):
-    """You normalise the sum. Normalise what was found, then add x: else the block cannot start
-    as the identity."""
-    y = rearrange(self.out(y), "b i c -> b c i")
-    flat = rearrange(x, "b c ... -> b c (...)")
-    return self.norm(flat + y).reshape(x.shape)
-
-
-def multiplied_with_x(self, y, x):
-    """You multiply x with what was found. It is added."""
-    return x * (norm_and_residual(self, y, x) - x)
-
-
-def gated(self, y, x):
-    """You make a gate of what was found (sigmoid times x). It is added to x."""
-    return x * (norm_and_residual(self, y, x) - x).sigmoid()
-
-
-def rectified_at_the_end(self, y, x):
-    """You put a relu at the end. There is none: then zeros would not leave x as it is."""
-    return norm_and_residual(self, y, x).relu()
-
-
-def rectified_before_adding(self, y, x):
-    """You put a relu after the norm. There is none."""
-    return x + (norm_and_residual(self, y, x) - x).relu()
-
-
-def rectified_before_the_norm(self, y, x):
-    """You put a relu between the last layer and the norm. There is none."""
-    found = self.norm(rearrange(self.out(y), "b i c -> b c i").relu())
-    return x + found.reshape(x.shape)
-
-
-def raw_reshape(self, y, x):
-    """You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the
-    channels forward first."""
-    y = self.norm(rearrange(self.out(y), "b i c -> b c i"))
-    return x + rearrange(y, "b c i -> b i c").reshape(x.shape)
-
-
-def raw_reshape_before_the_norm(self, y, x):
-    """You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the
-    channels forward first."""
-    return x + self.norm(self.out(y).reshape(len(x), x.shape[1], -1)).reshape(x.shape)
-
-
-def written_down_the_columns(self, y, x):
-    """You write the pixels down the columns, (w h). They come in the order (h w)."""
-    y = self.norm(rearrange(self.out(y), "b i c -> b c i"))
-    return x + rearrange(y, "b c (w h) -> b c h w", h=x.shape[2])
-
-
-def subtracted_from_x(self, y, x):
-    """You subtract what was found. It is added."""
-    return 2 * x - norm_and_residual(self, y, x)
-
-
-def residual_twice(self, y, x):
-    """You add x twice."""
-    return norm_and_residual(self, y, x) + x
-
-
-def out_without_bias(self, y, x):
-    """You leave out the bias of `self.out`: call the layer."""
-    y = F.linear(y, self.out.weight)
-    return x + self.norm(rearrange(y, "b i c -> b c i")).reshape(x.shape)
-
-
-def scaled_like_the_code(self, q, k):
-    return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
-
-
-OFTEN = (
-    both_scaled,
-    both_over_queries,
-    neither_divided,
-    softmax_in_all_forms,
-    by_root_of_channels,
-    times_root_of_m,
-    embedded_over_queries,
-    dot_not_divided,
-    dot_by_root_of_m,
-    softmax_in_the_dot_form,
-    pairs_not_divided,
-    pairs_not_rectified,
-    pairs_softmax,
-    pairs_key_first,
-    weights_transposed,
-    no_residual,
-    no_norm,
-    nothing_pooled,
-    reshaped_to_tokens,
-    norm_of_the_sum,
+# fmt: off
+WRITTEN_OUT = (
+    by_hand("return dot_product_weights(q, k)", "return q @ k.mT / k.shape[-2]"),
+    by_hand("return concatenation_weights(q, k, self.pair)",
+            "m = q.shape[-1]\n"
+            "pairs = (q @ self.pair[:m])[..., :, None] + (k @ self.pair[m:])[..., None, :]\n"
+            "return pairs.relu() / k.shape[-2]"),
+    by_hand("return gaussian_weights(q, k)", "scores = q @ k.mT\nreturn scores.softmax(-1)"),
+    by_hand('if self.form == "dot":\n'
+            "    y = dot_product_mixture(*self.queries_and_keys(x), v)\n"
+            "else:\n"
+            "    y = self.attention(x) @ v",
+            "weights = self.attention(x)\ny = weights @ v"),
 )
 
-
-VARIANTS = (
-    named(
-        "pooled_before_projecting",
-        "You pool x before it is projected to keys and values, as the authors' released code"
-        " does: cheaper, since fewer pixels are projected. The paper pools after, and a maximum"
-        " does not commute with a projection.",
-        block_recipe(pooling=pooled_before),
-        variant=True,
+PIXELS = (
+    *often(
+        wrong("reshaped_to_tokens", 'x = rearrange(x, "b c ... -> b ... c")',
+              "x = x.reshape(len(x), *x.shape[2:], x.shape[1])",
+              "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
+              " mixed. Move the channels to the end, then flatten.",
+              ('self.value(rearrange(x, "b c ... -> b ... c"))',
+               "self.value(x.reshape(len(x), *x.shape[2:], x.shape[1]))")),
     ),
-    named(
-        "scaled_like_the_released_code",
-        "You divide the embedded form by sqrt(m), as the authors' released code does. The"
-        " paper's equation has no scale.",
-        block_recipe(embedded=scaled_like_the_code),
-        variant=True,
-    ),
-    named(
-        "the_released_code",
-        "You follow the authors' released code twice: it divides the embedded form by sqrt(m)"
-        " and pools before it projects. The paper does neither.",
-        block_recipe(pooling=pooled_before, embedded=scaled_like_the_code),
-        variant=True,
-    ),
+    wrong("height_and_width_swapped", 'x = rearrange(x, "b c ... -> b ... c")',
+          'x = rearrange(x, "b c h w -> b w h c")',
+          "Your pixels come column by column, (w h), and the result is read row by row: height and"
+          " width are exchanged on the way in. The order is (h w).",
+          ('self.value(rearrange(x, "b c ... -> b ... c"))',
+           'self.value(rearrange(x, "b c h w -> b w h c"))')),
 )
+
+LAYERS = (
+    wrong("query_and_key_swapped", "self.query(x)", "self.key(x)",
+          "Queries and keys have changed places: `self.query` makes what asks.",
+          ("self.key(x)", "self.query(x)")),
+    wrong("rectified_projections", "self.query(x)", "self.query(x).relu()",
+          "You put a relu after the projections. There is none: they are linear.",
+          ("self.key(x)", "self.key(x).relu()"), ('c")))', 'c")).relu())')),
+)
+
+POOLS = (
+    *often(
+        pooled_by("nothing_pooled", "flat",
+                  "Nothing is pooled: with `subsample` keys and values go through `self.pool`."),
+    ),
+    wrong("queries_pooled", 'rearrange(x, "b ... c -> b (...) c"), self', "self.pool(x), self",
+          "You pool the queries too: then only some pixels ask, and the block no longer returns one"
+          " vector a pixel. Pool keys and values alone.",
+          ('rearrange(self.query(x), "b ... m -> b (...) m")', "self.pool(self.query(x))")),
+    pooled_by("averaged", "means",
+              "You pool by the mean. The paper pools by the maximum: `self.pool`."),
+    pooled_by("strided", "every_other",
+              "You keep every so-many-th pixel as key. Pooling keeps the largest of each window."),
+    pooled_by("edges_cut_off", "without_edges",
+              "Your pooling drops the last row or column of odd maps (`ceil_mode=False`). With"
+              " `self.pool` every pixel is in a window."),
+)
+
+SOFTMAX_FORMS = (
+    *often(
+        wrong("both_scaled", "scores = q @ k.mT", "scores = q @ k.mT / math.sqrt(q.shape[-1])",
+              "You divide the Gaussian forms by the root of the width of q. The products are taken"
+              " as they are: the authors' code scales the embedded form only, the paper none."),
+        wrong("both_over_queries", "scores.softmax(-1)", "scores.softmax(-2)",
+              "Your softmax runs over the queries i. It runs over the keys, the last axis."),
+    ),
+    wrong("both_by_root_of_channels", "scores = q @ k.mT",
+          "scores = q @ k.mT / math.sqrt(x.shape[1])",
+          "You divide the Gaussian forms by sqrt(channels). The products are taken as they are."),
+    wrong("both_times_root", "scores = q @ k.mT", "scores = q @ k.mT / q.shape[-1] ** -0.5",
+          "You multiply the Gaussian forms by the root of the width of q: dividing by width**-0.5"
+          " does that, a bug that was published once. The products are taken as they are."),
+    wrong("both_exponential_over_n", "scores.softmax(-1)", "scores.exp() / k.shape[-2]",
+          "You divide exponentials by N. In the Gaussian forms they are divided by their sum over"
+          " the keys: a softmax."),
+    wrong("by_root_of_channels", "scores = q @ k.mT",
+          'scale = math.sqrt(x.shape[1]) if self.form == "embedded" else 1\n'
+          "scores = q @ k.mT / scale",
+          "You divide by sqrt(channels), the width of x. (One popular library does, though its"
+          " queries are narrower.) The products are taken as they are."),
+    wrong("times_root_of_m", "scores = q @ k.mT",
+          'scale = q.shape[-1] ** -0.5 if self.form == "embedded" else 1\n'
+          "scores = q @ k.mT / scale",
+          "You multiply by sqrt(m): dividing by m**-0.5 does that, a bug that was published once."
+          " The products are taken as they are."),
+    wrong("embedded_over_queries", "return scores.softmax(-1)",
+          'return scores.softmax(-2 if self.form == "embedded" else -1)',
+          "Your softmax runs over the queries i. It runs over the keys, the last axis."),
+    wrong("gaussian_scaled", "scores = q @ k.mT",
+          'scale = math.sqrt(q.shape[-1]) if self.form == "gaussian" else 1\n'
+          "scores = q @ k.mT / scale",
+          "You scale the Gaussian form by sqrt(channels). Its products are taken as they are."),
+    wrong("gaussian_cosine", "scores = q @ k.mT",
+          'if self.form == "gaussian":\n'
+          "    q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)\n"
+          "scores = q @ k.mT",
+          "In the Gaussian form you divide pixels by their lengths (cosine). They are compared as"
+          " they are."),
+)
+
+OVER_N = (
+    *often(
+        wrong("dot_not_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
+              '1/N is missing in the form "dot": divide by the number of keys.'),
+        wrong("pairs_not_divided", "pairs.relu() / k.shape[-2]", "pairs.relu()",
+              "1/N is missing in the concatenation form: divide by the number of keys."),
+        wrong("neither_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
+              '1/N is missing in the forms "dot" and "concatenation": divide by the number of keys.',
+              ("pairs.relu() / k.shape[-2]", "pairs.relu()")),
+        wrong("softmax_in_all_forms", "q @ k.mT / k.shape[-2]", "(q @ k.mT).softmax(-1)",
+              'You take a softmax in all four forms. "dot" and "concatenation" have none: they'
+              " divide by N, the number of keys.",
+              ("pairs.relu() / k.shape[-2]", "pairs.relu().softmax(-1)")),
+        wrong("pairs_not_rectified", "pairs.relu()", "pairs",
+              "The relu is missing in the concatenation form."),
+        wrong("pairs_key_first", "q @ self.pair[:m]", "q @ self.pair[m:]",
+              "In the concatenation form the halves of `self.pair` are exchanged: the first half"
+              " reads the query.",
+              ("k @ self.pair[m:]", "k @ self.pair[:m]")),
+    ),
+    wrong("softmax_in_the_dot_form", "q @ k.mT / k.shape[-2]", "(q @ k.mT).softmax(-1)",
+          'You take a softmax in the form "dot". It has none: it divides by N.'),
+    wrong("dot_over_queries", "k.mT / k.shape", "k.mT / q.shape",
+          'In the form "dot" you divide by the number of pixels that ask. After pooling there are'
+          " fewer keys: N counts the keys."),
+    wrong("dot_by_root_of_m", "k.mT / k.shape[-2]", "k.mT / math.sqrt(q.shape[-1])",
+          'You divide the form "dot" by sqrt(m). It divides by N, the number of keys.'),
+    wrong("both_over_pixels", "k.mT / k.shape", "k.mT / q.shape",
+          'You divide "dot" and "concatenation" by the number of pixels that ask. After pooling'
+          " there are fewer keys: N counts the keys.",
+          ("relu() / k.shape", "relu() / q.shape")),
+    wrong("pairs_over_pixels", "relu() / k.shape", "relu() / q.shape",
+          "In the concatenation form you divide by the number of pixels that ask. N counts the keys,"
+          " which are fewer after pooling."),
+    wrong("pairs_softmax", "pairs.relu() / k.shape[-2]", "pairs.relu().softmax(-1)",
+          "You take a softmax in the concatenation form. It has a relu, and divides by N."),
+    wrong("pairs_softmax_without_relu", "pairs.relu() / k.shape[-2]", "pairs.softmax(-1)",
+          "You take a softmax in the concatenation form, and no relu. It has a relu, and divides by"
+          " N. (In a softmax the query would cancel.)"),
+)
+
+ENDS = (
+    *often(
+        wrong("weights_transposed", "weights @ v", "weights.mT @ v",
+              "You mix with the transposed weights: sum over the keys j, the last axis of the map."
+              " In `v @ map` with v as b m j the map must be transposed."),
+        wrong("no_residual", "x + unpack", "unpack", "The residual is missing: x + …"),
+        wrong("no_norm", "self.norm(rearrange", "(rearrange",
+              "`self.norm` is missing after the last layer."),
+        wrong("norm_of_the_sum", '"b i c -> b c i"))',
+              '"b i c -> b c i") + rearrange(x, "b c ... -> b c (...)"))',
+              "You normalise the sum. Normalise what was found, then add x: else the block cannot"
+              " start as the identity.",
+              ("x + unpack", "unpack")),
+    ),
+    wrong("gated", "x + unpack", "x * unpack",
+          "You make a gate of what was found (sigmoid times x). It is added to x.",
+          ('"b c *")[0]', '"b c *")[0].sigmoid()')),
+    wrong("raw_reshape", 'unpack(found, [x.shape[2:]], "b c *")[0]',
+          'rearrange(found, "b c i -> b i c").reshape(x.shape)',
+          "You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the"
+          " channels forward first."),
+    wrong("written_down_the_columns", 'unpack(found, [x.shape[2:]], "b c *")[0]',
+          'rearrange(found, "b c (w h) -> b c h w", h=x.shape[2])',
+          "You write the pixels down the columns, (w h). They come in the order (h w)."),
+)
+
+SCALED = ("return gaussian_weights(q, k)",
+          'scale = math.sqrt(q.shape[-1]) if self.form == "embedded" else 1\n'
+          "return gaussian_weights(q / scale, k)")
+READINGS = (
+    published("pooled_before_projecting", "self.pool(self.key(x))", "self.key(self.pool(x))",
+              "You pool x before it is projected to keys and values, as the authors' released code"
+              " does: cheaper, since fewer pixels are projected. The paper pools after, and a"
+              " maximum does not commute with a projection.",
+              ("self.pool(self.value(", "self.value(self.pool(")),
+    published("scaled_like_the_released_code", *SCALED,
+              "You divide the embedded form by sqrt(m), as the authors' released code does. The"
+              " paper's equation has no scale."),
+    published("the_released_code", "self.pool(self.key(x))", "self.key(self.pool(x))",
+              "You follow the authors' released code twice: it divides the embedded form by sqrt(m)"
+              " and pools before it projects. The paper does neither.",
+              ("self.pool(self.value(", "self.value(self.pool("), SCALED),
+)
+# fmt: on
 
 
 class ByConvolutions(NonLocal):
@@ -675,96 +314,14 @@ EXERCISE = Exercise(
     trials=block_trials,
     blank=("queries_and_keys", "attention", "forward"),
     slips=(
-        *family(
-            block_recipe,
-            paired=OFTEN,
-            reading=(reshaped_to_tokens, height_and_width_swapped),
-            projecting=(
-                keys_by_query_layer,
-                queries_by_key_layer,
-                values_by_key_layer,
-                values_by_query_layer,
-                query_and_key_swapped,
-                rectified_projections,
-                without_biases,
-            ),
-            pooling=(
-                nothing_pooled,
-                queries_pooled,
-                averaged,
-                strided,
-                edges_cut_off,
-            ),
-            embedded=(
-                by_root_of_channels,
-                times_root_of_m,
-                by_m,
-                embedded_over_queries,
-                embedded_without_softmax,
-                embedded_bare,
-                embedded_and_over_n,
-                both_scaled,
-                both_by_root_of_channels,
-                both_times_root,
-                both_by_root_of_keys,
-                both_by_keys_first,
-                both_over_queries,
-                both_over_pairs,
-                both_bare,
-                both_exponential_alone,
-                both_exponential_over_n,
-                both_and_over_n,
-                both_by_products_over_n,
-            ),
-            gaussian=(
-                gaussian_over_n,
-                gaussian_over_queries,
-                gaussian_scaled,
-                gaussian_cosine,
-            ),
-            dot=(
-                softmax_in_the_dot_form,
-                dot_not_divided,
-                dot_over_queries,
-                dot_rectified,
-                dot_by_root_of_m,
-                neither_divided,
-                both_over_pixels,
-                softmax_in_all_forms,
-            ),
-            concatenation=(
-                pairs_not_divided,
-                pairs_over_pixels,
-                pairs_not_rectified,
-                pairs_softmax,
-                pairs_softmax_without_relu,
-                pairs_key_first,
-            ),
-            mixing=(
-                weights_transposed,
-                weights_averaged,
-                values_alone,
-                softmax_of_weights,
-                values_rectified,
-            ),
-            ending=(
-                no_residual,
-                no_norm,
-                norm_of_the_sum,
-                multiplied_with_x,
-                gated,
-                rectified_at_the_end,
-                rectified_before_adding,
-                rectified_before_the_norm,
-                raw_reshape,
-                raw_reshape_before_the_norm,
-                written_down_the_columns,
-                subtracted_from_x,
-                residual_twice,
-                out_without_bias,
-            ),
-        ),
-        *VARIANTS,
+        *WRITTEN_OUT,
+        *PIXELS,
+        *LAYERS,
+        *POOLS,
+        *SOFTMAX_FORMS,
+        *OVER_N,
+        *ENDS,
+        *READINGS,
     ),
     hints=(
         "Which of queries, keys and values are pooled, and what must the block return?",

@@ -1,36 +1,12 @@
-"""The record of `non_local.position_attention`."""
-
-import math
+"""DANet's position attention: a pixel gathers from the pixels that are like it."""
 
 import torch
-from einops import rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
-from attncourse.exercises.non_local.shared import (
-    blended,
-    flat,
-    gamma_and_residual,
-    gamma_missing,
-    gamma_on_both,
-    gamma_on_x,
-    gamma_plus_one,
-    gamma_sigmoid,
-    gamma_tanh,
-    gated_by_position,
-    gathered_subtracted,
-    neither,
-    rectified_in_the_end,
-    residual_missing,
-    weights_times_values,
-    x_scaled_by_gathered,
-)
+from attncourse.exercises.edits import by_hand, often, wrong
+from attncourse.exercises.non_local.shared import GAMMA
 from attncourse.exercises.record import Exercise, Trial
-from solutions.non_local import (
-    PositionAttention,
-    dot_product_weights,
-    gaussian_weights,
-)
+from solutions.non_local import PositionAttention
 
 
 def position_trials():
@@ -46,204 +22,96 @@ def position_trials():
     )
 
 
-def three_layers_of_their_own(self, x):
-    return self.query(x), self.key(x), self.value(x)
-
-
-def softmax_of_plain_products(self, q, k):
-    return gaussian_weights(q, k)
-
-
-def back(self, y, x):
-    return rearrange(y, "b i c -> b c i").reshape(x.shape)
-
-
-def position_recipe(
-    reading=flat,
-    projecting=three_layers_of_their_own,
-    scoring=softmax_of_plain_products,
-    mixing=weights_times_values,
-    writing=back,
-    ending=gamma_and_residual,
-):
-    """`PositionAttention` with some of its steps replaced."""
-
-    class Answer(PositionAttention):
-        def attention(self, x):
-            q, k, _ = projecting(self, reading(x))
-            return scoring(self, q, k)
-
-        def forward(self, x):
-            _, _, v = projecting(self, reading(x))
-            return ending(self, writing(self, mixing(self.attention(x), v), x), x)
-
-    return Answer
-
-
-def pixels_reshaped(x):
-    """You reshape b c h w to b (h w) c in one go: the numbers of different pixels get mixed.
-    Move the channels to the end, then flatten."""
-    return x.reshape(len(x), -1, x.shape[1])
-
-
-def columns_first(x):
-    """Your pixels come column by column, (w h), and the result is read row by row. The order is
-    (h w)."""
-    return rearrange(x, "b c h w -> b (w h) c")
-
-
-def position_keys_by_query(self, x):
-    """The keys go through the layer of the queries. They have their own: `self.key`."""
-    return self.query(x), self.query(x), self.value(x)
-
-
-def position_queries_by_key(self, x):
-    """The queries go through the layer of the keys. They have their own: `self.query`."""
-    return self.key(x), self.key(x), self.value(x)
-
-
-def position_roles_swapped(self, x):
-    """Queries and keys have changed places: rows belong to the queries, made by `self.query`,
-    and the softmax runs over the keys."""
-    return self.key(x), self.query(x), self.value(x)
-
-
-def values_not_projected(self, x):
-    """The values are not projected: `self.value` is missing."""
-    return self.query(x), self.key(x), x
-
-
-def position_value_without_bias(self, x):
-    """You leave out the bias of `self.value`: call the layer."""
-    return self.query(x), self.key(x), F.linear(x, self.value.weight)
-
-
-def position_biases_left_out(self, x):
-    """You leave out the biases of queries, keys and values: call the layers."""
-    return tuple(F.linear(x, one.weight) for one in (self.query, self.key, self.value))
-
-
-def position_values_rectified(self, x):
-    """You put a relu after the values. The layers are plain."""
-    return self.query(x), self.key(x), self.value(x).relu()
-
-
-def nothing_projected(self, x):
-    """Nothing is projected to queries and keys: `self.query` and `self.key` are missing."""
-    return x, x, self.value(x)
-
-
-def values_compared(self, x):
-    """You compare the values. Queries and keys have layers of their own."""
-    v = self.value(x)
-    return v, v, v
-
-
-def position_rectified(self, x):
-    """You put a relu after queries and keys. The paper's text says so, and the authors took it
-    back: their code has plain layers."""
-    return self.query(x).relu(), self.key(x).relu(), self.value(x)
-
-
-def position_all_rectified(self, x):
-    """You put a relu after queries, keys and values. The layers are plain."""
-    return self.query(x).relu(), self.key(x).relu(), self.value(x).relu()
-
-
-def position_scaled(self, q, k):
-    """You divide by the root of the width of queries and keys. DANet does not scale."""
-    return gaussian_weights(q / math.sqrt(q.shape[-1]), k)
-
-
-def position_scaled_by_channels(self, q, k):
-    """You divide by sqrt(channels). DANet does not scale."""
-    return gaussian_weights(q / math.sqrt(self.value.in_features), k)
-
-
-def position_times_root(self, q, k):
-    """You multiply by the root of the width of queries and keys. DANet does not scale."""
-    return gaussian_weights(q * math.sqrt(q.shape[-1]), k)
-
-
-def position_over_queries(self, q, k):
-    """Your softmax runs over the queries i. It runs over the keys j, the last axis."""
-    return (q @ k.mT).softmax(-2)
-
-
-def position_keys_down(self, q, k):
-    """Your map is the transposed one: rows are keys. Rows are queries, and sum to 1."""
-    return gaussian_weights(q, k).mT
-
-
-def position_without_softmax(self, q, k):
-    """The softmax is missing."""
-    return q @ k.mT
-
-
-def position_over_n(self, q, k):
-    """You divide the products by the number of keys. Here a softmax makes them shares."""
-    return dot_product_weights(q, k)
-
-
-def position_max_minus(self, q, k):
-    """You take the softmax of max − products: the least alike get most. (DANet's released
-    channel attention does so; its position attention does not.)"""
-    return (-(q @ k.mT)).softmax(-1)
-
-
-def position_divided_by_keys(self, q, k):
-    """You divide the products by the number of keys before the softmax. DANet does not
-    scale."""
-    return gaussian_weights(q / k.shape[-2], k)
-
-
-def position_divided_by_root_of_keys(self, q, k):
-    """You divide the products by the root of the number of keys. DANet does not scale."""
-    return gaussian_weights(q / math.sqrt(k.shape[-2]), k)
-
-
-def position_sigmoid(self, q, k):
-    """You take a sigmoid. A softmax shares 1 out among the keys."""
-    return (q @ k.mT).sigmoid()
-
-
-def position_cosine(self, q, k):
-    """You divide queries and keys by their lengths (cosine). The products are plain."""
-    return gaussian_weights(F.normalize(q, dim=-1), F.normalize(k, dim=-1))
-
-
-def gamma_in_the_scores(self, q, k):
-    """You multiply the scores by gamma. Gamma multiplies what was gathered, and no map."""
-    return gaussian_weights(self.gamma * q, k)
-
-
-def position_over_pairs(self, q, k):
-    """Your softmax runs over all pairs, i and j together. Each query has one of its own, over
-    the keys."""
-    scores = q @ k.mT
-    return scores.flatten(1).softmax(-1).reshape(scores.shape)
-
-
-def position_mixed_transposed(weights, v):
-    """The map is used the wrong way round: sum over the keys j, its last axis. In `v @ map`
-    with v as b c j the map must be transposed. (It trains all the same, and is wrong.)"""
-    return weights.mT @ v
-
-
-def written_raw(self, y, x):
-    """You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the
-    channels forward first."""
-    return y.reshape(x.shape)
-
-
-def written_column_by_column(self, y, x):
-    """You write the result column by column. Pixels are in the order (h w)."""
-    return rearrange(y, "b (w h) c -> b c h w", h=x.shape[2])
-
-
-def values_and_gathered(self, y, x):
-    """You add to the values. It is x that is kept: x + gamma …"""
-    return back(self, self.value(flat(x)), x) + self.gamma * y
+# fmt: off
+BY_HAND = by_hand("return gaussian_weights(self.query(x), self.key(x))",
+                  "q, k = self.query(x), self.key(x)\n"
+                  "scores = q @ k.mT\n"
+                  "return scores.softmax(-1)")
+
+PIXELS = (
+    *often(
+        wrong("pixels_reshaped", 'x = rearrange(x, "b c ... -> b (...) c")',
+              "x = x.reshape(len(x), -1, x.shape[1])",
+              "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
+              " mixed. Move the channels to the end, then flatten.",
+              ('value(rearrange(x, "b c ... -> b (...) c"))',
+               "value(x.reshape(len(x), -1, x.shape[1]))")),
+    ),
+    wrong("columns_first", 'x = rearrange(x, "b c ... -> b (...) c")',
+          'x = rearrange(x, "b c h w -> b (w h) c")',
+          "Your pixels come column by column, (w h), and the result is read row by row. The order is"
+          " (h w).",
+          ('value(rearrange(x, "b c ... ->', 'value(rearrange(x, "b c h w ->'),
+          ('b (...) c"))', 'b (w h) c"))')),
+)
+
+LAYERS = (
+    *often(
+        wrong("position_keys_by_query", "self.key(x)", "self.query(x)",
+              "The keys go through the layer of the queries. They have their own: `self.key`."),
+        wrong("position_roles_swapped", "self.query(x)", "self.key(x)",
+              "Queries and keys have changed places: rows belong to the queries, made by"
+              " `self.query`, and the softmax runs over the keys.",
+              ("self.key(x)", "self.query(x)")),
+    ),
+    wrong("nothing_projected", "self.query(x)", "x",
+          "Nothing is projected to queries and keys: `self.query` and `self.key` are missing.",
+          ("self.key(x)", "x")),
+    wrong("values_compared", "self.query(x)", "self.value(x)",
+          "You compare the values. Queries and keys have layers of their own.",
+          ("self.key(x)", "self.value(x)")),
+    wrong("position_value_without_bias", 'self.value(rearrange(x, "b c ... -> b (...) c"))',
+          'rearrange(x, "b c ... -> b (...) c") @ self.value.weight.mT',
+          "You leave out the bias of `self.value`: call the layer."),
+    wrong("position_rectified", "self.query(x)", "self.query(x).relu()",
+          "You put a relu after queries and keys. The paper's text says so, and the authors took it"
+          " back: their code has plain layers.",
+          ("self.key(x)", "self.key(x).relu()")),
+    wrong("position_all_rectified", "self.query(x)", "self.query(x).relu()",
+          "You put a relu after queries, keys and values. The layers are plain.",
+          ("self.key(x)", "self.key(x).relu()"), ('c"))', 'c")).relu()')),
+)
+
+SCORES = (
+    *often(
+        wrong("position_scaled", "k.mT", "k.mT / math.sqrt(q.shape[-1])",
+              "You divide by the root of the width of queries and keys. DANet does not scale."),
+        wrong("position_over_queries", ".softmax(-1)", ".softmax(-2)",
+              "Your softmax runs over the queries i. It runs over the keys j, the last axis."),
+    ),
+    wrong("position_scaled_by_channels", "k.mT", "k.mT / math.sqrt(x.shape[-1])",
+          "You divide by sqrt(channels). DANet does not scale."),
+    wrong("position_keys_down", ".softmax(-1)", ".softmax(-1).mT",
+          "Your map is the transposed one: rows are keys. Rows are queries, and sum to 1."),
+    wrong("position_max_minus", "scores.softmax(-1)",
+          "(scores.amax(-1, keepdim=True) - scores).softmax(-1)",
+          "You take the softmax of max − products: the least alike get most. (DANet's released"
+          " channel attention does so; its position attention does not.)"),
+    wrong("position_cosine", "q @ k.mT", "F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT",
+          "You divide queries and keys by their lengths (cosine). The products are plain."),
+    wrong("gamma_in_the_scores", "q @ k.mT", "self.gamma * q @ k.mT",
+          "You multiply the scores by gamma. Gamma multiplies what was gathered, and no map."),
+)
+
+BACK = (
+    *often(
+        wrong("position_mixed_transposed", "self.attention(x)", "self.attention(x).mT",
+              "The map is used the wrong way round: sum over the keys j, its last axis. In `v @ map`"
+              " with v as b c j the map must be transposed. (It trains all the same, and is"
+              " wrong.)"),
+        wrong("written_raw", "rearrange(self.attention", "(self.attention",
+              "You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the"
+              " channels forward first.",
+              ('@ v, "b i c -> b c i")', "@ v).reshape(len(x), x.shape[1], -1)")),
+    ),
+    wrong("written_column_by_column", '"b i c -> b c i"', '"b (w h) c -> b c (h w)", h=x.shape[2]',
+          "You write the result column by column. Pixels are in the order (h w)."),
+    wrong("values_and_gathered", "return x + self.gamma",
+          'kept = unpack(rearrange(v, "b i c -> b c i"), [x.shape[2:]], "b c *")[0]\n'
+          "return kept + self.gamma",
+          "You add to the values. It is x that is kept: x + gamma …"),
+)
+# fmt: on
 
 
 class PositionByBmm(PositionAttention):
@@ -279,57 +147,7 @@ EXERCISE = Exercise(
     probes={"attention": "b i j", "forward": "b c h w"},
     trials=position_trials,
     blank=("attention", "forward"),
-    slips=family(
-        position_recipe,
-        reading=(pixels_reshaped, columns_first),
-        projecting=(
-            position_keys_by_query,
-            position_queries_by_key,
-            position_roles_swapped,
-            values_not_projected,
-            nothing_projected,
-            values_compared,
-            position_value_without_bias,
-            position_biases_left_out,
-            position_values_rectified,
-            position_rectified,
-            position_all_rectified,
-        ),
-        scoring=(
-            position_scaled,
-            position_scaled_by_channels,
-            position_times_root,
-            position_over_queries,
-            position_keys_down,
-            position_without_softmax,
-            position_over_n,
-            position_max_minus,
-            position_divided_by_keys,
-            position_divided_by_root_of_keys,
-            position_sigmoid,
-            position_cosine,
-            position_over_pairs,
-            gamma_in_the_scores,
-        ),
-        mixing=(position_mixed_transposed,),
-        writing=(written_raw, written_column_by_column),
-        ending=(
-            gamma_missing,
-            residual_missing,
-            gamma_on_x,
-            gamma_on_both,
-            blended,
-            gated_by_position,
-            gamma_sigmoid,
-            neither,
-            gamma_plus_one,
-            gamma_tanh,
-            gathered_subtracted,
-            rectified_in_the_end,
-            x_scaled_by_gathered,
-            values_and_gathered,
-        ),
-    ),
+    slips=(BY_HAND, *PIXELS, *LAYERS, *SCORES, *BACK, *GAMMA),
     hints=(
         "How does this differ from the embedded form of the non-local block?",
         (
