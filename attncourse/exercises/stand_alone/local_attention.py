@@ -1,37 +1,23 @@
-"""The record of `stand_alone.local_attention`."""
+"""For each pixel the mean of the values in its window, weighted by `local_weights`."""
 
 import math
+from dataclasses import replace
+from functools import partial
 
 import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family, named
+from attncourse.exercises.edits import same, slips_of, wrong
 from attncourse.exercises.record import Exercise, Trial
+from attncourse.exercises.stand_alone.local_weights import EXERCISE as WEIGHTS
 from attncourse.exercises.stand_alone.shared import (
-    PAIRED,
-    SCALED,
-    STEPS,
-    UNSAID,
-    attention_recipe,
     attention_trials,
-    divided_by_root,
     embeddings_by_repeat,
-    hidden_after_the_softmax,
-    hidden_where_keys_are_zero,
-    mixed,
-    own_value,
-    padded_windows,
-    values_turned_round,
     weights_by_halves,
     weights_by_unfold,
 )
-from solutions.stand_alone import (
-    local_attention,
-    local_weights,
-    relative_embeddings,
-    windows,
-)
+from solutions.stand_alone import local_attention, windows
 
 
 def output_trials():
@@ -42,131 +28,66 @@ def output_trials():
     return (*attention_trials(values=True), wide)
 
 
-def values_transposed(weights, q, k, v, window):
-    """Rows and columns of the window are exchanged for the values."""
-    return mixed(weights.mT, q, k, v, window)
+def attended(make):
+    """`local_attention` with weights that are made in another way."""
 
+    def answer(q, k, v, rows, columns, window):
+        weights, near = make()(q, k, rows, columns, window), windows(v, window)
+        weights = weights if weights.ndim == near.ndim else weights[:, :, None]
+        return (weights * near).sum((-1, -2))
 
-def keys_for_values(weights, q, k, v, window):
-    """You average the keys. It is the values that are averaged."""
-    return mixed(weights, q, k, k, window)
-
-
-def values_not_weighted(weights, q, k, v, window):
-    """The weights are not used: you sum all values of a window."""
-    return windows(v, window).sum((-1, -2)) + 0 * own_value(weights, q, k, v, window)
-
-
-def plain_mean_of_values(weights, q, k, v, window):
-    """The weights are not used: you take the plain mean of a window."""
-    return windows(v, window).mean((-1, -2)) + 0 * own_value(weights, q, k, v, window)
-
-
-def weights_averaged(weights, q, k, v, window):
-    """You divide by the number of places. The weights sum to 1 already."""
-    return mixed(weights, q, k, v, window) / window**2
-
-
-def first_heads_weights(weights, q, k, v, window):
-    """All heads use the weights of the first."""
-    return mixed(weights[:, :1].expand_as(weights), q, k, v, window)
-
-
-def largest_only(weights, q, k, v, window):
-    """You take the value with the largest weight. All values count, each by its weight."""
-    flat = weights.flatten(-2)
-    chosen = F.one_hot(flat.argmax(-1), flat.shape[-1]).to(weights).reshape(weights.shape)
-    return mixed(chosen, q, k, v, window)
-
-
-def value_added(weights, q, k, v, window):
-    """You add the pixel's own value. It is in the window already."""
-    return mixed(weights, q, k, v, window) + v
-
-
-def values_summed_over_features(weights, q, k, v, window):
-    """Your einsum sums over the features of v. They stay: b head d h w."""
-    y = mixed(weights, q, k, v, window)
-    return y.sum(2, keepdim=True).expand_as(y)
-
-
-def output_scaled(weights, q, k, v, window):
-    """You divide the output by sqrt(d). Nothing is scaled."""
-    return mixed(weights, q, k, v, window) / math.sqrt(q.shape[2])
-
-
-def output_rectified(weights, q, k, v, window):
-    """You add a ReLU. There is none."""
-    return mixed(weights, q, k, v, window).relu()
-
-
-def values_from_queries(weights, q, k, v, window):
-    """You average the queries. It is the values that are averaged."""
-    return mixed(weights, q, k, q, window)
-
-
-def heads_summed(weights, q, k, v, window):
-    """You sum over the heads. Each keeps its own features: b head d h w."""
-    y = mixed(weights, q, k, v, window)
-    return y.sum(1, keepdim=True).expand_as(y)
-
-
-def first_examples_weights(weights, q, k, v, window):
-    """All examples use the weights of the first. Each has its own."""
-    return mixed(weights[:1].expand_as(weights), q, k, v, window)
-
-
-def largest_product(weights, q, k, v, window):
-    """You take the largest of the weighted values. They are summed."""
-    return (weights[:, :, None] * windows(v, window)).amax((-1, -2))
-
-
-def values_given_away(weights, q, k, v, window):
-    """Your pixels give their values away, and the output sums what arrives. A pixel collects:
-    its weights meet the values of its own window."""
-    parts = rearrange(
-        weights[:, :, None] * v[..., None, None], "b n d h w y x -> b (n d y x) (h w)"
-    )
-    given = F.fold(parts, v.shape[-2:], window, padding=window // 2)
-    return given.unflatten(1, v.shape[1:3])
-
-
-def values_window_begins_at_the_pixel(weights, q, k, v, window):
-    """The window of your values begins at the pixel. It stands in the middle, as for the
-    keys."""
-    near = padded_windows(v, window, 0, window - 1)
-    return einsum(weights, near, "b n h w y x, b n d h w y x -> b n d h w")
+    return answer
 
 
 # Values beyond the edges are 0: whether their weights are is not seen in the output.
-MASKINGS = tuple(step for step in STEPS["masking"] if step is not hidden_after_the_softmax)
-
-
-def output_hidden_where_keys_are_zero(q, k, v, rows, columns, window):
-    weights = hidden_where_keys_are_zero(q, k, rows, columns, window)
-    return mixed(weights, q, k, v, window)
-
-
-def places_added_to_values(q, k, v, rows, columns, window):
-    """You add the vectors of the places to the values. They are part of the scores alone."""
-    weights, r = (
-        local_weights(q, k, rows, columns, window),
-        relative_embeddings(rows, columns),
-    )
-    y = mixed(weights, q, k, v, window)
-    return y + einsum(weights, r, "b n h w y x, n d y x -> b n d h w")
-
-
-HiddenWhereKeysAreZero = named(
-    "hidden_where_keys_are_zero",
-    " ".join(hidden_where_keys_are_zero.__doc__.split()),
-    output_hidden_where_keys_are_zero,
+IN_WEIGHTS = tuple(
+    replace(one, answers=tuple(partial(attended, make) for make in one.answers))
+    for one in slips_of(WEIGHTS)
+    if "hidden_after_the_softmax" not in one.name
 )
 
 
-DividedByRoot = named(
-    "divided_by_root", SCALED, attention_recipe(joining=divided_by_root), variant=True
+# fmt: off
+MIXED = 'einsum(weights, near, "b head h w dy dx, b head e h w dy dx -> b head e h w")'
+
+VALUES = (
+    wrong("own_value", "windows(v, window)",
+          "v[..., None, None].expand(*v.shape, window, window)",
+          "The weights meet the pixel's own value alone, and sum to 1: you return v. Put the values"
+          " into windows too."),
+    wrong("values_turned_round", "windows(v, window)", "windows(v, window).flip(-1, -2)",
+          "Your values are turned round in the window. Keys and values lie alike."),
+    wrong("values_transposed", "windows(v, window)", "windows(v, window).mT",
+          "Rows and columns of the window are exchanged for the values."),
+    wrong("values_window_begins_at_the_pixel", "windows(v, window)",
+          "F.pad(v, (0, window - 1) * 2).unfold(-2, window, 1).unfold(-2, window, 1)",
+          "The window of your values begins at the pixel. It stands in the middle, as for the"
+          " keys."),
+    wrong("keys_for_values", "windows(v", "windows(k",
+          "You average the keys. It is the values that are averaged."),
+    wrong("places_added_to_values", "windows(v, window)",
+          "windows(v, window) + relative_embeddings(rows, columns)[:, :, None, None]",
+          "You add the vectors of the places to the values. They are part of the scores alone."),
 )
+
+MEANS = (
+    wrong("plain_mean_of_values", MIXED, "near.mean((-1, -2))",
+          "The weights are not used: you take the plain mean of a window."),
+    wrong("first_heads_weights", "einsum(weights", "einsum(weights[:, :1].expand_as(weights)",
+          "All heads use the weights of the first."),
+    wrong("largest_only", "near = ",
+          "weights = (weights == weights.amax((-1, -2), keepdim=True)).to(weights)\nnear = ",
+          "You take the value with the largest weight. All values count, each by its weight."),
+    wrong("values_given_away", f"return {MIXED}",
+          'parts = rearrange(weights, "b n h w y x -> b n 1 h w y x") * v[..., None, None]\n'
+          'parts = rearrange(parts, "b n d h w y x -> b (n d y x) (h w)")\n'
+          "given = F.fold(parts, v.shape[-2:], window, padding=window // 2)\n"
+          "return given.unflatten(1, v.shape[1:3])",
+          "Your pixels give their values away, and the output sums what arrives. A pixel collects:"
+          " its weights meet the values of its own window."),
+    same("local_weights(q,", "local_weights(q / math.sqrt(q.shape[2]),"),
+)
+# fmt: on
 
 
 def attention_by_shifts(q, k, v, rows, columns, window):
@@ -207,38 +128,7 @@ EXERCISE = Exercise(
     solution=local_attention,
     probes={"local_attention": "b head d h w"},
     trials=output_trials,
-    slips=(
-        *family(
-            attention_recipe,
-            paired=PAIRED,
-            unsaid=UNSAID,
-            **(STEPS | dict(masking=MASKINGS)),
-            mixing=(
-                own_value,
-                values_turned_round,
-                values_transposed,
-                keys_for_values,
-                values_not_weighted,
-                plain_mean_of_values,
-                weights_averaged,
-                first_heads_weights,
-                largest_only,
-                value_added,
-                output_scaled,
-                output_rectified,
-                values_from_queries,
-                values_summed_over_features,
-                values_window_begins_at_the_pixel,
-                heads_summed,
-                first_examples_weights,
-                largest_product,
-                values_given_away,
-            ),
-        ),
-        places_added_to_values,
-        HiddenWhereKeysAreZero,
-        DividedByRoot,
-    ),
+    slips=(*IN_WEIGHTS, *VALUES, *MEANS),
     hints=(
         "The weights have the axes b head h w dy dx. Which axes does the output have?",
         "Put the values into windows as well. Sum over dy and dx, keep the rest.",

@@ -1,16 +1,12 @@
-"""The record of `stand_alone.spatial_values`."""
-
-import math
+"""A 1 x 1 convolution that knows its place in a block: each place mixes several matrices."""
 
 import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
-from attncourse.exercises.record import Exercise, Trial, slip
-from solutions.stand_alone import (
-    SpatialValues,
-)
+from attncourse.exercises.edits import Wrong, often, wrong
+from attncourse.exercises.record import Exercise, Trial
+from solutions.stand_alone import SpatialValues
 
 
 def values_trials():
@@ -27,235 +23,103 @@ def values_trials():
     )
 
 
-def row_plus_column(rows, columns):
-    return rows[:, None] + columns
-
-
-def with_mixtures(place, mixture):
-    return einsum(place, mixture, "y x d, m d -> y x m")
-
-
-def over_mixtures(scores):
-    return scores.softmax(-1)
-
-
-def tiled(h, w, block):
-    return torch.arange(h) % block, torch.arange(w) % block
-
-
-def mixtures_outside(y, mixtures):
-    return rearrange(y, "b (m e) h w -> b m e h w", m=mixtures)
-
-
-def weighted_sum(shares, values):
-    return einsum(shares, values, "h w m, b m e h w -> b e h w")
-
-
-def values_recipe(
-    placing=row_plus_column,
-    scoring=with_mixtures,
-    normalising=over_mixtures,
-    ordering=lambda shares: shares,
-    tiling=tiled,
-    splitting=mixtures_outside,
-    mixing=weighted_sum,
-):
-    """`SpatialValues` with some of its steps replaced."""
-
-    class Answer(SpatialValues):
-        def shares(self):
-            scores = scoring(placing(self.rows, self.columns), self.mixture)
-            return ordering(normalising(scores))
-
-        def forward(self, x):
-            dy, dx = tiling(*x.shape[-2:], self.block)
-            scores = scoring(placing(self.rows, self.columns), self.mixture)
-            shares = normalising(scores)[dy][:, dx]
-            return mixing(shares, splitting(self.value(x), self.mixtures))
-
-    return Answer
-
-
-def row_times_column(rows, columns):
-    """You multiply the vectors of row and column. They are added."""
-    return rows[:, None] * columns
-
-
-def row_alone(rows, columns):
-    """The columns are not used: a place has a row and a column."""
-    return rows[:, None] + 0 * columns
-
-
-def column_alone(rows, columns):
-    """The rows are not used: a place has a row and a column."""
-    return 0 * rows[:, None] + columns
-
-
-def column_down(rows, columns):
-    """Rows and columns are exchanged: the first axis of a block, dy, has the rows."""
-    return rows + columns[:, None]
-
-
-def scaled_scores(place, mixture):
-    """You divide by sqrt(d). The paper does not."""
-    return with_mixtures(place, mixture) / math.sqrt(place.shape[-1])
-
-
-def features_summed_apart(place, mixture):
-    """Your einsum has different letters for the features of place and mixture, so each is
-    summed on its own. Give both the letter d."""
-    return einsum(place, mixture, "y x d, m f -> y x m")
-
-
-def over_rows_of_the_block(scores):
-    """Your softmax runs over dy. It runs over the mixtures: a place shares itself out among the
-    matrices."""
-    return scores.softmax(0)
-
-
-def over_columns_of_the_block(scores):
-    """Your softmax runs over dx. It runs over the mixtures: a place shares itself out among the
-    matrices."""
-    return scores.softmax(1)
-
-
-def over_the_block(scores):
-    """Your softmax runs over the places of the block. It runs over the mixtures: a place shares
-    itself out among the matrices."""
-    return scores.flatten(0, 1).softmax(0).reshape(scores.shape)
-
-
-def no_softmax(scores):
-    """The softmax is missing: the shares of a place sum to 1 over the mixtures."""
-    return scores
-
-
-def sigmoid_of_scores(scores):
-    """You take a sigmoid. The shares of a place sum to 1 over the mixtures: a softmax."""
-    return scores.sigmoid()
-
-
-def best_mixture_alone(scores):
-    """Your shares are 0 and 1: you take the mixture with the largest score. All of them have a
-    share: a softmax."""
-    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores)
-
-
-def mixtures_first(shares):
-    """The mixtures come first: mix dy dx. They come last: dy dx mix."""
-    return rearrange(shares, "y x m -> m y x")
-
-
-def block_exchanged(shares):
-    """Your places are dx dy. Rows come first: dy dx."""
-    return rearrange(shares, "y x m -> x y m")
-
-
-def stretched(h, w, block):
-    """You stretch one block over the whole picture. It is repeated, as tiles are: the place of
-    pixel h is h % block."""
-    return torch.arange(h) * block // h, torch.arange(w) * block // w
-
-
-def places_drawn_out(h, w, block):
-    """You repeat each place, "(dy n)", so that one block covers the picture. It is the block
-    that is repeated, "(n dy)": pixel h has the place h % block."""
-    return torch.arange(h) // -(-h // block), torch.arange(w) // -(-w // block)
-
-
-def blocks_turned(h, w, block):
-    """Your places run backwards. Pixel 0 has place 0."""
-    return (-1 - torch.arange(h)) % block, (-1 - torch.arange(w)) % block
-
-
-def number_of_the_block(h, w, block):
-    """You take the number of the block, h // block. The place *in* the block is h % block."""
-    return (torch.arange(h) // block) % block, (torch.arange(w) // block) % block
-
-
-def tiled_from_the_end(h, w, block):
-    """You lay the blocks from the bottom right corner. They begin at the top left: pixel 0 has
-    place 0."""
-    return (torch.arange(h) - h) % block, (torch.arange(w) - w) % block
-
-
-def tiled_one_late(h, w, block):
-    """Your blocks begin at pixel 1. Pixel 0 has place 0."""
-    return (torch.arange(h) - 1) % block, (torch.arange(w) - 1) % block
-
-
-def first_place_for_all(h, w, block):
-    """All pixels get the shares of place 0, 0. Each has those of its own place in the block."""
-    return torch.zeros(h, dtype=torch.long), torch.zeros(w, dtype=torch.long)
-
-
-def tiled_from_one(h, w, block):
-    """Your places count from 1. Pixel 0 has place 0."""
-    return (torch.arange(h) + 1) % block, (torch.arange(w) + 1) % block
-
-
-def first_block_alone(h, w, block):
-    """Behind the first block you keep its last place. The block is repeated: h % block."""
-    return torch.arange(h).clamp(max=block - 1), torch.arange(w).clamp(max=block - 1)
-
-
-def blocks_of_four(h, w, block):
-    """You take blocks of 4 whatever `block` is: `self.block` knows."""
-    return torch.arange(h) % 4 % block, torch.arange(w) % 4 % block
-
-
-def rows_repeat_alone(h, w, block):
-    """The place is that of the row for both axes in yours: dx is w % block."""
-    return torch.arange(h) % block, torch.zeros(w, dtype=torch.long)
-
-
-def mixtures_inside(y, mixtures):
-    """You cut the channels as "(e mix)". A mixture is e channels in a row: "(mix e)"."""
-    return rearrange(y, "b (e m) h w -> b m e h w", m=mixtures)
-
-
-def plain_sum(shares, values):
-    """The shares are not used: you sum the values of all matrices."""
-    return values.sum(1) + 0 * weighted_sum(shares, values)
-
-
-def plain_mean(shares, values):
-    """The shares are not used: you average the values of all matrices."""
-    return values.mean(1) + 0 * weighted_sum(shares, values)
-
-
-def best_matrix_alone(shares, values):
-    """You take the matrix with the largest share. All of them count, each by its share."""
-    chosen = F.one_hot(shares.argmax(-1), shares.shape[-1]).to(shares)
-    return weighted_sum(chosen, values)
-
-
-def not_mixed(shares, values):
-    """The mixtures are still there: sum over them, weighted by the shares."""
-    return einsum(shares, values, "h w m, b m e h w -> b m e h w")
-
-
-def divided_by_mixtures(shares, values):
-    """You average over the mixtures. The shares sum to 1 already: sum."""
-    return weighted_sum(shares, values) / values.shape[1]
-
-
-class SoftmaxesMultiplied(SpatialValues):
-    """You take a softmax for the row and one for the column, and multiply them. One softmax,
-    over the scores of row plus column: then the shares sum to 1."""
-
-    def shares(self):
-        rows, columns = self.rows @ self.mixture.mT, self.columns @ self.mixture.mT
-        return rows.softmax(-1)[:, None] * columns.softmax(-1)
-
-
-class SoftmaxesAveraged(SpatialValues):
-    """You take a softmax for the row and one for the column, and their mean. One softmax, over
-    the scores of row plus column."""
-
-    def shares(self):
-        rows, columns = self.rows @ self.mixture.mT, self.columns @ self.mixture.mT
-        return (rows.softmax(-1)[:, None] + columns.softmax(-1)) / 2
+def tiled(name: str, place: str, message: str) -> Wrong:
+    """A slip in the place of pixel h of `size` in its block, and that of pixel w alike."""
+    pairs = (
+        (f"torch.arange({size}, device=x.device) % self.block", place.replace("size", size))
+        for size in "hw"
+    )
+    (old, new), across = pairs
+    return wrong(name, old, new, message, across)
+
+
+# fmt: off
+SCORES = 'einsum(place, self.mixture, "dy dx d, mix d -> dy dx mix")'
+MIXED = 'einsum(shares, values, "h w mix, b mix e h w -> b e h w")'
+
+SHARES = (
+    *often(
+        wrong("column_down", 'rearrange(self.rows, "dy d -> dy 1 d") + self.columns',
+              'self.rows + rearrange(self.columns, "dx d -> dx 1 d")',
+              "Rows and columns are exchanged: the first axis of a block, dy, has the rows."),
+        wrong("over_rows_of_the_block", ".softmax(-1)", ".softmax(0)",
+              "Your softmax runs over dy. It runs over the mixtures: a place shares itself out"
+              " among the matrices."),
+        wrong("over_columns_of_the_block", ".softmax(-1)", ".softmax(1)",
+              "Your softmax runs over dx. It runs over the mixtures: a place shares itself out"
+              " among the matrices."),
+        wrong("over_the_block", ".softmax(-1)",
+              ".flatten(0, 1).softmax(0).unflatten(0, (self.block, -1))",
+              "Your softmax runs over the places of the block. It runs over the mixtures: a place"
+              " shares itself out among the matrices."),
+        wrong("no_softmax", ".softmax(-1)", "",
+              "The softmax is missing: the shares of a place sum to 1 over the mixtures."),
+    ),
+    wrong("scaled_scores", ".softmax(-1)", ".div(math.sqrt(place.shape[-1])).softmax(-1)",
+          "You divide by sqrt(d). The paper does not."),
+    wrong("features_summed_apart", "mix d", "mix e",
+          "Your einsum has different letters for the features of place and mixture, so each is"
+          " summed on its own. Give both the letter d."),
+    wrong("best_mixture_alone", f"return {SCORES}.softmax(-1)",
+          f"scores = {SCORES}\nreturn F.one_hot(scores.argmax(-1), self.mixtures).to(scores)",
+          "Your shares are 0 and 1: you take the mixture with the largest score. All of them have a"
+          " share: a softmax."),
+    wrong("SoftmaxesMultiplied", f"return {SCORES}.softmax(-1)",
+          "rows, columns = ((t @ self.mixture.mT).softmax(-1) for t in (self.rows, self.columns))\n"
+          "return rows[:, None] * columns",
+          "You take a softmax for the row and one for the column, and multiply them. One softmax,"
+          " over the scores of row plus column: then the shares sum to 1."),
+    wrong("SoftmaxesAveraged", f"return {SCORES}.softmax(-1)",
+          "rows, columns = ((t @ self.mixture.mT).softmax(-1) for t in (self.rows, self.columns))\n"
+          "return (rows[:, None] + columns) / 2",
+          "You take a softmax for the row and one for the column, and their mean. One softmax, over"
+          " the scores of row plus column."),
+)
+
+TILES = (
+    *often(
+        tiled("stretched", "torch.arange(size) * self.block // size",
+              "You stretch one block over the whole picture. It is repeated, as tiles are: the"
+              " place of pixel h is h % block."),
+        tiled("number_of_the_block", "torch.arange(size) // self.block % self.block",
+              "You take the number of the block, h // block. The place *in* the block is h %"
+              " block."),
+    ),
+    tiled("places_drawn_out", "torch.arange(size) // math.ceil(size / self.block)",
+          'You repeat each place, "(dy n)", so that one block covers the picture. It is the block'
+          ' that is repeated, "(n dy)": pixel h has the place h % block.'),
+    tiled("blocks_turned", "(-1 - torch.arange(size)) % self.block",
+          "Your places run backwards. Pixel 0 has place 0."),
+    tiled("tiled_from_the_end", "(torch.arange(size) - size) % self.block",
+          "You lay the blocks from the bottom right corner. They begin at the top left: pixel 0 has"
+          " place 0."),
+    tiled("tiled_one_late", "(torch.arange(size) - 1) % self.block",
+          "Your blocks begin at pixel 1. Pixel 0 has place 0."),
+    tiled("tiled_from_one", "(torch.arange(size) + 1) % self.block",
+          "Your places count from 1. Pixel 0 has place 0."),
+    tiled("first_place_for_all", "torch.zeros(size, dtype=torch.long)",
+          "All pixels get the shares of place 0, 0. Each has those of its own place in the block."),
+    tiled("first_block_alone", "torch.arange(size).clamp(max=self.block - 1)",
+          "Behind the first block you keep its last place. The block is repeated: h % block."),
+    tiled("blocks_of_four", "torch.arange(size) % 4 % self.block",
+          "You take blocks of 4 whatever `block` is: `self.block` knows."),
+)
+
+MIXES = (
+    *often(
+        wrong("mixtures_inside", "(mix e)", "(e mix)",
+              'You cut the channels as "(e mix)". A mixture is e channels in a row: "(mix e)".'),
+        wrong("plain_mean", MIXED, "values.mean(1)",
+              "The shares are not used: you average the values of all matrices."),
+    ),
+    wrong("plain_sum", MIXED, "values.sum(1)",
+          "The shares are not used: you sum the values of all matrices."),
+    wrong("best_matrix_alone", "self.shares()[dy][:, dx]",
+          "self.shares()[dy][:, dx]\n"
+          "shares = F.one_hot(shares.argmax(-1), self.mixtures).to(shares)",
+          "You take the matrix with the largest share. All of them count, each by its share."),
+)
+# fmt: on
 
 
 class ValuesByLoops(SpatialValues):
@@ -297,57 +161,7 @@ EXERCISE = Exercise(
     probes={"shares": "dy dx mix", "forward": "b e h w"},
     trials=values_trials,
     blank=("shares", "forward"),
-    slips=(
-        *family(
-            values_recipe,
-            paired=(
-                row_times_column,
-                column_down,
-                over_rows_of_the_block,
-                over_columns_of_the_block,
-                over_the_block,
-                no_softmax,
-                stretched,
-                number_of_the_block,
-                mixtures_inside,
-                plain_mean,
-            ),
-            placing=(row_times_column, row_alone, column_alone, column_down),
-            scoring=(scaled_scores, features_summed_apart),
-            normalising=(
-                over_rows_of_the_block,
-                over_columns_of_the_block,
-                over_the_block,
-                no_softmax,
-                sigmoid_of_scores,
-                best_mixture_alone,
-            ),
-            ordering=(mixtures_first, block_exchanged),
-            tiling=(
-                stretched,
-                places_drawn_out,
-                blocks_turned,
-                number_of_the_block,
-                tiled_from_the_end,
-                tiled_one_late,
-                first_place_for_all,
-                rows_repeat_alone,
-                tiled_from_one,
-                first_block_alone,
-                blocks_of_four,
-            ),
-            splitting=(mixtures_inside,),
-            mixing=(
-                plain_sum,
-                plain_mean,
-                best_matrix_alone,
-                not_mixed,
-                divided_by_mixtures,
-            ),
-        ),
-        slip(SoftmaxesMultiplied),
-        slip(SoftmaxesAveraged),
-    ),
+    slips=(*SHARES, *TILES, *MIXES),
     hints=(
         "Which axis of dy dx mix has to sum to 1, if a place shares itself out?",
         (
