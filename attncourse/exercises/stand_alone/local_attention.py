@@ -8,7 +8,8 @@ import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.edits import same, slips_of, wrong
+from attncourse.exercises.edited import slips_of
+from attncourse.exercises.edits import same, wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.stand_alone.local_weights import EXERCISE as WEIGHTS
 from attncourse.exercises.stand_alone.shared import (
