@@ -1,19 +1,11 @@
-"""The record of `fast.online_softmax`."""
+"""Softmax along an axis, tile by tile: one pass finds the largest entry and the sum."""
 
 import torch
-from torch.nn import functional as F
 
-from attncourse.exercises.families import family, remade
-from attncourse.exercises.record import Exercise, Given, Trial, slip
-from solutions.fast.tiles import (
-    online_softmax,
-)
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
-from attncourse.exercises.fast.shared import HIDDEN, the_new
+from attncourse.exercises.edits import often, unsaid, wrong
+from attncourse.exercises.fast.shared import HIDDEN
+from attncourse.exercises.record import Exercise, Given, Trial
+from solutions.fast.tiles import online_softmax
 
 
 def softmax_trials():
@@ -54,260 +46,155 @@ def softmax_trials():
     )
 
 
-def in_tiles(x, tile):
-    return x.split(tile, dim=-1)
-
-
-def from_the_lowest(x):
-    return torch.full_like(x[..., :1], torch.finfo(x.dtype).min)
-
-
-def greatest_so_far(largest, part, x):
-    return torch.maximum(largest, part.amax(-1, keepdim=True))
-
-
-def by_the_old_over_the_new(largest, new):
-    return (largest - new).exp()
-
-
-def with_what_came(total, fade, part, new):
-    return total * fade + (part - new).exp().sum(-1, keepdim=True)
-
-
-def over_the_total(x, largest, total, tile):
-    return (x - largest).exp() / total
-
-
-def softmax_recipe(
-    cutting=in_tiles,
-    beginning=from_the_lowest,
-    finding=greatest_so_far,
-    fading=by_the_old_over_the_new,
-    adding=with_what_came,
-    keeping=the_new,
-    ending=over_the_total,
-):
-    def answer(x, tile):
-        largest = beginning(x)
-        total = torch.zeros_like(largest)
-        for part in cutting(x, tile):
-            new = finding(largest, part, x)
-            total = adding(total, fading(largest, new), part, new)
-            largest = keeping(largest, new)
-        return ending(x, largest, total, tile)
-
-    return answer
-
-
-def last_tile_left_out(x, tile):
-    """You stop before the last tile where it is not full. It holds what is left: its entries
-    count as well."""
-    return [x[..., start : start + tile] for start in range(0, x.shape[-1] - tile + 1, tile)]
-
-
-def last_tile_filled_up(x, tile):
-    """You fill the last tile up with zeros and count them: each adds e^(0 - largest) to the
-    sum. Cut the tile short, or fill up with -inf."""
-    return F.pad(x, (0, -x.shape[-1] % tile)).split(tile, dim=-1)
-
-
-def one_entry_between_tiles(x, tile):
-    """You leave one entry out between two tiles. The next tile starts where this one ended, at
-    start + tile."""
-    return [x[..., start : start + tile] for start in range(0, x.shape[-1], tile + 1)]
-
-
-def tiles_overlap(x, tile):
-    """Your tiles overlap by an entry, which is counted twice. The next one starts at start +
-    tile."""
-    return [x[..., start : start + tile + 1] for start in range(0, x.shape[-1], tile)]
-
-
-def first_tile_alone(x, tile):
-    """You look at the first tile alone. A loop over all of them finds largest entry and sum."""
-    return [x[..., :tile]]
-
-
-def begins_at_zero(x):
-    """Your largest entry begins at 0. Where all scores are far below, 0 stays the largest and
-    every exp is 0. Begin with the lowest number there is."""
-    return torch.zeros_like(x[..., :1])
-
-
-def begins_at_minus_inf(x):
-    """Your largest entry begins at -inf, and where a whole tile is -inf too, -inf - -inf is
-    nan. Begin with the lowest finite number, `torch.finfo(x.dtype).min`."""
-    return torch.full_like(x[..., :1], HIDDEN)
-
-
-def begins_with_the_first_entry(x, tile):
-    """You begin with the first entry as largest and with a sum of 1, and the loop counts that
-    entry again. Begin with the lowest number and a sum of 0."""
-    largest, total = x[..., :1], torch.ones_like(x[..., :1])
-    for part in x.split(tile, dim=-1):
-        new = torch.maximum(largest, part.amax(-1, keepdim=True))
-        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
-        largest = new
-    return (x - largest).exp() / total
-
-
-def all_to_base_2(x, tile):
-    """You take powers of 2. Softmax has powers of e: `exp`, or multiply x by log2(e) first."""
-    shares = torch.exp2(x - x.amax(-1, keepdim=True))
-    return shares / shares.sum(-1, keepdim=True)
-
-
-def fade_twice(largest, new):
-    """You rescale the sum twice. Once by e^(old - new) is enough."""
-    return (2 * (largest - new)).exp()
-
-
-def tiles_own_largest(largest, part, x):
-    """You subtract the largest of the tile alone. Then the sum so far is multiplied by e^(old -
-    new) > 1 where a tile is lower, and overflows. Take the larger of both, `torch.maximum`."""
-    return part.amax(-1, keepdim=True)
-
-
-def largest_of_all_rows(largest, part, x):
-    """You take one largest entry for all rows. In a row that lies far below it every exp is 0,
-    and 0 / 0 is nan. Each row has its own: `amax(-1, keepdim=True)`."""
-    return torch.maximum(largest, part.amax().expand_as(largest))
-
-
-def no_largest(largest, part, x):
-    """You subtract nothing, so that exp of a large score is inf. Subtract the largest entry
-    seen so far."""
-    return torch.zeros_like(largest)
-
-
-def not_rescaled(largest, new):
-    """Your sum is not rescaled when a larger entry is found. It was made with the old largest:
-    multiply it by e^(old - new) before you add."""
-    return torch.ones_like(new)
-
-
-def rescaled_the_wrong_way(largest, new):
-    """You rescale by e^(new - old), which is inf where nothing was seen yet, and 0 inf is nan.
-    What was summed as e^(s - old) becomes e^(s - new) by e^(old - new), which is at most 1."""
-    return (new - largest).exp()
-
-
-def rescaled_by_the_new(largest, new):
-    """You rescale the sum by e^(-new), which forgets that e^(-old) is in it already. It takes
-    e^(old - new)."""
-    return (-new).exp()
-
-
-def rescaled_without_exp(largest, new):
-    """You multiply the sum by old - new. It is the exponential of that: e^(old - new)."""
-    return largest - new
-
-
-def rescaled_to_base_two(largest, new):
-    """You rescale with 2^ and sum with e^. Both must have the same base."""
-    return torch.exp2(largest - new)
-
-
-def rescaled_with_the_new_part(total, fade, part, new):
-    """You rescale what you have just added too: it was made with the new largest already. First
-    rescale the old sum, then add."""
-    return (total + (part - new).exp().sum(-1, keepdim=True)) * fade
-
-
-def part_rescaled_instead(total, fade, part, new):
-    """You rescale what the tile adds, and not the sum so far. The tile is summed with the new
-    largest, the sum with the old one: it is the sum that needs e^(old - new)."""
-    return total + fade * (part - new).exp().sum(-1, keepdim=True)
-
-
-def part_with_the_old(total, fade, part, new):
-    """You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s - new),
-    and the sum so far is brought to that."""
-    return total * fade + (part - (new + fade.log())).exp().sum(-1, keepdim=True)
-
-
-def only_the_last_tile(total, fade, part, new):
-    """Your sum is that of the last tile: each one overwrites it. Add to what was there, after
-    rescaling it."""
-    return (part - new).exp().sum(-1, keepdim=True)
-
-
-def mean_of_the_tile(total, fade, part, new):
-    """You add the mean of a tile's exponentials. It is their sum."""
-    return total * fade + (part - new).exp().mean(-1, keepdim=True)
-
-
-def scores_summed(total, fade, part, new):
-    """You add the scores. It is e^(s - largest) that is summed."""
-    return total * fade + part.sum(-1, keepdim=True)
-
-
-def largest_not_updated(largest, new):
-    """The largest entry is found and not kept: `largest = new` is missing at the end of the
-    loop. The next tile rescales from where the first began, and at the end nothing fits."""
-    return largest
-
-
-def not_divided(x, largest, total, tile):
-    """You do not divide by the sum. Shares are e^(s - largest) / sum."""
-    return (x - largest).exp()
-
-
-def ends_without_the_largest(x, largest, total, tile):
-    """At the end you take e^s, and the sum holds e^(s - largest). Subtract the largest there
-    too."""
-    return x.exp() / total
-
-
-def ends_with_logs(x, largest, total, tile):
-    """You return the logarithm of the shares. Softmax is the exponential of that."""
-    return x - largest - total.log()
-
-
-def softmax_of_each_tile(x, largest, total, tile):
+# fmt: off
+TILES = (
+    *often(
+        wrong("last_tile_left_out", "for part in x.split(tile, dim=-1):",
+              "for start in range(0, x.shape[-1] - tile + 1, tile):\n"
+              "    part = x[..., start : start + tile]",
+              "You stop before the last tile where it is not full. It holds what is left: its"
+              " entries count as well."),
+    ),
+    wrong("last_tile_filled_up", "in x.split(tile, dim=-1)",
+          "in F.pad(x, (0, -x.shape[-1] % tile)).split(tile, dim=-1)",
+          "You fill the last tile up with zeros and count them: each adds e^(0 - largest) to the"
+          " sum. Cut the tile short, or fill up with -inf."),
+    wrong("one_entry_between_tiles", "for part in x.split(tile, dim=-1):",
+          "for start in range(0, x.shape[-1], tile + 1):\n"
+          "    part = x[..., start : start + tile]",
+          "You leave one entry out between two tiles. The next tile starts where this one ended,"
+          " at start + tile."),
+    wrong("tiles_overlap", "for part in x.split(tile, dim=-1):",
+          "for start in range(0, x.shape[-1], tile):\n"
+          "    part = x[..., start : start + tile + 1]",
+          "Your tiles overlap by an entry, which is counted twice. The next one starts at start +"
+          " tile."),
+    wrong("first_tile_alone", "in x.split(tile, dim=-1)", "in x.split(tile, dim=-1)[:1]",
+          "You look at the first tile alone. A loop over all of them finds largest entry and sum."),
+)
+
+BEGINNINGS = (
+    wrong("begins_at_zero", "torch.full_like(x[..., :1], lowest)", "torch.zeros_like(x[..., :1])",
+          "Your largest entry begins at 0. Where all scores are far below, 0 stays the largest"
+          " and every exp is 0. Begin with the lowest number there is."),
+    wrong("begins_at_minus_inf", "torch.finfo(x.dtype).min", "-math.inf",
+          "Your largest entry begins at -inf, and where a whole tile is -inf too, -inf - -inf is"
+          " nan. Begin with the lowest finite number, `torch.finfo(x.dtype).min`."),
+    wrong("begins_with_the_first_entry", "torch.full_like(x[..., :1], lowest)", "x[..., :1]",
+          "You begin with the first entry as largest and with a sum of 1, and the loop counts that"
+          " entry again. Begin with the lowest number and a sum of 0.",
+          ("torch.zeros_like(largest)", "torch.ones_like(largest)")),
+    unsaid("torch.finfo(x.dtype).min", "-math.inf"),
+    unsaid("torch.full_like(x[..., :1], lowest)", 'reduce(x[..., :tile], "... j -> ... 1", "max")',
+           ("torch.zeros_like(largest)",
+            'reduce((x[..., :tile] - largest).exp(), "... j -> ... 1", "sum")'),
+           ("in x.split(tile, dim=-1)", "in x.split(tile, dim=-1)[1:]")),
+)
+
+LARGEST = (
+    wrong("tiles_own_largest", 'torch.maximum(largest, reduce(part, "... j -> ... 1", "max"))',
+          'reduce(part, "... j -> ... 1", "max")',
+          "You subtract the largest of the tile alone. Then the sum so far is multiplied by"
+          " e^(old - new) > 1 where a tile is lower, and overflows. Take the larger of both,"
+          " `torch.maximum`."),
+    wrong("largest_of_all_rows", 'reduce(part, "... j -> ... 1", "max")', "part.max()",
+          "You take one largest entry for all rows. In a row that lies far below it every exp is"
+          " 0, and 0 / 0 is nan. Each row has its own: `amax(-1, keepdim=True)`."),
+    wrong("no_largest", 'torch.maximum(largest, reduce(part, "... j -> ... 1", "max"))',
+          "torch.zeros_like(largest)",
+          "You subtract nothing, so that exp of a large score is inf. Subtract the largest entry"
+          " seen so far."),
+    wrong("largest_not_updated", '"sum")\nlargest = new', '"sum")',
+          "The largest entry is found and not kept: `largest = new` is missing at the end of the"
+          " loop. The next tile rescales from where the first began, and at the end nothing fits."),
+)
+
+FADES = (
+    *often(
+        wrong("not_rescaled", "total * fade", "total",
+              "Your sum is not rescaled when a larger entry is found. It was made with the old"
+              " largest: multiply it by e^(old - new) before you add."),
+    ),
+    wrong("rescaled_the_wrong_way", "(largest - new)", "(new - largest)",
+          "You rescale by e^(new - old), which is inf where nothing was seen yet, and 0 inf is"
+          " nan. What was summed as e^(s - old) becomes e^(s - new) by e^(old - new), which is at"
+          " most 1."),
+    wrong("rescaled_by_the_new", "(largest - new)", "(-new)",
+          "You rescale the sum by e^(-new), which forgets that e^(-old) is in it already. It"
+          " takes e^(old - new)."),
+    wrong("rescaled_without_exp", "(largest - new).exp()", "largest - new",
+          "You multiply the sum by old - new. It is the exponential of that: e^(old - new)."),
+    wrong("rescaled_to_base_two", "(largest - new).exp()", "(largest - new).exp2()",
+          "You rescale with 2^ and sum with e^. Both must have the same base."),
+    wrong("fade_twice", "total * fade", "total * fade * fade",
+          "You rescale the sum twice. Once by e^(old - new) is enough."),
+)
+
+SUMS = (
+    wrong("part_with_the_old", "(part - new)", "(part - largest)",
+          "You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s -"
+          " new), and the sum so far is brought to that."),
+    wrong("rescaled_with_the_new_part",
+          'total * fade + reduce((part - new).exp(), "... j -> ... 1", "sum")',
+          '(total + reduce((part - new).exp(), "... j -> ... 1", "sum")) * fade',
+          "You rescale what you have just added too: it was made with the new largest already."
+          " First rescale the old sum, then add."),
+    wrong("part_rescaled_instead", "total * fade + reduce(", "total + fade * reduce(",
+          "You rescale what the tile adds, and not the sum so far. The tile is summed with the"
+          " new largest, the sum with the old one: it is the sum that needs e^(old - new)."),
+    wrong("only_the_last_tile", "total * fade + reduce(", "reduce(",
+          "Your sum is that of the last tile: each one overwrites it. Add to what was there,"
+          " after rescaling it."),
+    wrong("mean_of_the_tile", '"sum"', '"mean"',
+          "You add the mean of a tile's exponentials. It is their sum."),
+    wrong("scores_summed", "reduce((part - new).exp(),", "reduce(part,",
+          "You add the scores. It is e^(s - largest) that is summed."),
+    wrong("all_to_base_2", "(largest - new).exp()", "(largest - new).exp2()",
+          "You take powers of 2. Softmax has powers of e: `exp`, or multiply x by log2(e) first.",
+          ("(part - new).exp()", "(part - new).exp2()"),
+          ("(x - largest).exp()", "(x - largest).exp2()")),
+)
+
+ENDS = (
+    *often(
+        wrong("not_divided", " / total", "",
+              "You do not divide by the sum. Shares are e^(s - largest) / sum."),
+        wrong("ends_without_the_largest", "(x - largest).exp()", "x.exp()",
+              "At the end you take e^s, and the sum holds e^(s - largest). Subtract the largest"
+              " there too."),
+    ),
+    wrong("ends_with_logs", "(x - largest).exp() / total", "x - largest - total.log()",
+          "You return the logarithm of the shares. Softmax is the exponential of that."),
+    wrong("shares_left_as_they_were", "largest = new",
+          "largest = new\nparts.append((part - largest).exp())",
+          "Your shares were made in the loop, with the largest entry as it stood then. What came"
+          " first must be rescaled too: make the shares after the loop.",
+          ("total = torch.zeros_like(largest)", "total, parts = torch.zeros_like(largest), []"),
+          ("(x - largest).exp()", "torch.cat(parts, dim=-1)")),
+    wrong("ends_with_the_tiles_largest", "largest = new",
+          "largest = new\n"
+          'parts.append((part - reduce(part, "... j -> ... 1", "max")).exp())',
+          "Your shares subtract the largest entry of their own tile. The sum was made with the"
+          " largest of all: subtract that one.",
+          ("total = torch.zeros_like(largest)", "total, parts = torch.zeros_like(largest), []"),
+          ("(x - largest).exp()", "torch.cat(parts, dim=-1)")),
+    wrong("divided_as_it_went", "largest = new",
+          "largest = new\nparts.append((part - largest).exp() / total)",
+          "You make the shares of a tile while you go, with largest and sum as they stand then."
+          " They are not final before the last tile: make the shares after the loop.",
+          ("total = torch.zeros_like(largest)", "total, parts = torch.zeros_like(largest), []"),
+          ("(x - largest).exp() / total", "torch.cat(parts, dim=-1)")),
+    wrong("last_tile_as_largest", "(x - largest)", '(x - reduce(part, "... j -> ... 1", "max"))',
+          "At the end you subtract the largest entry of the last tile. The sum was made with the"
+          " largest of all tiles."),
+)
+# fmt: on
+
+
+def softmax_of_each_tile(x, tile):
     """You take the softmax of each tile: every tile sums to 1. Only at the end are largest and
     sum known, and then all of x is turned into shares."""
     return torch.cat([part.softmax(-1) for part in x.split(tile, dim=-1)], dim=-1)
-
-
-def shares_left_as_they_were(x, largest, total, tile):
-    """Your shares were made in the loop, with the largest entry as it stood then. What came
-    first must be rescaled too: make the shares after the loop."""
-    so_far, parts = from_the_lowest(x), []
-    for part in x.split(tile, dim=-1):
-        so_far = torch.maximum(so_far, part.amax(-1, keepdim=True))
-        parts.append((part - so_far).exp())
-    return torch.cat(parts, dim=-1) / total
-
-
-def ends_with_the_tiles_largest(x, largest, total, tile):
-    """Your shares subtract the largest entry of their own tile. The sum was made with the
-    largest of all: subtract that one."""
-    parts = x.split(tile, dim=-1)
-    return torch.cat([(p - p.amax(-1, keepdim=True)).exp() / total for p in parts], dim=-1)
-
-
-def divided_as_it_went(x, largest, total, tile):
-    """You make the shares of a tile while you go, with largest and sum as they stand then. They
-    are not final before the last tile: make the shares after the loop."""
-    largest, total, parts = from_the_lowest(x), 0.0, []
-    for part in x.split(tile, dim=-1):
-        new = torch.maximum(largest, part.amax(-1, keepdim=True))
-        total = total * (largest - new).exp() + (part - new).exp().sum(-1, keepdim=True)
-        largest = new
-        parts.append((part - largest).exp() / total)
-    return torch.cat(parts, dim=-1)
-
-
-def last_tile_as_largest(x, largest, total, tile):
-    """At the end you subtract the largest entry of the last tile. The sum was made with the
-    largest of all tiles."""
-    return (x - x.split(tile, dim=-1)[-1].amax(-1, keepdim=True)).exp() / total
-
-
-def softmax_over_rows(x, tile):
-    """You work along the first axis. The entries that share out 1 stand on the last one."""
-    return x.softmax(0)
 
 
 def online_loops(x, tile):
@@ -333,90 +220,20 @@ def online_by_logsumexp(x, tile):
     return (x - total).exp()
 
 
-def softmax_from_the_first_tile(fading, taking=the_new):
-    """The first tile gives largest and sum, the loop begins with the second."""
-
-    def answer(x, tile):
-        first, *rest = x.split(tile, dim=-1)
-        largest = first.amax(-1, keepdim=True)
-        total = (first - largest).exp().sum(-1, keepdim=True)
-        for part in rest:
-            new = torch.maximum(largest, part.amax(-1, keepdim=True))
-            more = (part - taking(largest, new)).exp().sum(-1, keepdim=True)
-            total = total * fading(largest, new) + more
-            largest = new
-        return (x - largest).exp() / total
-
-    return answer
-
-
-def softmax_slips():
-    made = family(
-        softmax_recipe,
-        paired=(not_rescaled, not_divided, last_tile_left_out, ends_without_the_largest),
-        unsaid={"beginning": (begins_at_minus_inf,)},
-        cutting=(
-            last_tile_left_out,
-            last_tile_filled_up,
-            one_entry_between_tiles,
-            tiles_overlap,
-            first_tile_alone,
-        ),
-        beginning=(begins_at_zero, begins_at_minus_inf),
-        finding=(tiles_own_largest, largest_of_all_rows, no_largest),
-        fading=(
-            not_rescaled,
-            rescaled_the_wrong_way,
-            rescaled_by_the_new,
-            rescaled_without_exp,
-            rescaled_to_base_two,
-            fade_twice,
-        ),
-        adding=(
-            part_with_the_old,
-            rescaled_with_the_new_part,
-            part_rescaled_instead,
-            only_the_last_tile,
-            mean_of_the_tile,
-            scores_summed,
-        ),
-        keeping=(largest_not_updated,),
-        ending=(
-            not_divided,
-            ends_without_the_largest,
-            ends_with_logs,
-            softmax_of_each_tile,
-            shares_left_as_they_were,
-            ends_with_the_tiles_largest,
-            divided_as_it_went,
-            last_tile_as_largest,
-        ),
-    )
-    more = {
-        one.__name__: softmax_from_the_first_tile(one)
-        for one in (rescaled_the_wrong_way, rescaled_by_the_new, rescaled_without_exp)
-    } | {
-        not_rescaled.__name__: softmax_from_the_first_tile(not_rescaled),
-        part_with_the_old.__name__: softmax_from_the_first_tile(
-            by_the_old_over_the_new, lambda largest, new: largest
-        ),
-    }
-    made = [
-        remade(one, ways=(*(make() for make in one.answers[1:]), more[one.name]))
-        if one.name in more
-        else one
-        for one in made
-    ]
-    more = softmax_over_rows, begins_with_the_first_entry, all_to_base_2
-    return (*made, *map(slip, more))
-
-
 EXERCISE = Exercise(
     id="fast.online_softmax",
     solution=online_softmax,
     probes={"online_softmax": "b j"},
     trials=softmax_trials,
-    slips=softmax_slips(),
+    slips=(
+        *TILES,
+        *BEGINNINGS,
+        *LARGEST,
+        *FADES,
+        *SUMS,
+        *ENDS,
+        softmax_of_each_tile,
+    ),
     hints=(
         "The scores seen so far were 1 and 3; their sum is e^(1-3) + e^(3-3). Now comes"
         " 5. By which factor must the old sum be multiplied, so that it is e^(1-5) +"
