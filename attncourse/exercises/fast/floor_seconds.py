@@ -1,12 +1,8 @@
-"""The record of `fast.floor_seconds`."""
+"""The least time a program can take, computing and moving at a time: the roofline."""
 
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions.fast.measure import floor_seconds
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
 
 
 def floor_trials():
@@ -27,89 +23,57 @@ def floor_trials():
     )
 
 
-def added_up(multiply_adds, bytes, rate, bandwidth):
-    """You add the two times. A chip moves while it computes: the longer of the two is the
-    floor."""
-    return 2 * multiply_adds / rate + bytes / bandwidth
+# fmt: off
+TIMES = (
+    wrong("one_operation_each", "2 * multiply_adds", "multiply_adds",
+          "You count a multiply-add as one operation. `rate` counts two: a product and a sum."),
+    wrong("half_an_operation", "2 * multiply_adds", "multiply_adds / 2",
+          "You halve the multiply-adds. Each is two operations: times 2."),
+    wrong("rates_exchanged", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "max(2 * multiply_adds / bandwidth, bytes / rate)",
+          "You exchange the two rates. `rate` is in operations a second, `bandwidth` in bytes a"
+          " second."),
+    wrong("upside_down", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "max(rate / (2 * multiply_adds), bandwidth / bytes)",
+          "Your fractions are upside down. Seconds are operations over operations a second."),
+    wrong("bits_for_bytes", "bytes /", "8 * bytes /",
+          "You turn bytes into bits. Bandwidth is in bytes a second: nothing to turn."),
+    wrong("four_bytes_each", "bytes /", "4 * bytes /",
+          "You multiply the bytes by 4 again. They are bytes already, not numbers."),
+    wrong("both_doubled_bytes", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "max(multiply_adds / rate, 2 * bytes / bandwidth)",
+          "You double the bytes and not the multiply-adds. A multiply-add is two operations, a"
+          " byte is one byte."),
+)
 
-
-def the_shorter(multiply_adds, bytes, rate, bandwidth):
-    """You take the shorter time. Both must be done: nothing ends before the longer one."""
-    return min(2 * multiply_adds / rate, bytes / bandwidth)
-
-
-def one_operation_each(multiply_adds, bytes, rate, bandwidth):
-    """You count a multiply-add as one operation. `rate` counts two: a product and a sum."""
-    return max(multiply_adds / rate, bytes / bandwidth)
-
-
-def half_an_operation(multiply_adds, bytes, rate, bandwidth):
-    """You halve the multiply-adds. Each is two operations: times 2."""
-    return max(multiply_adds / 2 / rate, bytes / bandwidth)
-
-
-def computing_alone(multiply_adds, bytes, rate, bandwidth):
-    """You look at computing alone. Moving takes bytes / bandwidth, which may be longer."""
-    return 2 * multiply_adds / rate
-
-
-def moving_alone(multiply_adds, bytes, rate, bandwidth):
-    """You look at moving alone. Computing takes 2 multiply_adds / rate, which may be longer."""
-    return bytes / bandwidth
-
-
-def rates_exchanged(multiply_adds, bytes, rate, bandwidth):
-    """You exchange the two rates. `rate` is in operations a second, `bandwidth` in bytes a
-    second."""
-    return max(2 * multiply_adds / bandwidth, bytes / rate)
-
-
-def upside_down(multiply_adds, bytes, rate, bandwidth):
-    """Your fractions are upside down. Seconds are operations over operations a second."""
-    return max(rate / (2 * multiply_adds), bandwidth / bytes)
-
-
-def bits_for_bytes(multiply_adds, bytes, rate, bandwidth):
-    """You turn bytes into bits. Bandwidth is in bytes a second: nothing to turn."""
-    return max(2 * multiply_adds / rate, 8 * bytes / bandwidth)
-
-
-def four_bytes_each(multiply_adds, bytes, rate, bandwidth):
-    """You multiply the bytes by 4 again. They are bytes already, not numbers."""
-    return max(2 * multiply_adds / rate, 4 * bytes / bandwidth)
-
-
-def mean_of_both(multiply_adds, bytes, rate, bandwidth):
-    """You take the mean of the two times. The longer of the two is the floor."""
-    return (2 * multiply_adds / rate + bytes / bandwidth) / 2
-
-
-def bytes_doubled(multiply_adds, bytes, rate, bandwidth):
-    """You double the longer of the two times, and so the bytes as well. The 2 belongs to the
-    multiply-adds alone."""
-    return 2 * max(multiply_adds / rate, bytes / bandwidth)
-
-
-def rate_for_seconds(multiply_adds, bytes, rate, bandwidth):
-    """You return the rate that can be reached. What is asked is the time: 2 multiply_adds /
-    rate, or bytes / bandwidth."""
-    return min(rate, 2 * multiply_adds / bytes * bandwidth)
-
-
-def inverted_floor(multiply_adds, bytes, rate, bandwidth):
-    """You return how often a second it can run. The floor is its inverse, a time."""
-    return 1 / max(2 * multiply_adds / rate, bytes / bandwidth)
-
-
-def both_doubled_bytes(multiply_adds, bytes, rate, bandwidth):
-    """You double the bytes and not the multiply-adds. A multiply-add is two operations, a byte
-    is one byte."""
-    return max(multiply_adds / rate, 2 * bytes / bandwidth)
-
-
-def milliseconds(multiply_adds, bytes, rate, bandwidth):
-    """You return milliseconds. It is seconds."""
-    return 1e3 * max(2 * multiply_adds / rate, bytes / bandwidth)
+BOTH = (
+    wrong("added_up", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "2 * multiply_adds / rate + bytes / bandwidth",
+          "You add the two times. A chip moves while it computes: the longer of the two is the"
+          " floor."),
+    wrong("the_shorter", "max(", "min(",
+          "You take the shorter time. Both must be done: nothing ends before the longer one."),
+    wrong("computing_alone", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "2 * multiply_adds / rate",
+          "You look at computing alone. Moving takes bytes / bandwidth, which may be longer."),
+    wrong("moving_alone", "max(2 * multiply_adds / rate, bytes / bandwidth)", "bytes / bandwidth",
+          "You look at moving alone. Computing takes 2 multiply_adds / rate, which may be longer."),
+    wrong("mean_of_both", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "(2 * multiply_adds / rate + bytes / bandwidth) / 2",
+          "You take the mean of the two times. The longer of the two is the floor."),
+    wrong("bytes_doubled", "max(2 * multiply_adds", "2 * max(multiply_adds",
+          "You double the longer of the two times, and so the bytes as well. The 2 belongs to the"
+          " multiply-adds alone."),
+    wrong("rate_for_seconds", "max(2 * multiply_adds / rate, bytes / bandwidth)",
+          "min(rate, 2 * multiply_adds / bytes * bandwidth)",
+          "You return the rate that can be reached. What is asked is the time: 2 multiply_adds /"
+          " rate, or bytes / bandwidth."),
+    wrong("inverted_floor", "return max", "return 1 / max",
+          "You return how often a second it can run. The floor is its inverse, a time."),
+    wrong("milliseconds", "return max", "return 1e3 * max",
+          "You return milliseconds. It is seconds."),
+)
+# fmt: on
 
 
 def floor_by_comparison(multiply_adds, bytes, rate, bandwidth):
@@ -128,24 +92,7 @@ EXERCISE = Exercise(
     solution=floor_seconds,
     probes={"floor_seconds": ""},
     trials=floor_trials,
-    slips=(
-        added_up,
-        the_shorter,
-        one_operation_each,
-        half_an_operation,
-        computing_alone,
-        moving_alone,
-        rates_exchanged,
-        upside_down,
-        bits_for_bytes,
-        four_bytes_each,
-        mean_of_both,
-        bytes_doubled,
-        rate_for_seconds,
-        inverted_floor,
-        both_doubled_bytes,
-        milliseconds,
-    ),
+    slips=(*TIMES, *BOTH),
     hints=(
         "Moving takes 3 s, computing 2 s, and both go on at the same time. When can it be"
         " ready at the earliest?",

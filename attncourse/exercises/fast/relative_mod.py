@@ -1,16 +1,11 @@
-"""The record of `fast.relative_mod`."""
+"""A score_mod for FlexAttention: what the query says to the key's row and to its column."""
 
 import torch
 
-from attncourse.exercises.families import family
+from attncourse.exercises.edits import often, wrong
+from attncourse.exercises.fast.shared import places_of
 from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.fast.mods import relative_mod
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
-from attncourse.exercises.fast.shared import places_of
 
 
 def relative_trials():
@@ -36,155 +31,74 @@ def relative_trials():
     )
 
 
-def for_the_keys_row(down, batch, head, i, j, width):
-    return down[batch, head, i, j // width]
+# fmt: off
+ROWS = (
+    *often(
+        wrong("for_the_queries_row", "j // width", "i // width",
+              "You look up what the query says to its own row. It is the key's row: j // width."),
+        wrong("said_by_the_key", "down[batch, head, i,", "down[batch, head, j,",
+              "You look up what the key says. It is the query that speaks, at i; the key's place"
+              " is j // width."),
+        wrong("said_by_the_key_of_the_query", "i, j // width", "j, i // width",
+              "i and j are exchanged for the rows: `down` is indexed by the query i, then by the"
+              " key's row j // width."),
+        wrong("row_of_the_offset", "j // width", "j // width - i // width",
+              "You look up the offset of rows, j // width - i // width. `down` is indexed by the"
+              " key's row itself: offsets were turned into rows when it was made."),
+        wrong("first_head_for_all_rows", "down[batch, head,", "down[batch, 0,",
+              "You take the rows of the first head for all: `down[batch, head, …]`."),
+        wrong("first_example_for_all_rows", "down[batch,", "down[0,",
+              "You take the rows of the first example for all: `down[batch, head, …]`."),
+    ),
+    wrong("row_by_remainder", "j // width", "j % width",
+          "You take j % width for the row, which is the column. A row has `width` pixels: j //"
+          " width."),
+    wrong("row_by_height", "j // width", "j // down.shape[-1]",
+          "You divide by the number of rows. A row has `width` pixels: j // width."),
+)
 
+COLUMNS = (
+    *often(
+        wrong("for_the_queries_column", "j % width", "i % width",
+              "You look up what the query says to its own column. It is the key's column: j %"
+              " width."),
+        wrong("column_said_by_the_key", "across[batch, head, i,", "across[batch, head, j,",
+              "You look up what the key says to its column. It is the query that speaks, at i:"
+              " across[batch, head, i, j % width]."),
+        wrong("column_said_by_the_key_of_the_query", "i, j % width", "j, i % width",
+              "i and j are exchanged for the columns: `across` is indexed by the query i, then by"
+              " the key's column j % width."),
+        wrong("column_of_the_offset", "j % width", "j % width - i % width",
+              "You look up the offset of columns, j % width - i % width. `across` is indexed by"
+              " the key's column itself: offsets were turned into columns when it was made."),
+        wrong("first_head_for_all_columns", "across[batch, head,", "across[batch, 0,",
+              "You take the columns of the first head for all: `across[batch, head, …]`."),
+        wrong("first_example_for_all_columns", "across[batch,", "across[0,",
+              "You take the columns of the first example for all: `across[batch, head, …]`."),
+    ),
+    wrong("column_by_quotient", "j % width", "j // width",
+          "You take j // width for the column, which is the row. The column is the remainder: j %"
+          " width."),
+)
 
-def for_the_keys_column(across, batch, head, i, j, width):
-    return across[batch, head, i, j % width]
-
-
-def sum_of_three(score, row, column):
-    return score + row + column
-
-
-def relative_recipe(
-    rowing=for_the_keys_row, columning=for_the_keys_column, adding=sum_of_three
-):
-    def answer(score, batch, head, i, j, down, across, width):
-        row = rowing(down, batch, head, i, j, width)
-        column = columning(across, batch, head, i, j, width)
-        return adding(score, row, column)
-
-    return answer
-
-
-def for_the_queries_row(down, batch, head, i, j, width):
-    """You look up what the query says to its own row. It is the key's row: j // width."""
-    return down[batch, head, i, i // width]
-
-
-def said_by_the_key(down, batch, head, i, j, width):
-    """You look up what the key says. It is the query that speaks, at i; the key's place is j //
-    width."""
-    return down[batch, head, j, j // width]
-
-
-def said_by_the_key_of_the_query(down, batch, head, i, j, width):
-    """i and j are exchanged for the rows: `down` is indexed by the query i, then by the key's
-    row j // width."""
-    return down[batch, head, j, i // width]
-
-
-def row_by_remainder(down, batch, head, i, j, width):
-    """You take j % width for the row, which is the column. A row has `width` pixels: j //
-    width."""
-    return down[batch, head, i, (j % width) % down.shape[-1]]
-
-
-def row_by_height(down, batch, head, i, j, width):
-    """You divide by the number of rows. A row has `width` pixels: j // width."""
-    return down[batch, head, i, (j // down.shape[-1]) % down.shape[-1]]
-
-
-def row_of_the_offset(down, batch, head, i, j, width):
-    """You look up the offset of rows, j // width - i // width. `down` is indexed by the key's
-    row itself: offsets were turned into rows when it was made."""
-    return down[batch, head, i, j // width - i // width]
-
-
-def first_head_for_all_rows(down, batch, head, i, j, width):
-    """You take the rows of the first head for all: `down[batch, head, …]`."""
-    return down[batch, head * 0, i, j // width]
-
-
-def first_example_for_all_rows(down, batch, head, i, j, width):
-    """You take the rows of the first example for all: `down[batch, head, …]`."""
-    return down[batch * 0, head, i, j // width]
-
-
-def row_not_added(down, batch, head, i, j, width):
-    """The rows are missing: add down[batch, head, i, j // width] too."""
-    return 0.0 * down[batch, head, i, j // width]
-
-
-def for_the_queries_column(across, batch, head, i, j, width):
-    """You look up what the query says to its own column. It is the key's column: j % width."""
-    return across[batch, head, i, i % width]
-
-
-def column_said_by_the_key(across, batch, head, i, j, width):
-    """You look up what the key says to its column. It is the query that speaks, at i:
-    across[batch, head, i, j % width]."""
-    return across[batch, head, j, j % width]
-
-
-def column_said_by_the_key_of_the_query(across, batch, head, i, j, width):
-    """i and j are exchanged for the columns: `across` is indexed by the query i, then by the
-    key's column j % width."""
-    return across[batch, head, j, i % width]
-
-
-def column_by_quotient(across, batch, head, i, j, width):
-    """You take j // width for the column, which is the row. The column is the remainder: j %
-    width."""
-    return across[batch, head, i, (j // width) % across.shape[-1]]
-
-
-def column_of_the_offset(across, batch, head, i, j, width):
-    """You look up the offset of columns, j % width - i % width. `across` is indexed by the
-    key's column itself: offsets were turned into columns when it was made."""
-    return across[batch, head, i, j % width - i % width]
-
-
-def first_head_for_all_columns(across, batch, head, i, j, width):
-    """You take the columns of the first head for all: `across[batch, head, …]`."""
-    return across[batch, head * 0, i, j % width]
-
-
-def first_example_for_all_columns(across, batch, head, i, j, width):
-    """You take the columns of the first example for all: `across[batch, head, …]`."""
-    return across[batch * 0, head, i, j % width]
-
-
-def column_not_added(across, batch, head, i, j, width):
-    """The columns are missing: add across[batch, head, i, j % width] too."""
-    return 0.0 * across[batch, head, i, j % width]
-
-
-def score_lost(score, row, column):
-    """The score itself is lost: what you return takes its place. Add to it."""
-    return row + column + 0.0 * score
-
-
-def places_subtracted(score, row, column):
-    """You subtract the places. They are added to the score."""
-    return score - row - column
-
-
-def places_multiplied(score, row, column):
-    """You multiply by the places. They are added to the score."""
-    return score * row * column
-
-
-def rows_times_columns(score, row, column):
-    """You multiply what is said to the row by what is said to the column. Both are added."""
-    return score + row * column
-
-
-def score_unchanged(score, row, column):
-    """You return the score as it is. Add what the query says to the key's row and column."""
-    return score + 0.0 * (row + column)
-
-
-def places_scaled(score, row, column):
-    """You take the mean of rows and columns. Both are added in full."""
-    return score + (row + column) / 2
-
-
-def score_counted_twice(score, row, column):
-    """The score counts twice in your result. It is score + row + column."""
-    return (score + row) + (score + column)
+SUMS = (
+    *often(
+        wrong("score_lost", "score + down", "down",
+              "The score itself is lost: what you return takes its place. Add to it."),
+    ),
+    wrong("places_subtracted", "score + down", "score - down",
+          "You subtract the places. They are added to the score.",
+          ("+ across", "- across")),
+    wrong("places_multiplied", "score + down", "score * down",
+          "You multiply by the places. They are added to the score.",
+          ("+ across", "* across")),
+    wrong("rows_times_columns", "+ across", "* across",
+          "You multiply what is said to the row by what is said to the column. Both are added."),
+    wrong("places_scaled", "down[batch, head, i, j // width] + across[batch, head, i, j % width]",
+          "(down[batch, head, i, j // width] + across[batch, head, i, j % width]) / 2",
+          "You take the mean of rows and columns. Both are added in full."),
+)
+# fmt: on
 
 
 def relative_by_flat(score, batch, head, i, j, down, across, width):
@@ -208,54 +122,7 @@ EXERCISE = Exercise(
     solution=relative_mod,
     probes={"relative_mod": "b head i j"},
     trials=relative_trials,
-    slips=family(
-        relative_recipe,
-        paired=(
-            for_the_queries_row,
-            for_the_queries_column,
-            said_by_the_key,
-            column_said_by_the_key,
-            said_by_the_key_of_the_query,
-            column_said_by_the_key_of_the_query,
-            row_of_the_offset,
-            column_of_the_offset,
-            first_head_for_all_rows,
-            first_head_for_all_columns,
-            first_example_for_all_rows,
-            first_example_for_all_columns,
-            score_lost,
-        ),
-        rowing=(
-            for_the_queries_row,
-            said_by_the_key,
-            said_by_the_key_of_the_query,
-            row_by_remainder,
-            row_by_height,
-            row_of_the_offset,
-            first_head_for_all_rows,
-            first_example_for_all_rows,
-            row_not_added,
-        ),
-        columning=(
-            for_the_queries_column,
-            column_said_by_the_key,
-            column_said_by_the_key_of_the_query,
-            column_by_quotient,
-            column_of_the_offset,
-            first_head_for_all_columns,
-            first_example_for_all_columns,
-            column_not_added,
-        ),
-        adding=(
-            score_lost,
-            places_subtracted,
-            places_multiplied,
-            rows_times_columns,
-            score_unchanged,
-            places_scaled,
-            score_counted_twice,
-        ),
-    ),
+    slips=(*ROWS, *COLUMNS, *SUMS),
     hints=(
         "`down` has a number for each query and each row of the map. Which row belongs to"
         " the pair i, j?",

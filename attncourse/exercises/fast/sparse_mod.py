@@ -1,16 +1,11 @@
-"""The record of `fast.sparse_mod`."""
+"""A pattern for FlexAttention: the last `stride` keys, and every stride-th one before them."""
 
 import torch
 
-from attncourse.exercises.families import remade
-from attncourse.exercises.record import Exercise, slip
-from solutions.fast.mods import sparse_mod
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
+from attncourse.exercises.edits import wrong
 from attncourse.exercises.fast.shared import mod_trials
+from attncourse.exercises.record import Exercise
+from solutions.fast.mods import sparse_mod
 
 sparse_mod_trials = mod_trials(
     (
@@ -22,137 +17,78 @@ sparse_mod_trials = mod_trials(
     )
 )
 
+# fmt: off
+BEHIND = (
+    wrong("future_seen", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
+          "(ago < stride) | (ago % stride == 0)",
+          "Later keys are seen: i - j is negative there, below the stride and often a multiple of"
+          " it. j <= i must hold for both patterns."),
+    wrong("future_seen_in_strides", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
+          "(ago >= 0) & (ago < stride) | (ago % stride == 0)",
+          "Later keys are seen: j <= i holds for the near keys only, since `&` binds before `|`."
+          " Put the two patterns in brackets."),
+    wrong("itself_left_out", "ago >= 0", "ago > 0",
+          "The query itself is hidden: j <= i, with the equals sign."),
+    wrong("i_and_j_exchanged", "i - j", "j - i",
+          "i and j have changed places: your queries see later keys. What is behind is i - j."),
+    wrong("to_both_sides", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
+          "(abs(ago) < stride) | (ago % stride == 0)",
+          "You take the distance without its sign: later keys are seen. i - j must not be"
+          " negative."),
+    wrong("all_before", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))", "ago >= 0",
+          "You show all keys before the query. Only the last `stride` and every stride-th count."),
+    wrong("the_opposite", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
+          "~((ago >= 0) & ((ago < stride) | (ago % stride == 0)))",
+          "Your mask is inverted: True where a query may *not* attend. FlexAttention keeps what"
+          " is True."),
+)
 
-def sparse_recipe(joining):
-    def answer(batch, head, i, j, stride):
-        return joining(i, j, i - j, stride)
+BOTH = (
+    wrong("both_at_once", ") | (", ") & (",
+          "You ask for both patterns at once, which leaves the query itself. A key of either"
+          " counts: `|`."),
+    wrong("near_alone", "((ago < stride) | (ago % stride == 0))", "(ago < stride)",
+          "The strided keys are missing: (i - j) % stride == 0."),
+    wrong("strided_alone", "((ago < stride) | (ago % stride == 0))", "(ago % stride == 0)",
+          "The near keys are missing: i - j < stride."),
+)
 
-    return answer
+NEAR = (
+    wrong("near_one_too_many", "ago < stride", "ago <= stride + 1",
+          "You show near keys too many. The query and stride - 1 before it: i - j < stride."),
+    wrong("near_too_few", "ago < stride", "ago < stride - 1",
+          "You show one near key too few. The query and stride - 1 before it: i - j < stride."),
+    wrong("own_block_and_strides", "ago < stride", "i // stride == j // stride",
+          "You show the near keys of the query's own block. The last `stride` keys move with the"
+          " query: i - j < stride."),
+    wrong("half_a_stride", "ago < stride", "ago <= stride // 2",
+          "You show half as many near keys. The last `stride` count: i - j < stride."),
+)
 
-
-def future_seen(i, j, ago, stride):
-    """Later keys are seen: i - j is negative there, below the stride and often a multiple of
-    it. j <= i must hold for both patterns."""
-    return (ago < stride) | (ago % stride == 0)
-
-
-def future_seen_in_strides(i, j, ago, stride):
-    """Later keys are seen: j <= i holds for the near keys only, since `&` binds before `|`. Put
-    the two patterns in brackets."""
-    return (ago >= 0) & (ago < stride) | (ago % stride == 0)
-
-
-def both_at_once(i, j, ago, stride):
-    """You ask for both patterns at once, which leaves the query itself. A key of either counts:
-    `|`."""
-    return (ago >= 0) & (ago < stride) & (ago % stride == 0)
-
-
-def near_alone(i, j, ago, stride):
-    """The strided keys are missing: (i - j) % stride == 0."""
-    return (ago >= 0) & (ago < stride)
-
-
-def strided_alone(i, j, ago, stride):
-    """The near keys are missing: i - j < stride."""
-    return (ago >= 0) & (ago % stride == 0)
-
-
-def near_one_too_many(i, j, ago, stride):
-    """You show near keys too many. The query and stride - 1 before it: i - j < stride."""
-    return (ago >= 0) & ((ago <= stride + 1) | (ago % stride == 0))
-
-
-def near_too_few(i, j, ago, stride):
-    """You show one near key too few. The query and stride - 1 before it: i - j < stride."""
-    return (ago >= 0) & ((ago < stride - 1) | (ago % stride == 0))
-
-
-def columns_from_zero(i, j, ago, stride):
-    """You count every stride-th key from token 0. Here one counts back from the query: (i - j)
-    % stride."""
-    return (ago >= 0) & ((ago < stride) | (j % stride == 0))
-
-
-def fixed_summary(i, j, ago, stride):
-    """You show the last key of every block. That is the fixed pattern; the strided one counts
-    back from the query: (i - j) % stride == 0."""
-    return (ago >= 0) & ((ago < stride) | (j % stride == stride - 1))
-
-
-def own_block_and_strides(i, j, ago, stride):
-    """You show the near keys of the query's own block. The last `stride` keys move with the
-    query: i - j < stride."""
-    return (ago >= 0) & ((i // stride == j // stride) | (ago % stride == 0))
-
-
-def one_step_off_it(i, j, ago, stride):
-    """Your strided keys are off by one: (i - j) % stride must be 0."""
-    return (ago >= 0) & ((ago < stride) | (ago % stride == 1 % stride))
-
-
-def fixed_pattern(i, j, ago, stride):
-    """You show the query's own block and the last key of every block. That is the fixed
-    pattern; this one counts back from the query: i - j < stride, (i - j) % stride == 0."""
-    return (ago >= 0) & ((i // stride == j // stride) | (j % stride == stride - 1))
-
-
-def step_too_long(i, j, ago, stride):
-    """Your step is stride + 1. From one strided key to the next it is `stride` tokens."""
-    return (ago >= 0) & ((ago < stride) | (ago % (stride + 1) == 0))
-
-
-def added_for_subtracted(i, j, ago, stride):
-    """You take the remainder of i + j. The distance is i - j."""
-    return (ago >= 0) & ((ago < stride) | ((i + j) % stride == 0))
-
-
-def queries_at_multiples(i, j, ago, stride):
-    """You ask which queries are at a multiple of the stride, i % stride. It is the distance: (i
-    - j) % stride."""
-    return (ago >= 0) & ((ago < stride) | (i % stride == 0))
-
-
-def half_a_stride(i, j, ago, stride):
-    """You show half as many near keys. The last `stride` count: i - j < stride."""
-    return (ago >= 0) & ((ago <= stride // 2) | (ago % stride == 0))
-
-
-def itself_left_out(i, j, ago, stride):
-    """The query itself is hidden: j <= i, with the equals sign."""
-    return (ago > 0) & ((ago < stride) | (ago % stride == 0))
-
-
-def i_and_j_exchanged(i, j, ago, stride):
-    """i and j have changed places: your queries see later keys. What is behind is i - j."""
-    return (ago <= 0) & ((-ago < stride) | (ago % stride == 0))
-
-
-def to_both_sides(i, j, ago, stride):
-    """You take the distance without its sign: later keys are seen. i - j must not be
-    negative."""
-    return (abs(ago) < stride) | (ago % stride == 0)
-
-
-def all_before(i, j, ago, stride):
-    """You show all keys before the query. Only the last `stride` and every stride-th count."""
-    return ago >= 0
-
-
-def the_opposite(i, j, ago, stride):
-    """Your mask is inverted: True where a query may *not* attend. FlexAttention keeps what is
-    True."""
-    return ~((ago >= 0) & ((ago < stride) | (ago % stride == 0)))
-
-
-def one_multiple_alone(i, j, ago, stride):
-    """You show one key a stride before, and none further back. Every multiple counts: %."""
-    return (ago >= 0) & (ago <= stride)
-
-
-def sparse_numbers(batch, head, i, j, stride):
-    """You return numbers. A mask_mod returns True or False: comparisons make it so."""
-    return sparse_mod(batch, head, i, j, stride).double()
+STRIDED = (
+    wrong("columns_from_zero", "ago % stride == 0", "j % stride == 0",
+          "You count every stride-th key from token 0. Here one counts back from the query: (i -"
+          " j) % stride."),
+    wrong("fixed_summary", "ago % stride == 0", "j % stride == stride - 1",
+          "You show the last key of every block. That is the fixed pattern; the strided one"
+          " counts back from the query: (i - j) % stride == 0."),
+    wrong("fixed_pattern", "ago < stride", "i // stride == j // stride",
+          "You show the query's own block and the last key of every block. That is the fixed"
+          " pattern; this one counts back from the query: i - j < stride, (i - j) % stride == 0.",
+          ("ago % stride == 0", "j % stride == stride - 1")),
+    wrong("step_too_long", "ago % stride", "ago % (stride + 1)",
+          "Your step is stride + 1. From one strided key to the next it is `stride` tokens."),
+    wrong("added_for_subtracted", "ago % stride", "(i + j) % stride",
+          "You take the remainder of i + j. The distance is i - j."),
+    wrong("queries_at_multiples", "ago % stride", "i % stride",
+          "You ask which queries are at a multiple of the stride, i % stride. It is the distance:"
+          " (i - j) % stride."),
+    wrong("one_step_off_it", "ago % stride == 0", "ago % stride == 1 % stride",
+          "Your strided keys are off by one: (i - j) % stride must be 0."),
+    wrong("one_multiple_alone", "ago % stride == 0", "ago == stride",
+          "You show one key a stride before, and none further back. Every multiple counts: %."),
+)
+# fmt: on
 
 
 def sparse_mod_by_torch(batch, head, i, j, stride):
@@ -171,36 +107,7 @@ EXERCISE = Exercise(
     solution=sparse_mod,
     probes={"sparse_mod": "i j"},
     trials=sparse_mod_trials,
-    slips=(
-        *(
-            remade(slip(one), answer=sparse_recipe(one))
-            for one in (
-                future_seen,
-                future_seen_in_strides,
-                both_at_once,
-                near_alone,
-                strided_alone,
-                near_one_too_many,
-                near_too_few,
-                columns_from_zero,
-                fixed_summary,
-                own_block_and_strides,
-                fixed_pattern,
-                step_too_long,
-                added_for_subtracted,
-                queries_at_multiples,
-                half_a_stride,
-                one_step_off_it,
-                itself_left_out,
-                i_and_j_exchanged,
-                to_both_sides,
-                all_before,
-                the_opposite,
-                one_multiple_alone,
-            )
-        ),
-        sparse_numbers,
-    ),
+    slips=(*BEHIND, *BOTH, *NEAR, *STRIDED),
     hints=(
         "stride 4: which keys does query 9 see nearby, which further back, and which not"
         " at all?",
