@@ -1,20 +1,13 @@
-"""The record of `fast.halo_attention`."""
-
-import math
+"""Local attention by blocks: a block of queries meets the halo of keys around it."""
 
 import torch
 from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import also, family
+from attncourse.exercises.edits import often, same, wrong
+from attncourse.exercises.fast.shared import HIDDEN
 from attncourse.exercises.record import Cost, Exercise, Trial
 from solutions.fast.halo import halo_attention
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
-from attncourse.exercises.fast.shared import HIDDEN
 
 
 def halo_trials():
@@ -63,391 +56,202 @@ def even_windows():
     return trial(2), trial(4)
 
 
-def blocks_of_queries(q, block):
-    q = F.pad(q, (0, -q.shape[-1] % block, 0, -q.shape[-2] % block))
-    return rearrange(q, "... d (high y) (wide x) -> ... high wide (y x) d", y=block, x=block)
-
-
-def around(x, window, block):
-    """Halos: ... d h w -> ... high wide (y x) d."""
-    reach = window // 2
-    return halos_from(x, window, block, reach, reach)
-
-
-def halos_from(x, window, block, above, left, mode="constant"):
-    h, w = x.shape[-2:]
-    side = block + window - 1
-    high, wide = -(-h // block), -(-w // block)
-    pad = (
-        left,
-        wide * block + window - 1 - w - left,
-        above,
-        high * block + window - 1 - h - above,
-    )
-    lead = x.shape[:-3]
-    x = F.pad(x.reshape(-1, *x.shape[-3:]), pad, mode=mode).reshape(
-        *lead, x.shape[-3], -1, 0 + wide * block + window - 1
-    )
-    x = x.unfold(-2, side, block).unfold(-2, side, block)
-    return rearrange(x, "... d high wide y x -> ... high wide (y x) d")
-
-
-def own_window(window, block):
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    near = (away >= 0) & (away < window)
-    return on_both_axes(near)
-
-
-def on_both_axes(near, together=torch.logical_and):
-    both = together(near[:, None, :, None], near[None, :, None, :])
-    return rearrange(both, "y x v u -> (y x) (v u)")
-
-
-def in_the_picture(q, window, block):
-    ones = torch.ones(1, *q.shape[-2:], dtype=q.dtype)
-    return rearrange(around(ones, window, block)[..., 0] > 0, "high wide j -> high wide 1 j")
-
-
-def unscaled(q):
-    return q
-
-
-def shares_of_the_seen(scores, seen):
-    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(-1)
-
-
-def top_left(y, h, w, block):
-    y = rearrange(y, "... high wide (y x) e -> ... e (high y) (wide x)", y=block, x=block)
-    return y[..., :h, :w]
-
-
-def halo_recipe(
-    scaling=unscaled,
-    haloing=around,
-    nearing=own_window,
-    bounding=in_the_picture,
-    sharing=shares_of_the_seen,
-    ending=top_left,
-):
-    def answer(q, k, v, window, block):
-        if window % 2 == 0:
-            raise ValueError(f"{window=}")
-        queries = blocks_of_queries(scaling(q), block)
-        keys, values = haloing(k, window, block), haloing(v, window, block)
-        seen = nearing(window, block) & bounding(q, window, block)
-        shares = sharing(queries @ keys.mT, seen)
-        return ending(shares @ values, *q.shape[-2:], block)
-
-    return answer
-
-
-def scaled(q):
-    """You divide by sqrt(d). Here nothing is scaled: the caller has done that."""
-    return q / math.sqrt(q.shape[2])
-
-
-def halo_begins_a_row_late(x, window, block):
-    """The rows of your halo are off by one, too low. The first row of a halo is window // 2
-    above the first row of its block: pad as many on top."""
-    return halos_from(x, window, block, window // 2 - 1, window // 2)
-
-
-def halo_begins_a_row_early(x, window, block):
-    """The rows of your halo are off by one, too high. The first row of a halo is window // 2
-    above the first row of its block: pad as many on top."""
-    return halos_from(x, window, block, window // 2 + 1, window // 2)
-
-
-def halo_begins_a_column_late(x, window, block):
-    """The columns of your halo are off by one, too far right. Pad window // 2 on the left."""
-    return halos_from(x, window, block, window // 2, window // 2 - 1)
-
-
-def halo_begins_a_column_early(x, window, block):
-    """The columns of your halo are off by one, too far left. Pad window // 2 on the left."""
-    return halos_from(x, window, block, window // 2, window // 2 + 1)
-
-
-def halo_begins_late(x, window, block):
-    """Your halo is off by one in rows and columns: it begins too late. It begins window // 2
-    above and left of its block: pad as many."""
-    return halos_from(x, window, block, window // 2 - 1, window // 2 - 1)
-
-
-def halo_begins_early(x, window, block):
-    """Your halo is off by one in rows and columns: it begins too early. It begins window // 2
-    above and left of its block: pad as many."""
-    return halos_from(x, window, block, window // 2 + 1, window // 2 + 1)
-
-
-def halo_begins_with_its_block(x, window, block):
-    """Your halo begins where its block begins. It begins window // 2 above and left of it: pad
-    on the left and on top too."""
-    return halos_from(x, window, block, 0, 0)
-
-
-def halo_ends_with_its_block(x, window, block):
-    """Your halo ends where its block ends: all of the padding is on top and on the left. It
-    reaches window // 2 beyond the block on every side."""
-    return halos_from(x, window, block, window - 1, window - 1)
-
-
-def zero_keys_seen(q, window, block):
-    """The zeros beyond the edge are seen: a padded key has the score 0, and a share. Mask what
-    is outside of the map."""
-    return torch.ones((), dtype=torch.bool)
-
-
-def inside_turned(q, window, block):
-    seen = in_the_picture(q, window, block)
-    side = block + window - 1
-    return rearrange(seen, "high wide i (y x) -> high wide i (x y)", y=side, x=side)
-
-
-@also(bounding=inside_turned)
-def halo_turned(x, window, block):
-    """You exchange rows and columns of a halo: its pixels are in another order than those of
-    its window. Keep (y x) everywhere."""
-    found = around(x, window, block)
-    side = block + window - 1
-    return rearrange(found, "... (y x) d -> ... (x y) d", y=side, x=side)
-
-
-@also(bounding=zero_keys_seen)
-def edge_wraps_round(x, window, block):
-    """Your map goes on at the opposite edge. Beyond the edge there are no keys: pad with zeros
-    and mask them."""
-    reach = window // 2
-    h, w = x.shape[-2:]
-    rows = torch.arange(-reach, -(-h // block) * block + reach) % h
-    columns = torch.arange(-reach, -(-w // block) * block + reach) % w
-    side = block + window - 1
-    x = x[..., rows, :][..., columns].unfold(-2, side, block).unfold(-2, side, block)
-    return rearrange(x, "... d high wide y x -> ... high wide (y x) d")
-
-
-@also(bounding=zero_keys_seen)
-def edge_repeated(x, window, block):
-    """Your map is continued beyond its edge by its last pixels, and they are seen. There are no
-    keys there: pad with zeros and mask them."""
-    reach, side = window // 2, block + window - 1
-    h, w = x.shape[-2:]
-    rows = torch.arange(-reach, -(-h // block) * block + reach).clamp(0, h - 1)
-    columns = torch.arange(-reach, -(-w // block) * block + reach).clamp(0, w - 1)
-    x = x[..., rows, :][..., columns].unfold(-2, side, block).unfold(-2, side, block)
-    return rearrange(x, "... d high wide y x -> ... high wide (y x) d")
-
-
-def places_before_features(x, window, block):
-    """You read an unfolded halo as (place d). `F.unfold` lists all places of a feature, then
-    those of the next one: (d place)."""
-    found = rearrange(around(x, window, block), "... j d -> ... (d j)")
-    return rearrange(found, "... (j d) -> ... j d", d=x.shape[-3])
-
-
-def whole_halo_seen(window, block):
-    """The window is forgotten: every query of a block sees the whole halo. Each sees the window
-    x window keys around itself: hide the others."""
-    return torch.ones(block**2, (block + window - 1) ** 2, dtype=torch.bool)
-
-
-def window_cut_in_rows_alone(window, block):
-    """You cut the window out in rows alone, and a query sees all columns of the halo. Rows
-    *and* columns must be near."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    near = ((away >= 0) & (away < window))[:, None, :, None]
-    return rearrange(near.expand(block, block, side, side), "y x v u -> (y x) (v u)")
-
-
-def window_cut_in_columns_alone(window, block):
-    """You cut the window out in columns alone, and a query sees all rows of the halo. Rows
-    *and* columns must be near."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    near = ((away >= 0) & (away < window))[None, :, None]
-    return rearrange(near.expand(block, block, side, side), "y x v u -> (y x) (v u)")
-
-
-def rows_or_columns_near(window, block):
-    """You show a key that is near in rows *or* in columns: a cross. It is both."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    return on_both_axes((away >= 0) & (away < window), torch.logical_or)
-
-
-def window_one_too_wide(window, block):
-    """Your window is one too wide, at its end: places 0 to window - 1 of the halo, counted from
-    the query's own, `<` and not `<=`."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    return on_both_axes((away >= 0) & (away <= window))
-
-
-def window_one_too_narrow(window, block):
-    """Your window lacks its last row and column: places 0 to window - 1 of the halo, counted
-    from the query's own."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None]
-    return on_both_axes((away >= 0) & (away < max(1, window - 1)))
-
-
-def reach_left_out(window, block):
-    """You leave out the border of the window: distances of window // 2 count, `<=` and not
-    `<`."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None] - window // 2
-    return on_both_axes(away.abs() < window // 2)
-
-
-def window_behind_the_query(window, block):
-    """Your window is not around the query: in the halo the query itself stands window // 2
-    further on. A key at place v of the halo is near query y where 0 <= v - y < window."""
-    side = block + window - 1
-    away = (torch.arange(side) - torch.arange(block)[:, None]).abs()
-    return on_both_axes(away <= window // 2)
-
-
-def whole_window_each_side(window, block):
-    """You reach a whole window to each side. It is window // 2: with the query in the middle
-    that makes `window`."""
-    side = block + window - 1
-    away = torch.arange(side) - torch.arange(block)[:, None] - window // 2
-    return on_both_axes(away.abs() <= window)
-
-
-def first_window_for_all(window, block):
-    """Every query of a block has the window of the first one. The window moves with the query:
-    0 <= v - y < window."""
-    side = block + window - 1
-    away = torch.arange(side).expand(block, side)
-    return on_both_axes(away < window)
-
-
-def diamond(window, block):
-    """Your window is a diamond: you add the distances in rows and columns. Each by itself is at
-    most window // 2."""
-    side = block + window - 1
-    away = (torch.arange(side) - torch.arange(block)[:, None] - window // 2).abs()
-    return on_both_axes(away, torch.add) <= window // 2
-
-
-def padding_seen_at_the_end(q, window, block):
-    """The map is no multiple of the block, and what fills it up is seen: those zeros are
-    outside of the map as well."""
-    h, w = q.shape[-2:]
-    ones = torch.ones(1, h + -h % block, w + -w % block, dtype=q.dtype)
-    return rearrange(around(ones, window, block)[..., 0] > 0, "high wide j -> high wide 1 j")
-
-
-def zero_score_is_outside(q, window, block):
-    """Only the borders on top and on the left are masked. Below and on the right there are no
-    keys either."""
-    h, w = q.shape[-2:]
-    ones = torch.ones(1, h, w, dtype=q.dtype)
-    reach = window // 2
-    inside = F.pad(ones, (reach, -w % block + reach, reach, -h % block + reach))
-    inside[..., reach + h :, reach:] = 1
-    inside[..., reach:, reach + w :] = 1
-    side = block + window - 1
-    inside = inside.unfold(-2, side, block).unfold(-2, side, block)
-    return rearrange(inside, "1 high wide y x -> high wide 1 (y x)") > 0
-
-
-def shares_hidden_late(scores, seen):
-    """You hide keys after the softmax: the shares that are left do not sum to 1. Set their
-    scores to -inf, or very low, before it."""
-    return scores.softmax(-1) * seen
-
-
-def hidden_scores_are_zero(scores, seen):
-    """You set hidden scores to 0, which still have a share. It takes -inf, or a very low
-    number."""
-    return (scores * seen).softmax(-1)
-
-
-def mask_turned(scores, seen):
-    """Your mask is inverted: you hide what is near and show the rest."""
-    return scores.masked_fill(seen, torch.finfo(scores.dtype).min).softmax(-1)
-
-
-def softmax_over_the_block(scores, seen):
-    """Your softmax goes over the queries of a block. It goes over the keys j of the halo, the
-    last axis."""
-    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(-2)
-
-
-def nan_beyond_the_edge(scores, seen):
-    """A query of the padding may see nothing: with -inf for all of its keys softmax gives nan.
-    You cut it off, and its nan comes back in the gradient of v. Fill in a very low number
-    instead of -inf."""
-    return scores.masked_fill(~seen, HIDDEN).softmax(-1)
-
-
-def no_softmax(scores, seen):
-    """The softmax is missing: the scores must become shares."""
-    return scores * seen
-
-
-def bottom_right(y, h, w, block):
-    """You keep the last rows and columns. The padding is behind the map: keep the first h and
-    w."""
-    y = rearrange(y, "... high wide (y x) e -> ... e (high y) (wide x)", y=block, x=block)
-    return y[..., -h:, -w:]
-
-
-def padding_left_on(y, h, w, block):
-    """You do not cut the padding off: keep the first h rows and w columns."""
-    return rearrange(y, "... high wide (y x) e -> ... e (high y) (wide x)", y=block, x=block)
-
-
-def pixels_of_a_block_turned(y, h, w, block):
-    """You exchange rows and columns of a block when you put the map together: (y x) was the
-    order in which it was cut."""
-    y = rearrange(y, "... high wide (x y) e -> ... e (high y) (wide x)", y=block, x=block)
-    return y[..., :h, :w]
-
-
-def blocks_read_in_lines(y, h, w, block):
-    """Your map is put together in lines of the wrong order: place and block are exchanged. A
-    row is (high y): the block first, then the row in it."""
-    y = rearrange(y, "... high wide (y x) e -> ... e (y high) (x wide)", y=block, x=block)
-    return y[..., :h, :w]
-
-
-def a_window_as_reach(q, k, v, window, block):
-    """You reach a whole window to each side, in the halo and in the mask. It is window // 2:
-    with the query in the middle that makes `window`."""
-    return halo_attention(q, k, v, 2 * window + 1 if window % 2 else window, block)
-
-
-def reach_one_too_far(q, k, v, window, block):
-    """You reach one pixel too far to each side. It is window // 2: with the query in the middle
-    that makes `window`."""
-    return halo_attention(q, k, v, window + 2, block)
-
-
-def own_block_only(q, k, v, window, block):
-    """Your queries see their own block alone: there is no halo. Keys up to window // 2 beyond
-    the block belong to some windows."""
-    queries = blocks_of_queries(q, block)
-    keys, values = blocks_of_queries(k, block), blocks_of_queries(v, block)
-    ones = blocks_of_queries(torch.ones(1, *q.shape[-2:], dtype=q.dtype), block)
-    away = (torch.arange(block) - torch.arange(block)[:, None]).abs()
-    seen = on_both_axes(away <= window // 2) & (ones[..., 0] > 0).unsqueeze(-2)
-    shares = shares_of_the_seen(queries @ keys.mT, seen)
-    return top_left(shares @ values, *q.shape[-2:], block)
-
-
-def rest_of_the_map_dropped(q, k, v, window, block):
-    """Where the map is no multiple of the block, its last rows and columns stay 0. Fill q up to
-    whole blocks, and cut the end off."""
-    y = halo_attention(q, k, v, window, block).clone()
-    h, w = q.shape[-2:]
-    y[..., h - h % block :, :] = 0
-    y[..., w - w % block :] = 0
-    return y
+def misread(halos):
+    """(d place) read as (place d)."""
+    line = rearrange(halos, "b head d high wide j -> b head high wide (d j)")
+    return rearrange(line, "b head high wide (j d) -> b head d high wide j", d=halos.shape[2])
+
+
+# fmt: off
+SCORES = often(
+    wrong("scaled", "F.pad(q, (0", "F.pad(q / math.sqrt(q.shape[2]), (0",
+          "You divide by sqrt(d). Here nothing is scaled: the caller has done that."),
+)
+
+HALOS = (
+    *often(
+        wrong("halo_begins_a_row_late", "reach, reach + bottom", "reach - 1, reach + bottom + 1",
+              "The rows of your halo are off by one, too low. The first row of a halo is window"
+              " // 2 above the first row of its block: pad as many on top."),
+        wrong("halo_begins_late", "(reach, reach + right, reach, reach + bottom)",
+              "(reach - 1, reach + right + 1, reach - 1, reach + bottom + 1)",
+              "Your halo is off by one in rows and columns: it begins too late. It begins window"
+              " // 2 above and left of its block: pad as many."),
+        wrong("halo_begins_early", "(reach, reach + right, reach, reach + bottom)",
+              "(reach + 1, reach + right - 1, reach + 1, reach + bottom - 1)",
+              "Your halo is off by one in rows and columns: it begins too early. It begins window"
+              " // 2 above and left of its block: pad as many."),
+    ),
+    wrong("halo_begins_a_row_early", "reach, reach + bottom", "reach + 1, reach + bottom - 1",
+          "The rows of your halo are off by one, too high. The first row of a halo is window // 2"
+          " above the first row of its block: pad as many on top."),
+    wrong("halo_begins_a_column_late", "reach, reach + right", "reach - 1, reach + right + 1",
+          "The columns of your halo are off by one, too far right. Pad window // 2 on the left."),
+    wrong("halo_begins_a_column_early", "reach, reach + right", "reach + 1, reach + right - 1",
+          "The columns of your halo are off by one, too far left. Pad window // 2 on the left."),
+    wrong("halo_begins_with_its_block", "(reach, reach + right, reach, reach + bottom)",
+          "(0, window - 1 + right, 0, window - 1 + bottom)",
+          "Your halo begins where its block begins. It begins window // 2 above and left of it:"
+          " pad on the left and on top too."),
+    wrong("halo_ends_with_its_block", "(reach, reach + right, reach, reach + bottom)",
+          "(window - 1, right, window - 1, bottom)",
+          "Your halo ends where its block ends: all of the padding is on top and on the left. It"
+          " reaches window // 2 beyond the block on every side."),
+    wrong("halo_turned", "... high wide (y x)", "... high wide (x y)",
+          "You exchange rows and columns of a halo: its pixels are in another order than those of"
+          " its window. Keep (y x) everywhere."),
+    wrong("edge_wraps_round", "x = F.pad(x, (reach, reach + right, reach, reach + bottom))",
+          "rows = torch.arange(-reach, h + bottom + reach) % h\n"
+          "columns = torch.arange(-reach, w + right + reach) % w\n"
+          "x = x[..., rows, :][..., columns]",
+          "Your map goes on at the opposite edge. Beyond the edge there are no keys: pad with"
+          " zeros and mask them."),
+    wrong("edge_repeated", "x = F.pad(x, (reach, reach + right, reach, reach + bottom))",
+          "rows = torch.arange(-reach, h + bottom + reach).clamp(0, h - 1)\n"
+          "columns = torch.arange(-reach, w + right + reach).clamp(0, w - 1)\n"
+          "x = x[..., rows, :][..., columns]",
+          "Your map is continued beyond its edge by its last pixels, and they are seen. There are"
+          " no keys there: pad with zeros and mask them."),
+    wrong("places_before_features", "halos(k)", "misread(halos(k))",
+          "You read an unfolded halo as (place d). `F.unfold` lists all places of a feature, then"
+          " those of the next one: (d place).",
+          ("halos(v)", "misread(halos(v))")),
+    wrong("a_window_as_reach", "reach, side = window // 2, block + window - 1",
+          "reach, side = window, block + 2 * window",
+          "You reach a whole window to each side, in the halo and in the mask. It is window // 2:"
+          " with the query in the middle that makes `window`.",
+          ("ahead < window", "ahead <= 2 * window")),
+    wrong("reach_one_too_far", "reach, side = window // 2, block + window - 1",
+          "reach, side = window // 2 + 1, block + window + 1",
+          "You reach one pixel too far to each side. It is window // 2: with the query in the"
+          " middle that makes `window`.",
+          ("ahead < window", "ahead < window + 2")),
+    wrong("own_block_only", "reach, side = window // 2, block + window - 1",
+          "reach, side = 0, block",
+          "Your queries see their own block alone: there is no halo. Keys up to window // 2 beyond"
+          " the block belong to some windows.",
+          ("(0 <= ahead) & (ahead < window)", "ahead.abs() <= window // 2")),
+)
+
+WINDOWS = (
+    *often(
+        wrong("whole_halo_seen", "(0 <= ahead) & (ahead < window)",
+              "torch.ones_like(ahead, dtype=torch.bool)",
+              "The window is forgotten: every query of a block sees the whole halo. Each sees the"
+              " window x window keys around itself: hide the others."),
+        wrong("window_one_too_wide", "ahead < window", "ahead <= window",
+              "Your window is one too wide, at its end: places 0 to window - 1 of the halo,"
+              " counted from the query's own, `<` and not `<=`."),
+    ),
+    wrong("window_cut_in_rows_alone", "near[:, None, :, None] & near[:, None]",
+          "near[:, None, :, None].expand(-1, block, -1, side)",
+          "You cut the window out in rows alone, and a query sees all columns of the halo. Rows"
+          " *and* columns must be near."),
+    wrong("window_cut_in_columns_alone", "near[:, None, :, None] & near[:, None]",
+          "near[:, None].expand(block, -1, side, -1)",
+          "You cut the window out in columns alone, and a query sees all rows of the halo. Rows"
+          " *and* columns must be near."),
+    wrong("rows_or_columns_near", "None] & near", "None] | near",
+          "You show a key that is near in rows *or* in columns: a cross. It is both."),
+    wrong("window_one_too_narrow", "ahead < window", "ahead < window - 1",
+          "Your window lacks its last row and column: places 0 to window - 1 of the halo, counted"
+          " from the query's own."),
+    wrong("reach_left_out", "(0 <= ahead) & (ahead < window)", "(ahead - reach).abs() < reach",
+          "You leave out the border of the window: distances of window // 2 count, `<=` and not"
+          " `<`."),
+    wrong("window_behind_the_query", "(0 <= ahead) & (ahead < window)", "ahead.abs() <= reach",
+          "Your window is not around the query: in the halo the query itself stands window // 2"
+          " further on. A key at place v of the halo is near query y where 0 <= v - y < window."),
+    wrong("whole_window_each_side", "(0 <= ahead) & (ahead < window)",
+          "(ahead - reach).abs() <= window",
+          "You reach a whole window to each side. It is window // 2: with the query in the middle"
+          " that makes `window`."),
+    wrong("first_window_for_all",
+          "torch.arange(side, device=q.device) - torch.arange(block, device=q.device)[:, None]",
+          "torch.arange(side, device=q.device).expand(block, side)",
+          "Every query of a block has the window of the first one. The window moves with the"
+          " query: 0 <= v - y < window."),
+    wrong("diamond", "(0 <= ahead) & (ahead < window)", "(ahead - reach).abs()",
+          "Your window is a diamond: you add the distances in rows and columns. Each by itself is"
+          " at most window // 2.",
+          ("near[:, None, :, None] & near[:, None]",
+           "near[:, None, :, None] + near[:, None] <= reach")),
+)
+
+EDGES = (
+    *often(
+        wrong("zero_keys_seen", "near & inside", "near",
+              "The zeros beyond the edge are seen: a padded key has the score 0, and a share."
+              " Mask what is outside of the map."),
+    ),
+    wrong("padding_seen_at_the_end", "right, bottom = -w % block, -h % block",
+          "right, bottom = -w % block, -h % block\n"
+          "q, k, v = (F.pad(x, (0, right, 0, bottom)) for x in (q, k, v))",
+          "The map is no multiple of the block, and what fills it up is seen: those zeros are"
+          " outside of the map as well.",
+          ("(reach, reach + right, reach, reach + bottom)", "(reach, reach, reach, reach)"),
+          ("F.pad(q, (0, right, 0, bottom))", "q")),
+    wrong("zero_score_is_outside", "inside = rearrange(halos(torch.ones_like(q[0, 0, 0])) > 0,"
+          ' "high wide j -> high wide 1 j")',
+          "inside = q.new_ones(h + bottom + reach, w + right + reach)\n"
+          "inside = F.pad(inside, (reach, 0, reach, 0))\n"
+          "inside = inside.unfold(0, side, block).unfold(1, side, block)\n"
+          'inside = rearrange(inside > 0, "high wide v u -> high wide 1 (v u)")',
+          "Only the borders on top and on the left are masked. Below and on the right there are"
+          " no keys either."),
+    same("inside = rearrange(halos(torch.ones_like(q[0, 0, 0])) > 0,"
+         ' "high wide j -> high wide 1 j")',
+         "rows = torch.arange(-reach, h + bottom + reach, device=q.device)\n"
+         "columns = torch.arange(-reach, w + right + reach, device=q.device)\n"
+         "rows = ((0 <= rows) & (rows < h)).unfold(0, side, block)\n"
+         "columns = ((0 <= columns) & (columns < w)).unfold(0, side, block)\n"
+         "inside = rows[:, None, :, None] & columns[:, None]\n"
+         'inside = rearrange(inside, "high wide v u -> high wide 1 (v u)")'),
+)
+
+SHARES = (
+    wrong("shares_hidden_late",
+          "scores.masked_fill(~(near & inside), torch.finfo(q.dtype).min).softmax(-1)",
+          "scores.softmax(-1) * (near & inside)",
+          "You hide keys after the softmax: the shares that are left do not sum to 1. Set their"
+          " scores to -inf, or very low, before it."),
+    wrong("hidden_scores_are_zero", "torch.finfo(q.dtype).min", "0",
+          "You set hidden scores to 0, which still have a share. It takes -inf, or a very low"
+          " number."),
+    wrong("mask_turned", "~(near & inside)", "near & inside",
+          "Your mask is inverted: you hide what is near and show the rest."),
+    wrong("softmax_over_the_block", "softmax(-1)", "softmax(-2)",
+          "Your softmax goes over the queries of a block. It goes over the keys j of the halo,"
+          " the last axis."),
+    wrong("nan_beyond_the_edge", "torch.finfo(q.dtype).min", "-math.inf",
+          "A query of the padding may see nothing: with -inf for all of its keys softmax gives"
+          " nan. You cut it off, and its nan comes back in the gradient of v. Fill in a very low"
+          " number instead of -inf."),
+    wrong("no_softmax",
+          "scores.masked_fill(~(near & inside), torch.finfo(q.dtype).min).softmax(-1)",
+          "scores * (near & inside)",
+          "The softmax is missing: the scores must become shares."),
+)
+
+MAPS = (
+    *often(
+        wrong("bottom_right", ":h, :w", "-h:, -w:",
+              "You keep the last rows and columns. The padding is behind the map: keep the first"
+              " h and w."),
+    ),
+    wrong("pixels_of_a_block_turned", "(y x) -> b head e", "(x y) -> b head e",
+          "You exchange rows and columns of a block when you put the map together: (y x) was the"
+          " order in which it was cut."),
+    wrong("blocks_read_in_lines", "b head e (high y) (wide x)", "b head e (y high) (x wide)",
+          "Your map is put together in lines of the wrong order: place and block are exchanged. A"
+          " row is (high y): the block first, then the row in it."),
+    wrong("rest_of_the_map_dropped", "return y[..., :h, :w]",
+          "y = y[..., : h // block * block, : w // block * block]\n"
+          "return F.pad(y, (0, w % block, 0, h % block))",
+          "Where the map is no multiple of the block, its last rows and columns stay 0. Fill q up"
+          " to whole blocks, and cut the end off."),
+)
+# fmt: on
 
 
 def every_window_laid_out(q, k, v, window, block):
@@ -556,66 +360,12 @@ EXERCISE = Exercise(
     probes={"halo_attention": "b head e h w"},
     trials=halo_trials,
     slips=(
-        *family(
-            halo_recipe,
-            paired=(
-                scaled,
-                whole_halo_seen,
-                zero_keys_seen,
-                halo_begins_a_row_late,
-                halo_begins_early,
-                halo_begins_late,
-                window_one_too_wide,
-                bottom_right,
-            ),
-            scaling=(scaled,),
-            haloing=(
-                halo_begins_a_row_late,
-                halo_begins_a_row_early,
-                halo_begins_a_column_late,
-                halo_begins_a_column_early,
-                halo_begins_late,
-                halo_begins_early,
-                halo_begins_with_its_block,
-                halo_ends_with_its_block,
-                halo_turned,
-                edge_wraps_round,
-                edge_repeated,
-                places_before_features,
-            ),
-            nearing=(
-                whole_halo_seen,
-                window_cut_in_rows_alone,
-                window_cut_in_columns_alone,
-                rows_or_columns_near,
-                window_one_too_wide,
-                window_one_too_narrow,
-                reach_left_out,
-                window_behind_the_query,
-                whole_window_each_side,
-                first_window_for_all,
-                diamond,
-            ),
-            bounding=(zero_keys_seen, padding_seen_at_the_end, zero_score_is_outside),
-            sharing=(
-                shares_hidden_late,
-                hidden_scores_are_zero,
-                mask_turned,
-                softmax_over_the_block,
-                nan_beyond_the_edge,
-                no_softmax,
-            ),
-            ending=(
-                bottom_right,
-                padding_left_on,
-                pixels_of_a_block_turned,
-                blocks_read_in_lines,
-            ),
-        ),
-        a_window_as_reach,
-        reach_one_too_far,
-        own_block_only,
-        rest_of_the_map_dropped,
+        *SCORES,
+        *HALOS,
+        *WINDOWS,
+        *EDGES,
+        *SHARES,
+        *MAPS,
         every_window_laid_out,
         the_map_of_all_pixels,
     ),
