@@ -53,6 +53,8 @@ def test_tiles_as_people_write_them_pass():
         (tiles(hide=lambda i, j, start: i < j), "counted_from_the_tile"),
         (tiles(hide=lambda i, j, start: i < j - start), "start_on_the_wrong_side"),
         (tiles(hide=lambda i, j, start: i <= start + j - 1), None),
+        (tiles(hide=lambda i, j, start: i <= start + j), "itself_hidden"),
+        (tiles(hide=lambda i, j, start: i < start + j - 1), "one_key_ahead"),
         (tiles(log=lambda m, total: m[..., 0] + 0), "log_is_the_largest"),
         (tiles(log=lambda m, total: (m + total.log2())[..., 0]), "log_to_base_two"),
         (tiles(begin=0.0), "begins_at_zero_here"),
@@ -219,6 +221,13 @@ def test_what_makes_torch_take_the_slow_way_is_named():
                 down[batch, head, i, j // width] + across[batch, head, i, j % width]
             ),
             "score_lost",
+        ),
+        (
+            "relative_mod",
+            lambda score, batch, head, i, j, down, across, width: (
+                score + down[batch, head, i, j % width] + across[batch, head, i, j % width]
+            ),
+            "row_by_remainder",  # where there are more columns than rows it is an IndexError
         ),
         (
             "ratio",

@@ -5,7 +5,7 @@ import math
 import torch
 
 from attncourse.exercises.edits import often, wrong
-from attncourse.exercises.fast.shared import HIDDEN, ahead, whole
+from attncourse.exercises.fast.shared import HIDDEN
 from attncourse.exercises.record import Cost, Exercise, Given, Trial
 from solutions.fast.tiles import attention_by_tiles
 
@@ -259,9 +259,6 @@ LOGS = (
     wrong("log_taken_back", "largest + total.log()", "largest.exp() * total",
           "You return e^lse. Its logarithm is what is kept, for it does not overflow: largest +"
           " log of the sum."),
-    wrong("log_scaled_back", "largest + total.log()",
-          "(largest + total.log()) * math.sqrt(q.shape[-1])",
-          "You multiply the log-sum-exp by sqrt(d). It is that of the scaled scores."),
     wrong("log_of_all_without_exp", "largest + total.log()", "largest * total.log()",
           "You take the product of largest and log. They add: log(e^largest sum) = largest + log"
           " sum."),
@@ -281,12 +278,16 @@ def log_of_raw_scores(q, k, v, tile, causal=False):
     return y, attention_by_tiles(q * math.sqrt(q.shape[-1]), k, v, tile, causal)[1]
 
 
+def scores_of(q, k, causal, hidden):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    i, j = (torch.arange(n, device=q.device) for n in scores.shape[-2:])
+    return scores.masked_fill(i[:, None] < j, hidden) if causal else scores
+
+
 def mean_of_tiles(q, k, v, tile, causal=False):
     """You take the mean of what each tile reads. Tiles with high scores count more: keep a sum
     of e^(s - largest) and divide by it at the end."""
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    if causal:
-        scores = scores.masked_fill(ahead(scores, 0), -1e300)
+    scores = scores_of(q, k, causal, -1e300)
     parts = scores.split(tile, -1)
     read = [one.softmax(-1) @ some for one, some in zip(parts, v.split(tile, -2), strict=True)]
     return sum(read) / len(parts), scores.logsumexp(-1)
@@ -302,7 +303,8 @@ def sum_of_tiles(q, k, v, tile, causal=False):
 def the_whole_map(q, k, v, tile, causal=False):
     """You make the whole map, i j scores at once. That is what tiles are to avoid: only `tile`
     columns of it at a time."""
-    return whole(q, k, v, causal)
+    scores = scores_of(q, k, causal, HIDDEN)
+    return scores.softmax(-1) @ v, scores.logsumexp(-1)
 
 
 def tiles_by_merging(q, k, v, tile, causal=False):

@@ -1,21 +1,12 @@
-"""The record of `fast.augmented_attention`."""
-
-import math
+"""Attention with relative positions in one call of torch's: they become features of q and k."""
 
 import torch
-from einops import einsum, rearrange
 from torch.nn import functional as F
 
-from attncourse.exercises.families import family
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Cost, Exercise, Trial
 from solutions.fast.augmented import augmented_attention
 from solutions.relative_2d import relative_attention_2d
-
-try:
-    import triton.language as tl
-except ImportError:  # Triton is there for Linux
-    tl = None
-from attncourse.exercises.fast.shared import in_ways
 
 
 def augmented_trials():
@@ -32,234 +23,130 @@ def augmented_trials():
     )
 
 
-def root_d(q):
-    return q / math.sqrt(q.shape[-1])
-
-
-def as_it_is(q, d):
-    return q
-
-
-def by_offset(n):
-    place = torch.arange(n)
-    return place - place[:, None] + n - 1
-
-
-def what_it_says(q, rows, columns, index):
-    h, w = q.shape[-3:-1]
-    down = einsum(q, rows[index(h)], "... h w d, h y d -> ... h w y")
-    across = einsum(q, columns[index(w)], "... h w d, w x d -> ... h w x")
-    return [down, across]
-
-
-def ones_of_places(h, w):
-    row = torch.eye(h).double()[:, None].expand(h, w, h)
-    column = torch.eye(w).double()[None].expand(h, w, w)
-    return [row, column]
-
-
-def filled_up(v, width):
-    return F.pad(v, (0, width - v.shape[-1]))
-
-
-def first_features(y, e):
-    return y[..., :e]
-
-
-def by_fused(q, k, v):
-    return F.scaled_dot_product_attention(q, k, v, scale=1.0)
-
-
-def augmented_recipe(
-    scaling=root_d,
-    scaling_places=as_it_is,
-    indexing=by_offset,
-    saying=what_it_says,
-    placing=ones_of_places,
-    filling=filled_up,
-    attending=by_fused,
-    cutting=first_features,
-):
-    def answer(q, k, v, rows, columns):
-        h, w, d = q.shape[-3:]
-        places = saying(scaling_places(scaling(q), d), rows, columns, indexing)
-        ones = [one.to(k).expand(*k.shape[:-3], *one.shape) for one in placing(h, w)]
-        q, k = torch.cat([scaling(q), *places], -1), torch.cat([k, *ones], -1)
-        q, k, v_ = (rearrange(x, "... h w m -> ... (h w) m") for x in (q, k, v))
-        width = max(q.shape[-1], v.shape[-1])
-        q, k = (F.pad(x, (0, width - x.shape[-1])).contiguous() for x in (q, k))
-        y = cutting(attending(q, k, filling(v_, width).contiguous()), v.shape[-1])
-        return rearrange(y, "... (h w) e -> ... h w e", h=h)
-
-    return answer
-
-
-def nothing_scaled(q):
-    """You do not scale: all scores, those of places too, are divided by sqrt(d)."""
-    return q
-
-
-def scaled_by_d_here(q):
-    """You divide by d. It is sqrt(d), once: is q scaled, and the call scales again?"""
-    return q / q.shape[-1]
-
-
-def places_scaled_twice(q, d):
-    """You scale the places twice: down and across are made of q that is scaled already."""
-    return q / math.sqrt(d)
-
-
-def places_not_scaled(q, d):
-    """You scale what q and k say, and not the places: q · R and q · C are divided by sqrt(d)
-    too. Scale q first, then make down and across of it."""
-    return q * math.sqrt(d)
-
-
-def offsets_turned(n):
-    """Your offsets have the wrong sign. Row r of a table is the offset r - (h - 1) of *key
-    minus query*, and not the other way round."""
-    place = torch.arange(n)
-    return place[:, None] - place + n - 1
-
-
-def offsets_from_zero(n):
-    """You index with key minus query alone: negative ones count from the end of the table. Add
-    n - 1, so that the offset -(n - 1) is row 0."""
-    place = torch.arange(n)
-    return place - place[:, None]
-
-
-def offsets_one_off(n):
-    """Your offsets are off by one: key minus query + n - 1, so that offset 0 is the middle row
-    of the table."""
-    place = torch.arange(n)
-    return (place - place[:, None] + n) % (2 * n - 1)
-
-
-def distances(n):
-    """You take the distance without its sign. Above and below have rows of their own: key minus
-    query + n - 1."""
-    place = torch.arange(n)
-    return (place - place[:, None]).abs() + n - 1
-
-
-def places_of_keys(n):
-    """You index the tables with the place of the key alone. They hold offsets: key minus query
-    + n - 1."""
-    return torch.arange(n).expand(n, n)
-
-
-def rows_alone(q, rows, columns, index):
-    """The columns are missing: a query says something to each row *and* to each column."""
-    down, across = what_it_says(q, rows, columns, index)
-    return [down, torch.zeros_like(across)]
-
-
-def columns_alone(q, rows, columns, index):
-    """The rows are missing: a query says something to each row *and* to each column."""
-    down, across = what_it_says(q, rows, columns, index)
-    return [torch.zeros_like(down), across]
-
-
-def no_places(q, rows, columns, index):
-    """Places do not count in your result: what the query says to rows and columns must stand
-    beside q, and the ones beside k."""
-    return [torch.zeros_like(part) for part in what_it_says(q, rows, columns, index)]
-
-
-def places_doubled(q, rows, columns, index):
-    """Places count twice in your result: added to q, or as features *and* as a bias."""
-    return [2 * part for part in what_it_says(q, rows, columns, index)]
-
-
-def places_of_the_first(q, rows, columns, index):
-    """You take down and across of the first pixel for all of them. Each query has its own."""
-    parts = what_it_says(q, rows, columns, index)
-    return [part[..., :1, :1, :].expand_as(part) for part in parts]
-
-
-def turned_ones(h, w):
-    """The ones of your keys are in the wrong order: pixel (h w) of a line is in row h, that is
-    one every w pixels. The ones for rows repeat along w, those for columns along h."""
-    row = rearrange(torch.eye(h)[:, None].expand(h, w, h), "h w y -> (w h) y")
-    column = rearrange(torch.eye(w)[None].expand(h, w, w), "h w x -> (w h) x")
-    return [rearrange(x.contiguous(), "(h w) y -> h w y", h=h).double() for x in (row, column)]
-
-
-def ones_from_the_end(h, w):
-    """Your ones run from the last row and column to the first. Key (y x) has its ones at y and
-    x."""
-    return [one.flip(-1) for one in ones_of_places(h, w)]
-
-
-def zeros_in_front(v, width):
-    """You fill v up in front and keep the first features. Fill up behind: `F.pad(v, (0,
-    more))`."""
-    return F.pad(v, (width - v.shape[-1], 0))
-
-
-def filled_with_ones(v, width):
-    """You fill v up and return what was filled up in part. The first e features are the
-    result."""
-    return F.pad(v, (0, width - v.shape[-1]), value=1.0).roll(1, -1)
-
-
-def default_scale(q, k, v):
-    """You scale q, and the call scales once more, by 1 / sqrt of the width of q'. Say
-    `scale=1.0`."""
-    return F.scaled_dot_product_attention(q, k, v)
-
-
-def content_scaled_twice(q, k, v, rows, columns):
-    """You scale k too, so that q · k is divided by d. Scale q alone: then the places are scaled
-    as well, and each once."""
-    return augmented_recipe()(q, k / math.sqrt(k.shape[-1]), v, rows, columns)
-
-
-def distances_from_zero(n):
-    """You take the distance without its sign, and count from the first row of the table. Above
-    and below have rows of their own: key minus query + n - 1."""
-    place = torch.arange(n)
-    return (place - place[:, None]).abs()
-
-
-def scale_left_to_the_call(q, k, v, rows, columns):
-    """You leave the scale to the call, which takes 1 / sqrt(m), the width of q' and k'. It is 1
-    / sqrt(d): scale q yourself and say `scale=1.0`."""
-    return augmented_recipe(nothing_scaled, attending=default_scale)(q, k, v, rows, columns)
-
-
-def scaled_by_the_longer(q, k, v, rows, columns):
-    d, m = q.shape[-1], sum(q.shape[-3:])
-    return augmented_recipe()(q * math.sqrt(d / m), k, v, rows, columns)
-
-
-def columns_before_rows(h, w):
-    """The ones of your keys stand in another order than what the queries say: down goes with
-    the ones for rows, across with those for columns."""
-    return ones_of_places(h, w)[::-1]
-
-
-def last_features(y, e):
-    """You keep the last e features. The zeros stand behind v: the first e are the result."""
-    return y[..., -e:]
-
-
-def all_features(y, e):
-    """You do not cut the filled up features off: keep the first e."""
-    return y
-
-
-def values_not_filled(q, k, v, rows, columns):
-    """v is narrower than q' and k': then torch takes a slower way without a word, and makes the
-    whole map. Fill v up with zeros to their width, and cut the result."""
-    return augmented_by(q, k, v, rows, columns, fill=False)
-
-
-def not_contiguous(q, k, v, rows, columns):
-    """q', k' or v is not contiguous: then torch takes a slower way without a word, and makes
-    the whole map. Say `.contiguous()` before the call."""
-    return augmented_by(q, k, v, rows, columns, contiguous=False)
+# fmt: off
+SCALES = (
+    *often(
+        wrong("nothing_scaled", "q = q / math.sqrt(d)\ny, x", "y, x",
+              "You do not scale: all scores, those of places too, are divided by sqrt(d)."),
+        wrong("places_not_scaled", "q = q / math.sqrt(d)\ny, x", "y, x",
+              "You scale what q and k say, and not the places: q · R and q · C are divided by"
+              " sqrt(d) too. Scale q first, then make down and across of it.",
+              ("torch.cat([q,", "torch.cat([q / math.sqrt(d),")),
+        wrong("default_scale", ", scale=1.0", "",
+              "You scale q, and the call scales once more, by 1 / sqrt of the width of q'. Say"
+              " `scale=1.0`."),
+    ),
+    wrong("scaled_by_d_here", "math.sqrt(d)", "d",
+          "You divide by d. It is sqrt(d), once: is q scaled, and the call scales again?"),
+    wrong("places_scaled_twice", "einsum(q, rows", "einsum(q / math.sqrt(d), rows",
+          "You scale the places twice: down and across are made of q that is scaled already.",
+          ("einsum(q, columns", "einsum(q / math.sqrt(d), columns")),
+    wrong("scale_left_to_the_call", "q = q / math.sqrt(d)\ny, x", "y, x",
+          "You leave the scale to the call, which takes 1 / sqrt(m), the width of q' and k'. It is"
+          " 1 / sqrt(d): scale q yourself and say `scale=1.0`.",
+          (", scale=1.0", "")),
+    wrong("scaled_by_the_longer", "math.sqrt(d)", "math.sqrt(d + h + w)",
+          "You divide by sqrt(m), the width of q' and k'. It is sqrt(d): what stands beside q and k"
+          " does not count."),
+)
+
+OFFSETS = (
+    *often(
+        wrong("offsets_turned", "y - y[:, None] + h - 1", "y[:, None] - y + h - 1",
+              "Your offsets have the wrong sign. Row r of a table is the offset r - (h - 1) of"
+              " *key minus query*, and not the other way round.",
+              ("x - x[:, None] + w - 1", "x[:, None] - x + w - 1")),
+    ),
+    wrong("offsets_from_zero", "y - y[:, None] + h - 1", "y - y[:, None]",
+          "You index with key minus query alone: negative ones count from the end of the table."
+          " Add n - 1, so that the offset -(n - 1) is row 0.",
+          ("x - x[:, None] + w - 1", "x - x[:, None]")),
+    wrong("offsets_one_off", "y - y[:, None] + h - 1", "(y - y[:, None] + h) % (2 * h - 1)",
+          "Your offsets are off by one: key minus query + n - 1, so that offset 0 is the middle"
+          " row of the table.",
+          ("x - x[:, None] + w - 1", "(x - x[:, None] + w) % (2 * w - 1)")),
+    wrong("distances", "y - y[:, None] + h - 1", "(y - y[:, None]).abs() + h - 1",
+          "You take the distance without its sign. Above and below have rows of their own: key"
+          " minus query + n - 1.",
+          ("x - x[:, None] + w - 1", "(x - x[:, None]).abs() + w - 1")),
+    wrong("distances_from_zero", "y - y[:, None] + h - 1", "(y - y[:, None]).abs()",
+          "You take the distance without its sign, and count from the first row of the table."
+          " Above and below have rows of their own: key minus query + n - 1.",
+          ("x - x[:, None] + w - 1", "(x - x[:, None]).abs()")),
+    wrong("places_of_keys", "y - y[:, None] + h - 1", "y.expand(h, h)",
+          "You index the tables with the place of the key alone. They hold offsets: key minus"
+          " query + n - 1.",
+          ("x - x[:, None] + w - 1", "x.expand(w, w)")),
+)
+
+PLACES = (
+    *often(
+        wrong("rows_alone", "[q, down, across]", "[q, down]",
+              "The columns are missing: a query says something to each row *and* to each column.",
+              ("[k, row, column]", "[k, row]")),
+    ),
+    wrong("columns_alone", "[q, down, across]", "[q, across]",
+          "The rows are missing: a query says something to each row *and* to each column.",
+          ("[k, row, column]", "[k, column]")),
+    wrong("no_places", "[q, down, across]", "[q]",
+          "Places do not count in your result: what the query says to rows and columns must stand"
+          " beside q, and the ones beside k.",
+          ("[k, row, column]", "[k]")),
+    wrong("places_doubled", "[q, down, across]", "[q, 2 * down, 2 * across]",
+          "Places count twice in your result: added to q, or as features *and* as a bias."),
+    wrong("places_of_the_first", "q, k = torch.cat",
+          "down = down[..., :1, :1, :].expand_as(down)\n"
+          "across = across[..., :1, :1, :].expand_as(across)\n"
+          "q, k = torch.cat",
+          "You take down and across of the first pixel for all of them. Each query has its own."),
+)
+
+ONES = (
+    *often(
+        wrong("turned_ones", '"h y -> h w y", w=w)', '"h y -> (w h) y", w=w).view(h, w, h)',
+              "The ones of your keys are in the wrong order: pixel (h w) of a line is in row h,"
+              " that is one every w pixels. The ones for rows repeat along w, those for columns"
+              " along h.",
+              ('"w x -> h w x", h=h)', '"w x -> (w h) x", h=h).view(h, w, w)')),
+    ),
+    wrong("columns_before_rows", "[k, row, column]", "[k, column, row]",
+          "The ones of your keys stand in another order than what the queries say: down goes with"
+          " the ones for rows, across with those for columns."),
+    wrong("ones_from_the_end", "torch.eye(h)", "torch.eye(h).flip(0)",
+          "Your ones run from the last row and column to the first. Key (y x) has its ones at y"
+          " and x.",
+          ("torch.eye(w)", "torch.eye(w).flip(0)")),
+)
+
+VALUES = (
+    *often(
+        wrong("last_features", "read[..., :e]", "read[..., -e:]",
+              "You keep the last e features. The zeros stand behind v: the first e are the"
+              " result."),
+    ),
+    wrong("zeros_in_front", "(0, width - one.shape[-1])", "(width - one.shape[-1], 0)",
+          "You fill v up in front and keep the first features. Fill up behind: `F.pad(v, (0,"
+          " more))`."),
+    wrong("filled_with_ones", "(0, width - one.shape[-1])", "(0, width - one.shape[-1]), value=1.0",
+          "You fill v up and return what was filled up in part. The first e features are the"
+          " result.",
+          ("read[..., :e]", "read.roll(1, -1)[..., :e]")),
+    wrong("all_features", "read[..., :e]", "read",
+          "You do not cut the filled up features off: keep the first e."),
+)
+
+COSTS = (
+    wrong("values_not_filled",
+          'F.pad(rearrange(one, "... h w m -> ... (h w) m"), (0, width - one.shape[-1]))',
+          'rearrange(one, "... h w m -> ... (h w) m")',
+          "v is narrower than q' and k': then torch takes a slower way without a word, and makes"
+          " the whole map. Fill v up with zeros to their width, and cut the result."),
+    wrong("not_contiguous", "q.contiguous(), k.contiguous(), v.contiguous()",
+          "q.mT.contiguous().mT, k.mT.contiguous().mT, v.mT.contiguous().mT",
+          "q', k' or v is not contiguous: then torch takes a slower way without a word, and makes"
+          " the whole map. Say `.contiguous()` before the call."),
+)
+# fmt: on
 
 
 def bias_for_places(q, k, v, rows, columns):
@@ -274,7 +161,7 @@ def all_scores_made(q, k, v, rows, columns):
     return relative_attention_2d(q, k, v, rows, columns, "broadcast")
 
 
-def augmented_by(q, k, v, rows, columns, fill=True, contiguous=True):
+def augmented_by(q, k, v, rows, columns):
     h, w, d = q.shape[-3:]
     q = q * d**-0.5
     y, x = torch.arange(h, device=q.device), torch.arange(w, device=q.device)
@@ -285,11 +172,8 @@ def augmented_by(q, k, v, rows, columns, fill=True, contiguous=True):
     q = torch.cat([q, down, across], -1).flatten(-3, -2)
     k = torch.cat([k.flatten(-3, -2), places.expand(*k.shape[:-3], h * w, h + w)], -1)
     e, v = v.shape[-1], v.flatten(-3, -2)
-    if fill:
-        wide = max(q.shape[-1], e)
-        q, k, v = (F.pad(one, (0, wide - one.shape[-1])) for one in (q, k, v))
-    if not contiguous:
-        q, k, v = (one.mT.contiguous().mT for one in (q, k, v))
+    wide = max(q.shape[-1], e)
+    q, k, v = (F.pad(one, (0, wide - one.shape[-1])) for one in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, scale=1.0)
     return y[..., :e].unflatten(-2, (h, w))
 
@@ -332,47 +216,12 @@ EXERCISE = Exercise(
     probes={"augmented_attention": "b head h w e"},
     trials=augmented_trials,
     slips=(
-        *family(
-            augmented_recipe,
-            paired=(
-                nothing_scaled,
-                places_not_scaled,
-                offsets_turned,
-                turned_ones,
-                default_scale,
-                last_features,
-                rows_alone,
-            ),
-            scaling=(nothing_scaled, scaled_by_d_here),
-            scaling_places=(places_scaled_twice, places_not_scaled),
-            indexing=(
-                offsets_turned,
-                offsets_from_zero,
-                offsets_one_off,
-                distances,
-                distances_from_zero,
-                places_of_keys,
-            ),
-            saying=(
-                rows_alone,
-                columns_alone,
-                no_places,
-                places_doubled,
-                places_of_the_first,
-            ),
-            placing=(
-                turned_ones,
-                columns_before_rows,
-                ones_from_the_end,
-            ),
-            filling=(zeros_in_front, filled_with_ones),
-            attending=(default_scale,),
-            cutting=(last_features, all_features),
-        ),
-        in_ways(scale_left_to_the_call, scaled_by_the_longer),
-        content_scaled_twice,
-        values_not_filled,
-        not_contiguous,
+        *SCALES,
+        *OFFSETS,
+        *PLACES,
+        *ONES,
+        *VALUES,
+        *COSTS,
         bias_for_places,
         all_scores_made,
     ),

@@ -239,8 +239,6 @@ MAPS = (
               "You keep the last rows and columns. The padding is behind the map: keep the first"
               " h and w."),
     ),
-    wrong("padding_left_on", "y[..., :h, :w]", "y",
-          "You do not cut the padding off: keep the first h rows and w columns."),
     wrong("pixels_of_a_block_turned", "(y x) -> b head e", "(x y) -> b head e",
           "You exchange rows and columns of a block when you put the map together: (y x) was the"
           " order in which it was cut."),
