@@ -227,6 +227,12 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
     return (*single, *pairs)
 
 
+def text_of(ex: Exercise, one: Wrong) -> str:
+    """The solution as somebody writes it who makes this slip."""
+    text, places = next(iter(_in_each(ex, one).items()))
+    return _written(text, places)
+
+
 def broken(ex: Exercise) -> list[str]:
     """What does not fit of the edits of an exercise, one line each, with the file to mend."""
     problems = []

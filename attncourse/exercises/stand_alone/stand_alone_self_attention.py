@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from attncourse.exercises.edits import Wrong, often, place_of, wrong
+from attncourse.exercises.edited import text_of
+from attncourse.exercises.edits import Wrong, often, wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.source import source
 from attncourse.exercises.stand_alone.local_attention import EXERCISE as ATTENTION
@@ -55,10 +56,7 @@ def nested(name: str, inner: str, message: str, mixing: tuple[str, str] = ("", "
     """A slip of `local_weights` in weights of one's own, and in an attention of one's own that
     calls them, mixing the values in another way."""
     (one,) = (one for one in WEIGHTS.slips if getattr(one, "name", "") == inner)
-    weights = source(WEIGHTS)
-    places = [place_of(WEIGHTS, edit) for edit in one.edits]
-    for place in sorted(places, key=lambda p: p.start, reverse=True):
-        weights = weights[: place.start] + place.new + weights[place.stop :]
+    weights = text_of(WEIGHTS, one)
     attention = source(ATTENTION).replace(*mixing)
     return wrong(
         name,
