@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -203,6 +200,10 @@ def _written(value: int | str) -> str:
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Text:
     """Rows as a plain table: the first column to the left, the others to the right."""
+    from rich.box import SIMPLE_HEAD  # only who looks at a table waits for it
+    from rich.console import Console
+    from rich.table import Table
+
     grid = Table(box=SIMPLE_HEAD, show_header=any(heads), show_edge=False, pad_edge=False)
     for n, head in enumerate(heads):
         grid.add_column(head, justify="right" if n else "left", no_wrap=True)
