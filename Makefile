@@ -1,8 +1,10 @@
 # Every target makes .venv and installs what is missing first. Another Python: make lab PYTHON=python3.12
 PYTHON ?= python3
+EXTRAS ?=
 LAB ?=
 BENCH ?=
 run := .venv/bin/python -m attncourse
+bootstrap = $(PYTHON) attncourse/workshop/bootstrap.py
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,22 +12,25 @@ help: ## this list
 lab: install ## copy the notebooks into work/ and open JupyterLab (LAB="--no-browser --port=8890")
 	@$(run) lab $(LAB)
 
-test: install ## everything: lint, tests, doctor, both editions of the notebooks
+test: complete ## everything: lint, tests, doctor, both editions of the notebooks
 	@$(run) test
 
-notebooks: install ## build both editions of the notebooks; the solved one is executed
+notebooks: complete ## build both editions of the notebooks; the solved one is executed
 	@$(run) build
 
-doctor: install ## prove that every exercise is complete and that its slips are caught
+doctor: complete ## prove that every exercise is complete and that its slips are caught
 	@$(run) doctor
 
-lint: install ## ruff: style and format
+lint: complete ## ruff: style and format
 	@$(run) lint
 
-bench: install ## measure what is fast, in under five minutes (BENCH="--full --only local")
+bench: complete ## measure what is fast, in under five minutes (BENCH="--full --only local")
 	@$(run) bench $(BENCH)
 
-install: ## make .venv and install the course into it, if something changed
-	@$(PYTHON) attncourse/workshop/bootstrap.py
+install: ## make .venv with what a learner needs, if something changed (EXTRAS="translate kernels")
+	@$(bootstrap) $(EXTRAS)
 
-.PHONY: help lab test notebooks doctor lint bench install
+complete: ## the same with all that making and testing the course needs
+	@$(bootstrap) test oracles translate kernels $(EXTRAS)
+
+.PHONY: help lab test notebooks doctor lint bench install complete

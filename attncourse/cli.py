@@ -23,9 +23,9 @@ UsageError = typer.BadParameter.__base__  # typer does not export what its parse
 HINTS = {
     errno.ENOSPC: "Free some space and run it again; what was there is unchanged.",
     errno.EDQUOT: "Free some space and run it again; what was there is unchanged.",
-    errno.EROFS: "Use a clone in a folder that you may write to.",
-    errno.EACCES: "Give yourself the right to it, or use a clone in a folder of your own.",
-    errno.EPERM: "Give yourself the right to it, or use a clone in a folder of your own.",
+    errno.EROFS: "Go on in a folder that you may write to.",
+    errno.EACCES: "Give yourself the right to it, or go on in a folder of your own.",
+    errno.EPERM: "Give yourself the right to it, or go on in a folder of your own.",
 }
 
 
@@ -74,9 +74,9 @@ def lab(ctx: typer.Context):
     """Copy what is new into work/ and open JupyterLab there; options go to JupyterLab."""
     from attncourse.workshop import lab
 
-    root = places.root()
-    start = lab.command(root / "work", next(iter(workspace.editions(root))), ctx.args)
-    _say_filled(workspace.fill(root))
+    work, notebooks = places.work(), places.notebooks()
+    start = lab.command(work, next(iter(workspace.editions(notebooks))), ctx.args)
+    _say_filled(workspace.fill(work, notebooks))
     raise typer.Exit(lab.start(start))
 
 
@@ -102,7 +102,7 @@ def reset(chapter: Annotated[str, typer.Argument(help="name or number, as 01 or 
     from attncourse import course
 
     name = f"{course.chapter(chapter).stem}.ipynb"
-    kept = workspace.reset(places.root(), name)
+    kept = workspace.reset(places.work(), places.notebooks(), name)
     console.print(f"work/{name} is fresh{f'; yours is work/{kept.name}' if kept else ''}.")
 
 
@@ -153,7 +153,9 @@ def run_all(
     """Run everything: lint, tests, doctor, both editions of the notebooks."""
     from attncourse.workshop import suite
 
-    failed = suite.run(suite.choose(only or ()), places.root())
+    steps, root = suite.choose(only or ()), places.root()
+    suite.need_tools()
+    failed = suite.run(steps, root)
     if failed:
         _fail(f"failed: {', '.join(failed)}. One alone: attncourse test --only {failed[0]}")
 
@@ -163,16 +165,22 @@ def lint():
     """Check style and format with ruff."""
     from attncourse.workshop import suite
 
-    if suite.run(suite.choose(["lint"]), places.root()):
+    root = places.root()
+    suite.need_tools()
+    if suite.run(suite.choose(["lint"]), root):
         _fail("ruff found something. It mends most of it: ruff check --fix . && ruff format .")
 
 
 @app.command()
 def doctor():
     """Prove that every exercise is complete and that its slips are caught and named."""
+    from attncourse.workshop import suite
+
+    root = places.root()
+    suite.need_tools()
     from attncourse.workshop.doctor import examine
 
-    _outcome(examine(places.root()), "healthy: every exercise is complete.")
+    _outcome(examine(root), "healthy: every exercise is complete.")
 
 
 @app.command()
@@ -185,10 +193,14 @@ def build(
 ):
     """Build the two editions of the notebooks from notebooks/src."""
     from attncourse import course
+    from attncourse.workshop import suite
+
+    root = places.root()
+    suite.need_tools()
     from attncourse.book import editions
 
     chosen = [course.chapter(name) for name in chapters or ()] or None
-    problems = editions.build(chosen, check=check, execute=not no_execute, root=places.root())
+    problems = editions.build(chosen, check=check, execute=not no_execute, root=root)
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 
@@ -216,7 +228,7 @@ def bench(
         str | None, typer.Option(help="cpu or cuda; default: both where there are both")
     ] = None,
     into: Annotated[
-        Path | None, typer.Option(help="where to; default: results/ of the course")
+        Path | None, typer.Option(help="where to; default: results of the clone")
     ] = None,
 ):
     """Measure the fast implementations beside their references and beside what one would use.
@@ -226,9 +238,11 @@ def bench(
     chapter 10 trained is measured by scripts of its own: benchmarks/sparse.py and
     benchmarks/sparse_images.py.
     """
+    if not into and not places.clone():
+        raise UserError("name a folder for what is measured: attncourse bench --into FOLDER")
     from attncourse.bench import running
 
-    folder = into or places.root() / "results"
+    folder = into or places.results()
     if failed := running.everything(only or (), full, threads, device, folder):
         _fail(f"failed: {', '.join(failed)}")
 
@@ -255,7 +269,7 @@ def fetch_cifar10(
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="where to; default: work/data of the course", envvar="ATTNCOURSE_DATA"
+            help="where to; default: data in the work folder", envvar="ATTNCOURSE_DATA"
         ),
     ] = None,
     url: Annotated[str | None, typer.Option(help="another address of the archive")] = None,
@@ -296,7 +310,7 @@ def translate(
         Path | None, _option("folder with multi30k/train.en, …", envvar="ATTNCOURSE_DATA")
     ] = None,
     into: Annotated[
-        Path | None, _option("folder of this run; default: work/translate of the course")
+        Path | None, _option("folder of this run; default: translate in the work folder")
     ] = None,
     device: Annotated[str, _option("auto, cpu, cuda, cuda:1, …")] = "auto",
     source: Annotated[str, _option("end of the file names to translate from")] = "en",
@@ -328,7 +342,7 @@ def translate(
     given = {name: str(v) if isinstance(v, StrEnum) else v for name, v in locals().items()}
     from attncourse.training import translation
 
-    into = into or places.root() / "work" / "translate"
+    into = into or places.work() / "translate"
     names = (field.name for field in fields(translation.Options))
     options = translation.Options(**{name: given[name] for name in names})
     result = translation.train(options, data, into, device)

@@ -26,13 +26,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from attncourse import course
+from attncourse import course, places
 from attncourse.course import Chapter
 from attncourse.errors import Broken
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import source, stub
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = places.TOP
 TIMEOUT = 1800  # seconds a cell, as nbval has: it stops what hangs, not what is slow
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[2] / "results"
+from attncourse import places
+
+FOLDER = places.results()
 
 
 def result(name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from attncourse import places
 from attncourse.exercises.letters import spell
 
 if not torch.cuda.is_available() and "triton" not in sys.modules:
@@ -27,7 +28,10 @@ class Returned(TypeError):
 def missing() -> str:
     """Why no kernel in Triton runs on this machine, in one sentence; "" where it does."""
     if find_spec("triton") is None:
-        return "this exercise needs Triton, which is there for Linux. Go on without it."
+        return (
+            "this exercise needs Triton, a gigabyte that is there for Linux. Go on without it, "
+            f"or add it: {places.extra('kernels')}."
+        )
     if interpreted() or torch.cuda.is_available():
         return ""
     return (

@@ -4,7 +4,7 @@
     cifar10()                  from a folder; `attncourse data cifar10` fetches it
     sentences()                lines of parallel text, for `attncourse train translate`
     where()                    the folder of CIFAR-10 or of the text: the one that
-                               ATTNCOURSE_DATA names, or work/data of the course
+                               ATTNCOURSE_DATA names, or data in the work folder
 
 Data that are made up, and seeded, stand with their tasks, in the files beside this one.
 """
@@ -104,8 +104,8 @@ HAS = {
 
 
 def home() -> Path:
-    """Where data lie if nothing else is said: work/data of the course."""
-    return places.root() / "work" / "data"
+    """Where data lie if nothing else is said: data in the work folder."""
+    return places.work() / "data"
 
 
 def where(name: str, folder: Path | str | None = None) -> Path:

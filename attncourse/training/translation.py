@@ -20,6 +20,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from attncourse import places
 from attncourse.errors import UserError
 from attncourse.tasks.data import Pairs, sentences, where
 from attncourse.training import loop as training
@@ -101,9 +102,7 @@ def _library(name: str):
     try:
         return import_module(name)
     except ImportError:
-        raise UserError(
-            f'{name} is missing: pip install -e ".[translate]" in the course\'s folder.'
-        ) from None
+        raise UserError(f"{name} is missing: {places.extra('translate')}") from None
 
 
 class Tokenizer:

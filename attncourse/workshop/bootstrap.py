@@ -1,11 +1,14 @@
-"""Make `.venv` and install the course into it: what `make` runs before everything else.
+"""Make `.venv` and install the course into it with uv: what `make` runs before everything else.
+
+    bootstrap.py                   what a learner needs
+    bootstrap.py test oracles      and these extras of pyproject.toml
 
 Standard library only, and written so that an old Python can read it and say it is too old.
-Installs only when pyproject.toml or constraints.txt has changed since the last time.
+What is there already stays; where nothing has changed, nothing is run.
 """
 
+import ast
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,22 +18,64 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAMP = VENV / "installed.txt"
-LOG = VENV / "install.log"
-CONSTRAINTS = ROOT / "constraints.txt"
+PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+PIP = [PYTHON, "-m", "pip", "--disable-pip-version-check"]
 OLDEST = (3, 11)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OF_PIP = {  # what people tell pip, as uv calls it
+    "index-url": "--default-index",
+    "extra-index-url": "--index",
+    "find-links": "--find-links",
+    "constraint": "--constraint",
+    "trusted-host": "--allow-insecure-host",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+TORCH = """
+import sys
+from importlib.metadata import requires, version
+from pip._vendor.packaging.requirements import Requirement
+print(version("torch"), *requires("torch"))
+sys.exit(not Requirement(sys.argv[1]).specifier.contains(version("torch"), prereleases=True))
+"""
+BY_HAND = (
+    "Name a place that has one, in PIP_FIND_LINKS or PIP_INDEX_URL, or install one by hand, "
+    f"{PYTHON} -m pip install torch; then run the same command again."
+)
+CAUSES = (  # what an installer says, and what a user should know
+    (r"/whl/(?:cpu|cu\d|rocm|xpu)", f"torch for this machine cannot be fetched. {BY_HAND}"),
+    (
+        r"NewConnectionError|[Nn]ame ?[Rr]esolution|Name or service|Network is unreachable"
+        r"|Connection refused|Max retries|ConnectTimeout|dns error|client error \(Connect\)",
+        "the package index cannot be reached. Connect to the network and run the same command "
+        "again; what is there already is kept.",
+    ),
+    (r"No space left|Errno 28", "the disk is full. Torch alone takes about a gigabyte."),
+    (
+        r"No matching distribution found for (\S+)|Because (\S+) has no wheels",
+        "there is no {} for this Python and machine. Another may have it: remove .venv, then "
+        "make lab PYTHON=python3.12.",
+    ),
+    (
+        r"(?:Read-only file system|Permission denied): '([^']+)'",
+        "{} cannot be written. Use a clone in a folder of your own.",
+    ),
+    (
+        r"ensurepip is not available|No module named '?(?:venv|ensurepip)",
+        "this Python makes no virtual environments. On Debian and Ubuntu: apt install "
+        "python3-venv. Then run the same command again.",
+    ),
+    (r"No module named pip", ".venv has no pip. Remove .venv and run the same command again."),
+)
 
 
 class CannotInstall(Exception):
     """What went wrong and what to do, in one line."""
 
 
-def main():
+def main(extras):
     """Bring `.venv` up to date; print nothing where nothing is to be done."""
     try:
-        install()
+        install(extras)
     except CannotInstall as error:
         sys.exit(f"attncourse: {error}")
     except OSError as error:
@@ -39,72 +84,40 @@ def main():
         sys.exit("attncourse: stopped; the same command goes on where it was.")
 
 
-def install():
-    """Make the virtual environment where there is none, and install what changed."""
-    wanted = fingerprint()
-    if runs(PYTHON) and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
+def install(extras):
+    """The course, with those extras that are not there as pyproject.toml has them now."""
+    if run(PYTHON, "--version").returncode:
+        done(python(), "-m", "venv", "--clear", str(VENV))
+    lists = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    lists = hashlib.sha256(b"\0".join(lists)).hexdigest()
+    stamps = {name: VENV / f"installed-{name}.txt" for name in ("course", *extras)}
+    stale = [n for n, s in stamps.items() if not (s.is_file() and s.read_text() == lists)]
+    if not stale:
         return
-    if not runs(PYTHON, "-m", "pip", "--version"):
-        make_venv()
-    say("Installing the course into .venv (the first time takes some minutes)")
-    if STAMP.exists():
-        STAMP.unlink()
-    LOG.write_text("", encoding="utf-8")
-    # Older ones know no groups, and download whole wheels to answer a dry run.
-    pip("install", "--quiet", "pip>=25.1")
-    torch = settle_torch()
-    own = brings_triton()
-    pins = CONSTRAINTS.read_text(encoding="utf-8")
-    pins = re.sub(r"(?m)^torch==.*$", "torch==" + torch, pins)
-    if own:
-        pins = re.sub(r"(?m)^triton==.*\n", "", pins)
-    pinned = VENV / "constraints.txt"
-    pinned.write_text(pins, encoding="utf-8")
-    pip("install", "--quiet", "-c", str(pinned), "-e", target(kernels=not own))
-    alone = "{}:oracles-alone".format(ROOT / "pyproject.toml")
-    pip("install", "--quiet", "--no-deps", "-c", str(pinned), "--group", alone)
-    STAMP.write_text(wanted, encoding="utf-8")
-    say(f"Installed, with torch {torch}")
+    print(f"attncourse: installing into .venv: {', '.join(stale)} (a first time takes a while)")
+    sys.stdout.flush()
+    for name in stale:
+        stamps[name].write_text("begun")
+    add = installer()
+    if not torch():
+        done(*add, *build(add), "torch", *pins())
+    if sys.dont_write_bytecode and "test" in stale and "uv" in add:
+        add.append("--compile-bytecode")  # else each of many processes compiles torch anew
+    wanted = ",".join(name for name in stale if name != "course")
+    done(*add, "-e", f"{ROOT}[{wanted}]" if wanted else str(ROOT), *pins())
+    if "oracles" in stale:
+        group = f"{ROOT / 'pyproject.toml'}:oracles-alone"
+        done(*add, "--no-deps", "--group", group, *pins())
+    for name in stale:
+        stamps[name].write_text(lists)
 
 
-def target(kernels=True):
-    """The course and what its tests need; what drives a browser only where there is one, and
-    Triton only where torch has none of its own."""
-    browser = ",browser" if any(map(shutil.which, BROWSERS)) else ""
-    return f"{ROOT}[oracles,translate{',kernels' if kernels else ''}{browser}]"
-
-
-def fingerprint():
-    """Changes whenever there is something to install."""
-    parts = [
-        (ROOT / "pyproject.toml").read_bytes(),
-        CONSTRAINTS.read_bytes(),
-        target().encode(),
-    ]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
-# ---------------------------------------------------------------- the virtual environment
-
-
-def make_venv():
-    """A fresh `.venv`, from this Python or, if it is too old, from a newer one on the path."""
-    python = sys.executable if sys.version_info >= OLDEST else newer_python()
-    if not runs(python, "-c", "import venv, ensurepip"):
-        raise CannotInstall(
-            f"{python} cannot make virtual environments. On Debian and Ubuntu: "
-            "apt install python3-venv. Then run the same command again."
-        )
-    made = run([python, "-m", "venv", "--clear", str(VENV)])
-    if made.returncode:
-        raise CannotInstall(f"cannot make .venv: {last_line(made.stdout)}")
-
-
-def newer_python():
-    """A Python on the path that is new enough, although the one that runs this is not."""
-    for minor in range(14, OLDEST[1] - 1, -1):
-        found = shutil.which(f"python3.{minor}")
-        if found and runs(found, "--version"):
+def python():
+    """This Python or, if it is too old, a newer one on the path."""
+    if sys.version_info >= OLDEST:
+        return sys.executable
+    for found in filter(None, (shutil.which(f"python3.{n}") for n in (14, 13, 12, 11))):
+        if run(found, "--version").returncode == 0:
             return found
     raise CannotInstall(
         "needs Python 3.11 or newer, and {} is {}.{}. Install a newer one, or name it: "
@@ -112,149 +125,100 @@ def newer_python():
     )
 
 
-# ---------------------------------------------------------------- torch
+def installer():
+    """The command that installs: uv, from the path or else put into `.venv`, with what pip is
+    told; pip where uv cannot be had."""
+    new = ["pip", "install", "--torch-backend=auto", "--group=x", "--help"]  # old ones refuse
+    here = [PYTHON, "-m", "uv"]
+    uv = next((each for each in (["uv"], here) if run(*each, *new).returncode == 0), None)
+    if not uv and run(*PIP, "install", *pins(), "uv").returncode == 0:
+        uv = here
+    if uv:
+        return [*uv, "pip", "install", "--python", PYTHON, *told_to_pip()]
+    done(*PIP, "install", "pip>=25.1")  # older ones know no groups
+    return [*PIP, "install"]
 
 
-def settle_torch():
-    """The version of torch in `.venv`, installed first if need be.
+def told_to_pip():
+    """What pip is configured with, as options of uv, which does not read that."""
+    told, options = {}, ["--index-strategy", "unsafe-best-match"]  # all indexes alike, as pip
+    listed = sorted(run(*PIP, "config", "list").stdout.splitlines(), key=lambda s: s[0] == ":")
+    for line in listed:  # what the environment says comes last, and counts
+        found = re.match(r"(?:global|install|:env:)\.([\w-]+)=(['\"].*['\"])$", line)
+        if found and found.group(1) in OF_PIP:
+            told[OF_PIP[found.group(1)]] = ast.literal_eval(found.group(2))
+    for name, value in told.items():
+        if name.startswith("--"):
+            options += [word for one in value.split() for word in (name, one)]
+        else:
+            os.environ.setdefault(name, value)
+    return options
 
-    One that is there and within bounds stays: it is large. Without an NVIDIA GPU it must be a
-    build for CPUs, also where the one that pip would take brings CUDA along.
-    """
-    bounds = re.search(
-        r'"(torch[^"]*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    ).group(1)
-    there = installed_torch(bounds)
+
+def torch():
+    """The version of torch in `.venv` and what it asks for, if it is within our bounds."""
+    bounds = re.search(r'"(torch[^"]*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = run(PYTHON, "-c", TORCH, bounds.group(1))
+    return "" if found.returncode else found.stdout
+
+
+def build(add):
+    """The option that has uv look which GPU is here, if any, where the torch that would be
+    taken without it brings gigabytes for one. Asks, downloads nothing."""
+    if not re.search(
+        r"\b(nvidia|cuda)-[\w-]+(==|-)\d", done(*add, "--dry-run", "torch", *pins())
+    ):
+        return []
+    if "uv" in add:
+        return ["--torch-backend=auto"]
+    raise CannotInstall(
+        f"pip would take torch with CUDA, and uv, which can choose, cannot be had. {BY_HAND}"
+    )
+
+
+def pins():
+    """constraints.txt as an option. A torch that is there stays, and the Triton it brought."""
+    there, text = torch(), (ROOT / "constraints.txt").read_text(encoding="utf-8")
     if there:
-        return there
-    pin = re.search(r"(?m)^torch==\S+", CONSTRAINTS.read_text(encoding="utf-8")).group(0)
-    if sys.platform == "linux" and not has_gpu() and brings_cuda(pin):
-        say("This machine has no NVIDIA GPU: taking the build of torch for CPUs")
-        pip("install", "--quiet", "uv")
-        uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON)]
-        done = logged([*uv, "--torch-backend=cpu", "-c", str(CONSTRAINTS), pin])
-        if done.returncode:
-            raise CannotInstall(
-                f"cannot fetch {pin} for CPUs: {why(done.stdout)} Behind a mirror, "
-                "name one that has it (PIP_INDEX_URL or PIP_FIND_LINKS), and run: "
-                f"{PYTHON} -m pip install {pin}"
-            )
-    else:
-        pip("install", "--quiet", "-c", str(CONSTRAINTS), pin)
-    return installed_torch(bounds) or pin.split("==")[1]
+        text = re.sub(r"(?m)^torch==.*", "torch==" + there.split()[0], text)
+    if not there or "triton" in there:
+        text = re.sub(r"(?m)^triton==.*\n", "", text)
+    (VENV / "constraints.txt").write_text(text, encoding="utf-8")
+    return ["-c", str(VENV / "constraints.txt")]
 
 
-def installed_torch(bounds):
-    """The version of torch in `.venv`, if it imports and is within `bounds`, else None."""
-    code = (
-        "import sys, torch; from importlib.metadata import version\n"
-        "from pip._vendor.packaging.requirements import Requirement\n"
-        "v = version('torch'); sys.exit(not Requirement(sys.argv[1]).specifier.contains(v))"
-    )
-    if not runs(PYTHON, "-c", code, bounds):
-        return None
-    code = "from importlib.metadata import version; print(version('torch'))"
-    return run([str(PYTHON), "-c", code]).stdout.strip()
-
-
-def has_gpu():
-    """Whether an NVIDIA GPU is there: asked of the driver, since torch is not."""
-    cards = Path("/proc/driver/nvidia/gpus")
-    listed = shutil.which("nvidia-smi") and run(["nvidia-smi", "-L"])
-    return bool(listed and listed.stdout.startswith("GPU ")) or (
-        cards.is_dir() and any(cards.iterdir())
-    )
-
-
-def brings_cuda(pin):
-    """Whether the torch that pip would take here is one with CUDA; asks, downloads nothing."""
-    report = VENV / "report.json"
-    pip("install", "--quiet", "--dry-run", "--no-deps", "--report", str(report), pin)
-    taken = json.loads(report.read_text(encoding="utf-8"))["install"][0]["metadata"]
-    _, _, build = taken["version"].partition("+")
-    needs = " ".join(taken.get("requires_dist", ())).lower()
-    return not build.startswith("cpu") and bool(build or "nvidia" in needs or "cuda" in needs)
-
-
-def brings_triton():
-    """Whether the torch in `.venv` asks for a Triton of its own, as builds with CUDA do."""
-    code = (
-        "from importlib.metadata import requires\n"
-        "from pip._vendor.packaging.requirements import Requirement\n"
-        "asked = map(Requirement, requires('torch') or ())\n"
-        "here = (r for r in asked if not r.marker or r.marker.evaluate({'extra': ''}))\n"
-        "print(any(r.name.endswith('triton') for r in here))"
-    )
-    return run([str(PYTHON), "-c", code]).stdout.strip() == "True"
-
-
-# ---------------------------------------------------------------- running programs
-
-
-def say(text):
-    """One line of progress, at once."""
-    print(f"attncourse: {text}", flush=True)
-
-
-def run(command):
-    """Run a program; its output, both streams together, comes back as text."""
+def run(*command):
+    """A program that has run; its output, both streams together, as text."""
     text = {"universal_newlines": True, "errors": "replace"}  # as Python 3.6 says it
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **text)
-
-
-def runs(program, *arguments):
-    """Whether a program is there and ends well."""
     try:
-        return run([str(program), *arguments]).returncode == 0
-    except OSError:
-        return False
+        pipe = subprocess.PIPE
+        return subprocess.run(command, stdout=pipe, stderr=subprocess.STDOUT, **text)
+    except OSError as error:  # it is not there
+        return subprocess.CompletedProcess(command, 127, str(error))
 
 
-def logged(command):
-    """Run a program and keep what it said in the log."""
-    done = run(command)
-    with open(str(LOG), "a", encoding="utf-8") as log:
-        log.write("$ {}\n{}\n".format(" ".join(command), done.stdout))
-    return done
-
-
-def pip(*arguments):
-    """Run the pip of `.venv`. Raises CannotInstall with the cause in one line."""
-    done = logged([str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments])
-    if done.returncode:
-        raise CannotInstall(f"pip failed: {why(done.stdout)} All of it: {LOG}")
-
-
-CAUSES = (
-    (
-        r"NewConnectionError|NameResolutionError|name resolution|Name or service not known"
-        r"|Network is unreachable|Connection refused|Max retries|dns error|ConnectTimeout",
-        "the package index cannot be reached. Connect to the network and run the same command "
-        "again; what is there already is kept.",
-    ),
-    (r"No space left|Errno 28", "the disk is full. Torch alone takes about a gigabyte."),
-    (
-        r"No matching distribution found for (\S+)",
-        "there is no {0} for this Python and machine. Another may have it: remove .venv, "
-        "then make lab PYTHON=python3.12.",
-    ),
-)
+def done(*command):
+    """What a program said. Raises CannotInstall, with the cause in one line, if it failed."""
+    ran = run(*command)
+    if ran.returncode == 0:
+        return ran.stdout
+    cause, log = why(ran.stdout), VENV / "install.log"
+    if VENV.is_dir():
+        log.write_text("$ {}\n{}".format(" ".join(command), ran.stdout), encoding="utf-8")
+        cause += f" All of it: {log}"
+    raise CannotInstall(cause)
 
 
 def why(output):
-    """The cause of a failed installation in one line, as far as it is a known one."""
+    """The cause of a failure in one line: a known one, else the first that is called so."""
     for pattern, cause in CAUSES:
         found = re.search(pattern, output)
         if found:
-            return cause.format(*found.groups())
-    return last_line(output)
-
-
-def last_line(output):
-    """The last line that says ERROR, else the last line."""
+            return cause.format(*filter(None, found.groups()))
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output."]
-    return next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+    named = [line for line in lines if line.startswith(("cause:", "ERROR", "error:"))]
+    return min(named, default=lines[-1])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

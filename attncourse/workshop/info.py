@@ -6,7 +6,7 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from attncourse.workshop.bootstrap import BROWSERS
+from attncourse import places
 
 PACKAGES = (
     "attncourse",
@@ -17,6 +17,7 @@ PACKAGES = (
     "matplotlib",
     "jupyterlab",
 )
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ORACLES = (
     "positional_encodings",
     "conformer",
@@ -83,15 +84,15 @@ def optional() -> dict[str, tuple[bool, str]]:
         "chromium": (chromium() is not None, "browser tests of the notebooks"),
         "playwright": (
             find_spec("playwright") is not None,
-            'browser tests of the notebooks: pip install -e ".[browser]"',
+            f"browser tests of the notebooks: {places.extra('test')}",
         ),
         "sentencepiece": (
             find_spec("sentencepiece") is not None and find_spec("sacrebleu") is not None,
-            'the translator, with sacrebleu: pip install -e ".[translate]"',
+            f"the translator, with sacrebleu: {places.extra('translate')}",
         ),
         "oracles": (
             all(map(find_spec, ORACLES)),
-            "independent implementations that the tests compare with: make install",
+            f"independent implementations that tests compare with: {places.extra('oracles')}",
         ),
         "C compiler": (
             compiler is not None,
@@ -100,7 +101,7 @@ def optional() -> dict[str, tuple[bool, str]]:
         "triton": (
             find_spec("triton") is not None,
             "kernels on an NVIDIA GPU, and their interpreter on any CPU under Linux: "
-            'pip install -e ".[kernels]"',
+            f"{places.extra('kernels')}",
         ),
     }
 

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from rich.console import Console
 
+from attncourse import places
 from attncourse.errors import UserError
 
 
@@ -40,6 +42,9 @@ STEPS = (
 )
 
 
+TOOLS = ("beartype", "jupytext", "nbval", "pytest", "ruff", "xdist")
+
+
 def choose(names: Sequence[str]) -> tuple[Step, ...]:
     """The steps of these names, all for none. Raises UserError with the nearest name."""
     known = {step.name: step for step in STEPS}
@@ -49,6 +54,12 @@ def choose(names: Sequence[str]) -> tuple[Step, ...]:
 
             raise UserError(f'there is no step "{name}".{nearest(name, known)}')
     return tuple(known[name] for name in names) if names else STEPS
+
+
+def need_tools() -> None:
+    """Raises UserError where what the steps call is not installed: learners need none of it."""
+    if missing := [tool for tool in TOOLS if find_spec(tool) is None]:
+        raise UserError(f"{', '.join(missing)} not installed: {places.extra('test')}")
 
 
 def run(steps: Sequence[Step], root: Path) -> list[str]:

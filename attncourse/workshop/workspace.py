@@ -1,4 +1,4 @@
-"""The learner's folder `work/`: filled from the course, never written over."""
+"""The learner's folder: filled from the course, never written over."""
 
 import errno
 import json
@@ -9,15 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from attncourse.errors import UserError
+from attncourse.places import MARK
 
-HANDED_OUT = ".handed_out.json"  # in work/: the digest of every notebook as it was handed out
 
-
-def editions(root: Path) -> dict[str, Path]:
+def editions(folder: Path) -> dict[str, Path]:
     """The learner edition of every chapter by file name, in course order."""
-    found = sorted((root / "notebooks" / "learner").glob("*.ipynb"))
+    found = sorted(folder.glob("*.ipynb"))
     if not found:
-        raise UserError("notebooks/learner is empty: build it with `attncourse build`.")
+        raise UserError(f"no notebooks in {folder}: build them with `attncourse build`.")
     return {path.name: path for path in found}
 
 
@@ -31,12 +30,11 @@ class Filled:
     newer: list[str] = field(default_factory=list)  # the course has another edition by now
 
 
-def fill(root: Path) -> Filled:
-    """Copy the learner edition into `work/`; a file that is there already is left alone."""
-    work = root / "work"
+def fill(work: Path, folder: Path) -> Filled:
+    """Copy the notebooks of a folder into `work`; a file that is there is left alone."""
     work.mkdir(exist_ok=True)
     handed, filled = _handed_out(work), Filled()
-    for name, edition in editions(root).items():
+    for name, edition in editions(folder).items():
         data = edition.read_bytes()
         try:
             put_new(work / name, data)
@@ -56,14 +54,14 @@ def fill(root: Path) -> Filled:
     return filled
 
 
-def reset(root: Path, name: str, now: datetime | None = None) -> Path | None:
-    """Put a fresh copy of one notebook into `work/`; returns where the old one is kept.
+def reset(work: Path, folder: Path, name: str, now: datetime | None = None) -> Path | None:
+    """Put a fresh copy of one notebook into `work`; returns where the old one is kept.
 
     The old one moves aside first, under a name with the date that no file has yet.
     """
-    edition, work = editions(root).get(name), root / "work"
+    edition = editions(folder).get(name)
     if edition is None:
-        raise UserError(f"notebooks/learner has no {name}: build it with `attncourse build`.")
+        raise UserError(f"no {name} in {folder}: build it with `attncourse build`.")
     data = edition.read_bytes()
     work.mkdir(exist_ok=True)
     mine = work / name
@@ -126,7 +124,7 @@ def _digest(data: bytes) -> str:
 
 def _handed_out(work: Path) -> dict[str, str]:
     try:
-        handed = json.loads((work / HANDED_OUT).read_text(encoding="utf-8"))
+        handed = json.loads((work / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return handed if isinstance(handed, dict) else {}
@@ -135,9 +133,9 @@ def _handed_out(work: Path) -> dict[str, str]:
 def _write_handed_out(work: Path, handed: dict[str, str]) -> None:
     if handed == _handed_out(work):
         return
-    part = work / f"{HANDED_OUT}.{os.getpid()}.part"
+    part = work / f"{MARK}.{os.getpid()}.part"
     try:
         part.write_text(json.dumps(handed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, work / HANDED_OUT)
+        os.replace(part, work / MARK)
     finally:
         part.unlink(missing_ok=True)

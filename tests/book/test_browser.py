@@ -11,7 +11,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path"),
     pytest.mark.skipif(
         importlib.util.find_spec("playwright") is None,
-        reason="no playwright: pip install -e '.[browser]'",
+        reason="no playwright: pip install -e '.[test]'",
     ),
 ]
 FIRST = chapter("scaled_dot_product")

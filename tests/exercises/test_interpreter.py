@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attncourse import check
+from attncourse import check, places
 from attncourse.checker.sheet import parameters, probe_of
 from attncourse.course import exercise
 from attncourse.exercises import interpreter
@@ -115,6 +115,7 @@ def test_without_triton_one_line_says_what_it_needs(monkeypatch):
     verdict = check(ID, online_step)
     assert verdict.status == "not attempted"
     assert verdict.message == (
-        "Not checked: this exercise needs Triton, which is there for Linux. Go on without it."
+        "Not checked: this exercise needs Triton, a gigabyte that is there for Linux. "
+        f"Go on without it, or add it: {places.extra('kernels')}."
     )
     assert examine_exercise(exercise(ID)) == []

@@ -12,6 +12,7 @@ import torch
 from commands import call, fails
 from torch import nn
 
+from attncourse import places
 from attncourse.errors import UserError
 from attncourse.training import loop as training
 from attncourse.training import translation
@@ -234,7 +235,7 @@ def test_a_missing_library_is_one_line_that_says_how_to_get_it(text, monkeypatch
 
     monkeypatch.setattr(translation, "import_module", missing)
     said = fails("train", "translate", "--data", str(text))
-    assert 'sentencepiece is missing: pip install -e ".[translate]"' in said
+    assert f"sentencepiece is missing: {places.extra('translate')}" in said
 
 
 # ---------------------------------------------------------------- batches

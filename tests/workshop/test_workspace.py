@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attncourse import places
 from attncourse.workshop import workspace
 
 NOW = datetime(2026, 11, 21, 15, 30)
@@ -22,6 +23,14 @@ def course(tmp_path):
     return tmp_path
 
 
+def fill(course):
+    return workspace.fill(course / "work", course / "notebooks" / "learner")
+
+
+def reset(course, name, now):
+    return workspace.reset(course / "work", course / "notebooks" / "learner", name, now)
+
+
 def files(course):
     """What the learner sees in work/."""
     found = (course / "work").glob("*")
@@ -33,31 +42,31 @@ def leftovers(course):
 
 
 def test_the_first_time_everything_is_added(course):
-    filled = workspace.fill(course)
+    filled = fill(course)
     assert filled.added == ["00_shapes.ipynb", "01_scaled.ipynb"]
     assert files(course) == {"00_shapes.ipynb": "course 0", "01_scaled.ipynb": "course 1"}
 
 
 def test_the_second_time_nothing_is(course):
-    workspace.fill(course)
-    assert workspace.fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
+    fill(course)
+    assert fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
 
 
 def test_what_the_learner_wrote_stays(course):
-    workspace.fill(course)
+    fill(course)
     (course / "work" / "00_shapes.ipynb").write_text("mine")
-    filled = workspace.fill(course)
+    filled = fill(course)
     assert (filled.yours, filled.newer) == (["00_shapes.ipynb"], [])
     assert files(course)["00_shapes.ipynb"] == "mine"
 
 
 @pytest.mark.parametrize("text", ["mine", "course 0"])
 def test_after_an_update_what_is_there_stays_and_is_told(course, text):
-    workspace.fill(course)
+    fill(course)
     (course / "work" / "00_shapes.ipynb").write_text(text)
     (course / "notebooks" / "learner" / "00_shapes.ipynb").write_text("newer")
     (course / "notebooks" / "learner" / "02_new.ipynb").write_text("course 2")
-    filled = workspace.fill(course)
+    filled = fill(course)
     assert (filled.newer, filled.added) == (["00_shapes.ipynb"], ["02_new.ipynb"])
     assert files(course)["00_shapes.ipynb"] == text
 
@@ -65,20 +74,20 @@ def test_after_an_update_what_is_there_stays_and_is_told(course, text):
 def test_a_file_that_nobody_handed_out_stays_and_is_told(course):
     (course / "work").mkdir()
     (course / "work" / "00_shapes.ipynb").write_text("from before")
-    assert workspace.fill(course).newer == ["00_shapes.ipynb"]
+    assert fill(course).newer == ["00_shapes.ipynb"]
     assert files(course)["00_shapes.ipynb"] == "from before"
 
 
 def test_a_list_of_what_was_handed_out_that_is_spoilt_does_no_harm(course):
-    workspace.fill(course)
-    (course / "work" / workspace.HANDED_OUT).write_text("[not json")
-    assert workspace.fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
+    fill(course)
+    (course / "work" / places.MARK).write_text("[not json")
+    assert fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
 
 
 def test_reset_brings_a_fresh_copy_and_keeps_the_old_one(course):
-    workspace.fill(course)
+    fill(course)
     (course / "work" / "00_shapes.ipynb").write_text("mine")
-    kept = workspace.reset(course, "00_shapes.ipynb", NOW)
+    kept = reset(course, "00_shapes.ipynb", NOW)
     assert kept.name == "00_shapes.2026-11-21-153000.ipynb"
     assert files(course) == {
         "00_shapes.ipynb": "course 0",
@@ -91,12 +100,12 @@ def test_two_resets_within_a_second_keep_both(course):
     for text in ("first", "second", "third"):
         (course / "work").mkdir(exist_ok=True)
         (course / "work" / "00_shapes.ipynb").write_text(text)
-        workspace.reset(course, "00_shapes.ipynb", NOW)
+        reset(course, "00_shapes.ipynb", NOW)
     assert sorted(files(course).values()) == ["course 0", "first", "second", "third"]
 
 
 def test_reset_of_what_is_not_there_brings_it(course):
-    assert workspace.reset(course, "00_shapes.ipynb", NOW) is None
+    assert reset(course, "00_shapes.ipynb", NOW) is None
     assert files(course) == {"00_shapes.ipynb": "course 0"}
 
 
@@ -115,25 +124,25 @@ def disk(monkeypatch, code):
 def test_a_full_disk_leaves_no_half_a_notebook(course, monkeypatch, code):
     disk(monkeypatch, code)
     with pytest.raises(OSError, match=os.strerror(code)):
-        workspace.fill(course)
+        fill(course)
     assert files(course) == {}
     assert leftovers(course) == []
 
 
 def test_a_full_disk_is_no_matter_where_nothing_is_new(course, monkeypatch):
-    workspace.fill(course)
+    fill(course)
     disk(monkeypatch, errno.ENOSPC)
-    assert workspace.fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
+    assert fill(course).same == ["00_shapes.ipynb", "01_scaled.ipynb"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_reset_that_fails_puts_the_old_one_back(course, monkeypatch, code):
-    workspace.fill(course)
+    fill(course)
     (course / "work" / "00_shapes.ipynb").write_text("mine")
     before = files(course)
     disk(monkeypatch, code)
     with pytest.raises(OSError, match=os.strerror(code)):
-        workspace.reset(course, "00_shapes.ipynb", NOW)
+        reset(course, "00_shapes.ipynb", NOW)
     assert files(course) == before
     assert leftovers(course) == []
 
@@ -144,10 +153,10 @@ def test_a_file_system_without_links_is_filled_too(course, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", link)
-    assert workspace.fill(course).added == ["00_shapes.ipynb", "01_scaled.ipynb"]
+    assert fill(course).added == ["00_shapes.ipynb", "01_scaled.ipynb"]
     (course / "work" / "00_shapes.ipynb").write_text("mine")
-    assert workspace.fill(course).yours == ["00_shapes.ipynb"]
-    assert workspace.reset(course, "00_shapes.ipynb", NOW).read_text() == "mine"
+    assert fill(course).yours == ["00_shapes.ipynb"]
+    assert reset(course, "00_shapes.ipynb", NOW).read_text() == "mine"
 
 
 def test_a_file_that_appears_meanwhile_is_not_written_over(course, monkeypatch):
@@ -162,4 +171,4 @@ def test_a_file_that_appears_meanwhile_is_not_written_over(course, monkeypatch):
 
 def test_without_built_notebooks_it_says_how_to_build_them(tmp_path):
     with pytest.raises(workspace.UserError, match="attncourse build"):
-        workspace.fill(tmp_path)
+        fill(tmp_path)
