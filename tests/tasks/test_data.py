@@ -123,7 +123,7 @@ def test_the_folder_may_be_named_by_the_environment_or_be_the_inner_one(cifar, m
 
 def test_what_was_fetched_is_found_without_being_named(cifar, monkeypatch, tmp_path):
     monkeypatch.delenv("ATTNCOURSE_DATA", raising=False)
-    monkeypatch.setattr(data.workspace, "root", lambda: tmp_path / "course")
+    monkeypatch.setattr(data.places, "work", lambda: tmp_path / "course" / "work")
     with pytest.raises(UserError, match=r"or fetch it: attncourse data cifar10"):
         cifar10()
     home = tmp_path / "course" / "work" / "data"
