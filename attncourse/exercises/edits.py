@@ -18,6 +18,7 @@ counts: what old and new text begin or end with alike is there to find the place
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from attncourse.exercises.record import Exercise
 
@@ -88,9 +89,13 @@ def by_hand(old: str, new: str) -> Same:
     return Same((Edit(old, new),), by_hand=True)
 
 
-def often(*slips: Wrong) -> tuple[Wrong, ...]:
-    """Slips that people make together with others: known in pairs as well."""
-    return tuple(replace(one, often=True) for one in slips)
+def often(*slips: Any) -> tuple[Any, ...]:
+    """Slips that people make together with others: known in pairs as well. What is no edit, or
+    no slip, stays as it is."""
+    return tuple(
+        replace(one, often=True) if isinstance(one, Wrong) and not one.variant else one
+        for one in slips
+    )
 
 
 def inside(called: Exercise) -> tuple[Wrong | Same, ...]:

@@ -24,16 +24,14 @@ def trials():
 
 # fmt: off
 NEIGHBOURS = (
-    *often(
-        wrong("along_the_batch", '"b c -> b 1 c"', '"b c -> c 1 b"',
-              "Your convolution runs along b: images mix. It runs along c: b 1 c.",
-              ('"b 1 c -> b c"', '"c 1 b -> b c"')),
-        wrong("rectified", ".sigmoid()", ".relu().sigmoid()",
-              "There is a ReLU behind the convolution: no gain can fall below 1/2. The sigmoid"
-              " comes at once."),
-        wrong("no_neighbours", "self.conv(z)", "z",
-              "The convolution is not used: each channel is gated by its own mean."),
-    ),
+    wrong("along_the_batch", '"b c -> b 1 c"', '"b c -> c 1 b"',
+          "Your convolution runs along b: images mix. It runs along c: b 1 c.",
+          ('"b 1 c -> b c"', '"c 1 b -> b c"')),
+    wrong("rectified", ".sigmoid()", ".relu().sigmoid()",
+          "There is a ReLU behind the convolution: no gain can fall below 1/2. The sigmoid"
+          " comes at once."),
+    wrong("no_neighbours", "self.conv(z)", "z",
+          "The convolution is not used: each channel is gated by its own mean."),
     wrong("middle_alone", "self.conv(z)",
           "z * self.conv.weight[..., self.conv.kernel_size[0] // 2]",
           "You use the middle weight alone: no channel hears of its neighbours."),
@@ -88,7 +86,7 @@ EXERCISE = Exercise(
     probes={"attention": "b c", "forward": "b c h w"},
     trials=trials,
     blank=("attention", "forward"),
-    slips=(*SQUEEZES, *NEIGHBOURS, *GATES, *SCALES),
+    slips=often(*SQUEEZES, *NEIGHBOURS, *GATES, *SCALES),
     hints=(
         "nn.Conv1d wants examples, channels, length. Which of b and c is the length here?",
         (

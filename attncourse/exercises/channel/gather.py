@@ -28,25 +28,23 @@ MEANS = "F.avg_pool2d(x, 2 * extent - 1, extent, extent - 1, count_include_pad=F
 
 WINDOWS = (
     same("extent is None", "extent is None or extent >= max(x.shape[-2:])"),
-    *often(
-        wrong("border_counted", ", count_include_pad=False", "",
-              "You count the zeros beyond the border as pixels. The mean is over the pixels there"
-              " are: `count_include_pad=False`."),
-        wrong("separate_blocks", WINDOW, "extent, ceil_mode=True",
-              "You average separate blocks of extent x extent. The means overlap: all pixels nearer"
-              " than the extent count, a window of 2 extent - 1."),
-        wrong("one_pixel_more", "2 * extent - 1, extent, extent - 1",
-              "2 * extent + 1, extent, extent",
-              "Your window is 2 extent + 1 wide: it takes in pixels that lie at the extent itself."
-              " Nearer than the extent are 2 extent - 1."),
-        wrong("extent_is_the_window", "2 * extent - 1, extent, extent - 1",
-              "extent, extent, extent // 2",
-              "Your window is as wide as the extent. It reaches extent - 1 to both sides: 2 extent"
-              " - 1."),
-        wrong("every_pixel", "extent, extent - 1", "1, extent - 1",
-              "You gather around every pixel. Only every `extent`-th gets a mean: the stride is the"
-              " extent."),
-    ),
+    wrong("border_counted", ", count_include_pad=False", "",
+          "You count the zeros beyond the border as pixels. The mean is over the pixels there"
+          " are: `count_include_pad=False`."),
+    wrong("separate_blocks", WINDOW, "extent, ceil_mode=True",
+          "You average separate blocks of extent x extent. The means overlap: all pixels nearer"
+          " than the extent count, a window of 2 extent - 1."),
+    wrong("one_pixel_more", "2 * extent - 1, extent, extent - 1",
+          "2 * extent + 1, extent, extent",
+          "Your window is 2 extent + 1 wide: it takes in pixels that lie at the extent itself."
+          " Nearer than the extent are 2 extent - 1."),
+    wrong("extent_is_the_window", "2 * extent - 1, extent, extent - 1",
+          "extent, extent, extent // 2",
+          "Your window is as wide as the extent. It reaches extent - 1 to both sides: 2 extent"
+          " - 1."),
+    wrong("every_pixel", "extent, extent - 1", "1, extent - 1",
+          "You gather around every pixel. Only every `extent`-th gets a mean: the stride is the"
+          " extent."),
     wrong("separate_blocks_cut", WINDOW, "extent",
           "You average separate blocks of extent x extent and drop what is left over. All pixels"
           " nearer than the extent count, a window of 2 extent - 1 with a margin of extent - 1."),
@@ -84,13 +82,11 @@ BORDERS = (
 )
 
 WHOLE_MAP = (
-    *often(
-        wrong("axes_dropped", "-> b c 1 1", "-> b c",
-              "Without an extent you return b c. Keep the axes, of length 1: b c 1 1."),
-        wrong("map_kept", 'reduce(x, "b c h w -> b c 1 1", "mean")', "x.clone()",
-              "Without an extent you return the map as it is, or the mean over its full size. It"
-              " becomes one number: b c 1 1."),
-    ),
+    wrong("axes_dropped", "-> b c 1 1", "-> b c",
+          "Without an extent you return b c. Keep the axes, of length 1: b c 1 1."),
+    wrong("map_kept", 'reduce(x, "b c h w -> b c 1 1", "mean")', "x.clone()",
+          "Without an extent you return the map as it is, or the mean over its full size. It"
+          " becomes one number: b c 1 1."),
     wrong("whole_map_too_early", "extent is None",
           "extent is None or extent >= min(x.shape[-2:]) // 2",
           "You take the whole map as soon as the extent is half of a side. The means stand around"
@@ -140,7 +136,7 @@ EXERCISE = Exercise(
     solution=gather,
     probes={"gather": "b c u v"},
     trials=trials,
-    slips=(*WINDOWS, *BORDERS, *WHOLE_MAP, from_the_other_end, last_pixel_missed),
+    slips=often(*WINDOWS, *BORDERS, *WHOLE_MAP, from_the_other_end, last_pixel_missed),
     hints=(
         "Extent 2, around pixel 4 of a row: which pixels are nearer than 2? And around 0?",
         (

@@ -31,18 +31,16 @@ RULER = (
 )
 
 RULERS = (
-    *often(
-        wrong("from_0_to_1", "torch.linspace(-1, 1, n,", "torch.linspace(0, 1, n,",
-              "Your coordinates run from 0 to 1. They run from -1 to 1: times 2, minus 1."),
-        wrong("one_step_short", RULER, "2 * torch.arange(n).to(x) / n - 1",
-              "You divide by n: the last pixel does not reach 1. Divide by n - 1."),
-        wrong("one_pixel_is_nan", RULER, "2 * torch.arange(n).to(x) / (n - 1) - 1",
-              "On an axis of one pixel you divide by 0: nan. Its coordinate is 0."),
-        wrong("one_pixel_at_the_edge", RULER,
-              "torch.linspace(-1, 1, n, dtype=x.dtype, device=x.device)",
-              "On an axis of one pixel your coordinate is -1, which is what torch.linspace(-1, 1,"
-              " 1) gives. One pixel is in the middle: 0."),
-    ),
+    wrong("from_0_to_1", "torch.linspace(-1, 1, n,", "torch.linspace(0, 1, n,",
+          "Your coordinates run from 0 to 1. They run from -1 to 1: times 2, minus 1."),
+    wrong("one_step_short", RULER, "2 * torch.arange(n).to(x) / n - 1",
+          "You divide by n: the last pixel does not reach 1. Divide by n - 1."),
+    wrong("one_pixel_is_nan", RULER, "2 * torch.arange(n).to(x) / (n - 1) - 1",
+          "On an axis of one pixel you divide by 0: nan. Its coordinate is 0."),
+    wrong("one_pixel_at_the_edge", RULER,
+          "torch.linspace(-1, 1, n, dtype=x.dtype, device=x.device)",
+          "On an axis of one pixel your coordinate is -1, which is what torch.linspace(-1, 1,"
+          " 1) gives. One pixel is in the middle: 0."),
     wrong("pixel_centres", RULER, "(2 * torch.arange(n).to(x) + 1) / n - 1",
           "Your coordinates belong to the centres of pixels in an image from -1 to 1"
           " (align_corners=False). Here the first and the last pixel are at -1 and 1."),
@@ -72,13 +70,11 @@ MAPS = (
 
 DISTANCES = (
     same("torch.hypot(*maps)", "torch.hypot(across, down[:, None]).expand(b, h, w)"),
-    *often(
-        wrong("squared", "torch.hypot(*maps)", "maps[0] ** 2 + maps[1] ** 2",
-              "The root is missing: your distance is squared."),
-        wrong("along_the_axes", "torch.hypot(*maps)", "maps[0].abs() + maps[1].abs()",
-              "You add the distances along both axes. The distance is the root of the sum of"
-              " squares."),
-    ),
+    wrong("squared", "torch.hypot(*maps)", "maps[0] ** 2 + maps[1] ** 2",
+          "The root is missing: your distance is squared."),
+    wrong("along_the_axes", "torch.hypot(*maps)", "maps[0].abs() + maps[1].abs()",
+          "You add the distances along both axes. The distance is the root of the sum of"
+          " squares."),
     wrong("half_subtracted", "torch.hypot(*maps)", "torch.hypot(maps[0] - 0.5, maps[1] - 0.5)",
           "You subtract 0.5 before you measure the distance, as if coordinates ran from 0 to 1. The"
           " middle is at 0 already."),
@@ -94,11 +90,9 @@ DISTANCES = (
 )
 
 INPUTS = (
-    *often(
-        wrong("in_front", "[x, self.coordinates(x)]", "[self.coordinates(x), x]",
-              "The coordinates come before the channels. They come behind: the first weights belong"
-              " to x."),
-    ),
+    wrong("in_front", "[x, self.coordinates(x)]", "[self.coordinates(x), x]",
+          "The coordinates come before the channels. They come behind: the first weights belong"
+          " to x."),
     wrong("coordinates_left_out", "self.coordinates(x)]", "0 * self.coordinates(x)]",
           "The convolution does not see the coordinates: zeros take their place."),
     wrong("picture_left_out", "[x, self", "[0 * x, self",
@@ -146,7 +140,7 @@ EXERCISE = Exercise(
     probes={"coordinates": "b xyr h w", "forward": "b e h w"},
     trials=trials,
     blank=("coordinates", "forward"),
-    slips=(*RULERS, *MAPS, *DISTANCES, *INPUTS),
+    slips=often(*RULERS, *MAPS, *DISTANCES, *INPUTS),
     hints=(
         (
             "Five pixels in a row, the first at -1 and the last at 1. Where is the second?"

@@ -30,7 +30,7 @@ TAKE = '"... n (pair two) -> two ... n pair"', '"... n (two pair) -> two ... n p
 PUT = '"two ... n pair -> ... n (pair two)"', '"two ... n pair -> ... n (two pair)"'
 TURNED = "[a * cos - b * sin, a * sin + b * cos]"
 
-POSITIONS = often(
+POSITIONS = (
     wrong("counted_by_yourself", "positions = positions",
           "positions = torch.arange(len(positions))",
           "You count 0, 1, 2, … yourself: the positions that come in are not used."),
@@ -45,13 +45,11 @@ FREQUENCIES = (
             "frequencies = 10000 ** (-torch.arange(0, d, 2).to(positions) / d)\n"
             "angles = positions[:, None] * frequencies\n"
             "sin, cos = angles.sin().to(x.dtype), angles.cos().to(x.dtype)"),
-    *often(
-        wrong("pairs_ever_faster", "(-torch.arange", "(torch.arange",
-              "The sign of the exponent is turned: your pairs get faster. Pair i has frequency"
-              " 10000^(-2i/d)."),
-        wrong("pairs_half_the_exponent", "-torch.arange(0, d, 2)", "-torch.arange(d // 2)",
-              "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
-    ),
+    wrong("pairs_ever_faster", "(-torch.arange", "(torch.arange",
+          "The sign of the exponent is turned: your pairs get faster. Pair i has frequency"
+          " 10000^(-2i/d)."),
+    wrong("pairs_half_the_exponent", "-torch.arange(0, d, 2)", "-torch.arange(d // 2)",
+          "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
     wrong("pairs_of_base_1000", "10000 **", "1000 **",
           "Your base is 1000. It is 10000."),
     wrong("pairs_twice_the_exponent", "(-torch.arange", "(-2 * torch.arange",
@@ -70,29 +68,25 @@ PAIRS = (
               " transformers. RoFormer pairs neighbours, 2i and 2i + 1. The two are alike up to the"
               " order of features, but weights trained for one do not fit the other.",
               PUT),
-    *often(
-        wrong("pulled_apart", *PUT,
-              "You pair neighbours and put the results back as halves: the features change their"
-              ' places. Put them back as you took them: "(pair two)".'),
-        wrong("halves_put_back_as_neighbours", *TAKE,
-              "You pair the halves and put the results back as neighbours: the features change"
-              " their places. Put them back as you took them."),
-    ),
+    wrong("pulled_apart", *PUT,
+          "You pair neighbours and put the results back as halves: the features change their"
+          ' places. Put them back as you took them: "(pair two)".'),
+    wrong("halves_put_back_as_neighbours", *TAKE,
+          "You pair the halves and put the results back as neighbours: the features change"
+          " their places. Put them back as you took them."),
 )
 
 TURNS = (
-    *often(
-        wrong("turned_back", TURNED, "[a * cos + b * sin, b * cos - a * sin]",
-              "You turn the wrong way round: (a, b) becomes (a cos - b sin, a sin + b cos)."),
-        wrong("two_pluses", "a * cos - b * sin", "a * cos + b * sin",
-              "Both signs are plus: that is no rotation. One of the two sine terms has a minus: a"
-              " cos - b sin."),
-        wrong("sine_for_cosine", TURNED, "[a * sin - b * cos, a * cos + b * sin]",
-              "Sine and cosine are exchanged: at angle 0 nothing must change, so the cosine belongs"
-              " to the feature itself."),
-        wrong("pair_exchanged", TURNED, "[a * sin + b * cos, a * cos - b * sin]",
-              "The two of a pair come out in the wrong order."),
-    ),
+    wrong("turned_back", TURNED, "[a * cos + b * sin, b * cos - a * sin]",
+          "You turn the wrong way round: (a, b) becomes (a cos - b sin, a sin + b cos)."),
+    wrong("two_pluses", "a * cos - b * sin", "a * cos + b * sin",
+          "Both signs are plus: that is no rotation. One of the two sine terms has a minus: a"
+          " cos - b sin."),
+    wrong("sine_for_cosine", TURNED, "[a * sin - b * cos, a * cos + b * sin]",
+          "Sine and cosine are exchanged: at angle 0 nothing must change, so the cosine belongs"
+          " to the feature itself."),
+    wrong("pair_exchanged", TURNED, "[a * sin + b * cos, a * cos - b * sin]",
+          "The two of a pair come out in the wrong order."),
     wrong("added", TURNED, "[a + sin, b + cos]",
           "You add sine and cosine to the features, as sinusoidal positions do. Here each pair"
           " turns."),
@@ -167,7 +161,7 @@ EXERCISE = Exercise(
     solution=rotary,
     probes={"rotary": "b n d"},
     trials=trials,
-    slips=(
+    slips=often(
         *POSITIONS,
         *FREQUENCIES,
         *PAIRS,

@@ -28,7 +28,7 @@ IN_TURN = 'rearrange([angles.sin(), angles.cos()], "wave n pair -> n (pair wave)
 IN_HALVES = "torch.cat([angles.sin(), angles.cos()], -1)"
 EACH_FEATURE = "torch.where(even % 2 == 0, angles.sin(), angles.cos())"
 
-POSITIONS = often(
+POSITIONS = (
     wrong("positions_ignored", "einsum(positions,",
           "einsum(torch.arange(len(positions)).to(positions),",
           "You count 0, 1, 2, … yourself: the positions that come in are not used."),
@@ -37,16 +37,14 @@ POSITIONS = often(
 )
 
 FREQUENCIES = (
-    *often(
-        wrong("ever_faster", "-even / dim", "even / dim",
-              "The sign of the exponent is turned: your pairs get faster. The first has frequency"
-              " 1, the others are slower: 10000 to the power of -2i/d."),
-        wrong("half_the_exponent", "-even / dim", "-even / 2 / dim",
-              "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
-        wrong("twice_the_exponent", "-even / dim", "-2 * even / dim",
-              "The exponent is 4i/d: i counts the pairs, or the features in steps of 2, and you"
-              " multiply by 2 once too often."),
-    ),
+    wrong("ever_faster", "-even / dim", "even / dim",
+          "The sign of the exponent is turned: your pairs get faster. The first has frequency"
+          " 1, the others are slower: 10000 to the power of -2i/d."),
+    wrong("half_the_exponent", "-even / dim", "-even / 2 / dim",
+          "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
+    wrong("twice_the_exponent", "-even / dim", "-2 * even / dim",
+          "The exponent is 4i/d: i counts the pairs, or the features in steps of 2, and you"
+          " multiply by 2 once too often."),
     wrong("exponent_over_all_features", "-even / dim", "-2 * even / dim",
           "The exponent is 2i/d where i counts the features: i counts pairs. Feature 2i and feature"
           " 2i + 1 share their frequency.",
@@ -70,14 +68,12 @@ FREQUENCIES = (
 
 WAVES = (
     unsaid(IN_TURN, IN_HALVES),
-    *often(
-        wrong("cosine_first", "[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]",
-              "Sine and cosine are exchanged: even features are sines, odd ones cosines."),
-        wrong("sines_only", "angles.cos()", "angles.sin()",
-              "You take the sine in every feature. Odd features are cosines."),
-        wrong("one_feature_too_many", "[:, :dim]", "",
-              "With an odd width you return a feature too many: the last sine has no cosine."),
-    ),
+    wrong("cosine_first", "[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]",
+          "Sine and cosine are exchanged: even features are sines, odd ones cosines."),
+    wrong("sines_only", "angles.cos()", "angles.sin()",
+          "You take the sine in every feature. Odd features are cosines."),
+    wrong("one_feature_too_many", "[:, :dim]", "",
+          "With an odd width you return a feature too many: the last sine has no cosine."),
     wrong("cosines_only", "angles.sin()", "angles.cos()",
           "You take the cosine in every feature. Even features are sines."),
     wrong("last_feature_missing", "[:, :dim]", "[:, : dim // 2 * 2]",
@@ -136,7 +132,7 @@ EXERCISE = Exercise(
     solution=sinusoidal,
     probes={"sinusoidal": "n dim"},
     trials=trials,
-    slips=(*POSITIONS, *FREQUENCIES, *WAVES, *PUBLISHED),
+    slips=often(*POSITIONS, *FREQUENCIES, *WAVES, *PUBLISHED),
     hints=(
         "How many different frequencies do 6 features have? And 5?",
         (
