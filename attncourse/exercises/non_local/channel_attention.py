@@ -27,14 +27,12 @@ def channel_trials():
 
 # fmt: off
 ENERGIES = (
-    *often(
-        wrong("energy_averaged", 'b i j")', 'b i j") / maps.shape[-1]',
-              "You divide by the number of pixels. The products are summed over the pixels, not"
-              " averaged."),
-        wrong("energy_scaled", 'b i j")', 'b i j") / math.sqrt(maps.shape[-1])',
-              "You divide by the root of the number of pixels, as in scaled attention. DANet does"
-              " not scale."),
-    ),
+    wrong("energy_averaged", 'b i j")', 'b i j") / maps.shape[-1]',
+          "You divide by the number of pixels. The products are summed over the pixels, not"
+          " averaged."),
+    wrong("energy_scaled", 'b i j")', 'b i j") / math.sqrt(maps.shape[-1])',
+          "You divide by the root of the number of pixels, as in scaled attention. DANet does"
+          " not scale."),
     wrong("pixels_as_channels", 'maps = rearrange(x, "b c ... -> b c (...)")',
           'maps = rearrange(x, "b c ... -> b (...) c").reshape(len(x), x.shape[1], -1)',
           "You reshape b c h w to b c (h w) after moving the axes: the numbers of different channels"
@@ -55,18 +53,16 @@ ENERGIES = (
 )
 
 SHARES = (
-    *often(
-        wrong("over_the_other_channels", ".softmax(-1)", ".softmax(-2)",
-              "Your softmax runs over the first of the two channel axes. Each channel i shares out"
-              " over the channels j, the last axis."),
-        wrong("flag_ignored", "(-energy if self.released else energy)", "energy",
-              "With released=True you have softmax(E) still: is `released` looked at? It is"
-              " softmax(max − E). E − max or max + E is no other softmax than that of E."),
-        wrong("flag_turned", "-energy if self.released else energy",
-              "energy if self.released else -energy",
-              "The two readings have changed places: the paper's is softmax(E), the released code's"
-              " softmax(max − E)."),
-    ),
+    wrong("over_the_other_channels", ".softmax(-1)", ".softmax(-2)",
+          "Your softmax runs over the first of the two channel axes. Each channel i shares out"
+          " over the channels j, the last axis."),
+    wrong("flag_ignored", "(-energy if self.released else energy)", "energy",
+          "With released=True you have softmax(E) still: is `released` looked at? It is"
+          " softmax(max − E). E − max or max + E is no other softmax than that of E."),
+    wrong("flag_turned", "-energy if self.released else energy",
+          "energy if self.released else -energy",
+          "The two readings have changed places: the paper's is softmax(E), the released code's"
+          " softmax(max − E)."),
     wrong("only_subtracted", "(-energy if self.released else energy).softmax(-1)",
           "(energy.amax(-1, keepdim=True) - energy if self.released else energy.softmax(-1))",
           "With released=True you subtract from the maximum and leave out the softmax."),
@@ -83,7 +79,7 @@ SHARES = (
               " against overflow is subtracted from E, and changes nothing."),
 )
 
-MIXTURES = often(
+MIXTURES = (
     wrong("channels_transposed", "self.attention(x) @", "self.attention(x).mT @",
           "You mix with the transposed map: sum over the channels j, its last axis."),
 )
@@ -119,7 +115,7 @@ EXERCISE = Exercise(
     probes={"attention": "b i j", "forward": "b c h w"},
     trials=channel_trials,
     blank=("attention", "forward"),
-    slips=(*ENERGIES, *SHARES, *MIXTURES, *GAMMA),
+    slips=often(*ENERGIES, *SHARES, *MIXTURES, *GAMMA),
     hints=(
         "What are the tokens here, and how many features does each have?",
         (

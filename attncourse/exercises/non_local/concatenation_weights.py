@@ -25,13 +25,11 @@ def concatenation_trials():
 
 # fmt: off
 HALVES = (
-    *often(
-        wrong("key_first", "einsum(q, w[:m]", "einsum(q, w[m:]",
-              "The halves of w are exchanged: the first reads the query, the second the key.",
-              ("einsum(k, w[m:]", "einsum(k, w[:m]")),
-        wrong("first_half_for_both", "w[m:]", "w[:m]",
-              "You read queries and keys with the same half of w. The second half reads the keys."),
-    ),
+    wrong("key_first", "einsum(q, w[:m]", "einsum(q, w[m:]",
+          "The halves of w are exchanged: the first reads the query, the second the key.",
+          ("einsum(k, w[m:]", "einsum(k, w[:m]")),
+    wrong("first_half_for_both", "w[m:]", "w[:m]",
+          "You read queries and keys with the same half of w. The second half reads the keys."),
     wrong("every_second", "w[:m]", "w[::2]",
           "You take every second number of w for the query. [q, k] is one behind the other: the"
           " first m read the query.",
@@ -39,12 +37,10 @@ HALVES = (
 )
 
 RELUS = (
-    *often(
-        wrong("not_rectified", ".relu()", "", "The relu is missing."),
-        wrong("rectified_apart", "from_query[", "from_query.relu()[",
-              "You rectify the parts of query and key before you add them. Add first: relu(a + b).",
-              ("from_key[", "from_key.relu()["), (".relu()", "")),
-    ),
+    wrong("not_rectified", ".relu()", "", "The relu is missing."),
+    wrong("rectified_apart", "from_query[", "from_query.relu()[",
+          "You rectify the parts of query and key before you add them. Add first: relu(a + b).",
+          ("from_key[", "from_key.relu()["), (".relu()", "")),
     wrong("rectified_inputs", "einsum(q,", "einsum(q.relu(),",
           "You rectify queries and keys before w reads them. The relu comes after the sum: relu(a +"
           " b).",
@@ -58,11 +54,9 @@ RELUS = (
 )
 
 DIVISIONS = (
-    *often(
-        wrong("not_divided", " / k.shape[-2]", "", "1/N is missing: divide by the number of keys."),
-        wrong("divided_by_queries", "/ k.shape", "/ q.shape",
-              "You divide by the number of queries. N is the number of keys, which is summed over."),
-    ),
+    wrong("not_divided", " / k.shape[-2]", "", "1/N is missing: divide by the number of keys."),
+    wrong("divided_by_queries", "/ k.shape", "/ q.shape",
+          "You divide by the number of queries. N is the number of keys, which is summed over."),
     wrong("divided_by_sum", "return (", "weights = (",
           "You divide by the sum of the weights. It is the number of keys: the sum may be 0.",
           (" / k.shape[-2]", "\nreturn weights / weights.sum(-1, keepdim=True)")),
@@ -96,7 +90,7 @@ EXERCISE = Exercise(
     solution=concatenation_weights,
     probes={"concatenation_weights": "b i j"},
     trials=concatenation_trials,
-    slips=(*HALVES, *RELUS, *DIVISIONS),
+    slips=often(*HALVES, *RELUS, *DIVISIONS),
     hints=(
         "w · [q_i, k_j] is a sum of 2 m terms. Which of them know i, and which j?",
         (

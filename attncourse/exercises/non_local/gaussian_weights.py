@@ -23,23 +23,21 @@ def weights_trials():
 
 # fmt: off
 PRODUCTS = (
-    *often(
-        wrong("cosine", "einsum(q, k,", "einsum(F.normalize(q, dim=-1), F.normalize(k, dim=-1),",
-              "You divide queries and keys by their lengths (cosine). Equation 2 has plain"
-              " products."),
-        wrong("keys_reshaped", 'einsum(q, k, "... i m, ... j m -> ... i j")',
-              "(q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2]))",
-              "You reshape k to m j: the numbers of different keys get mixed. Exchange its axes."),
-        wrong("summed_apart", "... i m, ... j m", "... i m, ... j n",
-              "You sum the features of q and of k apart. Multiply feature by feature, then sum: q"
-              " and k share the letter m."),
-        wrong("multiplied_by_root", "einsum(q,", "einsum(q * math.sqrt(q.shape[-1]),",
-              "You multiply the products by sqrt(m) (dividing by m**-0.5 does that, a bug that was"
-              " published once). They are taken as they are: no scale."),
-        wrong("divided_by_keys_first", "einsum(q,", "einsum(q / k.shape[-2],",
-              "You divide the products by the number of keys before the softmax. The softmax divides"
-              " by the sum already: no 1/N in this form."),
-    ),
+    wrong("cosine", "einsum(q, k,", "einsum(F.normalize(q, dim=-1), F.normalize(k, dim=-1),",
+          "You divide queries and keys by their lengths (cosine). Equation 2 has plain"
+          " products."),
+    wrong("keys_reshaped", 'einsum(q, k, "... i m, ... j m -> ... i j")',
+          "(q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2]))",
+          "You reshape k to m j: the numbers of different keys get mixed. Exchange its axes."),
+    wrong("summed_apart", "... i m, ... j m", "... i m, ... j n",
+          "You sum the features of q and of k apart. Multiply feature by feature, then sum: q"
+          " and k share the letter m."),
+    wrong("multiplied_by_root", "einsum(q,", "einsum(q * math.sqrt(q.shape[-1]),",
+          "You multiply the products by sqrt(m) (dividing by m**-0.5 does that, a bug that was"
+          " published once). They are taken as they are: no scale."),
+    wrong("divided_by_keys_first", "einsum(q,", "einsum(q / k.shape[-2],",
+          "You divide the products by the number of keys before the softmax. The softmax divides"
+          " by the sum already: no 1/N in this form."),
     wrong("minus_squared_distance", 'einsum(q, k, "... i m, ... j m -> ... i j")',
           "(-torch.cdist(q, k) ** 2)",
           "You compare by squared distance, as the classical non-local means do. Here it is the"
@@ -61,14 +59,12 @@ PRODUCTS = (
 )
 
 SHARES = (
-    *often(
-        wrong("shares_of_queries", ".softmax(-1)", ".softmax(-2)",
-              "Your weights sum to 1 over the queries i: the softmax runs over the wrong axis. Each"
-              " query shares out over the keys, the last axis."),
-        wrong("exponential_over_n", ".softmax(-1)", ".exp() / k.shape[-2]",
-              "You divide the exponentials by the number of keys. Divide by their sum over the"
-              " keys."),
-    ),
+    wrong("shares_of_queries", ".softmax(-1)", ".softmax(-2)",
+          "Your weights sum to 1 over the queries i: the softmax runs over the wrong axis. Each"
+          " query shares out over the keys, the last axis."),
+    wrong("exponential_over_n", ".softmax(-1)", ".exp() / k.shape[-2]",
+          "You divide the exponentials by the number of keys. Divide by their sum over the"
+          " keys."),
     wrong("maximum_off_the_columns", "return einsum", "scores = einsum",
           "You take the largest score of each *key* off before the exponential: that changes the"
           " shares. Take that of each query's row off, over the last axis: it cancels.",
@@ -106,7 +102,7 @@ EXERCISE = Exercise(
     solution=gaussian_weights,
     probes={"gaussian_weights": "b i j"},
     trials=weights_trials,
-    slips=(*PRODUCTS, *SHARES),
+    slips=often(*PRODUCTS, *SHARES),
     hints=(
         "You have written this before, with one thing more. What is missing here?",
         "The products q_i · k_j, i j, then a softmax over the keys j. No scale.",

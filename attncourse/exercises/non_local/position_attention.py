@@ -29,14 +29,12 @@ BY_HAND = by_hand("return gaussian_weights(self.query(x), self.key(x))",
                   "return scores.softmax(-1)")
 
 PIXELS = (
-    *often(
-        wrong("pixels_reshaped", 'x = rearrange(x, "b c ... -> b (...) c")',
-              "x = x.reshape(len(x), -1, x.shape[1])",
-              "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
-              " mixed. Move the channels to the end, then flatten.",
-              ('value(rearrange(x, "b c ... -> b (...) c"))',
-               "value(x.reshape(len(x), -1, x.shape[1]))")),
-    ),
+    wrong("pixels_reshaped", 'x = rearrange(x, "b c ... -> b (...) c")',
+          "x = x.reshape(len(x), -1, x.shape[1])",
+          "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
+          " mixed. Move the channels to the end, then flatten.",
+          ('value(rearrange(x, "b c ... -> b (...) c"))',
+           "value(x.reshape(len(x), -1, x.shape[1]))")),
     wrong("columns_first", 'x = rearrange(x, "b c ... -> b (...) c")',
           'x = rearrange(x, "b c h w -> b (w h) c")',
           "Your pixels come column by column, (w h), and the result is read row by row. The order is"
@@ -46,14 +44,12 @@ PIXELS = (
 )
 
 LAYERS = (
-    *often(
-        wrong("position_keys_by_query", "self.key(x)", "self.query(x)",
-              "The keys go through the layer of the queries. They have their own: `self.key`."),
-        wrong("position_roles_swapped", "self.query(x)", "self.key(x)",
-              "Queries and keys have changed places: rows belong to the queries, made by"
-              " `self.query`, and the softmax runs over the keys.",
-              ("self.key(x)", "self.query(x)")),
-    ),
+    wrong("position_keys_by_query", "self.key(x)", "self.query(x)",
+          "The keys go through the layer of the queries. They have their own: `self.key`."),
+    wrong("position_roles_swapped", "self.query(x)", "self.key(x)",
+          "Queries and keys have changed places: rows belong to the queries, made by"
+          " `self.query`, and the softmax runs over the keys.",
+          ("self.key(x)", "self.query(x)")),
     wrong("nothing_projected", "self.query(x)", "x",
           "Nothing is projected to queries and keys: `self.query` and `self.key` are missing.",
           ("self.key(x)", "x")),
@@ -73,12 +69,10 @@ LAYERS = (
 )
 
 SCORES = (
-    *often(
-        wrong("position_scaled", "k.mT", "k.mT / math.sqrt(q.shape[-1])",
-              "You divide by the root of the width of queries and keys. DANet does not scale."),
-        wrong("position_over_queries", ".softmax(-1)", ".softmax(-2)",
-              "Your softmax runs over the queries i. It runs over the keys j, the last axis."),
-    ),
+    wrong("position_scaled", "k.mT", "k.mT / math.sqrt(q.shape[-1])",
+          "You divide by the root of the width of queries and keys. DANet does not scale."),
+    wrong("position_over_queries", ".softmax(-1)", ".softmax(-2)",
+          "Your softmax runs over the queries i. It runs over the keys j, the last axis."),
     wrong("position_scaled_by_channels", "k.mT", "k.mT / math.sqrt(x.shape[-1])",
           "You divide by sqrt(channels). DANet does not scale."),
     wrong("position_keys_down", ".softmax(-1)", ".softmax(-1).mT",
@@ -94,16 +88,14 @@ SCORES = (
 )
 
 BACK = (
-    *often(
-        wrong("position_mixed_transposed", "self.attention(x)", "self.attention(x).mT",
-              "The map is used the wrong way round: sum over the keys j, its last axis. In `v @ map`"
-              " with v as b c j the map must be transposed. (It trains all the same, and is"
-              " wrong.)"),
-        wrong("written_raw", "rearrange(self.attention", "(self.attention",
-              "You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the"
-              " channels forward first.",
-              ('@ v, "b i c -> b c i")', "@ v).reshape(len(x), x.shape[1], -1)")),
-    ),
+    wrong("position_mixed_transposed", "self.attention(x)", "self.attention(x).mT",
+          "The map is used the wrong way round: sum over the keys j, its last axis. In `v @ map`"
+          " with v as b c j the map must be transposed. (It trains all the same, and is"
+          " wrong.)"),
+    wrong("written_raw", "rearrange(self.attention", "(self.attention",
+          "You reshape b (h w) c to b c h w in one go: channels and pixels get mixed. Move the"
+          " channels forward first.",
+          ('@ v, "b i c -> b c i")', "@ v).reshape(len(x), x.shape[1], -1)")),
     wrong("written_column_by_column", '"b i c -> b c i"', '"b (w h) c -> b c (h w)", h=x.shape[2]',
           "You write the result column by column. Pixels are in the order (h w)."),
     wrong("values_and_gathered", "return x + self.gamma",
@@ -147,7 +139,7 @@ EXERCISE = Exercise(
     probes={"attention": "b i j", "forward": "b c h w"},
     trials=position_trials,
     blank=("attention", "forward"),
-    slips=(BY_HAND, *PIXELS, *LAYERS, *SCORES, *BACK, *GAMMA),
+    slips=often(BY_HAND, *PIXELS, *LAYERS, *SCORES, *BACK, *GAMMA),
     hints=(
         "How does this differ from the embedded form of the non-local block?",
         (
