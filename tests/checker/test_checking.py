@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import nn
 
 from attncourse import check
-from attncourse.checker.checking import same
+from attncourse.checker.equal import same
 from attncourse.checker.sheet import sheet
 from attncourse.checker.verdict import Verdict
 from attncourse.course import exercise

@@ -8,8 +8,9 @@ from torch import nn
 from attncourse import check
 from attncourse.book.helping import hint, solution
 from attncourse.checker import stages
+from attncourse.checker.building import build
 from attncourse.checker.running import Crash, attempt
-from attncourse.checker.sheet import build, sheet, slips
+from attncourse.checker.sheet import sheet, slips
 from attncourse.course import chapter, exercise, exercises
 from attncourse.errors import UnknownExercise
 from attncourse.exercises import families
@@ -92,9 +93,10 @@ def test_the_inside_of_a_module_is_told_by_what_its_layers_are_given():
 
     ex = exercise("multi_head.multi_head_attention")
     trial = sheet(ex).trials[0]
-    inputs = list(trial.fresh().values())
-    right = stages.calls(build(ex, MultiHeadAttention, trial)[0], inputs)
-    mine = stages.calls(build(ex, NoOut, trial)[0], inputs)
+    right, mine = (
+        stages.calls(ex, build(ex, one, trial).answer, trial, "forward")
+        for one in (MultiHeadAttention, NoOut)
+    )
     assert {call.layer for call in right} == {"query", "key", "value", "out"}
     assert stages.departs(mine, right, trial) == "`self.out` is never applied."
     assert "comes after the last" in stages.departs(right, right, trial)

@@ -5,7 +5,7 @@ import torch
 
 from attncourse.checker.laws import LAWS, Look
 from attncourse.checker.running import Crash, attempt
-from attncourse.checker.sheet import prepare
+from attncourse.checker.trials import prepare
 from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
 

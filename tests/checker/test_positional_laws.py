@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from attncourse.checker.checking import check
+from attncourse import check
 from attncourse.checker.laws import LAWS, Look
-from attncourse.checker.sheet import prepare
+from attncourse.checker.trials import prepare
 from attncourse.course import exercise
 from solutions.positional import CoordConv2d, RelativeAttention, rotary, sinusoidal
 

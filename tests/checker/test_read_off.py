@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from attncourse.checker.checking import check
+from attncourse import check
+from attncourse.checker.diagnosis.count import count_in_letters
 from attncourse.checker.laws import LAWS, Look
-from attncourse.checker.read_off import count_in_letters
-from attncourse.checker.sheet import prepare
+from attncourse.checker.trials import prepare
 from attncourse.course import exercise
 from solutions.positional import relative_index, skew
 from solutions.scaled_dot_product import padding_mask
@@ -65,7 +65,7 @@ def test_of_the_solution_nothing_is_said(id, law):
                 layer.load_state_dict(trial.weights)
 
             def ask(layer=layer, probe=probe, trial=trial, **changes):
-                from attncourse.checker.sheet import arguments
+                from attncourse.checker.calling import arguments
 
                 call = getattr(layer, probe) if ex.is_module else layer
                 with torch.no_grad():

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from attncourse.checker.checking import check
+from attncourse import check
 from attncourse.checker.laws import LAWS, Look
 from attncourse.checker.running import attempt
-from attncourse.checker.sheet import prepare
+from attncourse.checker.trials import prepare
 from attncourse.course import exercise
 from solutions.scaled_dot_product import scaled_dot_product_attention
 from solutions.sparse import local_mask, strided_mask

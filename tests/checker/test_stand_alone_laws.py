@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from attncourse.checker.checking import check
+from attncourse import check
 from attncourse.checker.laws import LAWS, Look
-from attncourse.checker.sheet import prepare
+from attncourse.checker.trials import prepare
 from attncourse.course import exercise
 from solutions.stand_alone import (
     SpatialValues,
