@@ -1,5 +1,6 @@
 """The two lists of the checker: every file stands in one, once; coarse comes before fine."""
 
+from dataclasses import replace
 from pkgutil import iter_modules
 
 import pytest
@@ -9,10 +10,19 @@ from told import ATTENTION, HEADS, SOFTMAX, first_line
 from attncourse import check
 from attncourse.checker import diagnosis, examiners
 from attncourse.checker.examination import EXAMINERS
+from attncourse.checker.sheet import sheet
+from attncourse.course import exercise
 from solutions.channel import residual
-from solutions.multi_head import MultiHeadAttention
-from solutions.scaled_dot_product import scaled_dot_product_attention, softmax
+from solutions.multi_head import MultiHeadAttention, parameters
+from solutions.scaled_dot_product import (
+    AdditiveAttention,
+    scaled_dot_product_attention,
+    softmax,
+)
+from solutions.spatial import ChannelBranch
 
+ADDITIVE = "scaled_dot_product.additive_attention"
+TRIALS = len(sheet(exercise(ATTENTION)).declared)
 LISTS = [(examiners, EXAMINERS), (diagnosis, diagnosis.WAYS)]
 
 
@@ -30,8 +40,17 @@ def test_every_file_opens_with_its_question(one):
     assert len(one.__doc__.splitlines()) < 6
 
 
-def other_order(k, q, v, mask=None):
-    raise ValueError("crashes as well")
+def reversed_in_each(y):
+    """The same numbers of each example, from the last to the first."""
+    return y.flatten(1).flip(1).reshape(y.shape)
+
+
+# functions
+
+
+class AClass:
+    def __init__(self, k, q, v, mask=None):  # in another order, too
+        pass
 
 
 def random_and_wrong(q, k, v, mask=None):
@@ -39,9 +58,10 @@ def random_and_wrong(q, k, v, mask=None):
     return 3 * y + torch.rand_like(y)
 
 
-def in_place_and_wrong(q, k, v, mask=None):
+def in_place_and_random(q, k, v, mask=None):
     q *= 2
-    return 3 * scaled_dot_product_attention(q, k, v, mask)
+    y = scaled_dot_product_attention(q, k, v, mask)
+    return y + torch.rand_like(y)
 
 
 def slip_of_another_kind(q, k, v, mask=None):  # known as a slip, and two values for one
@@ -54,20 +74,40 @@ def another_shape_and_too_large(q, k, v, mask=None):
     return 7 * scaled_dot_product_attention(q, k, v, mask)[..., None]
 
 
+def single_and_nearly(q, k, v, mask=None):
+    return scaled_dot_product_attention(q, k, v, mask).float()
+
+
+def reversed_and_mixed(q, k, v, mask=None):
+    y = scaled_dot_product_attention(q, k, v, mask)
+    return y.flatten().flip(0).reshape(y.shape)
+
+
 def nan_and_mixed(q, k, v, mask=None):
     y = scaled_dot_product_attention(q, k, v, mask)
     return torch.cat([y[:1] * y[1:].sum(), torch.full_like(y[1:], torch.nan)])
 
 
-def remembered_and_detached():
-    kept = []
+def right_for(calls, then):
+    """An attention that is right so often, and then something else."""
+    made = []
 
     def attention(q, k, v, mask=None):
-        kept.append(mask)
-        mask = None if len(kept) > 12 else mask
-        return scaled_dot_product_attention(q, k, v, mask).detach()
+        made.append(mask)
+        right = len(made) <= calls
+        return scaled_dot_product_attention(q, k, v, mask if right else None) + (
+            0 if right else then(q, k, v)
+        )
 
     return attention
+
+
+def forgetting(q, k, v):
+    return 0 * scaled_dot_product_attention(q, k, v).detach()
+
+
+def random(q, k, v):
+    return torch.rand_like(scaled_dot_product_attention(q, k, v))
 
 
 def double_and_detached(q, k, v, mask=None):
@@ -81,6 +121,17 @@ def on_the_cpu_and_detached(x):
 def takes_anything_and_detaches(x, branch, gate, placement="standard", shortcut=lambda t: t):
     known = placement in ("standard", "pre", "post", "identity")
     return residual(x, branch, gate, placement if known else "standard", shortcut).detach()
+
+
+# modules
+
+
+class OtherOrderAndCrash(MultiHeadAttention):
+    def __init__(self, dim, heads):
+        raise ValueError("no")
+
+    def forward(self, context, x, mask=None):
+        return super().forward(x, context, mask)
 
 
 class WrongAndUnfinished(MultiHeadAttention):
@@ -99,24 +150,66 @@ class UnfinishedAndDetached(MultiHeadAttention):
         raise NotImplementedError
 
 
+class DoubleAndOtherInEval(MultiHeadAttention):
+    def forward(self, x, context=None, mask=None):
+        return (1 if self.training else 2) * super().forward(x, context, mask).double()
+
+
+class NearlyTheSameFactor(MultiHeadAttention):
+    def forward(self, x, context=None, mask=None):
+        return (1 + 3e-6) * super().forward(x, context, mask)
+
+
+class FactorAtTheEnd(ChannelBranch):
+    def forward(self, x):
+        return 1.7 * super().forward(x)
+
+
+class ReversedAtTheEnd(MultiHeadAttention):
+    def forward(self, x, context=None, mask=None):
+        return reversed_in_each(super().forward(x, context, mask))
+
+
+class ReversedScores(AdditiveAttention):
+    def scores(self, q, k):
+        return reversed_in_each(super().scores(q, k))
+
+
 @pytest.mark.parametrize(
     ("id", "answer", "coarse"),
     [
-        (ATTENTION, other_order, "in this order"),
-        (ATTENTION, random_and_wrong, "Two calls"),
-        (ATTENTION, in_place_and_wrong, "changes its input"),
-        (ATTENTION, slip_of_another_kind, "You return the output and the weights"),
-        (ATTENTION, another_shape_and_too_large, "returns b i e 1"),
-        (ATTENTION, nan_and_mixed, "examples of a batch mix"),
-        (ATTENTION, remembered_and_detached(), "depends on earlier calls"),
-        (ATTENTION, double_and_detached, "Keep the dtype"),
-        (SOFTMAX, on_the_cpu_and_detached, "No gradient reaches"),
-        ("channel.residual", takes_anything_and_detaches, "does not refuse"),
+        (ATTENTION, AClass, "This is the class"),
+        (HEADS, OtherOrderAndCrash, "in this order"),
         (HEADS, WrongAndUnfinished, "1 added to it"),
+        (ATTENTION, in_place_and_random, "changes its input"),
+        (ATTENTION, random_and_wrong, "Two calls"),
+        (ATTENTION, slip_of_another_kind, "You return the output and the weights"),
+        ("multi_head.parameters", lambda dim, heads: parameters(dim, heads) + dim, "You count"),
+        (ATTENTION, another_shape_and_too_large, "returns b i e 1"),
+        (ATTENTION, single_and_nearly, "returns float32"),
+        (ATTENTION, reversed_and_mixed, "right numbers in another order"),
+        (ATTENTION, nan_and_mixed, "examples of a batch mix"),
+        (HEADS, NearlyTheSameFactor, "right to a few digits only"),
+        ("spatial.channel_branch", FactorAtTheEnd, "everywhere 1.7 times"),
+        (HEADS, ReversedAtTheEnd, "comes after the last of them"),
+        (ADDITIVE, ReversedScores, "right numbers in another order"),
+        (ATTENTION, right_for(TRIALS, random), "Two calls"),
+        (ATTENTION, right_for(TRIALS + 1, forgetting), "depends on earlier calls"),
+        (HEADS, DoubleAndOtherInEval, "Keep the dtype"),
+        (ATTENTION, double_and_detached, "Keep the dtype"),
+        ("channel.residual", takes_anything_and_detaches, "does not refuse"),
         (HEADS, UnfinishedAndDetached, "Still to be written"),
+        (SOFTMAX, on_the_cpu_and_detached, "No gradient reaches"),
     ],
 )
 def test_of_two_faults_the_coarser_is_told(id, answer, coarse):
     verdict = check(id, answer)
     assert verdict.status == "not yet"
     assert coarse in first_line(verdict)
+
+
+def test_what_this_machine_cannot_check_is_said_before_anything_else():
+    ex = replace(exercise(HEADS), needs=lambda: "there is no GPU.")
+    verdict = check(ex, None)
+    assert verdict.status == "not attempted"
+    assert first_line(verdict) == "Not checked: there is no GPU."
