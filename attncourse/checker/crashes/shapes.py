@@ -1,4 +1,4 @@
-"""What errors of axes and sizes mean: products, broadcasting, einsum, einops, indices."""
+"""What errors of products, axes and sizes mean: broadcasting, einsum, einops, indices."""
 
 import re
 
@@ -65,6 +65,11 @@ def _einops_reason(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 SHAPES: Table = (
+    (
+        r"not implemented for 'Bool'",
+        "booleans are no numbers for torch, so it cannot multiply or add them here: make them"
+        " such first, `.float()`.",
+    ),
     (r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)", _layer),
     (
         r"mat1 and mat2 shapes cannot be multiplied|Expected size for first two dimensions of"

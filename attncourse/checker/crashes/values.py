@@ -30,11 +30,6 @@ def _truth(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 VALUES: Table = (
     (
-        r"not implemented for 'Bool'",
-        "booleans are no numbers for torch, so it cannot multiply or add them here: make them"
-        " such first, `.float()`.",
-    ),
-    (
         r"but found Bool|but got .*[Bb]ool|and c10::Bool|Bool and|implemented for 'Bool'",
         "a boolean mask stands where numbers are wanted. Is it passed in another argument's "
         "place? Pass it by name, `mask=…`.",
