@@ -292,7 +292,7 @@ class Kernel:
         )
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.running.enter_context(self.client.setup_kernel(**quiet))
-        self._run("from attncourse.checker import check", START_SECONDS)
+        self._run("import attncourse.checker.examination", START_SECONDS)
         for statement in list(self.statements):
             limit = START_SECONDS if statement.defines else seconds
             ended, _ = self._run(statement.source, limit)
