@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from attncourse.book.helping import hint, solution
-    from attncourse.checker.checking import check
+    from attncourse.checker import check
 
 __all__ = ["check", "hint", "solution"]
-_HOME = {"check": "checker.checking", "hint": "book.helping", "solution": "book.helping"}
+_HOME = {"check": "checker", "hint": "book.helping", "solution": "book.helping"}
 
 
 def __getattr__(name: str):

@@ -1,14 +1,19 @@
 """Where an answer departs first: the inside of a module, told by what its layers are given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attncourse.checker.sheet import Prepared, same
+from attncourse.checker.building import build
+from attncourse.checker.calling import arguments, call, gradients
+from attncourse.checker.equal import same, same_numbers
+from attncourse.checker.running import attempt
+from attncourse.checker.trials import Prepared
 from attncourse.exercises.letters import spell
+from attncourse.exercises.record import Exercise
 
 
 @dataclass(frozen=True)
@@ -19,20 +24,63 @@ class Call:
     given: Tensor
 
 
-def calls(layer: nn.Module, arguments: Sequence[Any]) -> list[Call]:
+def first_stage(ex: Exercise, answer: Any, trial: Prepared, probe: str) -> str | None:
+    """The first layer of a module that is given something else than in the solution."""
+
+    def used(layer: str) -> bool:
+        found = gradients(ex, answer, trial, probe)
+        slopes = [found[n] for n in found if n.startswith(f"{layer}.")]
+        return any(slope is not None and slope.abs().max() > 0 for slope in slopes)
+
+    def inside():
+        mine, right = (build(ex, one, trial) for one in (answer, ex.solution))
+        if mine.fault is not None:
+            return None
+        called = [calls(ex, one.answer, trial, probe) for one in (mine, right)]
+        return departs(*called, trial, used)
+
+    said = attempt(inside)
+    return said if isinstance(said, str) else None
+
+
+def calls(ex: Exercise, built: nn.Module, trial: Prepared, probe: str) -> list[Call]:
     """Every call of a layer inside a module during one forward pass, in order."""
+    children = dict(built.named_children())
+    return _noted(children, lambda: built(*arguments(ex, probe, trial.fresh())))
+
+
+def given_to_layers(
+    ex: Exercise, answer: Any, trial: Prepared, probe: str
+) -> dict[str, list[Tensor]]:
+    """What each layer of torch inside an answer is given while a probe runs, as far as it
+    comes."""
+    built = build(ex, answer, trial).answer
+    if not isinstance(built, nn.Module):
+        return {}
+    layers = {
+        n: m for n, m in built.named_modules() if n and not any(True for _ in m.children())
+    }
+    noted = _noted(layers, lambda: attempt(lambda: call(ex, built, probe, trial.fresh())))
+    found: dict[str, list[Tensor]] = {}
+    for one in noted:
+        found.setdefault(one.layer, []).append(one.given)
+    return found
+
+
+def _noted(layers: Mapping[str, nn.Module], go: Callable[[], Any]) -> list[Call]:
+    """What these layers are given while something runs, in order."""
     seen: list[Call] = []
     handles = []
-    for name, inner in layer.named_children():
+    for name, layer in layers.items():
 
         def note(_, given, name=name):
             if given and isinstance(given[0], Tensor):
                 seen.append(Call(name, given[0].detach().clone()))
 
-        handles.append(inner.register_forward_pre_hook(note))
+        handles.append(layer.register_forward_pre_hook(note))
     try:
         with torch.no_grad():
-            layer(*arguments)
+            go()
     finally:
         for handle in handles:
             handle.remove()
@@ -45,7 +93,7 @@ def departs(
     trial: Prepared,
     used: Callable[[str], bool] = lambda layer: False,
 ) -> str | None:
-    """The first layer that is given something else than in the solution, in one line.
+    """Where the calls of an answer's layers depart from those in the solution, in one line.
 
     `used` tells whether a layer that is not called has an effect all the same.
     """
@@ -61,41 +109,45 @@ def departs(
         theirs = [call.given for call in mine if call.layer == want.layer]
         if any(same(given, want.given, trial.dtype) for given in theirs):
             continue
-        given = theirs[0]
-        if name := _which_input(given, trial):
-            should = _which_input(want.given, trial)
-            if should:
-                return (
-                    f"`self.{want.layer}` is applied to {name}; it should be applied to"
-                    f" {should}."
-                )
-        if given.shape != want.given.shape:
-            return (
-                f"What reaches `self.{want.layer}` is {spell(given.shape, trial.sizes)}; "
-                f"it should be {spell(want.given.shape, trial.sizes)}."
-            )
-        if _rearranged(given, want.given):
-            return (
-                f"What reaches `self.{want.layer}` holds the right numbers in another order:"
-                " the axes are put together otherwise."
-            )
+        return _given_otherwise(want, theirs[0], trial)
+    return _too_often(mine, right) or (
+        "All layers are given what they should be; what departs comes after the last of them."
+    )
+
+
+def _given_otherwise(want: Call, given: Tensor, trial: Prepared) -> str:
+    """What a layer is given in place of what it should be."""
+    layer = f"`self.{want.layer}`"
+    name, should = _which_input(given, trial), _which_input(want.given, trial)
+    if name and should:
+        return f"{layer} is applied to {name}; it should be applied to {should}."
+    if given.shape != want.given.shape:
         return (
-            f"`self.{want.layer}` is the first layer that is given other numbers than it"
-            " should be."
+            f"What reaches {layer} is {spell(given.shape, trial.sizes)}; "
+            f"it should be {spell(want.given.shape, trial.sizes)}."
         )
-    extra = [call.layer for call in mine if call.layer not in {c.layer for c in right}]
+    if same_numbers(given, want.given, rtol=1e-6):
+        return (
+            f"What reaches {layer} holds the right numbers in another order:"
+            " the axes are put together otherwise."
+        )
+    return f"{layer} is the first layer that is given other numbers than it should be."
+
+
+def _too_often(mine: list[Call], right: list[Call]) -> str | None:
+    """A layer that is applied although it should not be, or more often than it should be."""
+    wanted = dict.fromkeys(call.layer for call in right)
+    extra = [call.layer for call in mine if call.layer not in wanted]
     if extra:
         return f"`self.{extra[0]}` is applied although it should not be."
-    for name in dict.fromkeys(call.layer for call in right):
+    for name in wanted:
         times, enough = (sum(call.layer == name for call in one) for one in (mine, right))
         if times > enough:
             return (
                 f"`self.{name}` is applied {_times(times)}; it should be applied"
                 f" {_times(enough)}."
             )
-    return (
-        "All layers are given what they should be; what departs comes after the last of them."
-    )
+    return None
 
 
 def _by_hand(layers: list[str]) -> str:
@@ -120,10 +172,4 @@ def _which_input(given: Tensor, trial: Prepared) -> str | None:
     return next(
         (f"`{n}`" for n, x in trial.inputs.items() if isinstance(x, Tensor) and same(given, x)),
         None,
-    )
-
-
-def _rearranged(a: Tensor, b: Tensor) -> bool:
-    return a.numel() == b.numel() and torch.allclose(
-        a.flatten().sort().values, b.flatten().sort().values, rtol=1e-6, atol=1e-8
     )

@@ -292,7 +292,7 @@ class Kernel:
         )
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.running.enter_context(self.client.setup_kernel(**quiet))
-        self._run("import attncourse.checker.checking", START_SECONDS)
+        self._run("import attncourse.checker.examination", START_SECONDS)
         for statement in list(self.statements):
             limit = START_SECONDS if statement.defines else seconds
             ended, _ = self._run(statement.source, limit)
@@ -338,7 +338,7 @@ def show_verdict(id: str, name: str) -> None:
     from IPython import get_ipython
     from IPython.display import display
 
-    from attncourse.checker.checking import check
+    from attncourse.checker import check
 
     answer = get_ipython().user_ns.get(name)
     verdict = check(id, answer)

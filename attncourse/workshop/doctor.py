@@ -14,7 +14,7 @@ from attncourse.book.editions import (
     make,
     read_script,
 )
-from attncourse.checker.checking import check
+from attncourse.checker import check
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict

@@ -6,10 +6,15 @@ from einops import rearrange, reduce
 from torch.nn import functional as F
 
 from attncourse import check
-from attncourse.checker.alterations import altered, given_to_layers, runs
-from attncourse.checker.missteps import ON_THE_WAY, REDUCED
+from attncourse.checker.alterations import altered
+from attncourse.checker.alterations.finding import tried
+from attncourse.checker.alterations.missteps.on_the_way import ON_THE_WAY
+from attncourse.checker.alterations.missteps.reductions import REDUCED
+from attncourse.checker.alterations.runs import runs
+from attncourse.checker.equal import same
 from attncourse.checker.running import calm
-from attncourse.checker.sheet import same, sheet
+from attncourse.checker.sheet import sheet
+from attncourse.checker.stages import given_to_layers
 from attncourse.course import exercise, exercises
 from solutions.channel import (
     ECA,
@@ -240,7 +245,7 @@ def test_a_step_is_not_told_where_it_fits_one_trial_alone():
 
 
 def _built(ex, answer, trial):
-    from attncourse.checker.sheet import build
+    from attncourse.checker.building import build
 
     with torch.no_grad():
         layer, fault, _ = build(ex, answer, trial)
@@ -255,7 +260,7 @@ def test_a_layer_that_is_given_the_right_thing_clears_what_comes_before_it():
         given = given_to_layers(ex, ex.solution, trial, "attention")
     assert set(given) == {"down", "up"}
     here = runs(ex, 0, "attention")
-    every, left = list(here.tried({})), list(here.tried(given))
+    every, left = list(tried(here, {})), list(tried(here, given))
     assert len(left) < len(every)
     assert not any("over h, w of `x`. It is the mean" in one.text for one in left)
     assert any("behind `self.up`" in one.text for one in left)

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from attncourse import course
-from attncourse.checker.sheet import prepare, run, same
+from attncourse.checker.calling import run
+from attncourse.checker.equal import same
+from attncourse.checker.trials import prepare
 from attncourse.errors import Broken
 from attncourse.exercises import edited
 from attncourse.exercises.edited import place_of, right_ways, slips_of

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attncourse import check, places
-from attncourse.checker.sheet import parameters, probe_of
+from attncourse.checker.calling import parameters, probe_of
 from attncourse.course import exercise
 from attncourse.exercises import interpreter
 from attncourse.workshop.doctor import examine_exercise

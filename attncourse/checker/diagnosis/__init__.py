@@ -1,0 +1,50 @@
+"""Why a result departs, from the coarsest to the finest: the list, and the first that knows.
+
+Each file is one way to explain a departure, with one function `explain`: a Fault, or None where
+it has nothing to say. A new way is a file here and a line in the list.
+"""
+
+from attncourse.checker.departure import Departure
+from attncourse.checker.diagnosis import (
+    changed,
+    count,
+    crash,
+    element,
+    everywhere,
+    infinite,
+    kind,
+    law,
+    nan,
+    one_step,
+    precision,
+    randomness,
+    rearranged,
+    rearranged_inside,
+    slip,
+    stage,
+)
+from attncourse.checker.fault import Fault
+
+WAYS = (
+    changed,  # an input or a weight is changed
+    randomness,  # two calls give different results
+    crash,  # it ends in an error
+    slip,  # a slip gives the same, on every trial or on those like this one
+    count,  # of a number: terms that are too many or too few
+    kind,  # type, number of returns, shape, dtype, device
+    precision,  # right in the first digits
+    one_step,  # one step of the solution done otherwise, or something done to the whole
+    infinite,  # inf
+    rearranged,  # of a function: the right numbers at other places
+    law,  # what must hold of any answer
+    nan,  # nan
+    everywhere,  # the same factor, or the same number added, everywhere
+    stage,  # the first layer that is given something else
+    rearranged_inside,  # of a module: the right numbers at other places
+    element,  # the element that is furthest off
+)
+
+
+def diagnose(departure: Departure) -> Fault:
+    """Why a probe departs on a declared trial."""
+    return next(filter(None, (way.explain(departure) for way in WAYS)))

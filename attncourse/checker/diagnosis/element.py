@@ -1,0 +1,15 @@
+"""Which element is furthest off? All that is left to say."""
+
+from attncourse.checker.departure import Departure
+from attncourse.checker.fault import Fault
+
+
+def explain(departure: Departure) -> Fault:
+    evidence = departure.seen, *departure.done, *_right_before(departure)
+    return Fault(departure.worst, evidence)
+
+
+def _right_before(departure: Departure) -> tuple[str, ...]:
+    """Which trials were right before this one: a cause often lies in the difference."""
+    right = [departure.case.trials[i].name for i in range(departure.index)]
+    return (f"Right {', '.join(right)}.",) if right else ()

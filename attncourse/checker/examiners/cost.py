@@ -1,0 +1,49 @@
+"""Where cost is the point: does it spend more than it may, counted against the solution?"""
+
+from collections.abc import Callable
+
+from attncourse.checker.building import build
+from attncourse.checker.calling import call
+from attncourse.checker.case import Case
+from attncourse.checker.fault import Fault
+from attncourse.checker.recognition import known_by
+from attncourse.checker.running import Crash, attempt
+from attncourse.papers import counting
+
+
+def examine(case: Case) -> Fault | None:
+    if not case.ex.cost:
+        return None
+    mine, right = attempt(lambda: _spent(case, case.answer)), _spent(case, case.ex.solution)
+    if isinstance(mine, Crash):
+        return None
+    seen = case.trials[0].seen
+    for what, factor, yours, ours in (
+        (
+            "largest tensor",
+            case.ex.cost.largest_tensor,
+            mine.largest_tensor,
+            right.largest_tensor,
+        ),
+        ("multiply-adds", case.ex.cost.multiply_adds, mine.multiply_adds, right.multiply_adds),
+    ):
+        if factor is None or yours <= factor * ours:
+            continue
+        unit = "numbers" if what == "largest tensor" else "multiply-adds"
+        if slip := known_by(case, lambda one: attempt(lambda: _spent(case, one)), mine):
+            dear = f"{yours:,} {unit} where {ours:,} are enough."
+            return Fault(slip.message, (dear, seen), slip.name)
+        where = "your largest tensor holds" if what == "largest tensor" else "you spend"
+        return Fault(
+            f"Right, but too dear: {where} {yours:,} {unit}; {ours:,} are enough.",
+            (seen,),
+            what.replace(" ", "_").replace("-", "_"),
+        )
+    return None
+
+
+def _spent(case: Case, answer: Callable) -> counting.Count:
+    """What an answer spends on the first trial."""
+    trial = case.trials[0]
+    built = build(case.ex, answer, trial).answer
+    return counting.count(lambda: call(case.ex, built, case.last_probe, trial.fresh()))

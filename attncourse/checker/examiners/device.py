@@ -1,0 +1,48 @@
+"""Is something made on a device of its own? Found without having another one."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from attncourse.checker.building import build
+from attncourse.checker.calling import call
+from attncourse.checker.case import Case
+from attncourse.checker.fault import Fault
+from attncourse.checker.running import Crash, attempt
+
+
+def examine(case: Case) -> Fault | None:
+    if "device" in case.ex.skip:
+        return None
+    for index in case.sheet.declared:
+        for probe in case.ex.probes:
+            inputs = {n: _to_meta(x) for n, x in case.trials[index].inputs.items()}
+            if not any(isinstance(x, Tensor) for x in inputs.values()):
+                continue
+            here = build(case.ex, case.answer, case.trials[index]).answer
+            if isinstance(here, nn.Module):
+                here = here.to("meta")
+            y = attempt(lambda h=here, p=probe, i=inputs: call(case.ex, h, p, i))
+            moved = isinstance(y, Tensor) and y.device.type != "meta"
+            mixed = isinstance(y, Crash) and _of_two_devices(y)
+            if moved or mixed:
+                return Fault(
+                    f"`{probe}` makes a tensor on the CPU wherever its input lies. Pass "
+                    "`device=x.device`.",
+                    (f"`{y.line}`",) if mixed and y.line else (),
+                    "leaves_the_device",
+                )
+    return None
+
+
+def _to_meta(x: Any) -> Any:
+    return x.to("meta") if isinstance(x, Tensor) else x
+
+
+def _of_two_devices(crash: Crash) -> bool:
+    """Whether it crashes since tensors of two devices meet."""
+    return (
+        "same device" in crash.text
+        or "is not on the expected device" in crash.text
+        or ("copy out of meta" in crash.text and "cpu" in crash.line)
+    )

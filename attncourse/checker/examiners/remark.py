@@ -1,0 +1,18 @@
+"""Does it hold a trial outside the contract proper? If not, that is said on a pass."""
+
+from attncourse.checker.calling import run
+from attncourse.checker.case import Case
+from attncourse.checker.equal import same
+
+
+def examine(case: Case) -> None:
+    trial = case.sheet.remark
+    if trial is None:
+        return
+    mine, right = (run(case.ex, one, trial) for one in (case.answer, case.ex.solution))
+    if mine.fault is not None or not all(
+        same(mine.outcomes[p], y) for p, y in right.outcomes.items()
+    ):
+        case.remarks.append(
+            f"A remark: it does not hold {trial.name}, which later chapters need."
+        )

@@ -1,0 +1,32 @@
+"""What is wrong with an answer, as an examiner finds it, and how it becomes a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attncourse.checker.verdict import NOT_YET, Verdict
+
+LINES, LETTERS = 11, 400  # of a message, before the line with the hint; of a line
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong: the cause in one line, evidence, and the slip's name if it has one.
+
+    Evidence that there is not, None or "", is left out.
+    """
+
+    cause: str
+    evidence: tuple[str | None, ...] = ()
+    slip: str | None = None
+
+    def verdict(self, id: str, notes: Sequence[str] = ()) -> Verdict:
+        """The verdict on the answer to this exercise; `notes` are said below the evidence."""
+        texts = [self.cause[:1].upper() + self.cause[1:], *self.evidence, *notes]
+        lines = [line for text in texts if text for line in short(text).splitlines()][:LINES]
+        lines.append(f'Stuck? `hint("{id}")`')
+        return Verdict(id, NOT_YET, "\n".join(lines), self.slip)
+
+
+def short(text: str) -> str:
+    """A text that no error message of somebody else's can blow up."""
+    return text if len(text) <= LETTERS else text[: LETTERS - 3] + "…"

@@ -1,0 +1,116 @@
+"""A departing result in one line: of what kind it is, and where it is furthest off."""
+
+from inspect import iscoroutine, isgenerator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attncourse.checker.equal import same
+from attncourse.checker.trials import Prepared
+from attncourse.exercises.letters import largest, number, place, spell
+
+
+def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
+    """Type, number of returns, shape, dtype or device, in this order; None if all agree."""
+    if y is None:
+        return f"`{probe}` returns None. Is a `return` missing?"
+    if isgenerator(y):
+        return f"`{probe}` returns a generator: `yield` where `return` was meant?"
+    if iscoroutine(y):
+        return f"`{probe}` returns a coroutine: it is written with `async def`."
+    if isinstance(right, tuple):
+        return _wrong_parts(probe, y, right, axes, trial)
+    if not isinstance(right, Tensor):
+        if type(y) is not type(right):
+            return f"`{probe}` returns {_kind(y)}; it should return {_kind(right)}."
+        if same(y, right):  # one of several values, and not the wrong one
+            return None
+        return f"`{probe}` returns {y!r}; it should return {right!r}."
+    if isinstance(y, (tuple, list)):
+        return (
+            f"`{probe}` returns {len(y)} values ({', '.join(_kind(v) for v in y[:4])}); it"
+            f" should return one tensor, {axes}."
+        )
+    if not isinstance(y, Tensor):
+        return f"`{probe}` returns {_kind(y)}, not a tensor. Is a return wrong?"
+    if y.shape != right.shape:
+        return _wrong_shape(probe, y, right, axes, trial)
+    if y.dtype != right.dtype:
+        return f"`{probe}` returns {dtype_of(y)}; it should return {dtype_of(right)}."
+    if y.device != right.device:
+        return f"`{probe}` returns a tensor on {y.device}; it should stay on {right.device}."
+    return None
+
+
+def _wrong_parts(probe: str, y: Any, right: tuple, axes: Any, trial: Prepared) -> str | None:
+    """Of several returns: not as many, or the first that is of another kind."""
+    if not isinstance(y, (tuple, list)):
+        return f"`{probe}` returns {_kind(y)}; it should return {len(right)} values."
+    if len(y) != len(right):
+        return f"`{probe}` returns {len(y)} values; it should return {len(right)}."
+    for n, (a, b) in enumerate(zip(y, right, strict=True)):
+        part = axes[n] if isinstance(axes, tuple) else axes
+        if wrong := wrong_kind(f"{probe}[{n}]", a, b, part, trial):
+            return wrong
+    return None
+
+
+def _wrong_shape(probe: str, y: Tensor, right: Tensor, axes: Any, trial: Prepared) -> str:
+    text = f"`{probe}` returns {spell(y.shape, trial.sizes)}; it should return {axes}."
+    lost = [size for size in right.shape if size not in y.shape]
+    if y.ndim == right.ndim - 1 and len(lost) == 1 and lost != [1]:
+        axis = spell(lost, trial.sizes)
+        text += f" The axis {axis} is missing: was it summed, averaged or never made?"
+    elif 1 in right.shape and y.shape == right.squeeze().shape:
+        text += " A `squeeze` takes away every axis of length 1; say which one you mean."
+    return text
+
+
+def worst(y: Any, right: Any, axes: Any) -> str:
+    """The element that is furthest off, in letters; of several returns, in the first that is
+    wrong."""
+    if isinstance(right, tuple):
+        return _worst_of_several(y, right, axes)
+    if right.dtype == torch.bool:
+        off = y != right
+        at = largest(off)
+        where = place(at, axes) if y.ndim else "all"
+        return (
+            f"{off.sum().item()} of {off.numel()} are wrong: {bool(y[at])} at {where}; it"
+            f" should be {bool(right[at])}."
+        )
+    if not y.ndim:
+        return f"The result is {number(y.item())}; it should be {number(right.item())}."
+    off = (y.double() - right.double()).abs()
+    at = largest(torch.where(y.isfinite(), off, torch.inf))
+    close = torch.isclose(y.double(), right.double(), rtol=1e-6, atol=1e-8, equal_nan=True)
+    mine, wanted = number(y[at].item()), number(right[at].item())
+    if mine == wanted:
+        mine, wanted = f"{y[at].item():.10g}", f"{right[at].item():.10g}"
+    return (
+        f"The result is {mine} at {place(at, axes)}; it should be "
+        f"{wanted} ({(~close).sum().item()} of {y.numel()} numbers are off)."
+    )
+
+
+def _worst_of_several(y: Any, right: tuple, axes: Any) -> str:
+    axes = axes if isinstance(axes, tuple) else [axes] * len(right)
+    parts = [(n, *three) for n, three in enumerate(zip(y, right, axes, strict=True))]
+    fine = [f"[{n}]" for n, a, b, _ in parts if same(a, b)]
+    rest = f" {' and '.join(fine)} {'is' if len(fine) == 1 else 'are'} right." if fine else ""
+    for n, a, b, ax in parts:
+        if not same(a, b):
+            return f"In [{n}]: {worst(a, b, ax)}{rest}"
+    return ""
+
+
+def dtype_of(x: Tensor) -> str:
+    """ "float64"."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _kind(y: Any) -> str:
+    if y is None:
+        return "None"
+    return "a tensor" if isinstance(y, Tensor) else f"a value of type {type(y).__name__}"

@@ -1,0 +1,20 @@
+"""What an answer spends is counted."""
+
+from dataclasses import replace
+
+from told import first_line
+
+from attncourse import check
+from attncourse.course import exercise
+from attncourse.exercises.record import Cost
+
+
+def test_an_answer_that_costs_too_much_is_told_both_counts():
+    def wide(x, y):
+        return (x[:, None] * y[None]).sum(-1)
+
+    ex = replace(exercise("shapes.similarity"), cost=Cost(largest_tensor=2, multiply_adds=1))
+    assert check(ex, ex.solution).status == "passed"
+    verdict = check(ex, wide)
+    assert verdict.slip == "largest_tensor"
+    assert "your largest tensor holds 60 numbers; 20 are enough" in first_line(verdict)

@@ -1,0 +1,18 @@
+"""An answer keeps no state."""
+
+from told import ATTENTION
+
+from attncourse import check
+from solutions.scaled_dot_product import scaled_dot_product_attention
+
+
+def test_an_answer_that_remembers_earlier_calls_is_caught():
+    kept = []
+
+    def remembering(q, k, v, mask=None):
+        kept.append(mask)
+        late = len(kept) > 12 and mask is not None  # right the first time round
+        return scaled_dot_product_attention(q, k, v, None if late else mask)
+
+    verdict = check(ATTENTION, remembering)
+    assert verdict.slip == "remembers_earlier_calls"

@@ -1,0 +1,73 @@
+"""A trial is one of training or of evaluation, and the other mode is tried as well."""
+
+from torch import nn
+
+from attncourse import check
+from attncourse.exercises.record import Exercise, Trial
+
+
+class Normed(nn.Module):
+    """A layer whose factor BatchNorm takes back while training."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.norm(x)
+
+
+class Doubled(Normed):
+    """You double x."""
+
+    def forward(self, x):
+        return self.norm(2 * x)
+
+
+class BatchStatistics(Normed):
+    """You always use the statistics of the batch."""
+
+    def forward(self, x):
+        return nn.functional.batch_norm(x, None, None, *self.norm.parameters(), training=True)
+
+
+class RunningStatistics(Normed):
+    """You always use the running statistics."""
+
+    def forward(self, x):
+        moments = self.norm.running_mean, self.norm.running_var
+        return nn.functional.batch_norm(x, *moments, *self.norm.parameters())
+
+
+def normed(*trials, slips=()):
+    """An exercise with a trial for each mode that is asked for."""
+    return Exercise(
+        id="engine.normed",
+        solution=Normed,
+        probes={"forward": "b c"},
+        trials=lambda: tuple(
+            Trial(f"while evaluate is {e}", dict(b=50, c=3), dict(x="b c"), evaluate=e)
+            for e in trials
+        ),
+        slips=slips,
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        blank=("forward",),
+        skip=frozenset({"gradients"}),
+    )
+
+
+def test_a_trial_may_be_one_of_evaluation():
+    slips = (RunningStatistics, Doubled, BatchStatistics)
+    for trials in [(True, False), (False, True), (True,)]:
+        ex = normed(*trials, slips=slips)
+        assert check(ex, Normed).status == "passed"
+        for answer in slips:
+            named = check(ex, answer).slip == answer.__name__
+            assert named or (trials == (True,) and answer is RunningStatistics)
+
+
+def test_the_mode_without_a_trial_is_tried_as_well():
+    assert "departs after `.eval()`" in check(normed(False), BatchStatistics).message
+    assert "departs in training mode" in check(normed(True), RunningStatistics).message
