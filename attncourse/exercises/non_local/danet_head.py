@@ -27,13 +27,15 @@ def head_trials():
 
 # fmt: off
 BRANCHES = (
-    wrong("one_entrance", "self.channel_in(x)", "self.position_in(x)",
-          "Both branches start from `self.position_in`. Each has a convolution of its own."),
-    wrong("one_exit", "self.channel_out", "self.position_out",
-          "Both branches end in `self.position_out`. Each has a convolution of its own."),
-    wrong("one_after_the_other", "self.channel_in(x)", "p",
-          "Channel attention works on what position attention gives. The two work side by side,"
-          " each on a convolution of x."),
+    *often(
+        wrong("one_entrance", "self.channel_in(x)", "self.position_in(x)",
+              "Both branches start from `self.position_in`. Each has a convolution of its own."),
+        wrong("one_exit", "self.channel_out", "self.position_out",
+              "Both branches end in `self.position_out`. Each has a convolution of its own."),
+        wrong("one_after_the_other", "self.channel_in(x)", "p",
+              "Channel attention works on what position attention gives. The two work side by side,"
+              " each on a convolution of x."),
+    ),
     wrong("attention_exchanged", "self.position(", "self.channel(",
           "The two attentions have changed places.",
           ("self.channel(", "self.position(")),
@@ -68,10 +70,12 @@ BRANCHES = (
 )
 
 SUMS = (
-    wrong("multiplied_branches", "p + c", "p * c",
-          "You multiply the branches. They are added."),
-    wrong("averaged_branches", "p + c", "(p + c) / 2",
-          "You average the branches. They are added."),
+    *often(
+        wrong("multiplied_branches", "p + c", "p * c",
+              "You multiply the branches. They are added."),
+        wrong("averaged_branches", "p + c", "(p + c) / 2",
+              "You average the branches. They are added."),
+    ),
     wrong("largest_of_branches", "p + c", "torch.maximum(p, c)",
           "You take the larger of the branches. They are added."),
     wrong("branches_subtracted", "p + c", "p - c",
@@ -89,9 +93,11 @@ SUMS = (
 )
 
 OUTPUTS = (
-    wrong("outputs_exchanged", "self.position_alone(p), self.channel_alone(c)",
-          "self.channel_alone(c), self.position_alone(p)",
-          "The second and third output have changed places: position before channel."),
+    *often(
+        wrong("outputs_exchanged", "self.position_alone(p), self.channel_alone(c)",
+              "self.channel_alone(c), self.position_alone(p)",
+              "The second and third output have changed places: position before channel."),
+    ),
     wrong("both_last", "return self.both(p + c), self.position_alone(p), self.channel_alone(c)",
           "return self.position_alone(p), self.channel_alone(c), self.both(p + c)",
           "The sum comes last in what you return. It comes first."),
@@ -143,7 +149,7 @@ EXERCISE = Exercise(
     probes={"forward": ("b classes h w", "b classes h w", "b classes h w")},
     trials=head_trials,
     blank=("forward",),
-    slips=often(*BRANCHES, *SUMS, *OUTPUTS),
+    slips=(*BRANCHES, *SUMS, *OUTPUTS),
     hints=(
         "How many convolutions stand before and after each attention?",
         (

@@ -79,12 +79,14 @@ WRITTEN_OUT = (
 )
 
 PIXELS = (
-    wrong("reshaped_to_tokens", 'x = rearrange(x, "b c ... -> b ... c")',
-          "x = x.reshape(len(x), *x.shape[2:], x.shape[1])",
-          "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
-          " mixed. Move the channels to the end, then flatten.",
-          ('self.value(rearrange(x, "b c ... -> b ... c"))',
-           "self.value(x.reshape(len(x), *x.shape[2:], x.shape[1]))")),
+    *often(
+        wrong("reshaped_to_tokens", 'x = rearrange(x, "b c ... -> b ... c")',
+              "x = x.reshape(len(x), *x.shape[2:], x.shape[1])",
+              "You reshape b c h w to b (h w) c in one go: the numbers of different pixels get"
+              " mixed. Move the channels to the end, then flatten.",
+              ('self.value(rearrange(x, "b c ... -> b ... c"))',
+               "self.value(x.reshape(len(x), *x.shape[2:], x.shape[1]))")),
+    ),
     wrong("height_and_width_swapped", 'x = rearrange(x, "b c ... -> b ... c")',
           'x = rearrange(x, "b c h w -> b w h c")',
           "Your pixels come column by column, (w h), and the result is read row by row: height and"
@@ -103,8 +105,10 @@ LAYERS = (
 )
 
 POOLS = (
-    pooled_by("nothing_pooled", "flat",
-              "Nothing is pooled: with `subsample` keys and values go through `self.pool`."),
+    *often(
+        pooled_by("nothing_pooled", "flat",
+                  "Nothing is pooled: with `subsample` keys and values go through `self.pool`."),
+    ),
     wrong("queries_pooled", 'rearrange(x, "b ... c -> b (...) c"), self', "self.pool(x), self",
           "You pool the queries too: then only some pixels ask, and the block no longer returns one"
           " vector a pixel. Pool keys and values alone.",
@@ -119,11 +123,13 @@ POOLS = (
 )
 
 SOFTMAX_FORMS = (
-    wrong("both_scaled", "scores = q @ k.mT", "scores = q @ k.mT / math.sqrt(q.shape[-1])",
-          "You divide the Gaussian forms by the root of the width of q. The products are taken"
-          " as they are: the authors' code scales the embedded form only, the paper none."),
-    wrong("both_over_queries", "scores.softmax(-1)", "scores.softmax(-2)",
-          "Your softmax runs over the queries i. It runs over the keys, the last axis."),
+    *often(
+        wrong("both_scaled", "scores = q @ k.mT", "scores = q @ k.mT / math.sqrt(q.shape[-1])",
+              "You divide the Gaussian forms by the root of the width of q. The products are taken"
+              " as they are: the authors' code scales the embedded form only, the paper none."),
+        wrong("both_over_queries", "scores.softmax(-1)", "scores.softmax(-2)",
+              "Your softmax runs over the queries i. It runs over the keys, the last axis."),
+    ),
     wrong("both_by_root_of_channels", "scores = q @ k.mT",
           "scores = q @ k.mT / math.sqrt(x.shape[1])",
           "You divide the Gaussian forms by sqrt(channels). The products are taken as they are."),
@@ -159,23 +165,25 @@ SOFTMAX_FORMS = (
 )
 
 OVER_N = (
-    wrong("dot_not_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
-          '1/N is missing in the form "dot": divide by the number of keys.'),
-    wrong("pairs_not_divided", "pairs.relu() / k.shape[-2]", "pairs.relu()",
-          "1/N is missing in the concatenation form: divide by the number of keys."),
-    wrong("neither_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
-          '1/N is missing in the forms "dot" and "concatenation": divide by the number of keys.',
-          ("pairs.relu() / k.shape[-2]", "pairs.relu()")),
-    wrong("softmax_in_all_forms", "q @ k.mT / k.shape[-2]", "(q @ k.mT).softmax(-1)",
-          'You take a softmax in all four forms. "dot" and "concatenation" have none: they'
-          " divide by N, the number of keys.",
-          ("pairs.relu() / k.shape[-2]", "pairs.relu().softmax(-1)")),
-    wrong("pairs_not_rectified", "pairs.relu()", "pairs",
-          "The relu is missing in the concatenation form."),
-    wrong("pairs_key_first", "q @ self.pair[:m]", "q @ self.pair[m:]",
-          "In the concatenation form the halves of `self.pair` are exchanged: the first half"
-          " reads the query.",
-          ("k @ self.pair[m:]", "k @ self.pair[:m]")),
+    *often(
+        wrong("dot_not_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
+              '1/N is missing in the form "dot": divide by the number of keys.'),
+        wrong("pairs_not_divided", "pairs.relu() / k.shape[-2]", "pairs.relu()",
+              "1/N is missing in the concatenation form: divide by the number of keys."),
+        wrong("neither_divided", "return q @ k.mT / k.shape[-2]", "return q @ k.mT",
+              '1/N is missing in the forms "dot" and "concatenation": divide by the number of keys.',
+              ("pairs.relu() / k.shape[-2]", "pairs.relu()")),
+        wrong("softmax_in_all_forms", "q @ k.mT / k.shape[-2]", "(q @ k.mT).softmax(-1)",
+              'You take a softmax in all four forms. "dot" and "concatenation" have none: they'
+              " divide by N, the number of keys.",
+              ("pairs.relu() / k.shape[-2]", "pairs.relu().softmax(-1)")),
+        wrong("pairs_not_rectified", "pairs.relu()", "pairs",
+              "The relu is missing in the concatenation form."),
+        wrong("pairs_key_first", "q @ self.pair[:m]", "q @ self.pair[m:]",
+              "In the concatenation form the halves of `self.pair` are exchanged: the first half"
+              " reads the query.",
+              ("k @ self.pair[m:]", "k @ self.pair[:m]")),
+    ),
     wrong("softmax_in_the_dot_form", "q @ k.mT / k.shape[-2]", "(q @ k.mT).softmax(-1)",
           'You take a softmax in the form "dot". It has none: it divides by N.'),
     wrong("dot_over_queries", "k.mT / k.shape", "k.mT / q.shape",
@@ -198,17 +206,19 @@ OVER_N = (
 )
 
 ENDS = (
-    wrong("weights_transposed", "weights @ v", "weights.mT @ v",
-          "You mix with the transposed weights: sum over the keys j, the last axis of the map."
-          " In `v @ map` with v as b m j the map must be transposed."),
-    wrong("no_residual", "x + unpack", "unpack", "The residual is missing: x + …"),
-    wrong("no_norm", "self.norm(rearrange", "(rearrange",
-          "`self.norm` is missing after the last layer."),
-    wrong("norm_of_the_sum", '"b i c -> b c i"))',
-          '"b i c -> b c i") + rearrange(x, "b c ... -> b c (...)"))',
-          "You normalise the sum. Normalise what was found, then add x: else the block cannot"
-          " start as the identity.",
-          ("x + unpack", "unpack")),
+    *often(
+        wrong("weights_transposed", "weights @ v", "weights.mT @ v",
+              "You mix with the transposed weights: sum over the keys j, the last axis of the map."
+              " In `v @ map` with v as b m j the map must be transposed."),
+        wrong("no_residual", "x + unpack", "unpack", "The residual is missing: x + …"),
+        wrong("no_norm", "self.norm(rearrange", "(rearrange",
+              "`self.norm` is missing after the last layer."),
+        wrong("norm_of_the_sum", '"b i c -> b c i"))',
+              '"b i c -> b c i") + rearrange(x, "b c ... -> b c (...)"))',
+              "You normalise the sum. Normalise what was found, then add x: else the block cannot"
+              " start as the identity.",
+              ("x + unpack", "unpack")),
+    ),
     wrong("gated", "x + unpack", "x * unpack",
           "You make a gate of what was found (sigmoid times x). It is added to x.",
           ('"b c *")[0]', '"b c *")[0].sigmoid()')),
@@ -303,8 +313,15 @@ EXERCISE = Exercise(
     probes={"attention": "b i j", "forward": "b c h w"},
     trials=block_trials,
     blank=("queries_and_keys", "attention", "forward"),
-    slips=often(
-        *WRITTEN_OUT, *PIXELS, *LAYERS, *POOLS, *SOFTMAX_FORMS, *OVER_N, *ENDS, *READINGS
+    slips=(
+        *WRITTEN_OUT,
+        *PIXELS,
+        *LAYERS,
+        *POOLS,
+        *SOFTMAX_FORMS,
+        *OVER_N,
+        *ENDS,
+        *READINGS,
     ),
     hints=(
         "Which of queries, keys and values are pooled, and what must the block return?",
