@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attncourse import check, hint, solution
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.tasks.data import photograph
 
 # %% [markdown]

@@ -15,8 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attncourse import check, hint, solution
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.tasks.data import photograph
 from attncourse.tasks.denoising import blur, patches, places, psnr
 

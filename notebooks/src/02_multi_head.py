@@ -16,8 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.tasks.lookups import explained_by_one_mixture, two_lookups
 from solutions.multi_head import from_torch

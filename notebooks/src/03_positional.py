@@ -18,8 +18,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.tasks.data import photograph
 from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader

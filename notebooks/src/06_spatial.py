@@ -18,8 +18,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.errors import UserError
 from attncourse.papers import compare
 from attncourse.tasks import spatial as tasks

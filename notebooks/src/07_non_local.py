@@ -19,8 +19,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.tasks import scenes as scene_tasks
 from attncourse.tasks.data import photograph

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
+from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.papers.cost import cost
 from attncourse.tasks import relative as relative_tasks

@@ -18,9 +18,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint, papers
-from attncourse.book import plots
-from attncourse.book.claims import claim
-from attncourse.book.results import result
+from attncourse.book import claim, plots, result
 from attncourse.papers import counting
 from attncourse.tasks import sequences as streams
 from solutions import sparse

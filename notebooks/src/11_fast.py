@@ -31,9 +31,8 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 # %%
 from attncourse import check, hint
-from attncourse.book import plots
-from attncourse.book.claims import claim
-from attncourse.book.results import result
+from attncourse.book import claim, plots, result
+from attncourse.bench import kept as benchmarks
 from attncourse.papers import counting
 from attncourse.tasks import fast as fast_tasks
 from attncourse.tasks.data import photograph
@@ -1405,7 +1404,7 @@ print(f"first call over the median of all: {first[0] / median(first):.2f}")
 
 # %%
 kept = result("fast_local")
-forward, both = (fast_tasks.ways(kept, way) for way in ("forward", "forward + backward"))
+forward, both = (benchmarks.ways(kept, way) for way in ("forward", "forward + backward"))
 size = max(forward, key=lambda size: len(forward[size]))
 print(f"{kept['hardware']}, {kept['threads']} thread; {size}")
 print(f"{'milliseconds':20}   forward   forward + backward")
@@ -1427,9 +1426,9 @@ claim(
 # where 1 is reached and 0.5 is half of it.
 
 # %%
-told = fast_tasks.goals()
+told = benchmarks.goals()
 for goal in told:
-    worst = fast_tasks.worst(goal)
+    worst = benchmarks.worst(goal)
     value = "-" if worst is None else f"{worst:.3g}"
     who = f"{goal['way']} / {goal['over'] or 'alone'}"
     asks = goal["asks"].replace("forward + backward", "both ways")
@@ -1437,7 +1436,7 @@ for goal in told:
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 7))
-fast_tasks.draw_goals(ax, told)
+benchmarks.draw_goals(ax, told)
 plots.show(
     fig, "A dot for each goal about a line at 1: green right of it, the others left of it."
 )
