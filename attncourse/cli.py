@@ -110,7 +110,7 @@ def reset(chapter: Annotated[str, typer.Argument(help="name or number, as 01 or 
 def check(
     notebook: Annotated[Path, typer.Argument(help="a saved notebook, as work/00_shapes.ipynb")],
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="time limit for each exercise")
+        float, typer.Option(min=0.1, help="of processor time for each exercise")
     ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable verdicts")] = False,
 ):

@@ -31,14 +31,7 @@ TRIVIAL = re.compile(
     r"return [\w.]+|[\w, ]+ = [\w.]+\.shape|(el)?if \w+ is (not )?None:|super\(\).*"
     r"|for \w+ in range\([\w.]+\):|[\"'#]+.{0,3}"
 )
-MACHINERY = {
-    "record",
-    "edits",
-    "source",
-    "families",
-    "letters",
-    "interpreter",
-}  # what records are made of
+MACHINERY = {"record", "edits", "edited", "source", "letters", "interpreter"}  # of records
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
