@@ -197,10 +197,10 @@ def build(
 
     root = places.root()
     suite.need_tools()
-    from attncourse.book import editions
+    from attncourse.book import building
 
     chosen = [course.chapter(name) for name in chapters or ()] or None
-    problems = editions.build(chosen, check=check, execute=not no_execute, root=root)
+    problems = building.build(chosen, check=check, execute=not no_execute, root=root)
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 

@@ -1,7 +1,6 @@
 """Files that are written whole or not at all, and the folder that one run has for itself."""
 
 import io
-import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +13,6 @@ from filelock import FileLock, Timeout
 from attncourse.errors import UserError
 
 CHECKPOINT = "checkpoint.pt"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all: what was there stays until the new one is on disk."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attncourse.errors import UserError
-from attncourse.training.checkpoints import CHECKPOINT, load, refuse_others, write_whole
+from attncourse.files import write_whole
+from attncourse.training.checkpoints import CHECKPOINT, load, refuse_others
 from attncourse.training.plan import Plan, Record, Stopped, Task
 from attncourse.training.workers import Workers
 

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from attncourse.errors import UserError
+from attncourse.files import write_whole
 from attncourse.tasks.folders import where
 from attncourse.tasks.text import Pairs, sentences
-from attncourse.training.checkpoints import CHECKPOINT, alone_in, write_whole
+from attncourse.training.checkpoints import CHECKPOINT, alone_in
 from attncourse.training.checkpoints import load as read_checkpoint
 from attncourse.training.loop import Trainer
 from attncourse.training.plan import Plan, Record
