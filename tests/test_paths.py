@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-PLACEHOLDER = re.compile(r"\b(CHAPTER|NAME|NN|NOTEBOOK|FOLDER|OTHER)")
+PLACEHOLDER = re.compile(r"(CHAPTER|NAME|NN|NOTEBOOK|FOLDER|OTHER)")
 NAMED = re.compile(r"`([\w./*-]+/[\w./*-]*|[\w./*-]+\.(?:py|json|toml|txt|yml|md))`")
 LINKED = re.compile(r"\]\(([^)#:]+)\)")
 WITHIN = (
@@ -15,7 +15,8 @@ WITHIN = (
     "attncourse",
     "attncourse/exercises",
     "attncourse/checker",
-)  # where a room is told
+    "solutions",
+)  # where rooms are told
 MADE = ("work/", ".venv")  # on a learner's machine
 
 
