@@ -15,7 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solutions import non_local
-from solutions.fast.scaled_dot_product import by_torch, choose_tiles, tiled_attention
+from solutions.fast.scaled_dot_product import (
+    by_torch,
+    choose_tiles,
+    tiled_attention,
+    together,
+)
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 NARROW = 64  # features up to which filling up costs less than it saves
@@ -28,7 +33,11 @@ def gaussian_mixture(
     v: Float[Tensor, "*batch j e"],
     implementation: str = "auto",
 ) -> Float[Tensor, "*batch i e"]:
-    """What `solutions.non_local.gaussian_weights` make of the values."""
+    """What `solutions.non_local.gaussian_weights` make of the values.
+
+    Raises ValueError for what does not fit together.
+    """
+    q, k, v = together(q, k, v)
     implementation = choose(q, k, v) if implementation == "auto" else implementation
     if implementation == "reference":
         return non_local.gaussian_weights(q, k) @ v
