@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from solutions.arguments import equip
 from solutions.scaled_dot_product import attention_weights
 
 
@@ -108,3 +109,6 @@ def multiply_adds(dim: int, heads: int, queries: int, keys: int) -> int:
     projections = 2 * (queries + keys) * dim**2
     products = 2 * queries * keys * dim
     return projections + products
+
+
+equip(MultiHeadAttention)

@@ -33,6 +33,7 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import ODD, equip
 from solutions.scaled_dot_product import scaled_dot_product_attention
 
 
@@ -222,3 +223,17 @@ class CoordConv2d(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
         """The convolution of the channels with the coordinates behind them."""
         return self.conv(torch.cat([x, self.coordinates(x)], dim=1))
+
+
+def _small_table(positions: LearnedPositions) -> None:
+    nn.init.normal_(positions.table, std=0.02)
+
+
+def _tables_of_distances(attention: RelativeAttention) -> None:
+    for table in (attention.keys, attention.values):
+        nn.init.normal_(table, std=table.shape[-1] ** -0.5)
+
+
+equip(LearnedPositions, reset=_small_table)
+equip(RelativeAttention, reset=_tables_of_distances)
+equip(CoordConv2d, window=ODD)

@@ -33,6 +33,7 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from solutions.arguments import equip
 from solutions.channel import bottleneck, squeeze
 
 
@@ -329,3 +330,13 @@ def split_at(
         shape = tuple(made[-1].shape)
         raise ValueError(f"{type(layer).__name__} makes {shape}, not maps of the form b c h w")
     return made[-1], lambda maps: run(lambda _, __, y: maps.clone())
+
+
+def _shares_of_both(gala: GALA) -> None:
+    for share in (gala.additive, gala.multiplicative):
+        nn.init.normal_(share, std=len(share) ** -0.5)
+
+
+equip(ChannelGate, SpatialGate, ProjectedSpatialGate, CBAM)
+equip(ChannelBranch, SpatialBranch, BAM, SpatialLayer)
+equip(GALA, reset=_shares_of_both)

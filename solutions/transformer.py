@@ -30,6 +30,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from solutions import multi_head
+from solutions.arguments import equip
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
 from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import attention_weights, causal_mask
@@ -495,3 +496,15 @@ def translate(
         return beam_search(Incremental(model, rows), start, longest, width, alpha)
     finally:
         model.train(training)
+
+
+def _glorot(model: Transformer) -> None:
+    """The matrices as the constructor starts them."""
+    for matrix in (weight for weight in model.parameters() if weight.ndim > 1):
+        nn.init.xavier_uniform_(matrix)
+    for words in (model.source, model.target, model.out):
+        nn.init.normal_(words.weight, std=model.source.embedding_dim**-0.5)
+
+
+equip(FeedForward, Residual, EncoderLayer, DecoderLayer)
+equip(Transformer, reset=_glorot)
