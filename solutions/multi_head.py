@@ -85,8 +85,8 @@ class MultiHeadAttention(nn.Module):
 
 
 def from_torch(layer: nn.Module) -> MultiHeadAttention:
-    """A MultiHeadAttention with the weights of an nn.MultiheadAttention: it gives the same output
-    as torch's in evaluation, with the batch first.
+    """A MultiHeadAttention with the weights of an nn.MultiheadAttention: it gives the same
+    output as torch's in evaluation, with the batch first.
 
     Without biases in torch's layer ours are 0. Raises ValueError for what ours has not: `kdim`
     and `vdim` of other widths, `add_bias_kv`, `add_zero_attn`.

@@ -130,10 +130,10 @@ def test_another_activation_is_refused_by_its_name(kind, activation, named):
 def test_another_layer_or_norm_is_refused_by_its_name():
     with pytest.raises(ValueError, match="Linear is no nn"):
         multi_head.from_torch(nn.Linear(3, 3))
-    whole = nn.TransformerEncoder(nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN), 2)
+    layer = nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN)
+    whole = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
     with pytest.raises(ValueError, match="TransformerEncoder is no TransformerEncoderLayer"):
         transformer.from_torch(whole)
-    layer = nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN)
     for norm in (nn.Identity(), nn.RMSNorm(DIM), nn.LayerNorm(DIM, elementwise_affine=False)):
         layer.norm2 = norm
         with pytest.raises(ValueError, match="is no LayerNorm of 12 with weights"):
