@@ -352,7 +352,8 @@ def beam_search(
     b, device = len(start), start.device
     own_rows = rearrange(torch.arange(b * width, device=device), "(b beam) -> b beam", b=b)
     beams, rows = repeat(start, "b 1 -> b beam 1", beam=width), own_rows
-    penalties = length_penalty(torch.arange(longest + 1.0), alpha).tolist()
+    lengths = torch.arange(longest + 1, dtype=torch.float32)
+    penalties = length_penalty(lengths, alpha).tolist()
     log_p = torch.full((b, width), -math.inf, device=device)
     log_p[:, 0] = 0  # all beams are alike at first: one is enough
     best = start.new_full((b, 1 + longest), PAD)
