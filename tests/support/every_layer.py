@@ -131,8 +131,8 @@ LAYERS = [
         ((2, 3, 36, 40),),
     ),
 ]
-# What a learner's own layers may inherit from, without a constructor.
-BASES = {"ResidualBlock", "HeConv2d"}
+# What others inherit from, and what takes a layer that is made already.
+BASES = {"ResidualBlock", "HeConv2d", "Pixels"}
 
 
 def inputs(shapes, dtype=torch.float32, device=None):
