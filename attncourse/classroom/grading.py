@@ -9,19 +9,22 @@ notebooks of strangers where you would run their programs.
 import ast
 import subprocess
 import symtable
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 
 from attncourse.errors import UserError
 
 MIME = "application/vnd.attncourse.verdict+json"
-START_SECONDS = 120  # for a kernel to start and import torch
+START_SECONDS = 120  # of processor time, for a kernel to import torch
+PATIENCE = 10  # how many times its processor time a cell may last: it waits, or others compute
 
 
 @dataclass(frozen=True)
@@ -315,22 +318,48 @@ class Kernel:
 
         cell = nbformat.v4.new_code_cell(source)
         self.client.nb.cells = [cell]
-        self.client.timeout = seconds
-        try:
-            self.client.execute_cell(cell, 0)
-        except CellExecutionError as error:
-            return f"{error.ename}: {error.evalue}".partition("\n")[0], cell.outputs
-        except CellTimeoutError:
-            self._stop()
-            return "late", []
-        except DeadKernelError:
-            self._stop()
-            return "lost", []
-        return "", cell.outputs
+        self.client.timeout = PATIENCE * seconds
+        with limited(self.client.km.provisioner.pid, seconds) as over:
+            try:
+                self.client.execute_cell(cell, 0)
+            except CellExecutionError as error:
+                return f"{error.ename}: {error.evalue}".partition("\n")[0], cell.outputs
+            except CellTimeoutError:
+                over.set()
+            except DeadKernelError:
+                pass
+            else:
+                return "", cell.outputs
+        self._stop()
+        return ("late" if over.is_set() else "lost"), []
 
     def _stop(self) -> None:
         self.client = None
         self.running.close()
+
+
+@contextmanager
+def limited(pid: int, seconds: float) -> Iterator[threading.Event]:
+    """End a process that computes for more than `seconds` here; the event says that it did."""
+    process, over, done = psutil.Process(pid), threading.Event(), threading.Event()
+
+    def spent() -> float:
+        return sum(process.cpu_times()[:2])
+
+    def watch(limit: float) -> None:
+        with suppress(psutil.Error):  # it has ended by itself
+            while not (over.is_set() or done.wait(0.1)):
+                if spent() > limit:
+                    over.set()
+                    process.kill()
+
+    watcher = threading.Thread(target=watch, args=(spent() + seconds,), daemon=True)
+    watcher.start()
+    try:
+        yield over
+    finally:
+        done.set()
+        watcher.join()
 
 
 def show_verdict(id: str, name: str) -> None:

@@ -7,13 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from attncourse import course
-from attncourse.book.editions import (
-    ROOT,
-    build,
-    chapter_exercises,
-    make,
-    read_script,
-)
+from attncourse.book.building import build
+from attncourse.book.editions import ROOT, chapter_exercises, make, read_script
 from attncourse.checker import check
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import sheet, slips
@@ -31,14 +26,7 @@ TRIVIAL = re.compile(
     r"return [\w.]+|[\w, ]+ = [\w.]+\.shape|(el)?if \w+ is (not )?None:|super\(\).*"
     r"|for \w+ in range\([\w.]+\):|[\"'#]+.{0,3}"
 )
-MACHINERY = {
-    "record",
-    "edits",
-    "source",
-    "families",
-    "letters",
-    "interpreter",
-}  # what records are made of
+MACHINERY = {"record", "edits", "edited", "source", "letters", "interpreter"}  # of records
 SHORT = 12  # a line of no more letters can turn up by chance
 
 

@@ -1,10 +1,10 @@
-import ast
-
 import nbformat
 import pytest
 
 from attncourse import check
-from attncourse.book.editions import ROOT, chapter_exercises, describe, make, read_script, run
+from attncourse.book.cells import describe
+from attncourse.book.editions import ROOT, chapter_exercises
+from attncourse.book.executing import run
 from attncourse.course import CHAPTERS
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda one: one.stem)
@@ -31,11 +31,6 @@ def statuses(notebook):
     return found
 
 
-def imports(cell):
-    """Whether a cell brings in names that exercises may use."""
-    return any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.parse(cell.source).body)
-
-
 @each_chapter
 def test_only_what_is_not_written_yet_stops_a_cell(chapter, tmp_path):
     notebook = run(saved("learner", chapter), tmp_path, allow_errors=True)
@@ -48,19 +43,6 @@ def test_only_what_is_not_written_yet_stops_a_cell(chapter, tmp_path):
     assert errors == set()
     assert None not in [cell.execution_count for cell in code(notebook)]
     assert statuses(notebook) == dict.fromkeys(chapter_exercises(chapter), "not attempted")
-
-
-@each_chapter
-def test_every_check_passes_with_the_solutions_in_place(chapter, tmp_path):
-    exercises = chapter_exercises(chapter)
-    notebook = make(read_script(chapter), exercises, solved=True)
-    notebook.cells = [
-        cell
-        for cell in code(notebook)
-        if "exercise" in cell.metadata or cell.source.startswith("check(") or imports(cell)
-    ]
-    run(notebook, tmp_path)
-    assert statuses(notebook) == dict.fromkeys(exercises, "passed")
 
 
 @each_chapter

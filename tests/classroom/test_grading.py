@@ -1,7 +1,6 @@
 """A saved notebook is graded, whatever its cells would do."""
 
 import json
-import time
 
 import nbformat
 import pytest
@@ -69,13 +68,11 @@ def test_an_answer_that_hangs_or_kills_its_kernel_costs_itself_only(folder):
         "PATTERN = 'b head n d -> b n (head d)'",
         exercise("multi_head.merge_heads", MERGE),
     )
-    start = time.monotonic()
     verdicts, _, code = graded(path, "--seconds=5")
     assert "does not return within 5 s" in verdicts["scaled_dot_product.softmax"]["message"]
     assert "ends its kernel" in verdicts["multi_head.split_heads"]["message"]
     assert verdicts["multi_head.merge_heads"]["status"] == "passed"
     assert code == 1
-    assert time.monotonic() - start < 90
 
 
 def test_a_wrong_answer_and_one_not_there_fail(folder):
