@@ -13,8 +13,11 @@ count what their module makes. `docs/library.md` tells the rest.
 from importlib import import_module
 
 _LAZY = {
+    "attention_mask": "masks",
     "create_attention": "registry",
     "list_attention": "registry",
+    "mask_from_torch": "masks",
+    "resize_positions": "resizing",
 }
 __all__ = sorted(_LAZY)
 
