@@ -2,6 +2,7 @@ import os
 
 import pytest
 import torch
+from disk import disk  # noqa: F401  one that is full
 from miniature import miniature, solved  # noqa: F401  a course of one chapter, for tools
 
 # a slow machine is no hanging compiler

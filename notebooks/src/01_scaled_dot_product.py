@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attncourse import check, hint, solution
 from attncourse.book import claim, plots
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.denoising import blur, patches, places, psnr
 
 # %% [markdown]
