@@ -50,8 +50,9 @@ def build(ex: Exercise, answer: Callable, trial: Prepared) -> Built:
 
 
 def begin(layer: nn.Module, weights: Mapping[str, Tensor], trial: Prepared) -> None:
-    """Give a module its weights and statistics, and the mode of the trial."""
-    layer.load_state_dict(weights)
+    """Give a module its weights and statistics, in their order where they have other names, and
+    the mode of the trial."""
+    layer.load_state_dict(dict(zip(layer.state_dict(), weights.values(), strict=True)))
     layer.train(not trial.evaluate)
 
 
