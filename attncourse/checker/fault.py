@@ -51,7 +51,7 @@ GREEK = {"alpha", "beta", "gamma", "delta", "kappa", "upsilon", "theta"}
 def sentence(text: str) -> str:
     """A text that begins with a capital, unless its first word is one of code: `j`, `dk`."""
     word = re.match(r"\w*", text)[0]
-    code = len(word) <= 2 and word.lower() not in SHORT_WORDS or word in GREEK or "_" in word
+    code = (len(word) <= 2 and word.lower() not in SHORT_WORDS) or word in GREEK or "_" in word
     return text if code or not word.isalpha() else text[:1].upper() + text[1:]
 
 

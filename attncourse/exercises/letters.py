@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 SINGLE = "a single number"  # what has no axes
 
 

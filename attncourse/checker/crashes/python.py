@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from torch import Tensor
 
-from attncourse.checker.crashes.words import Crash, Shapes, Table, told
+from attncourse.checker.crashes.words import Crash, Shapes, Table, shown
 
 
 def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -72,7 +72,8 @@ PYTHON: Table = (
     (
         r"missing \d+ required keyword-only argument|unexpected keyword argument",
         lambda f, c, s: (
-            f"a call{' on this line' if c.line else ''} is given the wrong arguments ({c.text})."
+            f"a call{' on this line' if c.line else ''} is given the wrong arguments"
+            f" ({c.text})."
         ),
     ),
     (
@@ -92,28 +93,22 @@ PYTHON: Table = (
     ),
     (
         r"not enough values to unpack \(expected (\d+), got (\d+)\)",
-        lambda f, c, s: (
-            f"you unpack {f[1]} values where there are {f[2]}{': ' + told(s) if s else ''}."
-        ),
+        lambda f, c, s: f"you unpack {f[1]} values where there are {f[2]}{shown(s)}.",
     ),
     (
         r"too many values to unpack",
-        lambda f, c, s: (
-            f"there are more values than names to unpack them into{': ' + told(s) if s else ''}."
-        ),
+        lambda f, c, s: f"there are more values than names to unpack them into{shown(s)}.",
     ),
     (
         r"only (?:one element|0-dimensional)|can only be called on a 0-dim|a Tensor with \d+"
         r" elements cannot"
         r"|only tensors.*converted to Python scalars",
-        lambda f, c, s: (
-            f"a whole tensor cannot become one Python number{': ' + told(s) if s else ''}."
-        ),
+        lambda f, c, s: f"a whole tensor cannot become one Python number{shown(s)}.",
     ),
     (
         r"selected index k out of range",
         lambda f, c, s: (
-            f"`topk` is asked for more than there are on its axis{': ' + told(s) if s else ''}."
+            f"`topk` is asked for more than there are on its axis{shown(s)}."
             " Join the axes to"
             " choose from first."
         ),

@@ -3,7 +3,7 @@
 import re
 
 from attncourse.checker.crashes import lines
-from attncourse.checker.crashes.words import Crash, Shapes, Table, told
+from attncourse.checker.crashes.words import Crash, Shapes, Table, shown, told
 
 
 def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -54,11 +54,12 @@ def _einops_ndim(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 
 def _joined(found: re.Match, crash: Crash, shapes: Shapes) -> str:
-    text = "tensors that are joined may differ in the axis along which they are joined alone"
+    text = "tensors that are joined must agree in all axes but the one along which they are"
+    text += " joined"
     if found[1]:
-        text += f", here axis {found[1]}: another one is ⟨{found[2]}⟩ in one and ⟨{found[3]}⟩"
-        text += " in the next"
-    return text + (f" ({told(shapes)})." if told(shapes) else ".")
+        text += f", here axis {found[1]}. Another axis is ⟨{found[2]}⟩ in one of them and"
+        text += f" ⟨{found[3]}⟩ in the next"
+    return f"{text}{shown(shapes)}."
 
 
 def _einops_reason(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -149,20 +150,16 @@ SHAPES: Table = (
         ),
     ),
     (
-        r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got size"
-        r" (\d+)|Sizes of tensors must match except in dimension",
+        r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got"
+        r" size (\d+)|Sizes of tensors must match except in dimension",
         _joined,
     ),
     (
         r"Dimension out of range",
-        lambda f, c, s: (
-            f"this axis does not exist{': ' + told(s) if s else ''}. Count from 0, or from the end."
-        ),
+        lambda f, c, s: f"this axis does not exist{shown(s)}. Count from 0, or from the end.",
     ),
     (
         r"index (\d+) is out of bounds for dimension (\d+) with size (\d+)",
-        lambda f, c, s: (
-            f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩{': ' + told(s) if s else ''}."
-        ),
+        lambda f, c, s: f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩{shown(s)}.",
     ),
 )

@@ -9,8 +9,8 @@ from attncourse.checker.crashes.words import Crash, Shapes, Table
 
 def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     return (
-        f"something{' on this line' if crash.line else ''} is None. Is it the optional argument, which is None unless it"
-        " is given, or a call whose `return` is missing?"
+        f"something{' on this line' if crash.line else ''} is None. Is it the optional"
+        " argument, which is None unless it is given, or a call whose `return` is missing?"
     )
 
 

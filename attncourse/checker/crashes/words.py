@@ -27,6 +27,11 @@ def told(shapes: Shapes) -> str:
     return ", ".join(f"`{name}` is {axes}" for name, axes in shapes.items())
 
 
+def shown(shapes: Shapes) -> str:
+    """What is told of them behind a sentence, if there are any."""
+    return f": {told(shapes)}" if shapes else ""
+
+
 def in_letters(text: str, sizes: Mapping[str, int]) -> str:
     """⟨7⟩ in a text becomes `d` where d is 7."""
 
