@@ -28,31 +28,15 @@ class Fault:
         return Verdict(id, NOT_YET, "\n".join(lines), self.slip)
 
 
-SHORT_WORDS = {
-    "a",
-    "an",
-    "as",
-    "at",
-    "by",
-    "if",
-    "in",
-    "is",
-    "it",
-    "no",
-    "of",
-    "on",
-    "or",
-    "so",
-    "to",
-}
-GREEK = {"alpha", "beta", "gamma", "delta", "kappa", "upsilon", "theta"}
+SHORT_WORDS = "a an as at be by do go if in is it me my no of on or so to up us we".split()
+GREEK = "alpha beta gamma delta kappa upsilon theta".split()
 
 
 def sentence(text: str) -> str:
     """A text that begins with a capital, unless its first word is one of code: `j`, `dk`."""
     word = re.match(r"\w*", text)[0]
-    code = (len(word) <= 2 and word.lower() not in SHORT_WORDS) or word in GREEK or "_" in word
-    return text if code or not word.isalpha() else text[:1].upper() + text[1:]
+    short = len(word) <= 2 and word.lower() not in SHORT_WORDS
+    return text if short or word in GREEK or not word.isalpha() else text[:1].upper() + text[1:]
 
 
 def short(text: str) -> str:

@@ -23,9 +23,7 @@ def spell(shape: Sequence[int], sizes: Mapping[str, int], like: str = "") -> str
     found = [_letter(n, sizes, e) for n, e in zip(shape, expected, strict=True)]
     free = {n: k for n, k in sizes.items() if k > 1 and n not in found}
     for at, (size, letter) in enumerate(zip(shape, found, strict=True)):
-        products = [
-            pair for pair in combinations(free, 2) if free[pair[0]] * free[pair[1]] == size
-        ]
+        products = [(a, b) for a, b in combinations(free, 2) if free[a] * free[b] == size]
         if not letter and size not in sizes.values() and len(products) == 1:
             found[at] = f"({' '.join(products[0])})"
     return " ".join(f or str(n) for n, f in zip(shape, found, strict=True)) or SINGLE
