@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solutions import non_local
+from solutions.arguments import equip
 from solutions.fast.scaled_dot_product import (
     by_torch,
     choose_tiles,
@@ -103,6 +104,18 @@ class PositionAttention(non_local.PositionAttention):
 class DANetHead(non_local.DANetHead):
     """The head of `solutions.non_local` with this position attention."""
 
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
-        self.position.__class__ = PositionAttention
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        reduction: int = 4,
+        released: bool = False,
+        dropout: float = 0.1,
+    ):
+        super().__init__(channels, classes, reduction, released, dropout)
+        weights = self.position.state_dict()
+        self.position = PositionAttention(channels // reduction)
+        self.position.load_state_dict(weights)
+
+
+equip(DANetHead)

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import relative_2d
+from solutions.arguments import equip
 from solutions.fast import autocast, checks, native
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 
@@ -356,11 +357,25 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
 
     ran: str | None = None
 
-    def __init__(self, *given, implementation: str = "auto", **more):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        kappa: float | int = 0.2,
+        upsilon: float | int = 0.1,
+        heads: int = 8,
+        size: int | tuple[int, int] | None = None,
+        stride: int = 1,
+        downsample: bool = False,
+        stretch: bool = False,
+        implementation: str = "auto",
+    ):
         if implementation not in ("auto", *IMPLEMENTATIONS):
             names = ", ".join(IMPLEMENTATIONS)
             raise ValueError(f"no {implementation=}: there are auto, {names}")
-        super().__init__(*given, **more)
+        sizes = in_channels, out_channels, kernel, kappa, upsilon, heads, size
+        super().__init__(*sizes, stride, downsample, stretch)
         self.implementation = implementation
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f y x"]:
@@ -377,3 +392,6 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
             size = [-(-n // self.stride) for n in x.shape[-2:]]
             y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
         return y if self.conv is None else torch.cat([self.conv(x), y], dim=1)
+
+
+equip(AttentionAugmentedConv2d)

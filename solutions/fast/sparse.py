@@ -364,7 +364,4 @@ class SparseSelfAttention(sparse.SparseSelfAttention):
 class SparseTransformer(sparse.SparseTransformer):
     """The model of `solutions.sparse` with these layers in the place of its own."""
 
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
-        for block in self.blocks:
-            block.attention[-1].__class__ = SparseSelfAttention
+    attends = SparseSelfAttention
