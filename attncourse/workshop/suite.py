@@ -67,7 +67,11 @@ def run(steps: Sequence[Step], root: Path) -> list[str]:
     """Run the steps from the root of the clone; returns the names of those that failed."""
     console, failed, seconds = Console(highlight=False), [], {}
     with TemporaryDirectory() as scratch:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "IPYTHONDIR": _ipython(scratch)}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "IPYTHONDIR": _ipython(scratch),
+            "ATTNCOURSE_COMPILE_SECONDS": "1800",  # a slow machine is no hanging compiler
+        }
         for step in steps:
             console.print(f"[bold]{step.name}[/bold]: {step.says}")
             start = perf_counter()

@@ -27,8 +27,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import sparse
+from solutions.fast import checks
 from solutions.fast.autocast import lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
+from solutions.fast.switch import switched
 from solutions.multi_head import merge_heads, split_heads
 
 IMPLEMENTATIONS = ("reference", "pieces")
@@ -45,7 +47,12 @@ def sparse_attention(
     layer: int = 0,
     implementation: str = "auto",
 ) -> Float[Tensor, "*batch head n e"]:
-    """As `solutions.sparse.sparse_attention`, by the implementation that is asked for."""
+    """As `solutions.sparse.sparse_attention`, by the implementation that is asked for.
+
+    Raises ValueError for what does not fit together; leading axes and heads may be 1 and stand
+    for all.
+    """
+    q, k, v = _together(q, k, v)
     implementation = choose(q) if implementation == "auto" else implementation
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
@@ -90,6 +97,7 @@ def strided_attention(
     return _by_pieces(q, k, v, "column", stride, 1)
 
 
+@switched(*IMPLEMENTATIONS)
 def choose(q: Tensor) -> str:
     """What "auto" takes. On the CPU pieces were faster at every length that was measured; on a
     GPU they are taken where the Triton kernels run, which is not measured yet."""
@@ -98,9 +106,21 @@ def choose(q: Tensor) -> str:
 
 def _by_pieces(q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int):
     """The leading axes as one, and back again."""
+    checks.whole(stride=stride)
+    q, k, v = _together(q, k, v)
     shape = v.shape
     q, k, v = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (q, k, v))
     return operator(q, k, v, kind, stride, summaries)[0].reshape(shape)
+
+
+def _together(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+    """With the same leading axes. Raises ValueError for what does not fit."""
+    spread = checks.spread(
+        ("q", q, "*batch n d"), ("k", k, "*batch n d"), ("v", v, "*batch n e")
+    )
+    checks.alike(("q", q), ("k", k), ("v", v))
+    checks.features(q.shape[-1])
+    return spread
 
 
 # ---------------------------------------------------------------- the pieces of each pattern
@@ -225,6 +245,7 @@ def operator(
     q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int
 ) -> tuple[Tensor, Tensor]:
     """Attention by the pieces of a kind, b n e, and the log-sum-exp of its scores, b n 1."""
+    _check(q, k, v, kind, stride, summaries)
     n, d, e = *q.shape[-2:], v.shape[-1]
     width = max(d, e)
     if 0 in (len(q), n, width):
@@ -237,7 +258,8 @@ def operator(
 
 @operator.register_fake
 def _(q, k, v, kind, stride, summaries):
-    return torch.empty_like(v), q.new_empty((*q.shape[:-1], 1), dtype=_exact(q))
+    _check(q, k, v, kind, stride, summaries)
+    return v.new_empty(v.shape), q.new_empty((*q.shape[:-1], 1), dtype=_exact(q))
 
 
 @torch.library.custom_op("attncourse::sparse_attention_backward", mutates_args=())
@@ -253,10 +275,11 @@ def backward(
     summaries: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v."""
+    _check_back(dy, q, k, v, y, total, kind, stride, summaries)
     n, d, e = *q.shape[-2:], v.shape[-1]
     width = max(d, e)
     if 0 in (len(q), n, width):
-        return tuple(torch.zeros_like(x) for x in (q, k, v))
+        return tuple(x.new_zeros(x.shape) for x in (q, k, v))
     dy, q_, k_, v_, y = (_ready(x, stride, width) for x in (dy, q, k, v, y))
     total = _ready(total, stride, 1)
     pieces = _pieces(kind, stride, summaries, q_)
@@ -269,7 +292,26 @@ def backward(
 
 @backward.register_fake
 def _(dy, q, k, v, y, total, kind, stride, summaries):
-    return tuple(torch.empty_like(x) for x in (q, k, v))
+    _check_back(dy, q, k, v, y, total, kind, stride, summaries)
+    return tuple(x.new_empty(x.shape) for x in (q, k, v))
+
+
+def _check(q, k, v, kind: str, stride: int, summaries: int) -> None:
+    checks.sizes(("q", q, "b n d"), ("k", k, "b n d"), ("v", v, "b n e"))
+    checks.alike(("q", q), ("k", k), ("v", v))
+    checks.features(q.shape[-1])
+    if kind not in KINDS:
+        raise ValueError(f"{kind=} is none of {', '.join(KINDS)}")
+    if not 0 < summaries <= stride:
+        raise ValueError(f"{summaries=} of a block, but it has {stride} keys")
+
+
+def _check_back(dy, q, k, v, y, total, kind: str, stride: int, summaries: int) -> None:
+    _check(q, k, v, kind, stride, summaries)
+    given = ("dy", dy, "b n e"), ("y", y, "b n e"), ("total", total, "b n one")
+    checks.sizes(("v", v, "b n e"), *given, one=1)
+    checks.alike(("q", q), ("dy", dy), ("y", y))
+    checks.tables(q, ("total", total))
 
 
 def _keep(ctx, inputs, output):
@@ -299,26 +341,27 @@ class SparseSelfAttention(sparse.SparseSelfAttention):
     implementation; "dense" is torch's fused attention.
 
     implementation  may be changed at any time: "auto", "reference" or "pieces"
-    ran             the one that the last call took; None before the first
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(self, x: Float[Tensor, "b n dim"]) -> Float[Tensor, "b n dim"]:
         """For each token what its heads read from it and from those before."""
-        auto = self.implementation == "auto"
-        self.ran = choose(x) if auto else self.implementation
-        if self.ran == "reference":
+        chosen = self.runs(x)
+        if chosen == "reference":
             return super().forward(x)
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
         if self.pattern == "dense":
             q, k, v = (part.contiguous() for part in (q, k, v))
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            rest = self.stride, self.summaries, self.way, self.layer, self.ran
+            rest = self.stride, self.summaries, self.way, self.layer, chosen
             y = sparse_attention(q, k, v, self.pattern, *rest)
         return self.out(merge_heads(y))
+
+    def runs(self, x: Float[Tensor, "b n dim"]) -> str:
+        """The implementation that `forward` takes for such tokens."""
+        return choose(x) if self.implementation == "auto" else self.implementation
 
 
 class SparseTransformer(sparse.SparseTransformer):

@@ -8,7 +8,7 @@ from torch import Tensor
 from attncourse.checker.alterations import altered
 from attncourse.checker.case import Case
 from attncourse.checker.crashes import crashed
-from attncourse.checker.equal import comparable, same
+from attncourse.checker.equal import comparable, hopeless, same
 from attncourse.checker.fault import Fault
 from attncourse.checker.recognition import right_on_trials
 from attncourse.checker.running import Crash, attempt
@@ -19,7 +19,7 @@ from attncourse.checker.trials import FLOAT32, LARGE, STRIDED
 def examine(case: Case) -> Fault | None:
     for index in range(len(case.results), len(case.trials)):
         expected = {probe: case.sheet.expected(index, probe) for probe in case.ex.probes}
-        if any(_hopeless(y) for y in expected.values()):
+        if any(hopeless(y) for y in expected.values()):
             continue
         result = case.run(index)
         for probe, right in expected.items():
@@ -28,13 +28,6 @@ def examine(case: Case) -> Fault | None:
                 continue
             return _explained(case, index, probe, y, right)
     return None
-
-
-def _hopeless(y: Any) -> bool:
-    """A trial on which the solution itself is of no use."""
-    return isinstance(y, Crash) or (
-        isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all()
-    )
 
 
 def _explained(case: Case, index: int, probe: str, y: Any, right: Any) -> Fault:

@@ -101,12 +101,12 @@ class ChannelByBmm(ChannelAttention):
 
 class ChannelByEinsum(ChannelAttention):
     def attention(self, x):
-        e = torch.einsum("bihw,bjhw->bij", x, x)
+        e = torch.einsum("bi...,bj...->bij", x, x)
         e = torch.stack([e[:, i] for i in range(x.shape[1])], 1)
         return F.softmin(e, dim=2) if self.released else F.softmax(e, dim=2)
 
     def forward(self, x):
-        return self.gamma * torch.einsum("bij,bjhw->bihw", self.attention(x), x) + x
+        return self.gamma * torch.einsum("bij,bj...->bi...", self.attention(x), x) + x
 
 
 EXERCISE = Exercise(
