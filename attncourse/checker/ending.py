@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import takewhile
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import psutil
@@ -54,12 +54,13 @@ class Stopped(BaseException):
 
 def again(frame: FrameType) -> None:
     """Raise `Stopped` once more at the next line that the learner's code comes to."""
-    guard = _guards.get(threading.get_ident())
-    if guard is None:
+    guard = watching()
+    if guard is None or guard.ours:
         return
 
     def trace(frame: FrameType, event: str, arg: Any):
-        if guard.over and not guard.ours and is_learners(frame.f_code.co_filename):
+        theirs = is_learners(frame.f_code.co_filename)
+        if theirs and event == "line" and guard.over and not guard.ours:
             raise Stopped
         return trace
 
@@ -73,7 +74,8 @@ class Guard:
 
     over   which limit is over: "time", "waiting" or "memory"; "" while none is
     ours   how deep we are in what must not be broken off
-    seen   the learner's frames at each look, the outermost first: (frame, code, line)
+    turn   how many calls have begun
+    seen   the learner's frames at each look, the outermost first: which, its code, the line
     """
 
     def __init__(self, seconds: float, memory: int):
@@ -82,7 +84,8 @@ class Guard:
         self.base: FrameType | None = None  # within which all is the answer's
         self.main = threading.current_thread() is threading.main_thread()
         self.over, self.ours, self.firing = "", 0, False
-        self.seen: list[list[tuple[int, Any, int]]] = []
+        self.turn = 0
+        self.seen: list[list[tuple[tuple[int, int], CodeType, int]]] = []
         self.aside = [0.0, 0.0]  # processor time and time of what was ours
         self.left = self.begun = self.clocks()
         self.used = psutil.Process().memory_info().rss
@@ -132,7 +135,9 @@ class Guard:
         """Note where the learner's code is."""
         frames = list(self.learners(frame))
         if frames and len(self.seen) < STACKS:
-            self.seen.append([(id(f), f.f_code, f.f_lineno) for f in reversed(frames)])
+            self.seen.append(
+                [((self.turn, id(f)), f.f_code, f.f_lineno) for f in reversed(frames)]
+            )
 
     def stop(self, late: bool) -> None:
         """Raise `Stopped` in the learner's code, and end the threads that it started."""
@@ -184,12 +189,14 @@ class Guard:
 
     def enter(self) -> None:
         """From here on nothing is broken off."""
-        self.ours += 1
-        if self.ours == 1:
+        try:
+            self.ours += 1
             while self.firing:
                 time.sleep(0)
-            if not self.main:
-                _raise_in(self.thread, None)
+            time.sleep(0)  # what was raised in time is heard here
+        except Stopped:
+            pass
+        if self.ours == 1:
             self.left = self.clocks()
 
     def leave(self) -> None:
@@ -223,23 +230,23 @@ class Guard:
         return depth
 
 
-def _raise_in(thread: int | None, error: type[BaseException] | None) -> None:
-    """Raise an error in another thread at its next step; None takes back what was not heard."""
-    what = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread or 0), what)
+def _raise_in(thread: int | None, error: type[BaseException]) -> None:
+    """Raise an error in a thread, at its next step."""
+    at = ctypes.c_ulong(thread or 0)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(at, ctypes.py_object(error))
 
 
 _guards: dict[int, Guard] = {}  # by thread
 
 
 @contextmanager
-def limited(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[Guard]:
+def limited(seconds: float = SECONDS) -> Iterator[Guard]:
     """Within, the learner's code is stopped when a limit is over. Inside of another, that one
     counts."""
-    if guard := _guards.get(threading.get_ident()):
+    if guard := watching():
         yield guard
         return
-    guard = Guard(seconds, memory)
+    guard = Guard(seconds, MEMORY)
     guard.base = sys._getframe(2)  # past contextlib
     signals = guard.main and hasattr(signal, "SIGURG")  # which is ignored, where nobody asks
     before = signal.signal(signal.SIGURG, guard.heard) if signals else None
@@ -248,12 +255,14 @@ def limited(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[Guard]:
     _guards[guard.thread] = guard
     guard.watcher.start()
     try:
-        with _short_of_memory(memory):
+        with _short_of_memory(MEMORY):
             guard.leave()
             try:
                 yield guard
             finally:
-                guard.enter()
+                while not guard.ours:
+                    with suppress(Stopped):
+                        guard.enter()
     finally:
         guard.done.set()
         guard.watcher.join()
@@ -274,14 +283,14 @@ def _end_threads(guard: Guard) -> None:
             return
         for thread in threads:
             _raise_in(thread.ident, SystemExit)
-            thread.join(TICK / 2)
+        time.sleep(TICK / 2)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Within, nothing is broken off, and memory is not short: what is kept for the next check
     is made here."""
-    guard = _guards.get(threading.get_ident())
+    guard = watching()
     if guard is None or guard.ours:
         yield
         return
@@ -293,9 +302,9 @@ def undisturbed() -> Iterator[None]:
         guard.leave()
 
 
-def watched() -> bool:
-    """Whether an answer is being watched in this thread."""
-    return threading.get_ident() in _guards
+def watching() -> Guard | None:
+    """What watches this thread, if anything does."""
+    return _guards.get(threading.get_ident())
 
 
 # ---------------------------------------------------------------- memory

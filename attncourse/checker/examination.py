@@ -75,12 +75,13 @@ def check(id: str | Exercise, answer: Any, *, seconds: float = SECONDS) -> Verdi
     except UnknownExercise as error:
         return Verdict(str(id), NOT_YET, str(error))
     try:
+        case = Case(ex, answer)
         with calm(), limited(seconds) as guard:
             try:
-                return examined(Case(ex, answer))
+                return examined(case)
             except (Stopped, KeyboardInterrupt, MemoryError) as error:
                 with undisturbed():
-                    if fault := stopped(ex, guard, error):
+                    if fault := stopped(case, guard, error):
                         return fault.verdict(ex.id)
                     raise
     except KeyboardInterrupt:

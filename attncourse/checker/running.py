@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attncourse.checker.ending import Stopped, undisturbed, watched
+from attncourse.checker.ending import Stopped, undisturbed, watching
 from attncourse.checker.frames import is_learners
 
 TOO_MUCH = (  # what torch and numpy say of a tensor that memory does not hold
@@ -115,6 +115,8 @@ class OutOfMemory(Stopped):
 def attempt(call: Callable[[], Any]) -> Any:
     """What `call()` returns, or the Crash it ends in. Lets nothing through, not even
     SystemExit, but what ends the check: an interrupt, and a limit that is over."""
+    if guard := watching():
+        guard.turn += 1
     try:
         return call()
     except (KeyboardInterrupt, Stopped):
@@ -122,7 +124,7 @@ def attempt(call: Callable[[], Any]) -> Any:
     except BaseException as error:
         with undisturbed():
             crash = _crash(error)
-        if not crash.out_of_memory or not watched():
+        if not crash.out_of_memory or not guard:
             return crash
     raise OutOfMemory(crash)
 

@@ -94,8 +94,8 @@ def calls_itself_with_no_limit(x):
     [
         (loops, "in line 2, `while not x.isinf().all():`"),
         (loops_in_a_loop, "in line 3, `while not ended:`"),
-        (swallows, "in line 2, `while True:`"),
-        (swallows_in_a_helper, "in line 5, `while True:`"),
+        (swallows, "in line 4, `time.sleep(0.01)`"),
+        (swallows_in_a_helper, "in line"),
         (computes_and_swallows, "in line 2, `while True:`"),
         (never_ends_an_iterator, "in line 2, `for n in itertools.count():`"),
         (in_a_generator, "in line 3 of `all_numbers`, `while True:`"),
@@ -122,37 +122,45 @@ def test_one_that_sleeps_is_woken():
     assert "waits" in verdict.message
 
 
+ENDED = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@ENDED
 def test_one_that_waits_for_its_own_thread_is_stopped_and_so_is_the_thread():
     def spins(x):
         def turn():
             while True:
                 pass
 
-        thread = threading.Thread(target=turn)
+        thread = threading.Thread(target=turn, name="spinning")
         thread.start()
         thread.join()
 
     verdict = check(SOFTMAX, spins, seconds=0.3)
-    assert "`thread.join()`" in verdict.message or "stopped" in verdict.message
+    assert "in line 8, `thread.join()`" in first_line(verdict)
+    ends("spinning")
+
+
+def ends(name):
+    """That no thread of this name is there for long."""
     deadline = time.monotonic() + 10
-    while threading.active_count() > 1 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [t for t in threading.enumerate() if "turn" in t.name]
+    while any(thread.name == name for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
+@ENDED
 def test_a_thread_that_an_answer_leaves_behind_is_ended():
     def leaves_one(x):
         def turn():
             while True:
-                time.sleep(0.001)
+                time.sleep(0.02)
 
         threading.Thread(target=turn, name="left behind").start()
         return softmax(x)
 
     check(SOFTMAX, leaves_one)
-    deadline = time.monotonic() + 10
-    while any(t.name == "left behind" for t in threading.enumerate()):
-        assert time.monotonic() < deadline
+    ends("left behind")
 
 
 class InInit(MultiHeadAttention):
@@ -228,11 +236,11 @@ def test_what_is_ours_is_not_broken_off():
 
 
 def test_the_guard_costs_little():
-    start = time.process_time()
+    start = time.thread_time()
     for _ in range(20):
         with limited():
             pass
-    assert (time.process_time() - start) / 20 < 0.01
+    assert (time.thread_time() - start) / 20 < 0.005
 
 
 # ---------------------------------------------------------------- memory
@@ -268,12 +276,14 @@ def many(x):
         (one_tensor, r"makes a tensor of 320 GB in line 2, `scores = x.new_zeros"),
         (beyond_all, r"makes a tensor of sizes \[1000000, 1000000, 100000000\] in line 2"),
         (by_numpy, r"makes a tensor of 800 GB in line 2, `return np.zeros"),
-        (by_lists, r"takes all the memory: stopped at 4.29 GB in line 2, `return \[0\]"),
-        (many, r"takes all the memory: stopped at 4.29 GB in line \d"),
+        (by_lists, r"takes all the memory: stopped at 0.537 GB in line 2, `return \[0\]"),
+        (many, r"takes all the memory: stopped at 0.537 GB in line \d"),
     ],
 )
-def test_what_takes_all_the_memory_is_refused(answer, says):
+def test_what_takes_all_the_memory_is_refused(answer, says, monkeypatch):
     import resource
+
+    monkeypatch.setattr(ending, "MEMORY", 2**29)
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     verdict = check(SOFTMAX, answer)
@@ -284,14 +294,7 @@ def test_what_takes_all_the_memory_is_refused(answer, says):
 
 def test_where_no_system_refuses_what_grows_is_stopped(monkeypatch):
     monkeypatch.setattr(ending, "_limits_address_space", lambda: False)
-    monkeypatch.setattr(ending.limited, "__wrapped__", ending.limited.__wrapped__)
-    original = ending.Guard
-
-    class Small(original):
-        def __init__(self, seconds, memory):
-            super().__init__(seconds, 2**28)
-
-    monkeypatch.setattr(ending, "Guard", Small)
+    monkeypatch.setattr(ending, "MEMORY", 2**28)
 
     def grows(x):
         kept = []
