@@ -197,10 +197,10 @@ def build(
 
     root = places.root()
     suite.need_tools()
-    from attncourse.book import editions
+    from attncourse.book import building
 
     chosen = [course.chapter(name) for name in chapters or ()] or None
-    problems = editions.build(chosen, check=check, execute=not no_execute, root=root)
+    problems = building.build(chosen, check=check, execute=not no_execute, root=root)
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 
@@ -274,8 +274,8 @@ def fetch_cifar10(
     ] = None,
     url: Annotated[str | None, typer.Option(help="another address of the archive")] = None,
 ):
-    """CIFAR-10, 170 MB; broken off, the same command goes on where it was."""
-    from attncourse.tasks.data import download_cifar10
+    """CIFAR-10, 170 MB; broken off, the same command begins it anew."""
+    from attncourse.tasks.fetching import download_cifar10
 
     console.print(f"CIFAR-10 is in {download_cifar10(folder, url)}", soft_wrap=True)
 
@@ -340,12 +340,13 @@ def translate(
     On several GPUs: torchrun --nproc-per-node=2 -m attncourse train translate
     """
     given = {name: str(v) if isinstance(v, StrEnum) else v for name, v in locals().items()}
-    from attncourse.training import translation
+    from attncourse.training.translation.options import Options
+    from attncourse.training.translation.running import train as run
 
     into = into or places.work() / "translate"
-    names = (field.name for field in fields(translation.Options))
-    options = translation.Options(**{name: given[name] for name in names})
-    result = translation.train(options, data, into, device)
+    names = (field.name for field in fields(Options))
+    options = Options(**{name: given[name] for name in names})
+    result = run(options, data, into, device)
     if result:
         console.print(
             f"BLEU {result['bleu']:.1f} on {result['test']}, {result['signature']}, "

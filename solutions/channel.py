@@ -34,6 +34,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip, sides
+
 PLACEMENTS = ("standard", "pre", "post", "identity")
 
 
@@ -253,3 +255,7 @@ def eca_window(channels: int) -> int:
     """log2(c) / 2 + 1/2, cut to a whole number, and one more where that is even."""
     cut = int((math.log2(channels) + 1) / 2)
     return cut if cut % 2 else cut + 1
+
+
+equip(SqueezeExcite, ECA)
+equip(GatherExcite, size=sides(alone=False))

@@ -16,7 +16,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from solutions.arguments import equip
 from solutions.scaled_dot_product import attention_weights
+from solutions.torch_weights import attention_refused, copy, projections
 
 
 def split_heads(x: Float[Tensor, "b n dim"], heads: int) -> Float[Tensor, "b head n d"]:
@@ -82,20 +84,21 @@ class MultiHeadAttention(nn.Module):
         return self.out(merge_heads(self.attention(x, context, mask) @ v))
 
 
-def from_torch(layer: nn.MultiheadAttention) -> MultiHeadAttention:
-    """A MultiHeadAttention with the weights of torch's: it gives the same output.
+def from_torch(layer: nn.Module) -> MultiHeadAttention:
+    """A MultiHeadAttention with the weights of an nn.MultiheadAttention: it gives the same
+    output as torch's in evaluation, with the batch first.
 
-    Torch stacks the three input projections as rows of one matrix, in the order q, k, v.
+    Without biases in torch's layer ours are 0. Raises ValueError for what ours has not: `kdim`
+    and `vdim` of other widths, `add_bias_kv`, `add_zero_attn`.
     """
-    ours = MultiHeadAttention(layer.embed_dim, layer.num_heads).to(layer.in_proj_weight)
-    weights = layer.in_proj_weight.detach().chunk(3)
-    biases = layer.in_proj_bias.detach().chunk(3)
-    for mine, weight, bias in zip(
-        (ours.query, ours.key, ours.value), weights, biases, strict=True
-    ):
-        mine.load_state_dict({"weight": weight, "bias": bias})
-    ours.out.load_state_dict(layer.out_proj.state_dict())
-    return ours
+    attention_refused(layer)
+    like = layer.out_proj.weight
+    place = dict(device=like.device, dtype=like.dtype)
+    ours = MultiHeadAttention(layer.embed_dim, layer.num_heads, **place)
+    mine = (ours.query, ours.key, ours.value, ours.out)
+    for linear, (weight, bias) in zip(mine, projections(layer), strict=True):
+        copy(linear, weight, bias)
+    return ours.train(layer.training)
 
 
 def parameters(dim: int, heads: int) -> int:
@@ -108,3 +111,6 @@ def multiply_adds(dim: int, heads: int, queries: int, keys: int) -> int:
     projections = 2 * (queries + keys) * dim**2
     products = 2 * queries * keys * dim
     return projections + products
+
+
+equip(MultiHeadAttention)

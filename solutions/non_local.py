@@ -30,6 +30,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
+
 FORMS = ("gaussian", "embedded", "dot", "concatenation")
 
 
@@ -280,3 +282,28 @@ def mean_iou(
     said, there = predicted == each, truth == each
     both, either = (said & there).sum(-1), (said | there).sum(-1)
     return (both / either)[either > 0].mean()
+
+
+def _eighth_for_queries(channels: int, reduction: int, **_) -> None:
+    inner = channels // reduction
+    if inner < 8:
+        raise ValueError(
+            f"{channels=} with {reduction=} leave {inner}, and queries are an eighth of that:"
+            f" take at least {8 * reduction} channels"
+        )
+
+
+def _start_as_x(block: NonLocal) -> None:
+    if block.form == "concatenation":
+        nn.init.normal_(block.pair, std=len(block.pair) ** -0.5)
+    nn.init.zeros_(block.norm.weight)
+
+
+def _gamma(attention: PositionAttention | ChannelAttention) -> None:
+    nn.init.zeros_(attention.gamma)
+
+
+equip(NonLocal, reset=_start_as_x)
+equip(PositionAttention, reset=_gamma)
+equip(ChannelAttention, reset=_gamma)
+equip(DANetHead, check=_eighth_for_queries)

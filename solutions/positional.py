@@ -26,6 +26,8 @@ Differs  skewed logits are 0 above the diagonal, where the paper leaves what the
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 
 import torch
 from einops import einsum, rearrange, repeat
@@ -33,6 +35,7 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import ODD, equip
 from solutions.scaled_dot_product import scaled_dot_product_attention
 
 
@@ -90,8 +93,9 @@ def masked_softmax(
     nothing."""
     if mask is None:
         return scores.softmax(-1)
-    weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
-    return weights.masked_fill(~mask.any(-1, keepdim=True), 0)
+    nothing = ~mask.any(-1, keepdim=True)
+    scores = scores.masked_fill(~mask, -math.inf).masked_fill(nothing, 0)  # no nan on the way
+    return scores.softmax(-1).masked_fill(nothing, 0)
 
 
 class RelativeAttention(nn.Module):
@@ -222,3 +226,46 @@ class CoordConv2d(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
         """The convolution of the channels with the coordinates behind them."""
         return self.conv(torch.cat([x, self.coordinates(x)], dim=1))
+
+
+# Positions of 16 bits: angles and coordinates are made in 32 and rounded once, at the end. The
+# functions above stay as one writes them on paper.
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _exact_waves(make: Callable) -> Callable:
+    @wraps(make)
+    def waves(positions, dim):
+        return make(positions.to(_exact(positions.dtype)), dim).to(positions.dtype)
+
+    return waves
+
+
+def _exact_coordinates(make: Callable) -> Callable:
+    @wraps(make)
+    def coordinates(self, x):
+        like = x.new_empty((), dtype=_exact(x.dtype)).expand(x.shape)  # no memory
+        return make(self, like).to(x.dtype)
+
+    return coordinates
+
+
+sinusoidal = _exact_waves(sinusoidal)
+CoordConv2d.coordinates = _exact_coordinates(CoordConv2d.coordinates)
+
+
+def _small_table(positions: LearnedPositions) -> None:
+    nn.init.normal_(positions.table, std=0.02)
+
+
+def _tables_of_distances(attention: RelativeAttention) -> None:
+    for table in (attention.keys, attention.values):
+        nn.init.normal_(table, std=table.shape[-1] ** -0.5)
+
+
+equip(LearnedPositions, reset=_small_table)
+equip(RelativeAttention, reset=_tables_of_distances)
+equip(CoordConv2d, window=ODD)

@@ -33,6 +33,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
+
 
 def offsets(n: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
     """Which of the 2n - 1 rows of a table belongs to a query and a key on one axis: key minus
@@ -378,3 +380,35 @@ def multiply_adds(
     pixels = size[0] * size[1]
     dense = kernel**2 * in_channels * (out_channels - dv) + in_channels * (2 * dk + dv) + dv**2
     return pixels * dense + pixels**2 * (dk + dv)
+
+
+def _a_value_in_each_head(
+    out_channels: int,
+    kernel: int,
+    kappa: float | int,
+    upsilon: float | int,
+    heads: int,
+    implementation: str,
+    **_,
+) -> None:
+    """A share for attention that is less than a value a head would be a plain convolution."""
+    if not kernel % 2 or implementation not in IMPLEMENTATIONS:
+        return  # the constructor says so
+    if not upsilon > 0 or attention_widths(out_channels, kappa, upsilon, heads)[1]:
+        return
+    least = max(1, math.floor(heads * (1 - 1e-6) / upsilon))
+    while not attention_widths(least, kappa, upsilon, heads)[1]:
+        least += 1
+    raise ValueError(
+        f"{upsilon=} of {out_channels=} is less than one value for each of {heads=}, so nothing"
+        f" would attend: take {least} channels or more, fewer heads or a larger upsilon"
+    )
+
+
+def _tables_of_offsets(conv: AttentionAugmentedConv2d) -> None:
+    for table in (conv.rows, conv.columns):
+        if table is not None:
+            nn.init.normal_(table, std=table.shape[-1] ** -0.5)
+
+
+equip(AttentionAugmentedConv2d, check=_a_value_in_each_head, reset=_tables_of_offsets)

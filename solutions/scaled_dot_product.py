@@ -21,6 +21,8 @@ from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from solutions.arguments import equip
+
 
 def softmax(x: Float[Tensor, "*batch j"]) -> Float[Tensor, "*batch j"]:
     """Shares along the last axis that keep the order of x: positive, with sum 1.
@@ -117,3 +119,6 @@ def scaled_dot_product_attention(
     attend to nothing gets 0.
     """
     return attention_weights(q, k, mask) @ v
+
+
+equip(AdditiveAttention)

@@ -33,6 +33,7 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
 from solutions.multi_head import merge_heads, split_heads
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
@@ -122,6 +123,8 @@ def in_blocks(
     x: Real[Tensor, "*batch n d"], length: int
 ) -> Real[Tensor, "*batch block place d"]:
     """The tokens in blocks of `length`; the last block is filled up with zeros."""
+    if length < 1:
+        raise ValueError(f"blocks of {length} tokens: they need at least 1")
     filled = F.pad(x, (0, 0, 0, -x.shape[-2] % length))
     return rearrange(filled, "... (block place) d -> ... block place d", place=length)
 
@@ -357,8 +360,11 @@ class SparseTransformer(nn.Module):
     """Says for each token of a stream, from those before it alone, how likely each symbol is.
 
     For a picture, n = h w tokens row by row and `stride` its width: then every token is told
-    its row and its column, as in the paper. Further arguments go to `SparseSelfAttention`.
+    its row and its column, as in the paper. `pattern`, `summaries` and `way` go to every
+    `SparseSelfAttention`.
     """
+
+    attends = SparseSelfAttention  # the layer of every block
 
     def __init__(
         self,
@@ -368,22 +374,20 @@ class SparseTransformer(nn.Module):
         heads: int = 2,
         layers: int = 2,
         stride: int = 8,
-        **attention,
+        pattern: str = "strided",
+        summaries: int = 1,
+        way: str = "merged",
     ):
         super().__init__()
         self.symbol = nn.Embedding(symbols + 1, dim)  # the last one begins every stream
         self.row = nn.Parameter(torch.randn(-(-tokens // stride), dim))
         self.column = nn.Parameter(torch.randn(stride, dim))
+        rest = pattern, stride, summaries, way
         self.blocks = nn.Sequential(
-            *(
-                Block(dim, SparseSelfAttention(dim, heads, stride=stride, layer=r, **attention))
-                for r in range(layers)
-            )
+            *(Block(dim, self.attends(dim, heads, *rest, layer=r)) for r in range(layers))
         )
         self.read = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, symbols))
-        for block in self.blocks:  # so that deep ones begin as quiet as shallow ones (sec. 5.2)
-            for end in (block.attention[-1].out, block.feed_forward[-1]):
-                nn.init.normal_(end.weight, std=0.5 / math.sqrt(2 * layers * end.in_features))
+        _quiet_ends(self)
 
     def forward(self, x: Int[Tensor, "b n"]) -> Float[Tensor, "b n symbols"]:
         """Logits for every token; those for token i depend on tokens 0 to i - 1."""
@@ -395,3 +399,35 @@ class SparseTransformer(nn.Module):
         if n > len(place):
             raise ValueError(f"{n} tokens, but there are places for {len(place)}")
         return self.read(self.blocks(self.symbol(before) + place[:n]))
+
+
+def _quiet_ends(model: SparseTransformer) -> None:
+    """Deep models begin as quiet as shallow ones (sec. 5.2)."""
+    for block in model.blocks:
+        for end in (block.attention[-1].out, block.feed_forward[-1]):
+            layers = len(model.blocks)
+            nn.init.normal_(end.weight, std=0.5 / math.sqrt(2 * layers * end.in_features))
+
+
+def _places_and_quiet_ends(model: SparseTransformer) -> None:
+    nn.init.normal_(model.row)
+    nn.init.normal_(model.column)
+    _quiet_ends(model)
+
+
+def _possible(heads: int, pattern: str, stride: int, summaries: int, way: str, **_) -> None:
+    """What `sparse_attention` would refuse at the first call."""
+    if way not in WAYS:
+        raise ValueError(f"{way=} is none of {', '.join(WAYS)}")
+    if pattern == "dense":
+        return
+    if pattern not in PATTERNS:
+        raise ValueError(f"{pattern=} is none of {', '.join(PATTERNS)}, dense")
+    parts = len(parts_of(pattern, stride, summaries))
+    if way == "split" and heads % parts:
+        raise ValueError(f"{heads=} have no halves: split them with an even number")
+
+
+equip(Block)
+equip(SparseSelfAttention, check=_possible)
+equip(SparseTransformer, check=_possible, reset=_places_and_quiet_ends)

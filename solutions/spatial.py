@@ -26,14 +26,16 @@ Differs  CBAM's eq. 3 has (mean, max) and no normalisation; order (max, mean), B
          convolution more. SResNet's map is cut to h w; the released one fails on odd sizes
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from solutions.arguments import equip
 from solutions.channel import bottleneck, squeeze
+from solutions.splitting import Head, outside_inference, split_at
 
 
 def centred(kernel: int) -> int:
@@ -279,9 +281,6 @@ class GALA(nn.Module):
         return x * self.attention(x)
 
 
-Head = Callable[[Tensor], Tensor]
-
-
 def grad_cam(
     maps: Float[Tensor, "b c h w"],
     head: Head,
@@ -303,29 +302,28 @@ def grad_cam(
     return raw.relu() if rectify else raw
 
 
-def split_at(
-    model: nn.Module, layer: nn.Module, x: Tensor
-) -> tuple[Float[Tensor, "b c h w"], Head]:
-    """The maps that `layer` makes of x inside the model, and the rest of the model as a
-    function of them: `grad_cam(*split_at(model, layer, x), classes)`.
+def _shares_of_both(gala: GALA) -> None:
+    for share in (gala.additive, gala.multiplicative):
+        nn.init.normal_(share, std=len(share) ** -0.5)
 
-    The mode is left as it is: call `model.eval()` first. Raises ValueError where the model
-    does not call the layer, or where it does not make maps.
-    """
 
-    def run(hook: Callable) -> Tensor:
-        handle = layer.register_forward_hook(hook)
-        try:
-            return model(x)
-        finally:
-            handle.remove()
+equip(ChannelGate, SpatialGate, ProjectedSpatialGate, CBAM)
+equip(ChannelBranch, SpatialBranch, BAM, SpatialLayer)
+equip(GALA, reset=_shares_of_both)
+grad_cam = outside_inference(grad_cam)
 
-    made = []
-    with torch.no_grad():
-        run(lambda _, __, y: made.append(y.clone()))
-    if not made:
-        raise ValueError(f"the model does not call this {type(layer).__name__}")
-    if made[-1].ndim != 4:
-        shape = tuple(made[-1].shape)
-        raise ValueError(f"{type(layer).__name__} makes {shape}, not maps of the form b c h w")
-    return made[-1], lambda maps: run(lambda _, __, y: maps.clone())
+__all__ = [
+    "BAM",
+    "CBAM",
+    "GALA",
+    "ChannelBranch",
+    "ChannelGate",
+    "Head",
+    "ProjectedSpatialGate",
+    "SpatialBranch",
+    "SpatialGate",
+    "SpatialLayer",
+    "centred",
+    "grad_cam",
+    "split_at",
+]

@@ -30,6 +30,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
+
 
 def windows(x: Shaped[Tensor, "*batch h w"], window: int) -> Shaped[Tensor, "*batch h w dy dx"]:
     """For every pixel the window x window pixels around it, with 0 beyond the edges.
@@ -286,3 +288,19 @@ def largest_window(channels: int, kernel: int = 3) -> int:
         return 0
     root = math.isqrt(square)
     return root if root % 2 else root - 1
+
+
+def _places(attention: StandAloneSelfAttention2d | AttentionStem) -> None:
+    for table in (attention.rows, attention.columns):
+        nn.init.normal_(table, std=(2 * table.shape[-1]) ** -0.5)
+
+
+def _places_and_mixtures(values: SpatialValues) -> None:
+    for table in (values.rows, values.columns):
+        nn.init.normal_(table, std=table.shape[-1] ** -0.5)
+    nn.init.normal_(values.mixture)
+
+
+equip(StandAloneSelfAttention2d, reset=_places, window=None)  # it asks itself
+equip(SpatialValues, reset=_places_and_mixtures)
+equip(AttentionStem, reset=_places)

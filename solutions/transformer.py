@@ -30,9 +30,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from solutions import multi_head
+from solutions.arguments import equip
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
 from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import attention_weights, causal_mask
+from solutions.torch_weights import activation_refused, copy, norm_copied
 
 PAD, BEGIN, END = 0, 1, 2  # the first three words of every vocabulary
 
@@ -124,36 +126,42 @@ class DecoderLayer(nn.Module):
         return self.around_feed_forward(x, self.feed_forward)
 
 
-def from_torch(
-    layer: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer,
-) -> EncoderLayer | DecoderLayer:
-    """A layer with the weights of torch's, without dropout: it gives the same output.
+def from_torch(layer: nn.Module) -> EncoderLayer | DecoderLayer:
+    """A layer with the weights of an nn.TransformerEncoderLayer or nn.TransformerDecoderLayer,
+    without dropout: it gives the same output as torch's in evaluation, with the batch first; a
+    decoder layer, which is causal, as torch's with a causal `tgt_mask`.
 
-    Raises ValueError where torch's has another activation than a ReLU.
+    Raises ValueError where torch's has another activation than a ReLU, and where
+    `solutions.multi_head.from_torch` does.
     """
-    if layer.activation not in (nn.functional.relu, torch.relu):
-        raise ValueError(f"{layer.activation=} is not a ReLU")
+    if not isinstance(layer, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+        name = type(layer).__name__
+        raise ValueError(f"{name} is no TransformerEncoderLayer and no TransformerDecoderLayer")
+    activation_refused(layer.activation)
     decodes = isinstance(layer, nn.TransformerDecoderLayer)
     sizes = (layer.linear1.in_features, layer.self_attn.num_heads, layer.linear1.out_features)
     norm = "pre" if layer.norm_first else "post"
-    ours = (DecoderLayer if decodes else EncoderLayer)(*sizes, norm, dropout=0.0)
-    ours.to(layer.linear1.weight)
-    pairs = [(ours.feed_forward.up, layer.linear1), (ours.feed_forward.down, layer.linear2)]
+    like = layer.linear1.weight
+    place = dict(device=like.device, dtype=like.dtype)
+    ours = (DecoderLayer if decodes else EncoderLayer)(*sizes, norm, 0.0, **place)
+    for mine, theirs in (
+        (ours.feed_forward.up, layer.linear1),
+        (ours.feed_forward.down, layer.linear2),
+    ):
+        copy(mine, theirs.weight, theirs.bias)
     attention = multi_head.from_torch(layer.self_attn)
-    pairs.append((ours.self_attention, attention))
+    ours.self_attention.load_state_dict(attention.state_dict())
     if decodes:
-        pairs.append((ours.cross_attention, multi_head.from_torch(layer.multihead_attn)))
+        attention = multi_head.from_torch(layer.multihead_attn)
+        ours.cross_attention.load_state_dict(attention.state_dict())
         around = (ours.around_self, ours.around_cross, ours.around_feed_forward)
         norms = (layer.norm1, layer.norm2, layer.norm3)
     else:
         around = (ours.around_attention, ours.around_feed_forward)
         norms = (layer.norm1, layer.norm2)
     for one, theirs in zip(around, norms, strict=True):
-        one.norm.eps = theirs.eps
-        pairs.append((one.norm, theirs))
-    for mine, theirs in pairs:
-        mine.load_state_dict(theirs.state_dict())
-    return ours
+        norm_copied(one.norm, theirs)
+    return ours.train(layer.training)
 
 
 def padding(source: Int[Tensor, "b j"]) -> Bool[Tensor, "b 1 j"]:
@@ -344,7 +352,8 @@ def beam_search(
     b, device = len(start), start.device
     own_rows = rearrange(torch.arange(b * width, device=device), "(b beam) -> b beam", b=b)
     beams, rows = repeat(start, "b 1 -> b beam 1", beam=width), own_rows
-    penalties = length_penalty(torch.arange(longest + 1.0), alpha).tolist()
+    lengths = torch.arange(longest + 1, dtype=torch.float32)
+    penalties = length_penalty(lengths, alpha).tolist()
     log_p = torch.full((b, width), -math.inf, device=device)
     log_p[:, 0] = 0  # all beams are alike at first: one is enough
     best = start.new_full((b, 1 + longest), PAD)
@@ -495,3 +504,15 @@ def translate(
         return beam_search(Incremental(model, rows), start, longest, width, alpha)
     finally:
         model.train(training)
+
+
+def _glorot(model: Transformer) -> None:
+    """The matrices as the constructor starts them."""
+    for matrix in (weight for weight in model.parameters() if weight.ndim > 1):
+        nn.init.xavier_uniform_(matrix)
+    for words in (model.source, model.target, model.out):
+        nn.init.normal_(words.weight, std=model.source.embedding_dim**-0.5)
+
+
+equip(FeedForward, Residual, EncoderLayer, DecoderLayer)
+equip(Transformer, reset=_glorot)

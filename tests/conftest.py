@@ -2,8 +2,11 @@ import os
 
 import pytest
 import torch
+from disk import disk  # noqa: F401  one that is full
 from miniature import miniature, solved  # noqa: F401  a course of one chapter, for tools
 
+# a slow machine is no hanging compiler
+os.environ.setdefault("ATTNCOURSE_COMPILE_SECONDS", "1800")
 if not torch.cuda.is_available():  # before anything imports Triton
     os.environ.setdefault("TRITON_INTERPRET", "1")
 

@@ -50,7 +50,11 @@ def build(ex: Exercise, answer: Callable, trial: Prepared) -> Built:
 
 
 def begin(layer: nn.Module, weights: Mapping[str, Tensor], trial: Prepared) -> None:
-    """Give a module its weights and statistics, and the mode of the trial."""
+    """Give a module its weights and statistics, in their order where they have other names, and
+    the mode of the trial."""
+    own = layer.state_dict()
+    if own.keys() != weights.keys():
+        weights = dict(zip(own, weights.values(), strict=True))
     layer.load_state_dict(weights)
     layer.train(not trial.evaluate)
 

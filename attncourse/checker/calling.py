@@ -73,6 +73,11 @@ def run(ex: Exercise, answer: Callable, trial: Prepared) -> Result:
     built, fault, note = build(ex, answer, trial)
     if fault is not None:
         return Result({}, fault, note=note)
+    return run_built(ex, built, trial, note)
+
+
+def run_built(ex: Exercise, built: Any, trial: Prepared, note: str = "") -> Result:
+    """All probes of what has been built, on one trial."""
     outcomes, changed = {}, None
     for probe in ex.probes:
         inputs = trial.fresh()

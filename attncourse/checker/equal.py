@@ -26,12 +26,35 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
         return isinstance(y, float) and math.isclose(y, expected, rel_tol=1e-6, abs_tol=1e-8)
     if not isinstance(expected, Tensor):
         return type(y) is type(expected) and y == expected
-    if not isinstance(y, Tensor) or y.shape != expected.shape or y.dtype != expected.dtype:
+    if not isinstance(y, Tensor) or y.shape != expected.shape or y.device != expected.device:
         return False
-    if y.device != expected.device:
+    if integral(y) and integral(expected):
+        return torch.equal(y.long(), expected.long())
+    if y.dtype != expected.dtype:
         return False
     rtol, atol = (1e-6, 1e-8) if dtype == torch.float64 else (1e-3, 1e-4)
     return torch.allclose(y, expected, rtol=rtol, atol=atol, equal_nan=True)
+
+
+def hopeless(y: Any) -> bool:
+    """A crash, or a number that is not finite: nothing to compare with."""
+    if isinstance(y, (tuple, list)):
+        return any(map(hopeless, y))
+    return isinstance(y, Crash) or (
+        isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all()
+    )
+
+
+def integral(x: Tensor) -> bool:
+    """Of whatever type of integers: `Int` promises no more."""
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+
+
+def chosen(y: Any) -> bool:
+    """Integers or truth values, or several results with such: places, not sizes."""
+    if isinstance(y, (tuple, list)):
+        return any(map(chosen, y))
+    return isinstance(y, Tensor) and not y.is_floating_point()
 
 
 def comparable(y: Any, right: Any) -> bool:

@@ -14,10 +14,13 @@ from attncourse.checker.examiners import (
     form,
     gradients,
     graph,
+    initial,
     machine,
     memory,
+    methods,
     mode,
     not_attempted,
+    promised,
     randomness,
     refusals,
     remark,
@@ -58,6 +61,10 @@ EXAMINERS = (
     gradients,
     device,
     cost,
+    # Does it keep what the stub promises beyond the trials?
+    promised,
+    methods,
+    initial,
     # Nobody promised it: said on a pass, never refused.
     remark,
 )

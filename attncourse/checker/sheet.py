@@ -3,20 +3,28 @@
 `check` looks at nothing else: all that it knows of the solution comes from a `Sheet`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from attncourse.checker.building import begin, build
-from attncourse.checker.calling import gradients, outcome
+from attncourse.checker.calling import gradients, outcome, run_built
 from attncourse.checker.ending import undisturbed
-from attncourse.checker.equal import digest, fingerprint, same
+from attncourse.checker.equal import chosen, digest, fingerprint, hopeless, same
 from attncourse.checker.running import Crash, calm
-from attncourse.checker.trials import VALUES, Prepared, prepare, variations
+from attncourse.checker.trials import VALUES, Prepared, prepare, three_more
+from attncourse.checker.varied import Varied, variations
 from attncourse.exercises.edited import slips_of
 from attncourse.exercises.record import Exercise, Slip
+
+
+class Right(NamedTuple):
+    """A variation of a trial, with what the solution gives for each probe that it answers."""
+
+    varied: Varied
+    outcomes: Mapping[str, Any]
 
 
 class Sheet:
@@ -34,10 +42,35 @@ class Sheet:
         """The declared trials, then the variations on the first of them."""
         with undisturbed(), calm():
             trials = [prepare(self.ex, t, t.name) for t in self.ex.trials()]
-            more = [*variations(self.ex, trials[0])]
+            more = [*three_more(self.ex, trials[0])]
             if trials[-1].inputs.keys() != trials[0].inputs.keys():  # with a mask, say
-                more += variations(self.ex, trials[-1], large=False)
+                more += three_more(self.ex, trials[-1], large=False)
             return (*trials, *more)
+
+    @cached_property
+    def varied(self) -> dict[int, tuple[Right, ...]]:
+        """The first trial, and the last if it has other inputs, varied in what the stub leaves
+        open; with what the solution makes of each, as far as it makes something of it."""
+        last = len(self.declared) - 1
+        other = self.trials[0].inputs.keys() != self.trials[last].inputs.keys()
+        with undisturbed(), calm():
+            return {i: tuple(self._varied(i)) for i in ([0, last] if other else [0])}
+
+    def _varied(self, index: int) -> Iterator[Right]:
+        trial, answered = self.trials[index], {None}
+        built = build(self.ex, self.ex.solution, trial).answer
+        for varied in variations(self.ex, trial, self.trials[0] if index else None):
+            if varied.after not in answered:
+                continue
+            if self.ex.is_module:
+                begin(built, trial.weights, trial)
+            found = run_built(self.ex, built, varied.trial).outcomes
+            outcomes = {probe: y for probe, y in found.items() if not hopeless(y)}
+            if varied.ties and any(map(chosen, outcomes.values())):
+                continue
+            if outcomes:
+                answered.add(varied)
+                yield Right(varied, outcomes)
 
     @property
     def declared(self) -> range:

@@ -16,7 +16,10 @@ VALUES, LARGE, STRIDED, FLOAT32 = "values", "large", "strided", "float32"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A trial with its numbers drawn, and with the weights that every module is given."""
+    """A trial with its numbers drawn, and with the weights that every module is given.
+
+    drawn  the inputs that are random numbers; the others have the values that they need
+    """
 
     name: str
     group: str
@@ -26,6 +29,7 @@ class Prepared:
     init: Mapping[str, Any]
     weights: Mapping[str, Tensor] | None
     evaluate: bool = False
+    drawn: frozenset[str] = frozenset()
 
     def fresh(self) -> dict[str, Any]:
         """The inputs, cloned, so that nobody can spoil them for the next."""
@@ -46,9 +50,8 @@ class Prepared:
 def _clone(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
-    if value.is_contiguous():
-        return value.clone()
-    return _strided(value)
+    copy = value.clone()  # keeps the order in memory, not the gaps
+    return copy if copy.stride() == value.stride() else _strided(value)
 
 
 def _strided(value: Tensor) -> Tensor:
@@ -72,7 +75,15 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
             inputs[name] = value
     weights = _weights(ex, trial, generator) if ex.is_module else None
     return Prepared(
-        trial.name, VALUES, trial.sizes, inputs, axes, trial.init, weights, trial.evaluate
+        name=trial.name,
+        group=VALUES,
+        sizes=trial.sizes,
+        inputs=inputs,
+        axes=axes,
+        init=trial.init,
+        weights=weights,
+        evaluate=trial.evaluate,
+        drawn=frozenset(n for n, value in trial.inputs.items() if isinstance(value, str)),
     )
 
 
@@ -92,7 +103,7 @@ def _weights(ex: Exercise, trial: Trial, generator: torch.Generator) -> dict[str
     return weights
 
 
-def variations(ex: Exercise, first: Prepared, large: bool = True) -> Iterator[Prepared]:
+def three_more(ex: Exercise, first: Prepared, large: bool = True) -> Iterator[Prepared]:
     """The first trial once more: with large numbers, scattered in memory, in single
     precision."""
 

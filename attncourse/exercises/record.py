@@ -110,7 +110,8 @@ class Exercise:
     refuses    trials, named as in "an even window", that must end in a ValueError
     cost       what it may spend
     skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
-               "device", "kind" (what is refused may end in any error)
+               "device", "kind" (what is refused may end in any error), "sizes" (some inputs
+               are computed from others, and belong to them)
     through    how an answer is called where a trial cannot call it itself: a function of the
                answer and of a trial's inputs. Solution and slips go the same way
     needs      why this machine cannot check it, in one sentence; "" where it can

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncourse.tasks.data import Digits, digits
+from attncourse.tasks.pictures import Digits, digits
 from solutions.channel import squeeze
 
 

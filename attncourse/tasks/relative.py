@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncourse.tasks.data import digits
+from attncourse.tasks.pictures import digits
 from solutions.positional import CoordConv2d, sinusoidal_2d
 from solutions.relative_2d import AttentionAugmentedConv2d, relative_weights
 

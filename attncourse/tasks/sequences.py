@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncourse.tasks.data import digits
+from attncourse.tasks.pictures import digits
 
 SIDE = 8  # pixels of a digit in height and width
 

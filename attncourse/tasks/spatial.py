@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncourse.tasks.data import digits
+from attncourse.tasks.pictures import digits
 
 PLANES = 4  # planes of signs, and as many planes of cues
 QUADRANT = 8  # pixels across

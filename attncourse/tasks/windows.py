@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncourse.tasks.data import digits
+from attncourse.tasks.pictures import digits
 from solutions.positional import sinusoidal_2d
 from solutions.stand_alone import StandAloneSelfAttention2d
 

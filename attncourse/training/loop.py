@@ -5,20 +5,16 @@ before. So a checkpoint needs no more than the weights, the optimizer and how fa
 """
 
 import io
-import os
-import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from math import inf
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,192 +28,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attncourse.errors import UserError
-
-CHECKPOINT = "checkpoint.pt"
-
-
-class Stopped(UserError):
-    """The user stopped the run; the checkpoint has all of it."""
-
-
-class Task(Protocol):
-    """What is trained: where batches come from, what they cost, and how good a model is."""
-
-    def batches(self, epoch: int) -> Sequence[Any]:
-        """The batches of an epoch, in order, decided by the epoch and the task alone."""
-
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, int]:
-        """The sum of the losses of a batch's items, and how many items there are."""
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures of a model in eval mode, on data that it is not trained on."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, and how.
-
-    epochs      at most so many
-    patience    stop after so many epochs without a better `watch`
-    watch       the figure of `validate` that decides: smaller is better for "loss", larger for
-                any other
-    rate        the learning rate of each step, counted from 1
-    average     how much of the running mean of the weights stays from step to step, less at
-                first. The mean is what is validated and kept
-    clip        the longest gradient
-    save_every  steps between checkpoints; there is one after every epoch too
-    """
-
-    epochs: int
-    patience: int
-    rate: Callable[[int], float]
-    watch: str = "loss"
-    seed: int = 0
-    average: float = 0.997
-    clip: float = 1.0
-    save_every: int = 100
-    bfloat16: bool = False
-
-
-@dataclass
-class Record:
-    """How far a run is, and what it has seen."""
-
-    step: int = 0  # of all epochs
-    epoch: int = 0  # the epochs that are complete
-    batch: int = 0  # the batches of the next one that are
-    loss: float = 0.0  # sum over their items
-    items: int = 0
-    all_items: int = 0
-    seconds: float = 0.0  # of training and validation, over all sittings
-    cpu_seconds: float = 0.0  # of this process in them: fewer where the machine is shared
-    history: list[dict[str, float]] = field(default_factory=list)  # one entry an epoch
-    best: float = -inf
-    best_epoch: int = 0
-
-    def finished(self, plan: Plan) -> bool:
-        """Whether nothing is left to train."""
-        return self.epoch >= plan.epochs or self.epoch - self.best_epoch >= plan.patience
-
-
-# ---------------------------------------------------------------- several processes
-
-
-@dataclass(frozen=True)
-class Workers:
-    """The processes that train together: this one, or as many as torchrun has started."""
-
-    rank: int = 0
-    count: int = 1
-    device: torch.device = torch.device("cpu")  # noqa: RUF009  never changed
-
-    @property
-    def leads(self) -> bool:
-        """Whether this is the one that validates, prints and writes."""
-        return self.rank == 0
-
-    def sum(self, *numbers: float) -> list[float]:
-        """Each number, summed over the processes."""
-        if self.count == 1:
-            return list(numbers)
-        sums = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        distributed.all_reduce(sums)
-        return sums.tolist()
-
-    def share(self, batches: Sequence[Any]) -> Sequence[Any]:
-        """This one's batches: as many as every other's, so at most a few are left out."""
-        even = len(batches) // self.count * self.count
-        return batches[self.rank : even : self.count]
-
-
-def device_of(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one. Raises UserError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(f'cannot compute on "{name}": {why}. Try --device cpu.') from None
-    return device
-
-
-@contextmanager
-def workers(device: str = "auto") -> Iterator[Workers]:
-    """Join the processes that torchrun has started, if it has: one GPU each, where there are
-    GPUs."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield Workers(device=device_of(device))
-        return
-    here = device_of(device)
-    if here.type == "cuda":
-        here = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(here)
-    distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
-    try:
-        yield Workers(distributed.get_rank(), count, here)
-    finally:
-        distributed.destroy_process_group()
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16 itself: then it is faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return device.type == "cpu" and bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
-# ---------------------------------------------------------------- checkpoints
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all: what was there stays until the new one is on disk."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def load(path: Path) -> dict[str, Any]:
-    """A checkpoint, on the CPU. Raises UserError for a file that is not one."""
-    data = io.BytesIO(path.read_bytes())
-    try:
-        state = torch.load(data, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not state.keys() >= {"settings", "record", "best"}:
-            raise ValueError("something else")
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        raise UserError(
-            f"{path} is not a checkpoint, or not all of one. Move it away to begin anew."
-        ) from None
-    return state
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; it is made if need be. Raises UserError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"another run trains in {folder}. Wait for it, or choose another with --into."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-# ---------------------------------------------------------------- the loop
+from attncourse.files import write_whole
+from attncourse.training.checkpoints import CHECKPOINT, load, refuse_others
+from attncourse.training.plan import Plan, Record, Stopped, Task
+from attncourse.training.workers import Workers
 
 
 class Trainer:
@@ -452,17 +266,6 @@ def running_mean(average: float) -> Callable:
         get_ema_multi_avg_fn(stays)(means, weights, steps)
 
     return update
-
-
-def refuse_others(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    """Raise UserError, naming what differs, if a checkpoint is of a run with other settings."""
-    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-    if names:
-        differ = ", ".join(f"{n} {theirs.get(n)}, not {ours.get(n)}" for n in names)
-        raise UserError(
-            f"{path} is of another run, with {differ}. Take the same options to go on with it, "
-            "or another folder with --into."
-        )
 
 
 def _seed(*numbers: int) -> None:

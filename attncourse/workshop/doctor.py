@@ -7,13 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from attncourse import course
-from attncourse.book.editions import (
-    ROOT,
-    build,
-    chapter_exercises,
-    make,
-    read_script,
-)
+from attncourse.book.building import build
+from attncourse.book.editions import ROOT, chapter_exercises, make, read_script
 from attncourse.checker import check
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import sheet, slips

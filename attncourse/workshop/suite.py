@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from rich.console import Console
+from rich.table import Table
 
 from attncourse import places
 from attncourse.errors import UserError
@@ -66,7 +67,11 @@ def run(steps: Sequence[Step], root: Path) -> list[str]:
     """Run the steps from the root of the clone; returns the names of those that failed."""
     console, failed, seconds = Console(highlight=False), [], {}
     with TemporaryDirectory() as scratch:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "IPYTHONDIR": _ipython(scratch)}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "IPYTHONDIR": _ipython(scratch),
+            "ATTNCOURSE_COMPILE_SECONDS": "1800",  # a slow machine is no hanging compiler
+        }
         for step in steps:
             console.print(f"[bold]{step.name}[/bold]: {step.says}")
             start = perf_counter()
@@ -75,10 +80,11 @@ def run(steps: Sequence[Step], root: Path) -> list[str]:
                 if subprocess.run(arguments, cwd=root, env=environment).returncode:
                     failed.append(step.name)
             seconds[step.name] = perf_counter() - start
-    console.print()
+    table = Table("step", "result", "seconds", box=None, pad_edge=False)
     for name, spent in seconds.items():
         result = "[red]failed[/red]" if name in failed else "[green]passed[/green]"
-        console.print(f"{name:<10} {result} {spent:7.1f} s")
+        table.add_row(name, result, f"{spent:.1f}")
+    console.print("", table)
     return sorted(set(failed), key=failed.index)
 
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from attncourse.errors import UserError
+from attncourse.files import write_whole
 from attncourse.places import MARK
 
 
@@ -133,9 +134,5 @@ def _handed_out(work: Path) -> dict[str, str]:
 def _write_handed_out(work: Path, handed: dict[str, str]) -> None:
     if handed == _handed_out(work):
         return
-    part = work / f"{MARK}.{os.getpid()}.part"
-    try:
-        part.write_text(json.dumps(handed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, work / MARK)
-    finally:
-        part.unlink(missing_ok=True)
+    text = json.dumps(handed, indent=1, sort_keys=True) + "\n"
+    write_whole(work / MARK, text.encode())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attncourse import check, hint, solution
 from attncourse.book import claim, plots
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 
 # %% [markdown]
 # ## The letters

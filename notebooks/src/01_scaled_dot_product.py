@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attncourse import check, hint, solution
 from attncourse.book import claim, plots
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.denoising import blur, patches, places, psnr
 
 # %% [markdown]
@@ -730,8 +730,8 @@ for name, mask in masks.items():
 with torch.no_grad():
     there = attention_weights(q, k)
     back = attention_weights(k, q)
-    print("q, k:", tuple(there.shape), "rows sum to", there.sum(-1)[0])
-    print("k, q:", tuple(back.shape), "rows sum to", back.sum(-1)[0])
+    for name, a in ("q, k", there), ("k, q", back):
+        print(f"{name}: {tuple(a.shape)}, rows sum to", *(f"{row:.4f}" for row in a.sum(-1)[0]))
     apart = (there - rearrange(back, "b j i -> b i j")).abs().max()
 claim(apart > 0.1, "the maps are not each other's transpose, though the scores are")
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from attncourse import check, hint
 from attncourse.book import claim, plots
 from attncourse.papers import counting
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention

@@ -23,7 +23,7 @@ from attncourse.book import claim, plots
 from attncourse.papers import compare, compare_all, figure
 from attncourse.tasks.channel import CueReader, PlaneReader, accuracy, cue_task, cues
 from attncourse.tasks.channel import negatives, photographs, train, unseen_negatives
-from attncourse.tasks.data import digits, photograph
+from attncourse.tasks.pictures import digits, photograph
 from solutions.backbones import ResNet
 from solutions.channel import PLACEMENTS, bottleneck, eca_window, gather_filters, identity
 

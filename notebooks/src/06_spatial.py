@@ -22,7 +22,7 @@ from attncourse.book import claim, plots
 from attncourse.errors import UserError
 from attncourse.papers import compare
 from attncourse.tasks import spatial as tasks
-from attncourse.tasks.data import cifar10
+from attncourse.tasks.cifar10 import cifar10
 from solutions.channel import SqueezeExcite, bottleneck, squeeze
 from solutions.spatial import Head, ProjectedSpatialGate, centred
 

@@ -22,7 +22,7 @@ from attncourse import check, hint
 from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.tasks import scenes as scene_tasks
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.scenes import KINDS, SYMBOLS, Segmenter, named, unseen
 from solutions.non_local import FORMS, classifier, conv_norm_relu, dot_product_weights, max_pool
 from solutions.spatial import CBAM

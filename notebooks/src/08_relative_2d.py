@@ -24,7 +24,7 @@ from attncourse.book import claim, plots
 from attncourse.papers import counting
 from attncourse.papers.cost import cost
 from attncourse.tasks import relative as relative_tasks
-from attncourse.tasks.data import digits, photograph
+from attncourse.tasks.pictures import digits, photograph
 from attncourse.tasks.relative import POSITIONS, SEEN, UNSEEN
 
 # %%

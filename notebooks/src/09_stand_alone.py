@@ -20,10 +20,16 @@ from torch.nn import functional as F
 from attncourse import check, hint, papers
 from attncourse.book import claim, plots
 from attncourse.papers import counting
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.denoising import blur, psnr
 from attncourse.tasks.windows import attention as small_attention
-from attncourse.tasks.windows import convolution, explained, readers, train_digits, train_pointer
+from attncourse.tasks.windows import (
+    convolution,
+    explained,
+    readers,
+    train_digits,
+    train_pointer,
+)
 from solutions.backbones import StandAloneResNet
 from solutions.stand_alone import AttentionStem
 

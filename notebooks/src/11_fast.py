@@ -35,7 +35,7 @@ from attncourse.book import claim, plots, result
 from attncourse.bench import kept as benchmarks
 from attncourse.papers import counting
 from attncourse.tasks import fast as fast_tasks
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.fast import Warming, alike, how_many, largest_kept, seconds, turns
 from solutions import relative_2d, sparse, stand_alone
 from solutions.fast import gpu, local

@@ -14,10 +14,11 @@ Differs  which convolutions of MnasNet are augmented, and on which maps, is our 
          printed figure of it is held against ours
 """
 
+import torch
 from torch import nn
 
 from solutions.backbones.mobile import Inverted, MnasNet
-from solutions.backbones.residual import ResNet
+from solutions.backbones.residual import Attention, ResNet
 from solutions.backbones.wide import WideResNet
 from solutions.relative_2d import AttentionAugmentedConv2d, attention_widths
 
@@ -37,25 +38,53 @@ def augmented_resnet(
     upsilon: float = 0.1,
     heads: int = 8,
     positions: bool = True,
-    **options,
+    *,
+    attention: Attention | None = None,
+    classes: int = 1000,
+    groups: int = 1,
+    width: int = 64,
+    stem: str | nn.Module = "imagenet",
+    stride_in: str = "3x3",
+    between: Attention | None = None,
+    placement: str = "standard",
+    widen: int | float = 1,
+    zero_init: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> ResNet:
     """A ResNet whose 3x3 convolutions in these stages are augmented.
 
-    image    height and width for which the tables of positions are made; others are welcome
-    options  go to the ResNet
+    image      height and width for which the tables of positions are made; others are welcome
+    positions  False for attention without them
+    attention  and all that follow: as in ResNet
     """
-    stem = 0 if options.get("stem", "imagenet") == "small" else 2
+    begun = 0 if stem == "small" else 2
 
     def augment(channels: int, out_channels: int, stride: int, stage: int) -> nn.Module | None:
         if stage not in stages or not attention_widths(out_channels, kappa, upsilon, heads)[1]:
             return None
-        entering = smaller(image, stem + stage - 1 - (stride > 1))
+        entering = smaller(image, begun + stage - 1 - (stride > 1))
         size = entering if positions else None
         return AttentionAugmentedConv2d(
             channels, out_channels, 3, kappa, upsilon, heads, size, stride
         )
 
-    return ResNet(depth, spatial=augment, **options)
+    return ResNet(
+        depth,
+        attention,
+        classes,
+        groups=groups,
+        width=width,
+        stem=stem,
+        stride_in=stride_in,
+        between=between,
+        spatial=augment,
+        placement=placement,
+        widen=widen,
+        zero_init=zero_init,
+        device=device,
+        dtype=dtype,
+    )
 
 
 def augmented_wide_resnet(
@@ -66,9 +95,20 @@ def augmented_wide_resnet(
     upsilon: float = 0.1,
     heads: int = 8,
     shortcut: str = "pooled",
-    **options,
+    *,
+    attention: Attention | None = None,
+    classes: int = 100,
+    between: Attention | None = None,
+    bottleneck: bool = False,
+    stride_in: str = "3x3",
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> WideResNet:
-    """A wide residual network with the first 3x3 of every block augmented, as for CIFAR."""
+    """A wide residual network with the first 3x3 of every block augmented, as for CIFAR.
+
+    image      height and width for which the tables of positions are made; others are welcome
+    attention  and all that follow: as in WideResNet
+    """
 
     def augment(channels: int, out_channels: int, stride: int, stage: int) -> nn.Module | None:
         if not attention_widths(out_channels, kappa, upsilon, heads)[1]:
@@ -78,7 +118,19 @@ def augmented_wide_resnet(
             channels, out_channels, 3, kappa, upsilon, heads, size, stride
         )
 
-    return WideResNet(depth, widen, shortcut=shortcut, spatial=augment, **options)
+    return WideResNet(
+        depth,
+        widen,
+        attention,
+        classes,
+        shortcut=shortcut,
+        between=between,
+        spatial=augment,
+        bottleneck=bottleneck,
+        stride_in=stride_in,
+        device=device,
+        dtype=dtype,
+    )
 
 
 def augmented_mnasnet(
@@ -88,11 +140,21 @@ def augmented_mnasnet(
     kappa: float = 0.1,
     upsilon: float = 0.1,
     heads: int = 4,
-    **options,
+    *,
+    attention: Attention | None = None,
+    classes: int = 1000,
+    widen: int | float = 1,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> MnasNet:
     """A MnasNet whose widening 1x1 convolutions are augmented, on maps of at most `largest`
-    pixels in height."""
-    network, n = MnasNet(kind, **options), smaller(image, 1)
+    pixels in height.
+
+    image      height and width for which the tables of positions are made; others are welcome
+    attention  and all that follow: as in MnasNet
+    """
+    network = MnasNet(kind, attention, classes, widen, device=device, dtype=dtype)
+    n, place = smaller(image, 1), dict(device=device, dtype=dtype)
     for block in network.modules():
         if not isinstance(block, Inverted):
             continue
@@ -103,7 +165,9 @@ def augmented_mnasnet(
         dv = attention_widths(widening.out_channels, kappa, upsilon, heads)[1]
         if n <= largest and dv:
             channels = widening.in_channels, widening.out_channels
-            augmented = AttentionAugmentedConv2d(*channels, 1, kappa, upsilon, heads, n)
+            augmented = AttentionAugmentedConv2d(
+                *channels, 1, kappa, upsilon, heads, n, **place
+            )
             name = next(name for name, m in block.named_modules() if m is widening)
             parent, _, child = name.rpartition(".")
             setattr(block.get_submodule(parent), child, augmented)

@@ -24,7 +24,8 @@ from collections.abc import Collection
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solutions.backbones.residual import Attention, convolution
+from solutions.arguments import equip
+from solutions.backbones.residual import Attention, convolution, least_width
 from solutions.channel import SqueezeExcite, squeeze
 
 MOBILE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + 5 * ((512, 1),)
@@ -196,3 +197,11 @@ class MnasNet(nn.Module):
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
         return self.classifier(squeeze(self.features(x)))
+
+
+def _wide_enough(widen: int | float, **_) -> None:
+    least_width(widen, 32)
+
+
+equip(Inverted, MnasNet)
+equip(MobileNet, check=_wide_enough)

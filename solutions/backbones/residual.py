@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from solutions.arguments import equip
 from solutions.channel import PLACEMENTS, residual, squeeze
 
 Attention = Callable[[int], nn.Module]  # channels
@@ -44,16 +45,29 @@ BOTTLENECK = {
 }
 
 
+class HeConv2d(nn.Conv2d):
+    """A convolution whose weights start as He et al.'s."""
+
+    def reset_parameters(self) -> None:
+        """The variance of the gradients is kept, through a ReLU."""
+        super().reset_parameters()  # so that a seed gives what it always gave
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+
 def convolution(
     channels: int, out_channels: int, window: int, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     """A convolution that keeps the size of the map, up to its stride; He et al.'s start."""
     padding = window // 2
-    module = nn.Conv2d(
-        channels, out_channels, window, stride, padding, groups=groups, bias=False
-    )
-    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return module
+    return HeConv2d(channels, out_channels, window, stride, padding, groups=groups, bias=False)
+
+
+def least_width(widen: int | float, planes: int) -> None:
+    """Raises ValueError where `planes` channels times `widen` are less than one."""
+    if int(planes * widen) < 1:
+        raise ValueError(
+            f"{widen=} leaves none of {planes} channels: take {1 / planes} or more"
+        )
 
 
 def windows(spatial: Spatial | None, stage: int, groups: int = 1) -> Convolution:
@@ -67,7 +81,7 @@ def windows(spatial: Spatial | None, stage: int, groups: int = 1) -> Convolution
     return make
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """What all blocks share: the shortcut, the addition and the place for attention.
 
     Whoever inherits has a `branch` from `channels` to `out_channels`.
@@ -96,7 +110,7 @@ class Residual(nn.Module):
         return residual(x, self.branch, self.attention, self.placement, self.downsample)
 
 
-class Basic(Residual):
+class Basic(ResidualBlock):
     """Two 3x3 convolutions."""
 
     expansion = 1
@@ -122,7 +136,7 @@ class Basic(Residual):
         return self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
 
 
-class Bottleneck(Residual):
+class Bottleneck(ResidualBlock):
     """A 3x3 convolution of `middle` channels between two 1x1, which narrow and widen."""
 
     expansion = 4
@@ -241,14 +255,14 @@ class ResNet(nn.Module):
                     block = Basic(*place)
                 else:
                     block = Bottleneck(*place, planes * width // 64 * groups, stride_in)
-                if zero_init:
-                    nn.init.zeros_((block.bn2 if depth in BASIC else block.bn3).weight)
                 layer.append(block)
                 channels = planes * block.expansion
             self.add_module(f"layer{stage}", layer)
             follows = between is not None and stage < len(self.numbers)
             self.add_module(f"between{stage}", between(channels) if follows else nn.Identity())
         self.fc = nn.Linear(channels, classes)
+        self.zero_init = zero_init
+        _shortcuts_alone(self)
 
     def features(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b e i j"]:
         """The maps behind the last stage."""
@@ -258,3 +272,18 @@ class ResNet(nn.Module):
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
         return self.fc(squeeze(self.features(x)))
+
+
+def _shortcuts_alone(network: ResNet) -> None:
+    """Where that was asked for."""
+    for block in network.modules() if network.zero_init else ():
+        if isinstance(block, ResidualBlock):
+            nn.init.zeros_((block.bn2 if isinstance(block, Basic) else block.bn3).weight)
+
+
+def _wide_enough(widen: int | float, **_) -> None:
+    least_width(widen, 64)
+
+
+equip(Basic, Bottleneck, window=None)  # it makes the convolution
+equip(ResNet, check=_wide_enough, reset=_shortcuts_alone)

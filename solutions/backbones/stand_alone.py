@@ -19,7 +19,8 @@ from collections.abc import Collection
 
 from torch import nn
 
-from solutions.backbones.residual import ResNet
+from solutions.arguments import equip
+from solutions.backbones.residual import ResNet, least_width
 from solutions.stand_alone import AttentionStem, StandAloneSelfAttention2d
 
 
@@ -55,3 +56,12 @@ class StandAloneResNet(ResNet):
         if stem == "attention":
             stem = AttentionStem()
         super().__init__(depth, classes=classes, stem=stem, spatial=spatial, widen=widen)
+
+
+def _stages_that_are(stages: Collection[int], widen: float, **_) -> None:
+    least_width(widen, 64)
+    if not set(stages) <= {1, 2, 3, 4}:
+        raise ValueError(f"{stages=} has others than 1, 2, 3 and 4")
+
+
+equip(StandAloneResNet, check=_stages_that_are)

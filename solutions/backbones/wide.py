@@ -22,11 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
 from solutions.backbones.residual import (
     Attention,
     Convolution,
     Spatial,
     convolution,
+    least_width,
     through,
     windows,
 )
@@ -161,3 +163,12 @@ class WideResNet(nn.Module):
     def forward(self, x: Float[Tensor, "b rgb h w"]) -> Float[Tensor, "b classes"]:
         """One score for each class."""
         return self.fc(squeeze(self.features(x)))
+
+
+def _wide_enough(widen: int | float, **_) -> None:
+    least_width(widen, 16)
+
+
+equip(PooledShortcut)
+equip(PreActivation, window=None)  # it makes the convolution
+equip(WideResNet, check=_wide_enough)

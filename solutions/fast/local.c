@@ -5,7 +5,8 @@
    registers and on the stack; neither windows nor the map are ever stored. The backward pass
    computes the map again from the log-sum-exp.
 
-   Places of the window beyond the edge score HIDDEN. This file includes itself once per type. */
+   Places of the window beyond the edge score HIDDEN, which is -inf: no number is lower, and a
+   query always sees itself. This file includes itself once per type. */
 
 #ifndef DOUBLE
 
@@ -17,7 +18,7 @@
 #endif
 
 #define LARGEST 31 /* window */
-#define HIDDEN -1e30
+#define HIDDEN -__builtin_inf()
 
 #define DOUBLE 0
 #include "vectors.h"
@@ -43,6 +44,15 @@ static shape NAMED(shape_of)(int64_t heads, int64_t d, int64_t e, int64_t h, int
     s.wide = (s.wide + LANES - 1) / LANES * LANES + LANES;
     s.high = h + 2 * s.reach;
     return s;
+}
+
+/* So many zeros, where a vector may begin; 0 where memory is short. A whole number of vectors is
+   asked for, as C wants it. */
+static REAL *NAMED(zeros)(int64_t numbers) {
+    const size_t bytes = (sizeof(REAL) * numbers / 64 + 1) * 64;
+    REAL *memory = aligned_alloc(64, bytes);
+    if (memory) memset(memory, 0, bytes);
+    return memory;
 }
 
 /* A map with zeros around it. */
@@ -215,9 +225,9 @@ static inline __attribute__((always_inline)) void NAMED(backward_row)(
         for (int i = 0; i < window; i++) down[i] = across[i] = (vec){};
         for (int i = 0; i < places; i++) {
             vec below = share[i] - log_sum;
-            share[i] = NAMED(expo)(pick(below < 0, below, (vec){}));
+            share[i] = NAMED(expo)(pick(below > 0, (vec){}, below)); /* nan stays */
             share[i] = pick(real, share[i], (vec){});
-            slope[i] = share[i] * (slope[i] - mean);
+            slope[i] = pick(real, share[i] * (slope[i] - mean), (vec){});
             down[i / window] += slope[i];
             across[i % window] += slope[i];
             store(shares + i * s.wide + s.reach + x0, share[i]);
@@ -259,9 +269,8 @@ int NAMED(forward)(REAL *out, REAL *lse, const REAL *q, const REAL *k, const REA
 #pragma omp parallel num_threads(threads) if (n > 1)
     {
         const int64_t padded = s.high * s.wide;
-        REAL *room = aligned_alloc(64, sizeof(REAL) * ((d + e) * padded + (d + e) * s.wide));
-        if (room) memset(room, 0, sizeof(REAL) * ((d + e) * padded + (d + e) * s.wide));
-        else failed = 1;
+        REAL *room = NAMED(zeros)((d + e) * padded + (d + e) * s.wide);
+        if (!room) failed = 1;
         REAL *near_k = room, *near_v = room + d * padded;
         REAL *mine = near_v + e * padded, *line = mine + d * s.wide;
 #pragma omp for schedule(dynamic)
@@ -297,9 +306,8 @@ int NAMED(backward)(REAL *dq, REAL *dk, REAL *dv, REAL *drows, REAL *dcolumns, c
         const int64_t table = window * s.half;
         const int64_t all =
             2 * (d + e) * padded + (2 * d + e + 2 * places) * s.wide + 2 * table * LANES;
-        REAL *room = aligned_alloc(64, sizeof(REAL) * all);
-        if (room) memset(room, 0, sizeof(REAL) * all);
-        else failed = 1;
+        REAL *room = NAMED(zeros)(all);
+        if (!room) failed = 1;
         REAL *near_k = room, *near_v = near_k + d * padded;
         REAL *back_k = near_v + e * padded, *back_v = back_k + d * padded;
         REAL *mine = back_v + e * padded, *line = mine + d * s.wide, *above = line + d * s.wide;

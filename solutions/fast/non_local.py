@@ -15,7 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solutions import non_local
-from solutions.fast.scaled_dot_product import by_torch, choose_tiles, tiled_attention
+from solutions.arguments import equip
+from solutions.fast.scaled_dot_product import (
+    by_torch,
+    choose_tiles,
+    tiled_attention,
+    together,
+)
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 NARROW = 64  # features up to which filling up costs less than it saves
@@ -28,7 +34,11 @@ def gaussian_mixture(
     v: Float[Tensor, "*batch j e"],
     implementation: str = "auto",
 ) -> Float[Tensor, "*batch i e"]:
-    """What `solutions.non_local.gaussian_weights` make of the values."""
+    """What `solutions.non_local.gaussian_weights` make of the values.
+
+    Raises ValueError for what does not fit together.
+    """
+    q, k, v = together(q, k, v)
     implementation = choose(q, k, v) if implementation == "auto" else implementation
     if implementation == "reference":
         return non_local.gaussian_weights(q, k) @ v
@@ -94,6 +104,18 @@ class PositionAttention(non_local.PositionAttention):
 class DANetHead(non_local.DANetHead):
     """The head of `solutions.non_local` with this position attention."""
 
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
-        self.position.__class__ = PositionAttention
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        reduction: int = 4,
+        released: bool = False,
+        dropout: float = 0.1,
+    ):
+        super().__init__(channels, classes, reduction, released, dropout)
+        weights = self.position.state_dict()
+        self.position = PositionAttention(channels // reduction)
+        self.position.load_state_dict(weights)
+
+
+equip(DANetHead)

@@ -24,13 +24,6 @@
 #endif
 
 /* TALL x WIDE sums fit into the registers, 32 of them or 16. */
-#if defined(__AVX512F__)
-#define BYTES 64
-#elif defined(__AVX__)
-#define BYTES 32
-#else
-#define BYTES 16
-#endif
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define WIDE 4
 #define TALL 6
@@ -168,14 +161,18 @@ static void NAMED(gather)(REAL *to, const vec *share, const REAL *a, int64_t fil
 /* From scores to shares of the largest score so far, and what was summed before made to fit. */
 INLINE void NAMED(shares_wide)(vec *share, int64_t many, vec *top, vec *total, vec *read,
                                int64_t e, const int wide) {
+    const vec none = (vec){} - (REAL)__builtin_inf();
     vec most[WIDE], sum[WIDE];
     FLAT for (int u = 0; u < wide; u++) most[u] = top[u];
     for (int64_t j = 0; j < many; j++)
         FLAT for (int u = 0; u < wide; u++) most[u] = larger(share[j * wide + u], most[u]);
     FLAT for (int u = 0; u < wide; u++) {
-        const vec factor = NAMED(expo)(top[u] - most[u]);
+        /* where all scores so far are -inf, none of them counts: -inf - -inf would be no number */
+        const vec shift = pick(most[u] == none, (vec){}, most[u]);
+        const vec factor = NAMED(expo)(top[u] - shift);
         sum[u] = total[u] * factor;
         top[u] = most[u];
+        most[u] = shift;
         for (int64_t c = 0; c < e; c++) read[c * wide + u] *= factor;
     }
     for (int64_t j = 0; j < many; j++)
@@ -376,7 +373,7 @@ static void NAMED(forward_block)(REAL *out, REAL *lse, const REAL *q, const REAL
     vec top[WIDE], total[WIDE] = {}, *read = (vec *)r.read;
     NAMED(queries)(r, q, rows, columns, s, b);
     memset(read, 0, sizeof(REAL) * s.e * b.lanes);
-    for (int u = 0; u < b.wide; u++) top[u] = (vec){} - (REAL)1e30;
+    for (int u = 0; u < b.wide; u++) top[u] = (vec){} - (REAL)__builtin_inf();
     for (int64_t j = 0; j < s.n; j += KEYS) {
         const int64_t many = s.n - j < KEYS ? s.n - j : KEYS;
         NAMED(scores)(r.share, k + j * s.d, (vec *)r.q, s.d, (vec *)r.down, (vec *)r.across, j,

@@ -27,7 +27,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import relative_2d
-from solutions.fast import native
+from solutions.arguments import equip
+from solutions.fast import autocast, checks, native
+from solutions.fast.autocast import exactly
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 
 IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows", "native", "triton")
@@ -43,7 +45,12 @@ def relative_attention_2d(
     columns: Float[Tensor, "s d"] | None = None,
     implementation: str = "auto",
 ) -> Float[Tensor, "*batch h w e"]:
-    """As `solutions.relative_2d.relative_attention_2d`, by what is asked for."""
+    """As `solutions.relative_2d.relative_attention_2d`, by what is asked for.
+
+    Raises ValueError for what does not fit together; leading axes may be 1, or missing, and
+    stand for all.
+    """
+    q, k, v = _together(q, k, v, rows, columns)
     if implementation == "auto":
         implementation = choose(q, rows, v)
     if implementation not in IMPLEMENTATIONS:
@@ -52,14 +59,26 @@ def relative_attention_2d(
         return by_kernels(q, k, v, rows, columns)
     if implementation == "native":
         return _native(q, k, v, rows, columns)
-    if implementation != "rows":
-        return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
-    q = q / math.sqrt(q.shape[-1])
-    if rows is None:
-        down, across = (q.new_zeros(*q.shape[:-1], n) for n in q.shape[-3:-1])
-    else:
-        down, across = relative_2d.axis_logits(q, rows, columns)
-    return ByRows.apply(q, k, v, down, across)
+    if implementation == "rows":
+        if not torch.compiler.is_compiling():
+            return _by_rows(q, k, v, rows, columns)
+        implementation = "augmented"  # writes into memory of its own, which cannot be traced
+    return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
+
+
+def _together(q, k, v, rows: Tensor | None, columns: Tensor | None) -> list[Tensor]:
+    """q, k and v with the same leading axes. Raises ValueError for what does not fit."""
+    if (rows is None) != (columns is None):
+        raise ValueError("rows and columns go together: one of them is None")
+    given = ("q", q, "*batch h w d"), ("k", k, "*batch h w d"), ("v", v, "*batch h w e")
+    tables = []
+    if rows is not None:
+        tables = [("rows", rows, "r d"), ("columns", columns, "s d")]
+    spread = checks.spread(*given, *tables)[:3]
+    checks.alike(*((name, x) for name, x, _ in (*given, *tables)))
+    if rows is not None:
+        relative_2d.check_tables(*q.shape[-3:-1], rows, columns)
+    return spread
 
 
 def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
@@ -75,6 +94,8 @@ def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
         return "triton"
     if not cannot(q):
         return "native"
+    if q.device.type == "cpu":
+        native.say("relative_2d")
     large = q.shape[-3] * q.shape[-2] >= SMALL
     return "rows" if q.device.type == "cpu" and large else "augmented"
 
@@ -106,48 +127,68 @@ def cannot(q: Tensor) -> str:
 # ---------------------------------------------------------------- rows, in plain PyTorch
 
 
+def _by_rows(q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, columns: Tensor | None):
+    q, k, v = autocast.cast(q, k, v)
+    q = q / math.sqrt(q.shape[-1])
+    if rows is None:
+        down, across = (q.new_zeros(*q.shape[:-1], n) for n in q.shape[-3:-1])
+    else:
+        down, across = relative_2d.axis_logits(q, rows, columns)
+    with autocast.off(q):
+        return ByRows.apply(q, k, v, down, across)
+
+
 class ByRows(torch.autograd.Function):
     """Attention with scores for rows and for columns; keeps no map."""
 
     @staticmethod
-    def forward(ctx, q, k, v, down, across):
+    def forward(q, k, v, down, across):
         parts = [_lines(x) for x in (q, k, v, down, across)]
         y = torch.empty_like(parts[2])
         for head, i, scores, _ in _pieces(*parts[:2], *parts[3:]):
             torch.mm(scores, parts[2][head], out=y[head, i])
-        ctx.save_for_backward(q, k, v, down, across, y)
         return y.reshape(v.shape).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs, output)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy):
-        *given, y = ctx.saved_tensors
-        q, k, v, down, across = (_lines(x) for x in given)
-        dy = _lines(dy)
-        h, w = down.shape[-1], across.shape[-1]
-        dk, dv = torch.zeros_like(k), torch.zeros_like(v)
-        dq, ddown, dacross = (torch.empty_like(x) for x in (q, down, across))
-        mean = einsum(dy, y, "head i e, head i e -> head i")[..., None]
-        for head, i, shares, spare in _pieces(q, k, down, across):
-            slope = torch.mm(dy[head, i], v[head].T, out=spare)
-            dv[head].addmm_(shares.T, dy[head, i])
-            slope.sub_(mean[head, i]).mul_(shares)
-            torch.mm(slope, k[head], out=dq[head, i])
-            dk[head].addmm_(slope.T, q[head, i])
-            plane = rearrange(slope, "i (y x) -> i y x", y=h, x=w)
-            torch.sum(plane, -1, out=ddown[head, i])
-            torch.sum(plane, -2, out=dacross[head, i])
-        found = dq, dk, dv, ddown, dacross
-        return tuple(
-            grad.reshape(x.shape).to(x.dtype) for grad, x in zip(found, given, strict=True)
-        )
+        with autocast.off(dy):
+            return _row_gradients(dy, *ctx.saved_tensors)
 
 
-def _lines(x: Tensor) -> Tensor:
+def _row_gradients(dy, q, k, v, down, across, y) -> tuple[Tensor, ...]:
+    """Those of q, k, v, down and across."""
+    given = q, k, v, down, across
+    q, k, v, down, across = (_lines(x) for x in given)
+    dy, y = _lines(dy), _lines(y)
+    h, w = down.shape[-1], across.shape[-1]
+    dk, dv = torch.zeros_like(k), torch.zeros_like(v)
+    dq, ddown, dacross = (torch.empty_like(x) for x in (q, down, across))
+    mean = einsum(dy, y, "head i e, head i e -> head i")[..., None]
+    for head, i, shares, spare in _pieces(q, k, down, across):
+        slope = torch.mm(dy[head, i], v[head].T, out=spare)
+        dv[head].addmm_(shares.T, dy[head, i])
+        slope.sub_(mean[head, i]).mul_(shares)
+        torch.mm(slope, k[head], out=dq[head, i])
+        dk[head].addmm_(slope.T, q[head, i])
+        plane = rearrange(slope, "i (y x) -> i y x", y=h, x=w)
+        torch.sum(plane, -1, out=ddown[head, i])
+        torch.sum(plane, -2, out=dacross[head, i])
+    found = dq, dk, dv, ddown, dacross
+    return tuple(
+        grad.reshape(x.shape).to(x.dtype) for grad, x in zip(found, given, strict=True)
+    )
+
+
+def _lines(x: Tensor, kind: torch.dtype | None = None) -> Tensor:
     """All leading axes as one, pixels in a line, in single or double precision."""
-    exact = torch.promote_types(x.dtype, torch.float32)
+    kind = torch.promote_types(x.dtype, torch.float32) if kind is None else kind
     shape = math.prod(x.shape[:-3]), x.shape[-3] * x.shape[-2], x.shape[-1]
-    return x.to(exact).reshape(shape).contiguous()
+    return x.to(kind).reshape(shape).contiguous()
 
 
 def _pieces(q: Tensor, k: Tensor, down: Tensor, across: Tensor):
@@ -177,35 +218,38 @@ def _native(q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, columns: Tenso
         raise ValueError(f"the native kernel cannot run: {why}")
     h, w, d = q.shape[-3:]
     if rows is None:
-        rows, columns = (q.new_zeros(2 * size - 1, d) for size in (h, w))
-    relative_2d.check_tables(h, w, rows, columns)
+        rows, columns = (q.new_zeros(max(2 * size - 1, 0), d) for size in (h, w))
     return operator(q, k, v, rows, columns)[0]
 
 
 @torch.library.custom_op(
     "attncourse::relative_attention_2d", mutates_args=(), device_types="cpu"
 )
+@exactly
 def operator(
     q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Attention with scores q · (k + R + C) / sqrt(d), "*batch h w e", and the log-sum-exp of
     the scores, "*batch h w", for autograd to keep."""
-    given = *(_lines(x) for x in (q, k, v)), _exact(rows), _exact(columns)
+    _check(q, k, v, rows, columns)
+    given = _ready(q, k, v, rows, columns)
     out = torch.empty_like(given[2])
     lse = out.new_empty(q.shape[:-1])
-    _call("forward", (out, lse, *given), q, v)
+    if lse.numel():
+        _call("forward", (out, lse, *given), q, v)
     return out.reshape(v.shape).to(q.dtype), lse
 
 
 @operator.register_fake
 def _(q, k, v, rows, columns):
-    exact = torch.promote_types(q.dtype, torch.float32)
-    return v.new_empty(v.shape), q.new_empty(q.shape[:-1], dtype=exact)
+    _check(q, k, v, rows, columns)
+    return v.new_empty(v.shape), q.new_empty(q.shape[:-1], dtype=_exact(q))
 
 
 @torch.library.custom_op(
     "attncourse::relative_attention_2d_backward", mutates_args=(), device_types="cpu"
 )
+@exactly
 def backward(
     dout: Tensor,
     q: Tensor,
@@ -217,23 +261,48 @@ def backward(
     lse: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of q, k, v, rows and columns."""
-    given = *(_lines(x) for x in (q, k, v)), _exact(rows), _exact(columns)
+    _check_back(dout, q, k, v, rows, columns, out, lse)
+    of = q, k, v, rows, columns
+    if not lse.numel():  # nobody attends
+        return tuple(x.new_zeros(x.shape) for x in of)
+    given, kind = _ready(*of), _exact(q)
     heads, threads = math.prod(q.shape[:-3]), torch.get_num_threads()
     parts = max(1, -(-threads // max(heads, 1)))  # of a head, where heads are few
     dq = torch.empty_like(given[0])
     several = [x.new_empty(parts, *x.shape) for x in given[1:3]]
     several += [x.new_empty(parts * heads, *x.shape) for x in given[3:]]
-    _call("backward", (dq, *several, *given, _lines(dout), _lines(out), lse), q, v, parts)
+    rest = _lines(dout, kind), _lines(out, kind), lse.to(kind).contiguous()
+    _call("backward", (dq, *several, *given, *rest), q, v, parts)
     grads = dq, *(x[0] if len(x) == 1 else x.sum(0) for x in several)
-    return tuple(
-        grad.reshape(x.shape).to(x.dtype)
-        for grad, x in zip(grads, (q, k, v, rows, columns), strict=True)
-    )
+    return tuple(grad.reshape(x.shape).to(x.dtype) for grad, x in zip(grads, of, strict=True))
 
 
 @backward.register_fake
 def _(dout, q, k, v, rows, columns, out, lse):
+    _check_back(dout, q, k, v, rows, columns, out, lse)
     return tuple(x.new_empty(x.shape) for x in (q, k, v, rows, columns))
+
+
+def _check(q, k, v, rows, columns) -> None:
+    h, w = q.shape[-3:-1] if q.ndim > 2 else (0, 0)
+    given = ("q", q, "*batch h w d"), ("k", k, "*batch h w d"), ("v", v, "*batch h w e")
+    offsets = {"r": max(2 * h - 1, 0), "s": max(2 * w - 1, 0)}
+    checks.sizes(*given, ("rows", rows, "r d"), ("columns", columns, "s d"), **offsets)
+    checks.alike(("q", q), ("k", k), ("v", v))
+    checks.tables(q, ("rows", rows), ("columns", columns))
+
+
+def _check_back(dout, q, k, v, rows, columns, out, lse) -> None:
+    _check(q, k, v, rows, columns)
+    checks.sizes(
+        ("q", q, "*batch h w d"),
+        ("v", v, "*batch h w e"),
+        ("dout", dout, "*batch h w e"),
+        ("out", out, "*batch h w e"),
+        ("lse", lse, "*batch h w"),
+    )
+    checks.alike(("q", q), ("dout", dout), ("out", out))
+    checks.tables(q, ("lse", lse))
 
 
 def _keep(ctx, inputs, output):
@@ -248,9 +317,18 @@ def _backward(ctx, dout, _):
 operator.register_autograd(_backward, setup_context=_keep)
 
 
-def _exact(x: Tensor) -> Tensor:
-    """As the kernel reads it: contiguous, in single or double precision."""
-    return x.to(torch.promote_types(x.dtype, torch.float32)).contiguous()
+def _exact(q: Tensor) -> torch.dtype:
+    """What the kernel computes in: one precision for all that it is given."""
+    return torch.promote_types(q.dtype, torch.float32)
+
+
+def _ready(
+    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
+) -> tuple[Tensor, ...]:
+    """As the kernel reads them: contiguous, in its precision."""
+    kind = _exact(q)
+    tables = (x.to(kind).contiguous() for x in (rows, columns))
+    return *(_lines(x, kind) for x in (q, k, v)), *tables
 
 
 def _call(name: str, tensors: tuple[Tensor, ...], q: Tensor, v: Tensor, *parts: int) -> None:
@@ -282,11 +360,25 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
 
     ran: str | None = None
 
-    def __init__(self, *given, implementation: str = "auto", **more):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        kappa: float | int = 0.2,
+        upsilon: float | int = 0.1,
+        heads: int = 8,
+        size: int | tuple[int, int] | None = None,
+        stride: int = 1,
+        downsample: bool = False,
+        stretch: bool = False,
+        implementation: str = "auto",
+    ):
         if implementation not in ("auto", *IMPLEMENTATIONS):
             names = ", ".join(IMPLEMENTATIONS)
             raise ValueError(f"no {implementation=}: there are auto, {names}")
-        super().__init__(*given, **more)
+        sizes = in_channels, out_channels, kernel, kappa, upsilon, heads, size
+        super().__init__(*sizes, stride, downsample, stretch)
         self.implementation = implementation
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f y x"]:
@@ -303,3 +395,6 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
             size = [-(-n // self.stride) for n in x.shape[-2:]]
             y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
         return y if self.conv is None else torch.cat([self.conv(x), y], dim=1)
+
+
+equip(AttentionAugmentedConv2d)

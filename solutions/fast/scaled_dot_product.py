@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import scaled_dot_product
-from solutions.fast import gpu
-from solutions.fast.autocast import lowered
+from solutions.fast import checks, gpu
+from solutions.fast.autocast import exactly, lowered
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 ROWS, COLUMNS = 256, 512  # queries and keys of a tile
@@ -50,8 +50,12 @@ def scaled_dot_product_attention(
     causal  query i sees keys up to j = i, of those that the mask allows
     scale   1 / sqrt(d) if not given
 
-    Raises ValueError for an implementation that cannot run here, with the reason.
+    Raises ValueError for an implementation that cannot run here, with the reason, for a mask
+    that is not of bool, and for what does not fit together; leading axes may be 1, or missing,
+    and stand for all.
     """
+    q, k, v = together(q, k, v, mask)
+    checks.features(q.shape[-1])
     implementation = choose(q, v) if implementation == "auto" else implementation
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     if implementation in ("tiled", "triton"):
@@ -66,6 +70,16 @@ def scaled_dot_product_attention(
         mask = early if mask is None else mask & early
     q = q * (scale * math.sqrt(q.shape[-1]))
     return scaled_dot_product.scaled_dot_product_attention(q, k, v, mask)
+
+
+def together(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+    """q, k and v with the same leading axes. Raises ValueError for what does not fit."""
+    given = ("q", q, "*batch i d"), ("k", k, "*batch j d"), ("v", v, "*batch j e")
+    spread = checks.spread(*given)
+    checks.alike(*((name, x) for name, x, _ in given))
+    if mask is not None:
+        checks.allowed(mask, (*spread[0].shape[:-1], k.shape[-2]), q.device)
+    return spread
 
 
 def choose(q: Tensor, v: Tensor) -> str:
@@ -86,6 +100,7 @@ def by_torch(
     It wants two leading axes, one width for q, k and v, and features side by side in memory;
     without a word it takes a slower way for anything else. Zeros fill up.
     """
+    q, k, v = together(q, k, v, mask)
     batch, i, j, e = q.shape[:-2], q.shape[-2], k.shape[-2], v.shape[-1]
     if 0 in (*batch, i, j):
         return scaled_dot_product.scaled_dot_product_attention(q, k, v)
@@ -141,11 +156,17 @@ def tiled_attention(
         raise ValueError(f"no {implementation=} of tiles: there are auto, tiled, triton")
     if implementation == "triton" and (why := cannot(q, v)):
         raise ValueError(f"the Triton kernels cannot run: {why}")
-    if (down is None) != (across is None):
-        raise ValueError("down and across go together: one of them is None")
-    if down is not None and down.shape[-1] * across.shape[-1] != k.shape[-2]:
-        size = f"{down.shape[-1]} x {across.shape[-1]}"
-        raise ValueError(f"places for a map of {size} pixels, but {k.shape[-2]} keys")
+    if scale is None:
+        checks.features(q.shape[-1])
+    q, k, v = together(q, k, v, mask)
+    if down is not None and across is not None:
+        here = (
+            ("q", q, "*batch i d"),
+            ("down", down, "*batch i y"),
+            ("across", across, "*batch i x"),
+        )
+        q, down, across = checks.spread(*here)
+        q, k, v = together(q, k, v, mask)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     rest = causal, float(scale), rows, columns, implementation == "triton"
     return operator(q, k, v, mask, down, across, *rest)
@@ -288,6 +309,7 @@ def gradients_by_tiles(
 
 
 @torch.library.custom_op("attncourse::tiled_attention", mutates_args=())
+@exactly
 def operator(
     q: Tensor,
     k: Tensor,
@@ -302,6 +324,7 @@ def operator(
     triton: bool,
 ) -> tuple[Tensor, Tensor]:
     """y and L, by the Triton kernels or in PyTorch."""
+    _check(q, k, v, mask, down, across, rows, columns)
     if triton:
         return gpu.kernels("tiled").forward(q, k, v, mask, down, across, causal, scale)
     return by_tiles(q, k, v, mask, down, across, causal, scale, rows, columns)
@@ -309,12 +332,14 @@ def operator(
 
 @operator.register_fake
 def _(q, k, v, mask, down, across, causal, scale, rows, columns, triton):
+    _check(q, k, v, mask, down, across, rows, columns)
     exact = torch.promote_types(q.dtype, torch.float32)
     y = q.new_empty(*q.shape[:-1], v.shape[-1])
     return y, q.new_empty(q.shape[:-1], dtype=exact)
 
 
 @torch.library.custom_op("attncourse::tiled_attention_backward", mutates_args=())
+@exactly
 def backward(
     dy: Tensor,
     q: Tensor,
@@ -332,6 +357,7 @@ def backward(
     triton: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of q, k, v, down and across; of what is not there, one of no number."""
+    _check_back(dy, q, k, v, mask, down, across, y, lse, rows, columns)
     if triton:
         kernels, given = gpu.kernels("tiled"), (dy, q, k, v, y, lse, mask, down, across)
         grads = kernels.backward(*given, causal, scale)
@@ -342,8 +368,32 @@ def backward(
 
 @backward.register_fake
 def _(dy, q, k, v, mask, down, across, y, lse, causal, scale, rows, columns, triton):
+    _check_back(dy, q, k, v, mask, down, across, y, lse, rows, columns)
     given = q, k, v, down, across
     return tuple(q.new_empty(0 if x is None else x.shape) for x in given)
+
+
+def _check(q, k, v, mask, down, across, rows: int, columns: int) -> None:
+    given = [("q", q, "*batch i d"), ("k", k, "*batch j d"), ("v", v, "*batch j e")]
+    if (down is None) != (across is None):
+        raise ValueError("down and across go together: one of them is None")
+    if down is not None:
+        given += [("down", down, "*batch i y"), ("across", across, "*batch i x")]
+    found = checks.sizes(*given)
+    checks.alike(*((name, x) for name, x, _ in given))
+    checks.allowed(mask, (*q.shape[:-1], found["j"]), q.device)
+    checks.whole(rows=rows, columns=columns)
+    if down is not None and found["y"] * found["x"] != found["j"]:
+        size = f"{found['y']} x {found['x']}"
+        raise ValueError(f"places for a map of {size} pixels, but {found['j']} keys")
+
+
+def _check_back(dy, q, k, v, mask, down, across, y, lse, rows: int, columns: int) -> None:
+    _check(q, k, v, mask, down, across, rows, columns)
+    given = ("dy", dy, "*batch i e"), ("y", y, "*batch i e"), ("lse", lse, "*batch i")
+    checks.sizes(("q", q, "*batch i d"), ("v", v, "*batch j e"), *given)
+    checks.alike(("q", q), ("dy", dy), ("y", y))
+    checks.tables(q, ("lse", lse))
 
 
 def _keep(ctx, inputs, output):
@@ -353,9 +403,10 @@ def _keep(ctx, inputs, output):
 
 
 def _backward(ctx, dy, _):
+    tensors = ctx.saved_tensors  # once: a checkpoint gives them out once
     rest = ctx.causal, ctx.scale, ctx.rows, ctx.columns, ctx.triton
-    *grads, ddown, dacross = backward(dy, *ctx.saved_tensors, *rest)
-    if ctx.saved_tensors[4] is None:
+    *grads, ddown, dacross = backward(dy, *tensors, *rest)
+    if tensors[4] is None:
         ddown = dacross = None
     return *grads, None, ddown, dacross, None, None, None, None, None
 

@@ -27,7 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import sparse
-from solutions.fast.autocast import lowered
+from solutions.fast import checks
+from solutions.fast.autocast import exactly, lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
 from solutions.multi_head import merge_heads, split_heads
 
@@ -45,7 +46,12 @@ def sparse_attention(
     layer: int = 0,
     implementation: str = "auto",
 ) -> Float[Tensor, "*batch head n e"]:
-    """As `solutions.sparse.sparse_attention`, by the implementation that is asked for."""
+    """As `solutions.sparse.sparse_attention`, by the implementation that is asked for.
+
+    Raises ValueError for what does not fit together; leading axes and heads may be 1 and stand
+    for all.
+    """
+    q, k, v = _together(q, k, v)
     implementation = choose(q) if implementation == "auto" else implementation
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
@@ -98,9 +104,21 @@ def choose(q: Tensor) -> str:
 
 def _by_pieces(q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int):
     """The leading axes as one, and back again."""
+    checks.whole(stride=stride)
+    q, k, v = _together(q, k, v)
     shape = v.shape
     q, k, v = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (q, k, v))
     return operator(q, k, v, kind, stride, summaries)[0].reshape(shape)
+
+
+def _together(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+    """With the same leading axes. Raises ValueError for what does not fit."""
+    spread = checks.spread(
+        ("q", q, "*batch n d"), ("k", k, "*batch n d"), ("v", v, "*batch n e")
+    )
+    checks.alike(("q", q), ("k", k), ("v", v))
+    checks.features(q.shape[-1])
+    return spread
 
 
 # ---------------------------------------------------------------- the pieces of each pattern
@@ -221,10 +239,12 @@ def _line(x: Tensor, n: int, width: int) -> Tensor:
 
 
 @torch.library.custom_op("attncourse::sparse_attention", mutates_args=())
+@exactly
 def operator(
     q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int
 ) -> tuple[Tensor, Tensor]:
     """Attention by the pieces of a kind, b n e, and the log-sum-exp of its scores, b n 1."""
+    _check(q, k, v, kind, stride, summaries)
     n, d, e = *q.shape[-2:], v.shape[-1]
     width = max(d, e)
     if 0 in (len(q), n, width):
@@ -237,10 +257,12 @@ def operator(
 
 @operator.register_fake
 def _(q, k, v, kind, stride, summaries):
-    return torch.empty_like(v), q.new_empty((*q.shape[:-1], 1), dtype=_exact(q))
+    _check(q, k, v, kind, stride, summaries)
+    return v.new_empty(v.shape), q.new_empty((*q.shape[:-1], 1), dtype=_exact(q))
 
 
 @torch.library.custom_op("attncourse::sparse_attention_backward", mutates_args=())
+@exactly
 def backward(
     dy: Tensor,
     q: Tensor,
@@ -253,10 +275,11 @@ def backward(
     summaries: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v."""
+    _check_back(dy, q, k, v, y, total, kind, stride, summaries)
     n, d, e = *q.shape[-2:], v.shape[-1]
     width = max(d, e)
     if 0 in (len(q), n, width):
-        return tuple(torch.zeros_like(x) for x in (q, k, v))
+        return tuple(x.new_zeros(x.shape) for x in (q, k, v))
     dy, q_, k_, v_, y = (_ready(x, stride, width) for x in (dy, q, k, v, y))
     total = _ready(total, stride, 1)
     pieces = _pieces(kind, stride, summaries, q_)
@@ -269,7 +292,26 @@ def backward(
 
 @backward.register_fake
 def _(dy, q, k, v, y, total, kind, stride, summaries):
-    return tuple(torch.empty_like(x) for x in (q, k, v))
+    _check_back(dy, q, k, v, y, total, kind, stride, summaries)
+    return tuple(x.new_empty(x.shape) for x in (q, k, v))
+
+
+def _check(q, k, v, kind: str, stride: int, summaries: int) -> None:
+    checks.sizes(("q", q, "b n d"), ("k", k, "b n d"), ("v", v, "b n e"))
+    checks.alike(("q", q), ("k", k), ("v", v))
+    checks.features(q.shape[-1])
+    if kind not in KINDS:
+        raise ValueError(f"{kind=} is none of {', '.join(KINDS)}")
+    if not 0 < summaries <= stride:
+        raise ValueError(f"{summaries=} of a block, but it has {stride} keys")
+
+
+def _check_back(dy, q, k, v, y, total, kind: str, stride: int, summaries: int) -> None:
+    _check(q, k, v, kind, stride, summaries)
+    given = ("dy", dy, "b n e"), ("y", y, "b n e"), ("total", total, "b n one")
+    checks.sizes(("v", v, "b n e"), *given, one=1)
+    checks.alike(("q", q), ("dy", dy), ("y", y))
+    checks.tables(q, ("total", total))
 
 
 def _keep(ctx, inputs, output):
@@ -324,7 +366,4 @@ class SparseSelfAttention(sparse.SparseSelfAttention):
 class SparseTransformer(sparse.SparseTransformer):
     """The model of `solutions.sparse` with these layers in the place of its own."""
 
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
-        for block in self.blocks:
-            block.attention[-1].__class__ = SparseSelfAttention
+    attends = SparseSelfAttention

@@ -1,8 +1,10 @@
 /* Vectors for the kernels, by gcc's and clang's extension: any processor.
 
-   Included with DOUBLE 0 and again with DOUBLE 1. Before it, BYTES may say how long a vector is;
-   afterwards there are REAL, INTEGER, LANES, NAMED(name), the types vec and ints, load, store,
-   pick, larger and expo. */
+   Included with DOUBLE 0 and again with DOUBLE 1. A vector is as long as a register of the
+   processor that this is compiled for; ATTNCOURSE_VECTOR_BYTES, 16, 32 or 64, says otherwise.
+   Longer ones are right and slow: the compiler makes each of several registers, and loops of
+   them do not fit. Afterwards there are REAL, INTEGER, LANES, NAMED(name), the types vec and
+   ints, load, store, pick, larger and expo. */
 
 #undef REAL
 #undef INTEGER
@@ -15,7 +17,15 @@
 #undef words
 
 #ifndef BYTES
+#if defined(ATTNCOURSE_VECTOR_BYTES)
+#define BYTES ATTNCOURSE_VECTOR_BYTES
+#elif defined(__AVX512F__)
 #define BYTES 64
+#elif defined(__AVX2__)
+#define BYTES 32
+#else /* SSE2, NEON, and what the compiler makes of it elsewhere */
+#define BYTES 16
+#endif
 #endif
 
 #if DOUBLE

@@ -2,7 +2,9 @@ import nbformat
 import pytest
 
 from attncourse import check
-from attncourse.book.editions import ROOT, chapter_exercises, describe, run
+from attncourse.book.cells import describe
+from attncourse.book.editions import ROOT, chapter_exercises
+from attncourse.book.executing import run
 from attncourse.course import CHAPTERS
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda one: one.stem)

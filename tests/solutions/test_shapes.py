@@ -6,7 +6,7 @@ from einops import rearrange
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from solutions import shapes
 
 B, H, W, P, Q, C = 2, 3, 5, 4, 7, 6

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from attncourse import course
-from attncourse.book.editions import build
+from attncourse.book.building import build
 from attncourse.course import Chapter
 from attncourse.exercises.record import Exercise, Trial
 

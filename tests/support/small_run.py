@@ -14,9 +14,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from attncourse.training.loop import Plan, Trainer, Workers, workers
+from attncourse.training.loop import Trainer
+from attncourse.training.plan import Plan
+from attncourse.training.workers import Workers, workers
 
 EPOCHS, BATCHES = 3, 5
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "OMP_NUM_THREADS": "1",
+}
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows kills at once with either
 
 

@@ -17,7 +17,7 @@ from attncourse.tasks.channel import (
     train,
     unseen_negatives,
 )
-from attncourse.tasks.data import Digits, digits
+from attncourse.tasks.pictures import Digits, digits
 from solutions.channel import SqueezeExcite, squeeze
 
 

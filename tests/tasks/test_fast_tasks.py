@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from attncourse.tasks import fast as fast_tasks
-from attncourse.tasks.data import photograph
 from attncourse.tasks.fast import (
     Warming,
     alike,
@@ -21,6 +20,7 @@ from attncourse.tasks.fast import (
     tiles_touched,
     turns,
 )
+from attncourse.tasks.pictures import photograph
 from solutions.fast import gpu
 from solutions.fast.kernel import online_step
 from solutions.scaled_dot_product import scaled_dot_product_attention

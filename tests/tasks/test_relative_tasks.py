@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attncourse.tasks.data import photograph
+from attncourse.tasks.pictures import photograph
 from attncourse.tasks.relative import (
     DOWN,
     POSITIONS,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attncourse.tasks.data import digits
+from attncourse.tasks.pictures import digits
 from attncourse.tasks.sequences import (
     CausalConvolutions,
     bits,

@@ -123,7 +123,7 @@ def test_a_digit_lies_in_its_box(test):
     assert (image[:, 0][box].reshape(20, 64).sum(1) > 5).all()
     assert label.min() >= 0
     assert label.max() <= 9
-    from attncourse.tasks.data import digits
+    from attncourse.tasks.pictures import digits
 
     known = {tuple(one.flatten().tolist()) for one in digits(test).image}
     assert all(tuple(i[0][m].tolist()) in known for i, m in zip(image, box, strict=True))

@@ -103,7 +103,7 @@ def test_what_a_notebook_needs_is_in_it(run, tmp_path):
 from attncourse import check, hint
 from attncourse.book import plots, results
 from attncourse.papers import figures
-from attncourse.tasks.data import home
+from attncourse.tasks.folders import home
 from solutions import shapes
 print(check("shapes.grey", shapes.grey).status)
 print(home())

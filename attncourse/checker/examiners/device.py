@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from attncourse.checker.building import build
 from attncourse.checker.calling import call
@@ -19,6 +21,8 @@ def examine(case: Case) -> Fault | None:
             inputs = {n: _to_meta(x) for n, x in case.trials[index].inputs.items()}
             if not any(isinstance(x, Tensor) for x in inputs.values()):
                 continue
+            if not _suspect(case, index, probe):
+                continue
             here = build(case.ex, case.answer, case.trials[index]).answer
             if isinstance(here, nn.Module):
                 here = here.to("meta")
@@ -33,6 +37,36 @@ def examine(case: Case) -> Fault | None:
                     "leaves_the_device",
                 )
     return None
+
+
+def _suspect(case: Case, index: int, probe: str) -> bool:
+    """Whether a tensor is made without its device, or taken to the CPU. Only then is it worth
+    while to run on meta tensors, for which torch loads a good deal."""
+    trial = case.trials[index]
+    built = build(case.ex, case.answer, trial).answer
+    with _Makers() as makers, torch.no_grad():
+        attempt(lambda: call(case.ex, built, probe, trial.fresh()))
+    return makers.found
+
+
+class _Makers(TorchFunctionMode):
+    """Looks for calls that make a tensor on the CPU, wherever the inputs are."""
+
+    MAKE = frozenset(
+        "arange as_tensor asarray empty eye from_numpy full linspace logspace ones rand randint"
+        " randn randperm range tensor tril_indices triu_indices zeros".split()
+    )
+    MOVE = frozenset("cpu numpy to tolist __array__".split())
+
+    def __init__(self):
+        super().__init__()
+        self.found = False
+
+    def __torch_function__(self, function, types, given=(), named=None):
+        named, name = named or {}, getattr(function, "__name__", "")
+        made = name in self.MAKE and not isinstance(named.get("device"), torch.device)
+        self.found |= made or name in self.MOVE
+        return function(*given, **named)
 
 
 def _to_meta(x: Any) -> Any:

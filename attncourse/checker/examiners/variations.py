@@ -8,18 +8,19 @@ from torch import Tensor
 from attncourse.checker.alterations import altered
 from attncourse.checker.case import Case
 from attncourse.checker.crashes import crashed
-from attncourse.checker.equal import comparable, same
+from attncourse.checker.equal import comparable, hopeless, same
 from attncourse.checker.fault import Fault
 from attncourse.checker.recognition import right_on_trials
 from attncourse.checker.running import Crash, attempt
 from attncourse.checker.telling import dtype_of, worst, wrong_kind
 from attncourse.checker.trials import FLOAT32, LARGE, STRIDED
+from attncourse.exercises.source import source
 
 
 def examine(case: Case) -> Fault | None:
     for index in range(len(case.results), len(case.trials)):
         expected = {probe: case.sheet.expected(index, probe) for probe in case.ex.probes}
-        if any(_hopeless(y) for y in expected.values()):
+        if any(hopeless(y) for y in expected.values()):
             continue
         result = case.run(index)
         for probe, right in expected.items():
@@ -28,13 +29,6 @@ def examine(case: Case) -> Fault | None:
                 continue
             return _explained(case, index, probe, y, right)
     return None
-
-
-def _hopeless(y: Any) -> bool:
-    """A trial on which the solution itself is of no use."""
-    return isinstance(y, Crash) or (
-        isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all()
-    )
 
 
 def _explained(case: Case, index: int, probe: str, y: Any, right: Any) -> Fault:
@@ -78,15 +72,25 @@ def _slip(case: Case, index: int, probe: str, y: Any) -> Fault | None:
     return None
 
 
+def _remedy(case: Case) -> str:
+    """What does not overflow, of what the solution is made of."""
+    text = source(case.ex)
+    for name in ("tanh", "sigmoid"):
+        if f".{name}()" in text and "softmax" not in text:
+            return f"`{name}` takes numbers of any size"
+    return (
+        "subtract the largest score of the row that counts first, or use `softmax`, which does"
+    )
+
+
 def _large(case: Case, index: int, probe: str, y: Any, right: Any) -> Fault | None:
     """What large numbers bring to light: an overflow, one step, a softmax by hand."""
     trial = case.trials[index]
     parts = y if isinstance(y, (tuple, list)) else (y,)
     if not all(p.isfinite().all() for p in parts if isinstance(p, Tensor)):
         return Fault(
-            f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
-            " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
-            " first, or use `softmax`.",
+            f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large number"
+            f" is inf, and inf / inf is nan; {_remedy(case)}.",
             (),
             "overflows",
         )

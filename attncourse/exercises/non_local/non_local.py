@@ -255,11 +255,13 @@ class ByConvolutions(NonLocal):
     """Convolutions of 1 x 1 instead of layers on the last axis, batched products."""
 
     def conv(self, layer, x):
-        return F.conv2d(x, layer.weight[:, :, None, None], layer.bias)
+        y = F.conv1d(x.flatten(2), layer.weight[..., None], layer.bias)
+        return y.unflatten(2, x.shape[2:])
 
     def pooled(self, x):
         if self.subsample != 1:
-            x = F.max_pool2d(x, self.subsample, ceil_mode=True)
+            pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.ndim - 3]
+            x = pool(x, self.subsample, ceil_mode=True)
         return x.flatten(2)
 
     def attention(self, x):

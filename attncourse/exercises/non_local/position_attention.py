@@ -108,7 +108,7 @@ BACK = (
 
 class PositionByBmm(PositionAttention):
     def conv(self, layer, x):
-        return F.conv2d(x, layer.weight[..., None, None], layer.bias).flatten(2)
+        return F.conv1d(x.flatten(2), layer.weight[..., None], layer.bias)
 
     def attention(self, x):
         q, k = self.conv(self.query, x), self.conv(self.key, x)
@@ -122,14 +122,12 @@ class PositionByBmm(PositionAttention):
 
 class PositionByEinsum(PositionAttention):
     def attention(self, x):
-        x = x.movedim(1, -1)
-        f = torch.einsum("bhwm,bpqm->bhwpq", self.query(x), self.key(x))
-        return f.flatten(3).softmax(-1).flatten(1, 2)
+        x = x.flatten(2).movedim(1, -1)
+        return torch.einsum("bim,bjm->bij", self.query(x), self.key(x)).softmax(-1)
 
     def forward(self, x):
-        b, c, h, w = x.shape
-        v = self.value(x.movedim(1, -1)).flatten(1, 2)
-        y = torch.einsum("bij,bjc->bci", self.attention(x), v).reshape(b, c, h, w)
+        v = self.value(x.flatten(2).movedim(1, -1))
+        y = torch.einsum("bij,bjc->bci", self.attention(x), v).reshape(x.shape)
         return torch.addcmul(x, self.gamma, y)
 
 

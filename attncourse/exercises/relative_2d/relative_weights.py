@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from attncourse.exercises.edits import often, same, wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.relative_2d.shared import weights_late_scale
-from solutions.relative_2d import augmented_pair, relative_weights
+from solutions.relative_2d import augmented_pair, relative_logits_2d, relative_weights
 
 
 def weight_trials():
@@ -129,7 +129,9 @@ SOFTMAXES = (
 # fmt: on
 
 
-def weights_by_augmenting(q, k, rows=None, columns=None, logits=None):
+def weights_by_augmenting(q, k, rows=None, columns=None, logits=relative_logits_2d):
+    if logits is not relative_logits_2d:
+        return weights_late_scale(q, k, rows, columns, logits)
     q = q * q.shape[-1] ** -0.5
     if rows is None:
         return F.softmax(q.flatten(-3, -2) @ k.flatten(-3, -2).mT, dim=-1)

@@ -196,10 +196,10 @@ def from_q_and_k(q, k):
     return einsum(q, k, "... h w d, ... y x d -> ... h w y x").flatten(-2).flatten(-3, -2)
 
 
-def weights_late_scale(q, k, rows=None, columns=None, logits=None):
+def weights_late_scale(q, k, rows=None, columns=None, logits=gathered_loops):
     scores = from_q_and_k(q, k)
     if rows is not None:
-        scores = scores + gathered_loops(q, rows, columns)
+        scores = scores + logits(q, rows, columns)
     scores = scores / q.shape[-1] ** 0.5
     e = (scores - scores.amax(-1, keepdim=True)).exp()
     return e / e.sum(-1, keepdim=True)

@@ -58,8 +58,9 @@ def rate_by_where(step, dim, warmup=4000):
 
 
 def rate_by_loop(step, dim, warmup=4000):
-    rates = [min(s**-0.5, s / warmup**1.5) / math.sqrt(dim) for s in step.tolist()]
-    return torch.tensor(rates, dtype=step.dtype, device=step.device)
+    steps = step.flatten().tolist()
+    rates = [min(s**-0.5, s / warmup**1.5) / math.sqrt(dim) for s in steps]
+    return torch.tensor(rates, dtype=step.dtype, device=step.device).reshape(step.shape)
 
 
 EXERCISE = Exercise(

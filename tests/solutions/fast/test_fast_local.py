@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from solutions import stand_alone
-from solutions.fast import StandAloneSelfAttention2d, local, local_attention, native
+from solutions.fast import StandAloneSelfAttention2d, local, local_attention, native, pooling
 
 SIZES = [  # b head d e h w window
     (2, 3, 4, 5, 6, 7, 3),
@@ -87,6 +88,57 @@ def test_large_scores_do_not_overflow(implementation):
     q, k, v, rows, columns = (x.detach() for x in inputs(1, 2, 4, 3, 5, 6, 3, torch.float32))
     result = local_attention(1e4 * q, k, v, rows, columns, 3, implementation)
     assert_close(result, stand_alone.local_attention(1e4 * q, k, v, rows, columns, 3))
+
+
+@pytest.mark.parametrize("scale", [-1e38, -1e32, 1e32, 3e38, 1e300])
+def test_scores_may_be_as_low_and_as_high_as_numbers_are(implementation, scale):
+    """Places beyond the edge are lower than any: -inf, and no number that seems low enough.
+    Where all scores of a query are infinite, the reference has nan."""
+    dtype = torch.float64 if abs(scale) > 1e38 * 10 else torch.float32
+    q, k, v, rows, columns = (x.detach() for x in inputs(1, 2, 4, 3, 5, 6, 3, dtype))
+    k = k.abs() * scale / k.abs().max()
+    given = q.abs(), k, v, rows, columns
+    expected = stand_alone.local_attention(*given, 3)
+    result = local_attention(*given, 3, implementation)
+    assert_close(result, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("which", range(3), ids=["q", "k", "v"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_stays_in_the_windows_that_have_it(implementation, which, bad):
+    given = [x.detach() for x in inputs(1, 2, 4, 3, 9, 11, 3)]
+    given[which][0, 0, 1, 4, 5] = bad
+    leaves = [x.requires_grad_() for x in given]
+    results = [
+        stand_alone.local_attention(*leaves, 3),
+        local_attention(*leaves, 3, implementation),
+    ]
+    assert_close(results[1], results[0], equal_nan=True)
+    far = results[1][0, 0, :, :, [0, 1, 9]]
+    assert far.isfinite().all()
+    grads = [torch.autograd.grad(y.sum(), leaves) for y in results]
+    for one, other in zip(*grads, strict=True):
+        assert torch.equal(one.isnan(), other.isnan())
+
+
+@pytest.mark.parametrize("which", range(3), ids=["q", "k", "v"])
+def test_so_does_it_when_traced(which, monkeypatch):
+    given = [x.detach() for x in inputs(1, 2, 4, 3, 9, 11, 3)]
+    given[which][0, 0, 1, 4, 5] = torch.nan
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    result = local_attention(*given, 3, "blocked")
+    assert_close(result, stand_alone.local_attention(*given, 3), equal_nan=True)
+
+
+@pytest.mark.parametrize(("h", "w"), [(7, 9), (8, 6), (1, 1), (5, 6)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_blocks_that_are_counted_have_the_mean_of_their_pixels(h, w, stride):
+    x = torch.randn(2, 3, h, w, dtype=torch.float64, requires_grad=True)
+    ours, torchs = pooling.by_counting(x, stride), F.avg_pool2d(x, stride, ceil_mode=True)
+    assert_close(ours, torchs)
+    assert_close(pooling.averaged(x, stride), torchs)
+    slope = torch.randn_like(ours)
+    assert_close(torch.autograd.grad(ours, x, slope), torch.autograd.grad(torchs, x, slope))
 
 
 def test_maps_that_are_views_are_read_rightly(implementation):
@@ -198,67 +250,3 @@ def test_autocast_projects_in_half_precision_and_attends():
     assert_close(y.float(), layer(x), atol=0.1, rtol=0.1)
     y.sum().backward()
     assert layer.rows.grad.dtype == torch.float32
-
-
-# ---------------------------------------------------------------- the compiler
-
-
-@pytest.fixture
-def fresh(monkeypatch, tmp_path):
-    """No library is loaded yet, and the user's cache is empty."""
-    native.library.cache_clear()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(native.Path, "home", lambda: tmp_path)
-    monkeypatch.delenv(native.SWITCH, raising=False)
-    yield tmp_path
-    native.library.cache_clear()
-
-
-def test_without_a_compiler_one_is_told_and_blocks_are_used(fresh, monkeypatch):
-    monkeypatch.setattr(native.shutil, "which", lambda name: None)
-    assert native.available("local").startswith("no C compiler")
-    assert local.choose(torch.empty(1, 1, 2, 3, 4), 3) == "blocked"
-
-
-def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch):
-    broken = fresh / "cc"
-    broken.write_text("#!/bin/sh\necho 'local.c:1: error: no such thing' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CC", str(broken))
-    assert "error: no such thing" in native.available("local")
-
-
-def test_the_kernels_can_be_turned_off(fresh, monkeypatch):
-    monkeypatch.setenv(native.SWITCH, "0")
-    assert "ATTNCOURSE_NATIVE=0" in native.available("local")
-
-
-@needs_compiler
-def test_it_is_compiled_once_and_nothing_else_is_left(fresh, monkeypatch):
-    assert native.available("local") == ""
-    (built,) = [path for path in fresh.rglob("*") if path.is_file()]
-    assert built.suffix == ".so"
-    native.library.cache_clear()
-    monkeypatch.setattr(native, "_compile", lambda *given: pytest.fail("compiled twice"))
-    assert native.available("local") == ""
-
-
-@needs_compiler
-def test_a_cache_that_cannot_be_written_is_done_without(fresh, monkeypatch):
-    blocked = fresh / "attncourse"
-    blocked.write_text("a file where the folder should be")
-    other = fresh / "temporary"
-    other.mkdir()
-    monkeypatch.setattr(native.tempfile, "gettempdir", lambda: str(other))
-    assert native.available("local") == ""
-    assert list(other.rglob("*.so"))
-
-
-@needs_compiler
-def test_a_library_in_a_folder_of_somebody_else_is_not_loaded(fresh, monkeypatch):
-    folder = fresh / "attncourse"
-    folder.mkdir()
-    folder.chmod(0o777)
-    assert not native._ours(folder)
-    monkeypatch.setattr(native, "_folders", lambda: (folder,))
-    assert "somebody else" in native.available("local")

@@ -1,48 +1,18 @@
 """A run that is killed, stopped or out of disk goes on to the same last bit."""
 
-import errno
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import small_run
 import torch
+from endings import ending, same
 from small_run import BATCHES, EPOCHS, KILL, Sines, trainer
 
 from attncourse.errors import UserError
-from attncourse.training import loop as training
-from attncourse.training.loop import CHECKPOINT, Stopped, alone_in, load, write_whole
-
-HERE = Path(__file__).parents[1] / "support"
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    """The end of a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("unbroken")
-    trainer(folder).run()
-    return ending(folder)
-
-
-def ending(folder):
-    """All that a run leaves, but for the times."""
-    state = load(folder / CHECKPOINT)
-    del state["record"]["seconds"], state["record"]["cpu_seconds"]
-    return state
-
-
-def same(one, other):
-    """Equal to the last bit, whatever is in it."""
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+from attncourse.training.checkpoints import CHECKPOINT, load
+from attncourse.training.plan import Stopped
 
 
 class PowerCut(BaseException):
@@ -66,8 +36,8 @@ def cut(moment):
 
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path, unbroken):
     """A real process and a real SIGKILL, in the middle of the second epoch."""
-    script = [sys.executable, str(HERE / "small_run.py"), str(tmp_path), "9"]
-    killed = subprocess.run(script, env=ENVIRONMENT)
+    script = [sys.executable, small_run.__file__, str(tmp_path), "9"]
+    killed = subprocess.run(script, env=small_run.ENVIRONMENT)
     assert abs(killed.returncode) == KILL
     assert load(tmp_path / CHECKPOINT)["record"]["step"] == 8
     trainer(tmp_path).run()
@@ -209,25 +179,6 @@ def test_a_gradient_that_is_not_finite_ends_the_run_and_spoils_nothing(tmp_path)
     assert all(w.isfinite().all() for w in state["model"].values())
 
 
-# ---------------------------------------------------------------- checkpoints
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that is full while `disk.full`."""
-
-    class Disk:
-        full = False
-
-    def fsync(number, real=os.fsync):
-        if Disk.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(number)
-
-    monkeypatch.setattr(training.os, "fsync", fsync)
-    return Disk
-
-
 def test_a_disk_that_is_full_for_a_while_changes_nothing(tmp_path, unbroken, disk, capsys):
     kept = []
 
@@ -254,86 +205,3 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(tmp_path, unbroken, disk):
     disk.full = False
     trainer(tmp_path).run()
     assert same(ending(tmp_path), unbroken)
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, disk):
-    write_whole(tmp_path / "a", b"old")
-    disk.full = True
-    with pytest.raises(OSError, match="No space left"):
-        write_whole(tmp_path / "a", b"new")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
-
-
-@pytest.mark.parametrize("left", [1.0, 0.9, 0.5, 0.1, 0.0])
-def test_a_broken_checkpoint_is_said_to_be_one(tmp_path, left):
-    path = tmp_path / CHECKPOINT
-    trainer(tmp_path, epochs=1).run()
-    data = path.read_bytes()
-    path.write_bytes(before := data[: int(left * len(data)) - 1] if left else b"")
-    with pytest.raises(UserError, match=r"checkpoint\.pt is not a checkpoint, or not all"):
-        trainer(tmp_path).run()
-    assert path.read_bytes() == before
-
-
-def test_a_file_of_weights_alone_is_no_checkpoint(tmp_path):
-    torch.save({"weight": torch.zeros(1)}, tmp_path / CHECKPOINT)
-    with pytest.raises(UserError, match="is not a checkpoint"):
-        trainer(tmp_path).run()
-
-
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
-    trainer(tmp_path, epochs=1).run()
-    before = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(UserError, match=r"another run, with dropout 0\.5, not 0\.1\. Take"):
-        trainer(tmp_path, dropout=0.1).run()
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
-
-
-def test_two_runs_do_not_share_a_folder(tmp_path):
-    with (
-        alone_in(tmp_path / "run"),
-        pytest.raises(UserError, match=r"another run trains in .*run"),
-        alone_in(tmp_path / "run"),
-    ):
-        pass
-    with alone_in(tmp_path / "run"):
-        pass
-
-
-# ---------------------------------------------------------------- devices and processes
-
-
-def test_a_device_that_is_not_there_is_one_line():
-    with pytest.raises(UserError, match='cannot compute on "tpu9": '):
-        training.device_of("tpu9")
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match=r'cannot compute on "cuda": .* Try --device cpu\.'):
-            training.device_of("cuda")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="torchrun needs libuv, which Windows builds lack")
-def test_two_processes_do_what_one_does_with_batches_twice_as_large(tmp_path):
-    """Batches of 4 in each of two processes, by torchrun, or the same two as one batch of 8."""
-
-    class Joined(Sines):
-        def batches(self, epoch):
-            small = Sines(joined=2).batches(epoch)
-            return [torch.cat(pair) for pair in zip(small[::2], small[1::2], strict=True)]
-
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = [sys.executable, *torchrun, str(HERE / "small_run.py"), str(two)]
-    subprocess.run(script, env=ENVIRONMENT, check=True, capture_output=True)
-    trainer(one, Joined(), dropout=0.0).run()
-    one, two = ending(one), ending(two)
-    assert two["settings"]["workers"] == 2
-    assert two["record"]["all_items"] == one["record"]["all_items"] == 3 * 5 * 8
-    torch.testing.assert_close(two["best"], one["best"])
-    torch.testing.assert_close(two["record"]["history"], one["record"]["history"])
-
-
-def test_each_process_gets_as_many_batches_as_every_other():
-    shares = [training.Workers(rank, 3).share(list(range(11))) for rank in range(3)]
-    assert shares == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
