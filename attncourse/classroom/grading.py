@@ -24,6 +24,7 @@ from attncourse.errors import UserError
 
 MIME = "application/vnd.attncourse.verdict+json"
 START_SECONDS = 120  # of processor time, for a kernel to import torch
+DEAF = 3  # how many times the limit a check may compute before its kernel is ended
 PATIENCE = 10  # how many times its processor time a cell may last: it waits, or others compute
 
 
@@ -266,9 +267,10 @@ class Kernel:
             self._start(seconds)
         code = (
             "import attncourse.classroom.grading as _attncourse_grading\n"
-            f"_attncourse_grading.show_verdict({id!r}, {name!r})"
+            f"_attncourse_grading.show_verdict({id!r}, {name!r}, {seconds!r})"
         )
-        ended, outputs = self._run(code, seconds)
+        # which stops an answer itself, and names its line, unless that hears nothing
+        ended, outputs = self._run(code, DEAF * seconds)
         if ended == "lost":
             return (
                 "not yet",
@@ -362,7 +364,7 @@ def limited(pid: int, seconds: float) -> Iterator[threading.Event]:
         watcher.join()
 
 
-def show_verdict(id: str, name: str) -> None:
+def show_verdict(id: str, name: str, seconds: float) -> None:
     """Runs in that kernel: check what is called `name` there, and send the verdict back."""
     from IPython import get_ipython
     from IPython.display import display
@@ -370,6 +372,6 @@ def show_verdict(id: str, name: str) -> None:
     from attncourse.checker import check
 
     answer = get_ipython().user_ns.get(name)
-    verdict = check(id, answer)
+    verdict = check(id, answer, seconds=seconds)
     data = {"status": verdict.status, "slip": verdict.slip, "message": str(verdict.message)}
     display({MIME: data}, raw=True)
