@@ -12,6 +12,7 @@ from attncourse.checker.diagnosis import (
     element,
     everywhere,
     infinite,
+    kept,
     kind,
     law,
     nan,
@@ -27,6 +28,7 @@ from attncourse.checker.fault import Fault
 
 WAYS = (
     changed,  # an input or a weight is changed
+    kept,  # what an earlier trial gave
     randomness,  # two calls give different results
     crash,  # it ends in an error
     slip,  # a slip gives the same, on every trial or on those like this one
