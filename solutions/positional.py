@@ -93,8 +93,9 @@ def masked_softmax(
     nothing."""
     if mask is None:
         return scores.softmax(-1)
-    weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
-    return weights.masked_fill(~mask.any(-1, keepdim=True), 0)
+    nothing = ~mask.any(-1, keepdim=True)
+    scores = scores.masked_fill(~mask, -math.inf).masked_fill(nothing, 0)  # no nan on the way
+    return scores.softmax(-1).masked_fill(nothing, 0)
 
 
 class RelativeAttention(nn.Module):

@@ -13,8 +13,10 @@ from attncourse.checker.examiners import (
     form,
     gradients,
     graph,
+    initial,
     machine,
     memory,
+    methods,
     mode,
     not_attempted,
     promised,
@@ -48,7 +50,6 @@ EXAMINERS = (
     randomness,
     memory,
     variations,
-    promised,
     mode,
     calls,
     refusals,
@@ -58,6 +59,10 @@ EXAMINERS = (
     gradients,
     device,
     cost,
+    # Does it keep what the stub promises beyond the trials?
+    promised,
+    methods,
+    initial,
     # Nobody promised it: said on a pass, never refused.
     remark,
 )

@@ -123,8 +123,8 @@ def _given_otherwise(want: Call, given: Tensor, trial: Prepared) -> str:
         return f"{layer} is applied to {name}; it should be applied to {should}."
     if given.shape != want.given.shape:
         return (
-            f"What reaches {layer} is {spell(given.shape, trial.sizes)}; "
-            f"it should be {spell(want.given.shape, trial.sizes)}."
+            f"What reaches {layer} is {_spelt(given, trial)}; it should be"
+            f" {_spelt(want.given, trial)}."
         )
     if same_numbers(given, want.given, rtol=1e-6):
         return (
@@ -132,6 +132,13 @@ def _given_otherwise(want: Call, given: Tensor, trial: Prepared) -> str:
             " the axes are put together otherwise."
         )
     return f"{layer} is the first layer that is given other numbers than it should be."
+
+
+def _spelt(x: Tensor, trial: Prepared) -> str:
+    """A shape in letters, with its numbers where those are not certain."""
+    letters = spell(x.shape, trial.sizes)
+    known = not any(word.isdecimal() and word != "1" for word in letters.split())
+    return letters if known else " ".join(map(str, x.shape))
 
 
 def _too_often(mine: list[Call], right: list[Call]) -> str | None:

@@ -1,6 +1,8 @@
 """Our operators under `torch.autocast`: they take its type, as torch's own attention does."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 
 import torch
 from torch import Tensor
@@ -27,6 +29,18 @@ def off(x: Tensor) -> AbstractContextManager:
     """Without autocast, which would change the types of products in place."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if device in ("cpu", "cuda") else nullcontext()
+
+
+def exactly(function: Callable) -> Callable:
+    """The function of an operator, without autocast: on the way back nobody has turned it off,
+    and a product of other numbers than the kernel reads would be made."""
+
+    @wraps(function)
+    def call(first: Tensor, *given):
+        with off(first):
+            return function(first, *given)
+
+    return call
 
 
 def _lowered(name: str, device: str, tensors: int | None):

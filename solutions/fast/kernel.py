@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solutions.fast import gpu
+from solutions.fast import checks, gpu
 
 try:
     import triton.language as tl
@@ -52,8 +52,13 @@ def kernel_attention(
 
     step  as `online_step`: a function of Triton's language, decorated by `triton.jit` or not
     Needs Triton, and a GPU or Triton's interpreter (TRITON_INTERPRET=1 before its import).
-    Computes in float32, or float64 for such inputs.
+    Computes in float32, or float64 for such inputs. Raises ValueError for what does not fit
+    together.
     """
+    given = ("q", q, "*batch i d"), ("k", k, "*batch j d"), ("v", v, "*batch j e")
+    q, k, v = checks.spread(*given)
+    checks.alike(*((name, x) for name, x, _ in given))
+    checks.features(q.shape[-1])
     kernels, dtype = gpu.kernels("kernel"), q.dtype
     batch, (i, d), e = q.shape[:-2], q.shape[-2:], v.shape[-1]
     exact = torch.promote_types(q.dtype, torch.float32)

@@ -16,6 +16,7 @@ from einops import einsum
 from torch import Tensor
 
 from solutions.fast import checks, gpu, native
+from solutions.fast.autocast import exactly
 
 LARGEST = 31  # window of the kernel in C
 
@@ -48,6 +49,7 @@ def check(
 
 
 @torch.library.custom_op("attncourse::local_attention", mutates_args=(), device_types="cpu")
+@exactly
 def operator(
     q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, window: int
 ) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,7 @@ def _(q, k, v, rows, columns, window):
 @torch.library.custom_op(
     "attncourse::local_attention_backward", mutates_args=(), device_types="cpu"
 )
+@exactly
 def backward(
     dout: Tensor,
     q: Tensor,

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from solutions import relative_2d
 from solutions.arguments import equip
 from solutions.fast import autocast, checks, native
+from solutions.fast.autocast import exactly
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 from solutions.fast.switch import switched
 
@@ -226,6 +227,7 @@ def _native(q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, columns: Tenso
 @torch.library.custom_op(
     "attncourse::relative_attention_2d", mutates_args=(), device_types="cpu"
 )
+@exactly
 def operator(
     q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -249,6 +251,7 @@ def _(q, k, v, rows, columns):
 @torch.library.custom_op(
     "attncourse::relative_attention_2d_backward", mutates_args=(), device_types="cpu"
 )
+@exactly
 def backward(
     dout: Tensor,
     q: Tensor,

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from solutions import scaled_dot_product
 from solutions.fast import checks, gpu
-from solutions.fast.autocast import lowered
+from solutions.fast.autocast import exactly, lowered
 from solutions.fast.switch import switched
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
@@ -311,6 +311,7 @@ def gradients_by_tiles(
 
 
 @torch.library.custom_op("attncourse::tiled_attention", mutates_args=())
+@exactly
 def operator(
     q: Tensor,
     k: Tensor,
@@ -340,6 +341,7 @@ def _(q, k, v, mask, down, across, causal, scale, rows, columns, triton):
 
 
 @torch.library.custom_op("attncourse::tiled_attention_backward", mutates_args=())
+@exactly
 def backward(
     dy: Tensor,
     q: Tensor,

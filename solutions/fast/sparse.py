@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from solutions import sparse
 from solutions.fast import checks
-from solutions.fast.autocast import lowered
+from solutions.fast.autocast import exactly, lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
 from solutions.fast.switch import switched
 from solutions.multi_head import merge_heads, split_heads
@@ -241,6 +241,7 @@ def _line(x: Tensor, n: int, width: int) -> Tensor:
 
 
 @torch.library.custom_op("attncourse::sparse_attention", mutates_args=())
+@exactly
 def operator(
     q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int
 ) -> tuple[Tensor, Tensor]:
@@ -263,6 +264,7 @@ def _(q, k, v, kind, stride, summaries):
 
 
 @torch.library.custom_op("attncourse::sparse_attention_backward", mutates_args=())
+@exactly
 def backward(
     dy: Tensor,
     q: Tensor,

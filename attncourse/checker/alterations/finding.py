@@ -11,6 +11,7 @@ from attncourse.checker.alterations.factors import factor_of_sizes
 from attncourse.checker.alterations.runs import Runs, runs
 from attncourse.checker.alterations.steps import NAMELESS
 from attncourse.checker.equal import digest, same
+from attncourse.checker.fault import sentence
 from attncourse.checker.sheet import sheet
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
@@ -48,7 +49,7 @@ def altered(
         ):
             if one.text.count(NAMELESS) > 1:
                 return None  # of two things without a name nothing can be told
-            return one.text[:1].upper() + one.text[1:]
+            return sentence(one.text)
     return None
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from solutions import stand_alone
-from solutions.fast import StandAloneSelfAttention2d, local, local_attention, native
+from solutions.fast import StandAloneSelfAttention2d, local, local_attention, native, pooling
 
 SIZES = [  # b head d e h w window
     (2, 3, 4, 5, 6, 7, 3),
@@ -87,6 +88,57 @@ def test_large_scores_do_not_overflow(implementation):
     q, k, v, rows, columns = (x.detach() for x in inputs(1, 2, 4, 3, 5, 6, 3, torch.float32))
     result = local_attention(1e4 * q, k, v, rows, columns, 3, implementation)
     assert_close(result, stand_alone.local_attention(1e4 * q, k, v, rows, columns, 3))
+
+
+@pytest.mark.parametrize("scale", [-1e38, -1e32, 1e32, 3e38, 1e300])
+def test_scores_may_be_as_low_and_as_high_as_numbers_are(implementation, scale):
+    """Places beyond the edge are lower than any: -inf, and no number that seems low enough.
+    Where all scores of a query are infinite, the reference has nan."""
+    dtype = torch.float64 if abs(scale) > 1e38 * 10 else torch.float32
+    q, k, v, rows, columns = (x.detach() for x in inputs(1, 2, 4, 3, 5, 6, 3, dtype))
+    k = k.abs() * scale / k.abs().max()
+    given = q.abs(), k, v, rows, columns
+    expected = stand_alone.local_attention(*given, 3)
+    result = local_attention(*given, 3, implementation)
+    assert_close(result, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("which", range(3), ids=["q", "k", "v"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_stays_in_the_windows_that_have_it(implementation, which, bad):
+    given = [x.detach() for x in inputs(1, 2, 4, 3, 9, 11, 3)]
+    given[which][0, 0, 1, 4, 5] = bad
+    leaves = [x.requires_grad_() for x in given]
+    results = [
+        stand_alone.local_attention(*leaves, 3),
+        local_attention(*leaves, 3, implementation),
+    ]
+    assert_close(results[1], results[0], equal_nan=True)
+    far = results[1][0, 0, :, :, [0, 1, 9]]
+    assert far.isfinite().all()
+    grads = [torch.autograd.grad(y.sum(), leaves) for y in results]
+    for one, other in zip(*grads, strict=True):
+        assert torch.equal(one.isnan(), other.isnan())
+
+
+@pytest.mark.parametrize("which", range(3), ids=["q", "k", "v"])
+def test_so_does_it_when_traced(which, monkeypatch):
+    given = [x.detach() for x in inputs(1, 2, 4, 3, 9, 11, 3)]
+    given[which][0, 0, 1, 4, 5] = torch.nan
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    result = local_attention(*given, 3, "blocked")
+    assert_close(result, stand_alone.local_attention(*given, 3), equal_nan=True)
+
+
+@pytest.mark.parametrize(("h", "w"), [(7, 9), (8, 6), (1, 1), (5, 6)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_blocks_that_are_counted_have_the_mean_of_their_pixels(h, w, stride):
+    x = torch.randn(2, 3, h, w, dtype=torch.float64, requires_grad=True)
+    ours, torchs = pooling.by_counting(x, stride), F.avg_pool2d(x, stride, ceil_mode=True)
+    assert_close(ours, torchs)
+    assert_close(pooling.averaged(x, stride), torchs)
+    slope = torch.randn_like(ours)
+    assert_close(torch.autograd.grad(ours, x, slope), torch.autograd.grad(torchs, x, slope))
 
 
 def test_maps_that_are_views_are_read_rightly(implementation):

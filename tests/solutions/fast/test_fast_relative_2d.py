@@ -148,6 +148,15 @@ def test_keys_that_count_for_nothing_do_no_harm(implementation, low):
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("scale", [-1e38, -1e34, 1e34])
+def test_scores_may_be_as_low_as_numbers_are(implementation, scale):
+    q, k, v = (x.detach().abs() for x in inputs((2,), 9, 15, 2, 4, torch.float32)[:3])
+    k *= scale / k.max()
+    expected = reference.relative_attention_2d(q, k, v, None, None, "skew")
+    result = fast.relative_attention_2d(q, k, v, None, None, implementation)
+    assert_close(result, expected, equal_nan=True)
+
+
 def test_what_is_not_a_number_is_not_hidden(implementation):
     q, k, v, rows, columns = (x.detach() for x in inputs((1,), 2, 3, 4, 4, torch.float32))
     k[0, 1, 1, 2] = torch.nan
@@ -202,7 +211,7 @@ def test_the_same_weights_give_the_same_layer(implementation, more, compiler, mo
 
 
 def test_a_layer_without_attention_or_without_places_is_as_the_reference():
-    for more in (dict(upsilon=0), dict(upsilon=0.5, size=None)):
+    for more in (dict(upsilon=0), dict(size=None, upsilon=0.5)):
         plain = reference.AttentionAugmentedConv2d(3, 8, heads=2, **more)
         quick = fast.AttentionAugmentedConv2d(3, 8, heads=2, **more)
         quick.load_state_dict(plain.state_dict())
