@@ -24,7 +24,7 @@ from attncourse.checker.sheet import sheet
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import source
 
-SECONDS = 0.25  # of processor time, for all of them on the first trial that departs
+SECONDS = 0.35  # of processor time, for all of them on the first trial that departs
 MOST = 200  # texts
 Slot = tuple[ast.AST, str, int | None]  # a node, its field, and the place in a list
 
@@ -42,9 +42,9 @@ def rewritten(ex: Exercise, index: int, probe: str, answers: Sequence[Any]) -> s
     what it makes of each declared trial; the first that departs is at `index`."""
     if hopeless(answers[index]):
         return None
-    known, begun = sheet(ex), time.process_time()
+    known, texts, begun = sheet(ex), _every(ex), time.process_time()
     others = [i for i in range(len(answers)) if i != index]
-    for n, one in enumerate(_every(ex)):
+    for n, one in enumerate(texts):
         if time.process_time() - begun > SECONDS:
             return None
         if not same(_outcome(ex, n, index, probe), answers[index]):
@@ -245,7 +245,7 @@ def _instead(
     elif isinstance(node, ast.UnaryOp):
         if isinstance(node.operand, ast.Constant) and isinstance(node.operand.value, int):
             for n in _near_of(-node.operand.value, slot):
-                yield 2, _number(n)
+                yield 1 if isinstance(slot[0], ast.Subscript) else 2, _number(n)
         else:
             yield 2, node.operand
     elif isinstance(node, ast.Compare) and len(node.ops) == 1:
