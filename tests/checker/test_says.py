@@ -1,4 +1,4 @@
-"""What a message says is true and can be read: causes confirmed, letters certain, code as it is."""
+"""What a message says is true and can be read: causes confirmed, letters certain."""
 
 import math
 
@@ -83,9 +83,9 @@ def test_an_overflow_names_what_does_not_overflow():
 
     class Answer(GALA):
         def attention(self, x):
-            g, l = self.channels(x)[..., None, None], self.pixels(x)[:, None]
+            g, p = self.channels(x)[..., None, None], self.pixels(x)[:, None]
             a, m = self.additive[:, None, None], self.multiplicative[:, None, None]
-            z = a * (g + l) + m * g * l
+            z = a * (g + p) + m * g * p
             return (z.exp() - (-z).exp()) / (z.exp() + (-z).exp())
 
     said = says("spatial.gala", Answer)

@@ -26,7 +26,8 @@ def moved(departure: Departure) -> str | None:
     """What is done along one axis of the right result, on every trial alike."""
     case, probe = departure.case, departure.probe
     pairs = [(y, case.sheet.expected(i, probe)) for i, y in enumerate(case.outcomes(probe))]
-    if case.ex.laws and not _numbers(departure.right):
+    parts = departure.right if isinstance(departure.right, tuple) else (departure.right,)
+    if case.ex.laws and not all(map(_numbers, parts)):
         return None  # what a mask shows, or which place is taken, says more
     if isinstance(departure.right, tuple):
         parts = zip(departure.y, departure.right, strict=False)
