@@ -47,8 +47,8 @@ def altered(
         if same(here.otherwise(one), y) and _fits_elsewhere(
             ex, index, probe, one, answers, right
         ):
-            if one.text.count(NAMELESS) > 1:
-                return None  # of two things without a name nothing can be told
+            if NAMELESS in one.text.split():
+                continue  # of what has no name nothing can be told
             return sentence(one.text)
     return None
 
