@@ -7,6 +7,7 @@ from attncourse.checker.case import Case
 from attncourse.checker.ending import SECONDS, Stopped, limited, undisturbed
 from attncourse.checker.examiners import (
     argument_order,
+    authorship,
     calls,
     construction,
     cost,
@@ -66,6 +67,8 @@ EXAMINERS = (
     promised,
     methods,
     initial,
+    # Whose is it?
+    authorship,
     # Nobody promised it: said on a pass, never refused.
     remark,
 )

@@ -51,11 +51,19 @@ class Report:
     def passed(self) -> bool:
         return all(result.status == "passed" for result in self.results)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many exercises have each status, as far as there are any."""
+        every = ("passed", "taken over", "not yet", "not attempted")
+        found = [result.status for result in self.results]
+        return {status: found.count(status) for status in every if status in found}
+
     def as_dict(self) -> dict[str, Any]:
         """The report in the types of JSON."""
         return {
             "notebook": str(self.notebook),
             "passed": self.passed,
+            "counts": self.counts,
             "exercises": [asdict(result) for result in self.results],
             "notes": self.notes,
         }
