@@ -116,7 +116,8 @@ def check(
 ):
     """Check every exercise in a saved notebook. This runs the functions it defines.
 
-    The exit code is 0 only if all of them pass.
+    The exit code is 0 only if all of them pass. What is the course's own, imported or wrapped,
+    counts as taken over.
     """
     from attncourse.classroom import grading
 
@@ -128,7 +129,12 @@ def check(
     raise typer.Exit(not report.passed)
 
 
-COLOURS = {"passed": "green", "not yet": "red", "not attempted": "yellow"}
+COLOURS = {
+    "passed": "green",
+    "taken over": "blue",
+    "not yet": "red",
+    "not attempted": "yellow",
+}
 
 
 def _show(report) -> None:
@@ -139,8 +145,8 @@ def _show(report) -> None:
     console.print(table)
     for note in report.notes:
         console.print(escape(note), soft_wrap=True)
-    done = sum(result.status == "passed" for result in report.results)
-    console.print(f"{done} of {len(report.results)} exercises pass.")
+    counts = ", ".join(f"{n} {status}" for status, n in report.counts.items())
+    console.print(f"{len(report.results)} exercises: {counts}.")
 
 
 @app.command("test")

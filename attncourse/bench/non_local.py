@@ -48,8 +48,7 @@ def _layers(name: str, side: int, setting: Setting, made: tuple, work: int) -> C
 
     def auto() -> str:
         module = setting.here(quick())
-        module(x())
-        return f"{name}, {module.ran}"
+        return f"{name}, {module.runs(x())}"
 
     dense = f"{name}, dense"
     ways: dict[str, Callable[[], Way]] = {dense: lambda: layer(setting.here(slow()), x(), work)}

@@ -5,11 +5,12 @@ finest (`examination` has their order). Where what it returns departs from the s
 diagnosis says why: another list, of the ways to explain it. One touches `check` alone; the room
 reads records of `exercises`, and knows nothing of notebooks. Imports run down this list:
 
-    running, trials, building, calling, equal   an answer run on a trial, and compared
+    frames, ending, running                     an answer that may crash, or not come to an end
+    trials, building, calling, equal            it is run on a trial, and compared
     sheet                                       what solution and slips make of the trials
     laws, alterations, stages, crashes          what a departing result is explained by
     case, departure, recognition, telling       what examiners and diagnosis ask and say
-    diagnosis, examiners, examination           why it departs; the questions; their order
+    diagnosis, examiners, stopping, examination why it departs; the questions; their order
 """
 
 from importlib import import_module

@@ -49,8 +49,18 @@ def build(ex: Exercise, answer: Callable, trial: Prepared) -> Built:
     return Built(layer, note=note)
 
 
+def in_order(wanted: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights of a module in the order of the exercise: by their names where these are
+    right, else as they come."""
+    return [own[n] for n in wanted] if own.keys() == wanted.keys() else [*own.values()]
+
+
 def begin(layer: nn.Module, weights: Mapping[str, Tensor], trial: Prepared) -> None:
-    """Give a module its weights and statistics, and the mode of the trial."""
+    """Give a module its weights and statistics, in their order where they have other names, and
+    the mode of the trial."""
+    own = layer.state_dict()
+    if own.keys() != weights.keys():
+        weights = dict(zip(own, weights.values(), strict=True))
     layer.load_state_dict(weights)
     layer.train(not trial.evaluate)
 

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attncourse.checker.building import build
+from attncourse.checker.building import build, in_order
 from attncourse.checker.running import Crash, attempt
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
-
-STOPPED = "KeyboardInterrupt"
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,6 @@ def run_built(ex: Exercise, built: Any, trial: Prepared, note: str = "") -> Resu
         inputs = trial.fresh()
         outcomes[probe] = outcome(ex, built, probe, inputs)
         changed = changed or _changed(ex, built, trial, probe, inputs)
-        if isinstance(outcomes[probe], Crash) and outcomes[probe].kind == STOPPED:
-            break
     return Result(outcomes, None, changed, note)
 
 
@@ -101,9 +97,11 @@ def _changed(
             return probe, n
     kept = [(n, x, inputs[n]) for n, x in trial.inputs.items() if isinstance(x, Tensor)]
     if ex.is_module:
-        state = zip(trial.weights.items(), built.state_dict().values(), strict=True)
+        now = dict(zip(trial.weights, in_order(trial.weights, built.state_dict()), strict=True))
         moving = ("running_", "num_batches")
-        kept += [(n, x, now) for (n, x), now in state if not any(m in n for m in moving)]
+        kept += [
+            (n, x, now[n]) for n, x in trial.weights.items() if not any(m in n for m in moving)
+        ]
     return next(((probe, n) for n, before, now in kept if not _untouched(before, now)), None)
 
 

@@ -9,6 +9,7 @@ from attncourse.checker.equal import comparable, parts_comparable
 from attncourse.checker.stages import first_stage
 from attncourse.checker.telling import worst, wrong_kind
 from attncourse.checker.trials import Prepared
+from attncourse.exercises.source import source, written
 
 
 @dataclass(eq=False)
@@ -54,7 +55,16 @@ class Departure:
             return ()
         names = " and ".join(f"`{one}`" for one in before)
         verb = "is" if len(before) == 1 else "are"
-        return (f"{names} {verb} right; look into `{self.probe}`.",)
+        return (f"{names} {verb} right; look into {self._where(before)}.",)
+
+    def _where(self, right: list[str]) -> str:
+        """The methods that are written and not known to be right, of which this probe is one
+        or by which it is made."""
+        ex = self.case.ex
+        names = dict.fromkeys(node.name for node, *_ in written(ex, source(ex)))
+        left = [n for n in names if n not in right and n not in ex.probes]
+        own = [self.probe] if self.probe in names or not left else []
+        return " and ".join(f"`{n}`" for n in own or left)
 
     @cached_property
     def stage(self) -> str | None:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from attncourse.checker import rules
 from attncourse.checker.case import Case
+from attncourse.checker.ending import SECONDS, Stopped, limited, undisturbed
 from attncourse.checker.examiners import (
     argument_order,
+    authorship,
     calls,
     construction,
     cost,
@@ -13,8 +16,10 @@ from attncourse.checker.examiners import (
     form,
     gradients,
     graph,
+    initial,
     machine,
     memory,
+    methods,
     mode,
     not_attempted,
     promised,
@@ -28,6 +33,7 @@ from attncourse.checker.examiners import (
 )
 from attncourse.checker.fault import Fault, short
 from attncourse.checker.running import calm
+from attncourse.checker.stopping import stopped
 from attncourse.checker.verdict import NOT_YET, PASSED, Verdict
 from attncourse.course import exercise
 from attncourse.errors import UnknownExercise
@@ -48,7 +54,6 @@ EXAMINERS = (
     randomness,
     memory,
     variations,
-    promised,
     mode,
     calls,
     refusals,
@@ -58,24 +63,38 @@ EXAMINERS = (
     gradients,
     device,
     cost,
+    # Does it keep what the stub promises beyond the trials?
+    promised,
+    methods,
+    initial,
+    # Whose is it?
+    authorship,
     # Nobody promised it: said on a pass, never refused.
     remark,
 )
 
 
-def check(id: str | Exercise, answer: Any) -> Verdict:
+def check(id: str | Exercise, answer: Any, *, seconds: float = SECONDS) -> Verdict:
     """The verdict on `answer`, the learner's own function or class for exercise `id`.
 
     Never raises for a mistake of the learner's, whatever the answer is, and leaves no trace:
-    inputs are clones, random numbers are as before, what the answer prints is dropped.
+    inputs are clones, random numbers are as before, what the answer prints is dropped. It is
+    stopped after `seconds` of processor time.
     """
     try:
         ex = id if isinstance(id, Exercise) else exercise(id)
     except UnknownExercise as error:
         return Verdict(str(id), NOT_YET, str(error))
     try:
-        with calm():
-            return examined(Case(ex, answer))
+        case = Case(ex, answer)
+        with calm(), limited(seconds) as guard:
+            try:
+                return examined(case)
+            except (Stopped, KeyboardInterrupt, MemoryError) as error:
+                with undisturbed():
+                    if fault := stopped(case, guard, error):
+                        return fault.verdict(ex.id)
+                    raise
     except KeyboardInterrupt:
         return Verdict(ex.id, NOT_YET, "Stopped. Your answer had not come to an end.")
     except Exception as error:
@@ -86,9 +105,11 @@ def check(id: str | Exercise, answer: Any) -> Verdict:
 
 def examined(case: Case) -> Verdict:
     """What the first examiner says that has something to say; else that the answer passes."""
+    rules.last.pop(case.ex.id, None)
     for examiner in EXAMINERS:
         found = examiner.examine(case)
         if isinstance(found, Fault):
+            rules.last[case.ex.id] = found.slip
             return found.verdict(case.ex.id, case.notes)
         if found is not None:
             return found

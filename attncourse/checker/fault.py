@@ -1,5 +1,6 @@
 """What is wrong with an answer, as an examiner finds it, and how it becomes a verdict."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,21 @@ class Fault:
 
     def verdict(self, id: str, notes: Sequence[str] = ()) -> Verdict:
         """The verdict on the answer to this exercise; `notes` are said below the evidence."""
-        texts = [self.cause[:1].upper() + self.cause[1:], *self.evidence, *notes]
+        texts = [sentence(self.cause), *self.evidence, *notes]
         lines = [line for text in texts if text for line in short(text).splitlines()][:LINES]
         lines.append(f'Stuck? `hint("{id}")`')
         return Verdict(id, NOT_YET, "\n".join(lines), self.slip)
+
+
+SHORT_WORDS = "a an as at be by do go if in is it me my no of on or so to up us we".split()
+GREEK = "alpha beta gamma delta kappa upsilon theta".split()
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital, unless its first word is one of code: `j`, `dk`."""
+    word = re.match(r"\w*", text)[0]
+    short = len(word) <= 2 and word.lower() not in SHORT_WORDS
+    return text if short or word in GREEK or not word.isalpha() else text[:1].upper() + text[1:]
 
 
 def short(text: str) -> str:

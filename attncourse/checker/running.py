@@ -4,20 +4,24 @@ import contextlib
 import io
 import linecache
 import random
-import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-OURS = str(Path(__file__).parents[1])
-SOLUTIONS = str(Path(__file__).parents[2] / "solutions")
-LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+from attncourse.checker.ending import Stopped, undisturbed, watching
+from attncourse.checker.frames import is_learners
+
+TOO_MUCH = (  # what torch and numpy say of a tensor that memory does not hold
+    "can't allocate memory",
+    "not enough memory",
+    "Unable to allocate",
+    "Storage size calculation overflowed",
+)
 
 
 class _Sink(io.TextIOBase):
@@ -85,6 +89,7 @@ class Crash:
     lineno: int = 0
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     own: bool = False  # raised by the learner's line itself, not by a library it calls
+    function: str = ""  # in which that line stands
 
     @property
     def unwritten(self) -> bool:
@@ -92,14 +97,36 @@ class Crash:
         torchs = "not implemented for" in self.text  # an operator, so on the learner's line too
         return self.kind == "NotImplementedError" and self.own and not torchs
 
+    @property
+    def out_of_memory(self) -> bool:
+        """It asked for more memory than there is."""
+        known = any(said in self.text for said in TOO_MUCH)
+        return self.kind in ("MemoryError", "OutOfMemoryError") or known
+
+
+class OutOfMemory(Stopped):
+    """An answer under examination that took all the memory, and where."""
+
+    def __init__(self, crash: Crash):
+        BaseException.__init__(self)
+        self.crash = crash
+
 
 def attempt(call: Callable[[], Any]) -> Any:
     """What `call()` returns, or the Crash it ends in. Lets nothing through, not even
-    SystemExit."""
+    SystemExit, but what ends the check: an interrupt, and a limit that is over."""
+    if guard := watching():
+        guard.turn += 1
     try:
         return call()
+    except (KeyboardInterrupt, Stopped):
+        raise
     except BaseException as error:
-        return _crash(error)
+        with undisturbed():
+            crash = _crash(error)
+        if not crash.out_of_memory or not guard:
+            return crash
+    raise OutOfMemory(crash)
 
 
 def _shaped(value: Any) -> bool:
@@ -123,10 +150,7 @@ def _crash(error: BaseException) -> Crash:
         trace = trace.tb_next
     for depth, (frame, lineno) in enumerate(reversed(frames)):
         file = frame.f_code.co_filename
-        if (
-            file.startswith((OURS, SOLUTIONS, "<frozen", *LIBRARIES))
-            or file == "<__array_function__ internals>"
-        ):
+        if not is_learners(file):
             continue
         line = linecache.getline(file, lineno).strip()
         shapes = {
@@ -134,7 +158,6 @@ def _crash(error: BaseException) -> Crash:
             for name, value in frame.f_locals.items()
             if _shaped(value)
         }
-        return Crash(
-            kind, text, line, lineno - frame.f_code.co_firstlineno + 1, shapes, not depth
-        )
+        number, name = lineno - frame.f_code.co_firstlineno + 1, frame.f_code.co_name
+        return Crash(kind, text, line, number, shapes, not depth, name)
     return Crash(kind, text)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from attncourse.checker.building import begin, build
-from attncourse.checker.calling import STOPPED, gradients, outcome, run_built
+from attncourse.checker.calling import gradients, outcome, run_built
+from attncourse.checker.ending import undisturbed
 from attncourse.checker.equal import chosen, digest, fingerprint, hopeless, same
 from attncourse.checker.running import Crash, calm
 from attncourse.checker.trials import VALUES, Prepared, prepare, three_more
@@ -39,7 +40,7 @@ class Sheet:
     @cached_property
     def trials(self) -> tuple[Prepared, ...]:
         """The declared trials, then the variations on the first of them."""
-        with calm():
+        with undisturbed(), calm():
             trials = [prepare(self.ex, t, t.name) for t in self.ex.trials()]
             more = [*three_more(self.ex, trials[0])]
             if trials[-1].inputs.keys() != trials[0].inputs.keys():  # with a mask, say
@@ -52,7 +53,7 @@ class Sheet:
         open; with what the solution makes of each, as far as it makes something of it."""
         last = len(self.declared) - 1
         other = self.trials[0].inputs.keys() != self.trials[last].inputs.keys()
-        with calm():
+        with undisturbed(), calm():
             return {i: tuple(self._varied(i)) for i in ([0, last] if other else [0])}
 
     def _varied(self, index: int) -> Iterator[Right]:
@@ -79,19 +80,20 @@ class Sheet:
     @cached_property
     def remark(self) -> Prepared | None:
         """The trial outside the contract proper, if there is one."""
-        with calm():
+        with undisturbed(), calm():
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
 
     @cached_property
     def refused(self) -> tuple[Prepared, ...]:
         """The trials that must end in a ValueError."""
-        with calm():
+        with undisturbed(), calm():
             return tuple(prepare(self.ex, t, t.name) for t in self.ex.refuses())
 
     @cached_property
     def slips(self) -> tuple[Slip, ...]:
         """All slips in the order in which they are tried: single ones first."""
-        return tuple(sorted(slips_of(self.ex), key=lambda slip: len(slip.parts)))
+        with undisturbed():
+            return tuple(sorted(slips_of(self.ex), key=lambda slip: len(slip.parts)))
 
     def expected(self, index: int, probe: str) -> Any:
         """What the solution makes of a trial. Raises where it crashes on a declared one."""
@@ -111,14 +113,15 @@ class Sheet:
         """The digest of what a slip makes of a trial, made once."""
         key = f"{slip.name} {way}", index, probe
         if key not in self._digests:
-            self._digests[key] = digest(self.of_slip(slip, index, probe, way))
+            with undisturbed():
+                self._digests[key] = digest(self.of_slip(slip, index, probe, way))
         return self._digests[key]
 
     def expected_gradients(self, index: int, probe: str) -> Any:
         """The gradients of the solution, as `gradients` gives them."""
         key = index, probe
         if key not in self._gradients:
-            with calm():
+            with undisturbed(), calm():
                 self._gradients[key] = gradients(
                     self.ex, self.ex.solution, self.trials[index], probe
                 )
@@ -129,13 +132,11 @@ class Sheet:
     ) -> Any:
         key = name, index, probe
         if key not in self._outcomes:
-            with calm():
+            with undisturbed(), calm():
                 built = self._build(answer(), index)
                 fault = isinstance(built, Crash)
                 inputs = self.trials[index].fresh()
                 y = built if fault else outcome(self.ex, built, probe, inputs)
-            if isinstance(y, Crash) and y.kind == STOPPED:
-                raise KeyboardInterrupt  # meant for us; nothing half done is kept
             self._outcomes[key] = y
         return self._outcomes[key]
 
@@ -174,7 +175,7 @@ def slips(ex: Exercise) -> tuple[Slip, ...]:
     known, kept = sheet(ex), []
     places = [(i, p) for i in known.declared for p in ex.probes]
     single = {one.name: one for one in known.slips}
-    with calm():
+    with undisturbed(), calm():
         seen = {fingerprint([known.expected(*at) for at in places])}
         for one in known.slips:
             outcomes = [known.of_slip(one, *at) for at in places]

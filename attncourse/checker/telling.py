@@ -1,5 +1,6 @@
 """A departing result in one line: of what kind it is, and where it is furthest off."""
 
+import re
 from inspect import iscoroutine, isgenerator
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from attncourse.checker.equal import same
 from attncourse.checker.trials import Prepared
-from attncourse.exercises.letters import largest, number, place, spell
+from attncourse.exercises.letters import SINGLE, largest, number, place, spell
 
 
 def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
@@ -30,7 +31,7 @@ def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> st
     if isinstance(y, (tuple, list)):
         return (
             f"`{probe}` returns {len(y)} values ({', '.join(_kind(v) for v in y[:4])}); it"
-            f" should return one tensor, {axes}."
+            f" should return one tensor, {axes or SINGLE}."
         )
     if not isinstance(y, Tensor):
         return f"`{probe}` returns {_kind(y)}, not a tensor. Is a return wrong?"
@@ -57,14 +58,29 @@ def _wrong_parts(probe: str, y: Any, right: tuple, axes: Any, trial: Prepared) -
 
 
 def _wrong_shape(probe: str, y: Tensor, right: Tensor, axes: Any, trial: Prepared) -> str:
-    text = f"`{probe}` returns {spell(y.shape, trial.sizes)}; it should return {axes}."
+    mine = spell(y.shape, trial.sizes, axes)
+    text = f"`{probe}` returns {mine}; it should return {axes or SINGLE}."
+    if mine == axes:
+        text = f"`{probe}` returns {_numbers(y)}; it should return {axes} = {_numbers(right)}."
     lost = [size for size in right.shape if size not in y.shape]
     if y.ndim == right.ndim - 1 and len(lost) == 1 and lost != [1]:
-        axis = spell(lost, trial.sizes)
+        axis = _axis_of(lost[0], right, axes) or spell(lost, trial.sizes)
         text += f" The axis {axis} is missing: was it summed, averaged or never made?"
     elif 1 in right.shape and y.shape == right.squeeze().shape:
         text += " A `squeeze` takes away every axis of length 1; say which one you mean."
     return text
+
+
+def _numbers(x: Tensor) -> str:
+    return " ".join(map(str, x.shape))
+
+
+def _axis_of(size: int, right: Tensor, axes: str) -> str:
+    """The letter of the one axis of this size; "" if that is not certain."""
+    names = re.findall(r"\([^)]*\)|\S+", axes)
+    if len(names) != right.ndim or list(right.shape).count(size) != 1:
+        return ""
+    return names[list(right.shape).index(size)]
 
 
 def worst(y: Any, right: Any, axes: Any) -> str:
@@ -73,7 +89,9 @@ def worst(y: Any, right: Any, axes: Any) -> str:
     if isinstance(right, tuple):
         return _worst_of_several(y, right, axes)
     if right.dtype == torch.bool:
-        off = y != right
+        off = y.bool() != right
+        if not off.any():  # of another type alone, which has been said
+            return ""
         at = largest(off)
         where = place(at, axes) if y.ndim else "all"
         return (

@@ -5,7 +5,13 @@ import re
 from dataclasses import dataclass
 
 PASSED, NOT_ATTEMPTED, NOT_YET = "passed", "not attempted", "not yet"
-COLOURS = {PASSED: "#007a5a", NOT_ATTEMPTED: "#5f6368", NOT_YET: "#b3400d"}
+TAKEN_OVER = "taken over"  # right, but the course's own
+COLOURS = {
+    PASSED: "#007a5a",
+    TAKEN_OVER: "#0b57a0",
+    NOT_ATTEMPTED: "#5f6368",
+    NOT_YET: "#b3400d",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -13,7 +19,7 @@ class Verdict:
     """The verdict on one answer.
 
     id       the exercise
-    status   "passed", "not attempted" or "not yet"
+    status   "passed", "taken over", "not attempted" or "not yet"
     slip     the name of the slip recognised, or None
     message  at most 12 lines; the first one carries the cause
     """

@@ -24,6 +24,7 @@ from attncourse.errors import UserError
 
 MIME = "application/vnd.attncourse.verdict+json"
 START_SECONDS = 120  # of processor time, for a kernel to import torch
+DEAF = 3  # how many times the limit a check may compute before its kernel is ended
 PATIENCE = 10  # how many times its processor time a cell may last: it waits, or others compute
 
 
@@ -50,11 +51,19 @@ class Report:
     def passed(self) -> bool:
         return all(result.status == "passed" for result in self.results)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many exercises have each status, as far as there are any."""
+        every = ("passed", "taken over", "not yet", "not attempted")
+        found = [result.status for result in self.results]
+        return {status: found.count(status) for status in every if status in found}
+
     def as_dict(self) -> dict[str, Any]:
         """The report in the types of JSON."""
         return {
             "notebook": str(self.notebook),
             "passed": self.passed,
+            "counts": self.counts,
             "exercises": [asdict(result) for result in self.results],
             "notes": self.notes,
         }
@@ -266,9 +275,10 @@ class Kernel:
             self._start(seconds)
         code = (
             "import attncourse.classroom.grading as _attncourse_grading\n"
-            f"_attncourse_grading.show_verdict({id!r}, {name!r})"
+            f"_attncourse_grading.show_verdict({id!r}, {name!r}, {seconds!r})"
         )
-        ended, outputs = self._run(code, seconds)
+        # which stops an answer itself, and names its line, unless that hears nothing
+        ended, outputs = self._run(code, DEAF * seconds)
         if ended == "lost":
             return (
                 "not yet",
@@ -362,7 +372,7 @@ def limited(pid: int, seconds: float) -> Iterator[threading.Event]:
         watcher.join()
 
 
-def show_verdict(id: str, name: str) -> None:
+def show_verdict(id: str, name: str, seconds: float) -> None:
     """Runs in that kernel: check what is called `name` there, and send the verdict back."""
     from IPython import get_ipython
     from IPython.display import display
@@ -370,6 +380,6 @@ def show_verdict(id: str, name: str) -> None:
     from attncourse.checker import check
 
     answer = get_ipython().user_ns.get(name)
-    verdict = check(id, answer)
+    verdict = check(id, answer, seconds=seconds)
     data = {"status": verdict.status, "slip": verdict.slip, "message": str(verdict.message)}
     display({MIME: data}, raw=True)

@@ -137,7 +137,8 @@ def answer(ex: Exercise, what: str, text: str, places: Iterable[Place]) -> Calla
 
 
 def _answer(ex: Exercise, text: str, places: list[Place]) -> Callable:
-    """The solution so written; of a module, with the methods that differ made anew."""
+    """The solution so written; of a module, with the methods that the learner writes made
+    anew."""
     own = [place for place in places if place.ex is ex]
     others = {place.ex: None for place in places if place.ex is not ex}
     called = tuple(
@@ -149,15 +150,20 @@ def _answer(ex: Exercise, text: str, places: list[Place]) -> Callable:
     methods = {}
     for node, start, stop in written(ex, text):
         inside = [place for place in own if start <= place.start and place.stop <= stop]
-        if inside or called or text != source(ex):
-            line = min(one.lineno for one in (node, *node.decorator_list))
-            head = sum(map(len, text.splitlines(keepends=True)[: line - 1]))
-            moved = [replace(p, start=p.start - head, stop=p.stop - head) for p in inside]
-            methods[node.name] = dedent(_written(text[head:stop], moved))
+        line = min(one.lineno for one in (node, *node.decorator_list))
+        head = sum(map(len, text.splitlines(keepends=True)[: line - 1]))
+        moved = [replace(p, start=p.start - head, stop=p.stop - head) for p in inside]
+        methods[node.name] = dedent(_written(text[head:stop], moved))
     if any("super()" in method for method in methods.values()):  # which needs its class
         return _compiled(ex, _written(text, own), called)[ex.name]
     made = {one: _compiled(ex, method, called)[one] for one, method in methods.items()}
     return type(ex.name, (ex.solution,), made | {"__module__": ex.solution.__module__})
+
+
+def copy(ex: Exercise) -> Callable:
+    """The solution as somebody writes it who writes the same: it is compiled anew, so that
+    it is nobody's answer that was taken over."""
+    return answer(ex, "a copy", source(ex), ())
 
 
 def _written(text: str, places: Iterable[Place]) -> str:

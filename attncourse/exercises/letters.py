@@ -8,18 +8,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+SINGLE = "a single number"  # what has no axes
 
-def spell(shape: Sequence[int], sizes: Mapping[str, int]) -> str:
-    """A shape in letters, "b i d".
 
-    A size that is no letter's own is tried as a product of two, "(head d)", and else left as a
-    number. No axes at all are "a single number".
+def spell(shape: Sequence[int], sizes: Mapping[str, int], like: str = "") -> str:
+    """A shape in letters, "b i d", as far as they are certain.
+
+    A size that more than one letter has is left as a number, unless `like`, the letters that
+    are expected, has one of them at this place. A size that no letter has may be the product of
+    two that stand nowhere else, "(head d)". No axes at all are "a single number".
     """
-    letters = {}
-    for one, other in combinations(sizes, 2):
-        letters.setdefault(sizes[one] * sizes[other], f"({one} {other})")
-    letters |= {size: letter for letter, size in sizes.items()} | {1: "1"}
-    return " ".join(letters.get(size, str(size)) for size in shape) or "a single number"
+    expected = re.findall(r"\([^)]*\)|\S+", like)
+    expected = expected if len(expected) == len(shape) else [""] * len(shape)
+    found = [_letter(n, sizes, e) for n, e in zip(shape, expected, strict=True)]
+    free = {n: k for n, k in sizes.items() if k > 1 and n not in found}
+    for at, (size, letter) in enumerate(zip(shape, found, strict=True)):
+        products = [(a, b) for a, b in combinations(free, 2) if free[a] * free[b] == size]
+        if not letter and size not in sizes.values() and len(products) == 1:
+            found[at] = f"({' '.join(products[0])})"
+    return " ".join(f or str(n) for n, f in zip(shape, found, strict=True)) or SINGLE
+
+
+def _letter(size: int, sizes: Mapping[str, int], expected: str) -> str:
+    """The letter of a size, "" where there is none or more than one."""
+    if size == 1:
+        return "1"
+    letters = [n for n, k in sizes.items() if k == size]
+    if expected and all(n in sizes or n.isdecimal() for n in re.findall(r"\w+", expected)):
+        if shape_of(expected, sizes) == (size,):
+            return expected
+    return letters[0] if len(letters) == 1 else ""
 
 
 def sizes_of(axes: str, shape: Sequence[int]) -> dict[str, int]:

@@ -112,6 +112,8 @@ class Exercise:
     skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
                "device", "kind" (what is refused may end in any error), "sizes" (some inputs
                are computed from others, and belong to them)
+    ready      what torch has that does all of it, by full names: to call it is told on a pass
+    forbidden  the same, where the stub says that it is not to be called
     through    how an answer is called where a trial cannot call it itself: a function of the
                answer and of a trial's inputs. Solution and slips go the same way
     needs      why this machine cannot check it, in one sentence; "" where it can
@@ -132,6 +134,8 @@ class Exercise:
     refuses: Callable[[], tuple[Trial, ...]] = tuple
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()
+    ready: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
     through: Callable | None = None
     needs: Callable[[], str] = str
 

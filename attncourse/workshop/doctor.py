@@ -15,7 +15,7 @@ from attncourse.checker.sheet import sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
 from attncourse.errors import Broken
-from attncourse.exercises.edited import broken, right_ways, slips_of
+from attncourse.exercises.edited import broken, copy, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
 from attncourse.exercises.source import blanked_lines, stub
 from attncourse.workshop.lint import lint
@@ -88,7 +88,7 @@ def examine_exercise(ex: Exercise) -> list[str]:
             problems.append(f'{ex.id}: {times} slips are called "{name}". Rename all but one.')
     if ex.needs():
         return problems  # on this machine no answer can be looked at
-    verdict = check(ex, ex.solution)
+    verdict = check(ex, copy(ex))
     if verdict.status != PASSED or verdict.slip:
         return [
             *problems,

@@ -29,6 +29,7 @@ from solutions.fast import checks, gpu, native
 from solutions.fast.local_blocks import blocked
 from solutions.fast.local_operator import LARGEST, Interpreted, backward, check, operator
 from solutions.fast.pooling import averaged
+from solutions.fast.switch import switched
 
 __all__ = [
     "StandAloneSelfAttention2d",
@@ -76,6 +77,7 @@ def local_attention(
     return operator(q, k, v, rows, columns, window)[0]
 
 
+@switched(*IMPLEMENTATIONS)
 def choose(q: Tensor, window: int, v: Tensor | None = None) -> str:
     """What "auto" takes: the device's kernel where it runs, else blocks. On the CPU that was
     measured; on a GPU nothing is measured yet. The interpreter is never taken."""
@@ -117,18 +119,21 @@ class StandAloneSelfAttention2d(stand_alone.StandAloneSelfAttention2d):
 
     implementation  may be changed at any time: "auto", "reference", "blocked", "native" or
                     "triton"
-    ran             the one that the last call took; None before the first
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
         """What the heads read, side by side; with a stride, averaged over its pixels."""
         q, k = self.split(self.query(x)) * self.scale, self.split(self.key(x))
         v = self.split(self.value(x))
-        auto = self.implementation == "auto"
-        self.ran = choose(q, self.window) if auto else self.implementation
-        y = local_attention(q, k, v, self.rows, self.columns, self.window, self.ran)
+        tables = self.rows, self.columns, self.window
+        y = local_attention(q, k, v, *tables, self.implementation)
         y = rearrange(y, "b head d h w -> b (head d) h w")
         return averaged(y, self.stride)
+
+    @torch.no_grad()
+    def runs(self, x: Float[Tensor, "b c h w"]) -> str:
+        """The implementation that `forward` takes for such maps."""
+        auto = self.implementation == "auto"
+        return choose(self.split(self.query(x)), self.window) if auto else self.implementation

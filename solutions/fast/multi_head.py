@@ -7,6 +7,7 @@ Cost     the multiply-adds of solutions.multi_head, and no map: memory for q, k,
 Source   as in solutions.multi_head; the kernel is torch's
 """
 
+import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,11 +21,9 @@ class MultiHeadAttention(multi_head.MultiHeadAttention):
     """The layer of `solutions.multi_head`, same weights and same results.
 
     implementation  may be changed at any time: "auto", "reference", "tiled", "torch", "triton"
-    ran             the one that the last call took; None before the first
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(
         self,
@@ -39,8 +38,11 @@ class MultiHeadAttention(multi_head.MultiHeadAttention):
         k, v = (split_heads(layer(context), self.heads) for layer in (self.key, self.value))
         if mask is not None:
             mask = rearrange(mask, "... i j -> ... 1 i j")
-        auto = self.implementation == "auto"
-        self.ran = choose(q, v) if auto else self.implementation
-        return self.out(
-            merge_heads(scaled_dot_product_attention(q, k, v, mask, implementation=self.ran))
-        )
+        way = {"implementation": self.implementation}
+        return self.out(merge_heads(scaled_dot_product_attention(q, k, v, mask, **way)))
+
+    @torch.no_grad()
+    def runs(self, x: Float[Tensor, "b i dim"]) -> str:
+        """The implementation that `forward` takes for such tokens."""
+        q = split_heads(self.query(x), self.heads)
+        return choose(q, q) if self.implementation == "auto" else self.implementation

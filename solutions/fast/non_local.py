@@ -10,6 +10,7 @@ Cost     as in solutions.non_local, without N x N numbers. Torch's kernel wants 
 Source   as in solutions.non_local and solutions.fast.scaled_dot_product
 """
 
+import torch
 from einops import rearrange, unpack
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +23,7 @@ from solutions.fast.scaled_dot_product import (
     tiled_attention,
     together,
 )
+from solutions.fast.switch import switched
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 NARROW = 64  # features up to which filling up costs less than it saves
@@ -49,6 +51,7 @@ def gaussian_mixture(
     raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
 
 
+@switched(*IMPLEMENTATIONS)
 def choose(q: Tensor, k: Tensor, v: Tensor) -> str:
     """What "auto" takes, as was measured on the CPU."""
     if v.shape[-1] <= max(NARROW, 2 * q.shape[-1]):
@@ -60,45 +63,56 @@ class NonLocal(non_local.NonLocal):
     """The block of `solutions.non_local`, same weights and same results.
 
     implementation  may be changed at any time: "auto" or one of IMPLEMENTATIONS
-    ran             the one that the last call took; None before the first. The forms "dot",
-                    linear already, and "concatenation" have the reference alone
+
+    The forms "dot", linear already, and "concatenation" have the reference alone.
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """The pixels with what they found added."""
         if self.form in ("dot", "concatenation"):
-            self.ran = "reference"
             return super().forward(x)
-        v = self.pool(self.value(rearrange(x, "b c ... -> b ... c")))
-        q, k = self.queries_and_keys(x)
-        auto = self.implementation == "auto"
-        self.ran = choose(q, k, v) if auto else self.implementation
-        y = gaussian_mixture(q, k, v, self.ran)
+        y = gaussian_mixture(*self._projected(x), self.implementation)
         found = self.norm(rearrange(self.out(y), "b i c -> b c i"))
         return x + unpack(found, [x.shape[2:]], "b c *")[0]
+
+    @torch.no_grad()
+    def runs(self, x: Float[Tensor, "b c *space"]) -> str:
+        """The implementation that `forward` takes for such maps."""
+        if self.form in ("dot", "concatenation"):
+            return "reference"
+        auto = self.implementation == "auto"
+        return choose(*self._projected(x)) if auto else self.implementation
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        v = self.pool(self.value(rearrange(x, "b c ... -> b ... c")))
+        return *self.queries_and_keys(x), v
 
 
 class PositionAttention(non_local.PositionAttention):
     """The layer of `solutions.non_local`, same weights and same results.
 
     implementation  may be changed at any time: "auto" or one of IMPLEMENTATIONS
-    ran             the one that the last call took; None before the first
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """The pixels with gamma times what they gathered added."""
-        pixels = rearrange(x, "b c ... -> b (...) c")
-        q, k, v = self.query(pixels), self.key(pixels), self.value(pixels)
-        auto = self.implementation == "auto"
-        self.ran = choose(q, k, v) if auto else self.implementation
-        y = rearrange(gaussian_mixture(q, k, v, self.ran), "b i c -> b c i")
+        y = gaussian_mixture(*self._projected(x), self.implementation)
+        y = rearrange(y, "b i c -> b c i")
         return x + self.gamma * unpack(y, [x.shape[2:]], "b c *")[0]
+
+    @torch.no_grad()
+    def runs(self, x: Float[Tensor, "b c *space"]) -> str:
+        """The implementation that `forward` takes for such maps."""
+        auto = self.implementation == "auto"
+        return choose(*self._projected(x)) if auto else self.implementation
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = rearrange(x, "b c ... -> b (...) c")
+        return self.query(pixels), self.key(pixels), self.value(pixels)
 
 
 class DANetHead(non_local.DANetHead):

@@ -13,6 +13,7 @@ Source   Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, sec. 3.1 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -99,7 +100,32 @@ def gradients(
 
 def fused(x: Tensor) -> bool:
     """Whether torch's attention that returns L runs for this tensor: on the CPU it does."""
-    return x.device.type == "cpu" and hasattr(torch.ops.aten, _FUSED)
+    return x.device.type == "cpu" and _fused_is_there()
+
+
+@cache
+def _fused_is_there() -> bool:
+    """Whether both operators of torch, which are its own affair, are there and do what they
+    did: tried once on one query and two keys."""
+    q, k = torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2, 2)
+    v, dy = torch.tensor([[[[1.0, 0], [3, 0]]]]), torch.ones(1, 1, 1, 2)
+    try:
+        y, lse = _fused_forward(q, k, v, False, None, 1.0)
+        grads = _fused_backward(dy, q, k, v, y, lse, False, None, 1.0)
+        wanted = y[0, 0, 0, 0] == 2 and (lse - math.log(2)).abs().max() < 1e-5
+        return bool(wanted and grads[2].sum() == 2 and y.shape == q.shape)
+    except Exception:  # any torch release may take them away, or change what they are given
+        return False
+
+
+def _fused_forward(q, k, v, causal, mask, scale):
+    call = getattr(torch.ops.aten, _FUSED)
+    return call(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
+
+
+def _fused_backward(dy, q, k, v, y, lse, causal, mask, scale):
+    call = getattr(torch.ops.aten, f"{_FUSED}_backward")
+    return call(dy, q, k, v, y, lse, 0.0, causal, attn_mask=mask, scale=scale)
 
 
 def by_kernels(x: Tensor) -> bool:
@@ -118,8 +144,7 @@ def _forward(piece: Piece, q: Tensor, k: Tensor, v: Tensor, scale: float):
         part, lse = gpu.kernels("tiled").forward(q, k, v, **rest)
         return part, lse[..., None]
     if fused(q):
-        call = getattr(torch.ops.aten, _FUSED)
-        part, lse = call(q, k, v, 0.0, piece.causal, attn_mask=piece.mask, scale=scale)
+        part, lse = _fused_forward(q, k, v, piece.causal, piece.mask, scale)
         return part, lse[..., None]
     scores = _scores(piece, q, k, scale)
     lse = scores.logsumexp(-1, keepdim=True)
@@ -135,9 +160,8 @@ def _backward(piece: Piece, dy, q, k, v, y, total, scale):
         given = dy, q, k, v, y, total[..., 0]
         return gpu.kernels("tiled").backward(*given, **rest)[:3]
     if fused(q):
-        call = getattr(torch.ops.aten, f"{_FUSED}_backward")
-        given = dy, q, k, v, y, total[..., 0], 0.0, piece.causal
-        return call(*given, attn_mask=piece.mask, scale=scale)
+        given = dy, q, k, v, y, total[..., 0]
+        return _fused_backward(*given, piece.causal, piece.mask, scale)
     shares = (_scores(piece, q, k, scale) - total).exp().to(v.dtype)
     slope = dy @ v.mT - einsum(dy, y, "b row i e, b row i e -> b row i")[..., None]
     slope = shares * slope * scale

@@ -31,6 +31,7 @@ from solutions.arguments import equip
 from solutions.fast import autocast, checks, native
 from solutions.fast.autocast import exactly
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
+from solutions.fast.switch import switched
 
 IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows", "native", "triton")
 AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
@@ -81,6 +82,7 @@ def _together(q, k, v, rows: Tensor | None, columns: Tensor | None) -> list[Tens
     return spread
 
 
+@switched(*IMPLEMENTATIONS, reference="augmented")
 def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
     """What "auto" takes. On the CPU, as was measured, the kernel where it runs, else rows for
     maps that are not small.
@@ -354,11 +356,7 @@ def _call(name: str, tensors: tuple[Tensor, ...], q: Tensor, v: Tensor, *parts: 
 class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
     """The layer of `solutions.relative_2d`, same weights and same results, by a fast
     implementation: "auto" unless one is named, which may be changed at any time.
-
-    ran  the one that the last call took; None before the first
     """
-
-    ran: str | None = None
 
     def __init__(
         self,
@@ -387,14 +385,20 @@ class AttentionAugmentedConv2d(relative_2d.AttentionAugmentedConv2d):
             return self.conv(x)
         q, k, v = self.project(x)
         rows, columns = self.tables(*q.shape[-3:-1])
-        auto = self.implementation == "auto"
-        self.ran = choose(q, rows, v) if auto else self.implementation
-        y = relative_attention_2d(q, k, v, rows, columns, self.ran)
+        y = relative_attention_2d(q, k, v, rows, columns, self.implementation)
         y = self.out(rearrange(y, "b head h w e -> b (head e) h w"))
         if self.downsample:
             size = [-(-n // self.stride) for n in x.shape[-2:]]
             y = F.interpolate(y, size=size, mode="bilinear", align_corners=False)
         return y if self.conv is None else torch.cat([self.conv(x), y], dim=1)
+
+    @torch.no_grad()
+    def runs(self, x: Float[Tensor, "b c h w"]) -> str | None:
+        """The implementation that `forward` takes for such maps; None where none attends."""
+        if self.kqv is None or self.implementation != "auto":
+            return None if self.kqv is None else self.implementation
+        q, _, v = self.project(x)
+        return choose(q, self.rows, v)
 
 
 equip(AttentionAugmentedConv2d)

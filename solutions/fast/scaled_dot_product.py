@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from solutions import scaled_dot_product
 from solutions.fast import checks, gpu
 from solutions.fast.autocast import exactly, lowered
+from solutions.fast.switch import switched
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 ROWS, COLUMNS = 256, 512  # queries and keys of a tile
@@ -82,6 +83,7 @@ def together(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> lis
     return spread
 
 
+@switched(*IMPLEMENTATIONS)
 def choose(q: Tensor, v: Tensor) -> str:
     """What "auto" takes: torch's own, on the CPU as was measured, elsewhere unmeasured."""
     return "torch"

@@ -30,6 +30,7 @@ from solutions import sparse
 from solutions.fast import checks
 from solutions.fast.autocast import exactly, lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
+from solutions.fast.switch import switched
 from solutions.multi_head import merge_heads, split_heads
 
 IMPLEMENTATIONS = ("reference", "pieces")
@@ -96,6 +97,7 @@ def strided_attention(
     return _by_pieces(q, k, v, "column", stride, 1)
 
 
+@switched(*IMPLEMENTATIONS)
 def choose(q: Tensor) -> str:
     """What "auto" takes. On the CPU pieces were faster at every length that was measured; on a
     GPU they are taken where the Triton kernels run, which is not measured yet."""
@@ -341,26 +343,27 @@ class SparseSelfAttention(sparse.SparseSelfAttention):
     implementation; "dense" is torch's fused attention.
 
     implementation  may be changed at any time: "auto", "reference" or "pieces"
-    ran             the one that the last call took; None before the first
     """
 
     implementation: str = "auto"
-    ran: str | None = None
 
     def forward(self, x: Float[Tensor, "b n dim"]) -> Float[Tensor, "b n dim"]:
         """For each token what its heads read from it and from those before."""
-        auto = self.implementation == "auto"
-        self.ran = choose(x) if auto else self.implementation
-        if self.ran == "reference":
+        chosen = self.runs(x)
+        if chosen == "reference":
             return super().forward(x)
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
         if self.pattern == "dense":
             q, k, v = (part.contiguous() for part in (q, k, v))
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            rest = self.stride, self.summaries, self.way, self.layer, self.ran
+            rest = self.stride, self.summaries, self.way, self.layer, chosen
             y = sparse_attention(q, k, v, self.pattern, *rest)
         return self.out(merge_heads(y))
+
+    def runs(self, x: Float[Tensor, "b n dim"]) -> str:
+        """The implementation that `forward` takes for such tokens."""
+        return choose(x) if self.implementation == "auto" else self.implementation
 
 
 class SparseTransformer(sparse.SparseTransformer):

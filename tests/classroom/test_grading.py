@@ -62,6 +62,10 @@ def test_an_answer_that_hangs_or_kills_its_kernel_costs_itself_only(folder):
         SETUP,
         exercise("scaled_dot_product.softmax", "def softmax(x):\n    while True: pass"),
         exercise(
+            "shapes.strip",
+            "def strip(*x):\n    import itertools\n    sum(itertools.repeat(0))",
+        ),
+        exercise(
             "multi_head.split_heads",
             "def split_heads(x, heads):\n    __import__('os')._exit(0)",
         ),
@@ -69,7 +73,9 @@ def test_an_answer_that_hangs_or_kills_its_kernel_costs_itself_only(folder):
         exercise("multi_head.merge_heads", MERGE),
     )
     verdicts, _, code = graded(path, "--seconds=5")
-    assert "does not return within 5 s" in verdicts["scaled_dot_product.softmax"]["message"]
+    told = verdicts["scaled_dot_product.softmax"]["message"]
+    assert "does not come to an end: stopped after 5 s in line 2, `while True: pass`" in told
+    assert "does not return within 5 s" in verdicts["shapes.strip"]["message"]
     assert "ends its kernel" in verdicts["multi_head.split_heads"]["message"]
     assert verdicts["multi_head.merge_heads"]["status"] == "passed"
     assert code == 1

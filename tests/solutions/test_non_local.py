@@ -525,17 +525,18 @@ def test_the_released_codes_readings_pass_and_are_named():
                 return gaussian_weights(q / q.shape[-1] ** 0.5, k)
             return super().attention(x)
 
+    verdict = check("non_local.non_local", Scaled)
+    assert (verdict.status, verdict.slip) == ("passed", "scaled_like_the_released_code")
+
+
+def test_a_reading_that_an_argument_forbids_is_a_mistake():
     class LeastAlike(ChannelAttention):
         def attention(self, x):
             energy = torch.einsum("bihw,bjhw->bij", x, x)
             return (energy.amax(-1, keepdim=True) - energy).softmax(-1)
 
-    for id, answer, name in (
-        ("non_local", Scaled, "scaled_like_the_released_code"),
-        ("channel_attention", LeastAlike, "released_code_always"),
-    ):
-        verdict = check(f"non_local.{id}", answer)
-        assert (verdict.status, verdict.slip) == ("passed", name)
+    verdict = check("non_local.channel_attention", LeastAlike)
+    assert (verdict.status, verdict.slip) == ("not yet", "released_code_always")
 
 
 # everything

@@ -69,7 +69,7 @@ CARDS = """() => [...document.querySelectorAll('.jp-OutputArea-output')].map(out
         colour: style && style.color,
         background: style && style.backgroundColor,
     };
-}).filter(card => /^[a-z0-9_]+[.][a-z0-9_]+: (passed|not attempted|not yet)/.test(card.text))"""
+}).filter(card => /^[a-z0-9_]+[.][a-z0-9_]+: (passed|taken|not)/.test(card.text))"""
 FIGURES = """() => Promise.all([...document.querySelectorAll('.jp-OutputArea-output img')].map(
     async img => {
         await img.decode().catch(() => null);
@@ -202,7 +202,7 @@ class Reader:
             assert card["background"] == "rgb(255, 255, 255)", f"no ground of its own: {card}"
             assert card["colour"] != card["background"], f"not to be read: {card}"
             name, status = re.match(
-                r"(\S+): (passed|not attempted|not yet)", card["text"]
+                r"(\S+): (passed|taken over|not attempted|not yet)", card["text"]
             ).groups()
             found.setdefault(name, status)  # a wrong answer on purpose comes after it
         return found

@@ -112,7 +112,7 @@ assert results.result("translate") and figures("cbam")
 """
     ran = run("-c", program)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith(f"passed\n{tmp_path / 'work' / 'data'}\n")
+    assert ran.stdout.startswith(f"taken over\n{tmp_path / 'work' / 'data'}\n")
 
 
 @pytest.mark.parametrize("command", ["test", "lint", "doctor", "build", "bench"])

@@ -13,6 +13,7 @@ from attncourse.checker.alterations.otherwise import Otherwise
 from attncourse.checker.alterations.watch import Watch
 from attncourse.checker.building import build
 from attncourse.checker.calling import call
+from attncourse.checker.ending import undisturbed
 from attncourse.checker.running import attempt, calm
 from attncourse.checker.sheet import sheet
 from attncourse.checker.trials import Prepared
@@ -67,7 +68,8 @@ class Runs:
             with torch.set_grad_enabled(self.graph), mode:
                 return call(self.ex, self.built, self.probe, inputs)
 
-        return attempt(go)
+        with undisturbed():
+            return attempt(go)
 
     def _inputs(self, mode: Watch | Otherwise) -> dict[str, Any]:
         """The inputs of the trial by name, and each function among them as one step."""
@@ -122,5 +124,5 @@ def _methods(kind: type) -> list[str]:
 @cache
 def runs(ex: Exercise, index: int, probe: str, right: tuple[str, ...] = ()) -> Runs:
     """The solution's run of a probe on a declared trial, watched once."""
-    with calm():
+    with undisturbed(), calm():
         return Runs(ex, sheet(ex).trials[index], probe, right)

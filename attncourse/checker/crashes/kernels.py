@@ -2,14 +2,19 @@
 
 import re
 
-from attncourse.checker.crashes.words import Shapes, Table, told
-from attncourse.checker.running import Crash
+from attncourse.checker.crashes import lines
+from attncourse.checker.crashes.words import Crash, Shapes, Table, told
 
 
 def _tiles(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     a, b = found.groups()
     text = f"in a kernel an axis of ⟨{a}⟩ meets one of ⟨{b}⟩"
     text += f": {told(shapes)}" if told(shapes) else ""
+    if reduced := lines.reduced_over_first(crash):
+        return text + (
+            f". `{reduced}` runs over the queries, axis 0, and leaves one number for each key;"
+            " a query has its own, over the keys: axis 1."
+        )
     return text + ". `[:, None]` makes i an axis i 1, which fits i j and i e."
 
 

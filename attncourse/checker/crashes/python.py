@@ -1,9 +1,13 @@
 """What errors of Python itself mean: names, arguments, unpacking, and answers without end."""
 
+import builtins
 import re
+import sys
+from difflib import get_close_matches
 
-from attncourse.checker.crashes.words import Shapes, Table, told
-from attncourse.checker.running import Crash
+from torch import Tensor
+
+from attncourse.checker.crashes.words import Crash, Shapes, Table, shown
 
 
 def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -17,7 +21,31 @@ def _arguments(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 def _attribute(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     owner, name = found.groups()
-    return f"`{owner}` has no `{name}`. Is it spelt as in the given `__init__`?"
+    known, where = _known_of(owner), ""
+    if owner == crash.owner:
+        known, where = crash.names, " Is it spelt as in the given `__init__`?"
+    if near := get_close_matches(name, known, 1, 0.6):
+        return f"`{owner}` has no `{name}`. Did you mean `{near[0]}`?"
+    return f"`{owner}` has no `{name}`.{where or ' Is it spelt right?'}"
+
+
+def _known_of(owner: str) -> list[str]:
+    """What there is of a tensor, or of a module of torch."""
+    if owner == "Tensor":
+        return dir(Tensor)
+    return dir(sys.modules[owner]) if owner in sys.modules else []
+
+
+def _name(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    name = found[1]
+    if name in crash.names:
+        return f"`{name}` belongs to the object: write `self.{name}`."
+    if near := get_close_matches(name, [*crash.shapes, *dir(builtins)], 1, 0.75):
+        return f"`{name}` is not known here. Did you mean `{near[0]}`?"
+    return (
+        f"`{name}` is not known here. Did you run the first cell, with the imports, and is it"
+        " spelt as there?"
+    )
 
 
 PYTHON: Table = (
@@ -27,10 +55,7 @@ PYTHON: Table = (
     ),
     (
         r"NameError: name '(\w+)' is not defined",
-        lambda f, c, s: (
-            f"`{f[1]}` is not known here. Did you run the first cell, with the imports, and is"
-            " it spelt as there?"
-        ),
+        _name,
     ),
     (
         r"UnboundLocalError.*?variable '(\w+)'",
@@ -46,7 +71,10 @@ PYTHON: Table = (
     ),
     (
         r"missing \d+ required keyword-only argument|unexpected keyword argument",
-        lambda f, c, s: f"a call on this line is given the wrong arguments ({c.text}).",
+        lambda f, c, s: (
+            f"a call{' on this line' if c.line else ''} is given the wrong arguments"
+            f" ({c.text})."
+        ),
     ),
     (
         r"torch\.return_types\.(\w+)",
@@ -65,22 +93,23 @@ PYTHON: Table = (
     ),
     (
         r"not enough values to unpack \(expected (\d+), got (\d+)\)",
-        lambda f, c, s: f"you unpack {f[1]} values where there are {f[2]}: {told(s)}.",
+        lambda f, c, s: f"you unpack {f[1]} values where there are {f[2]}{shown(s)}.",
     ),
     (
         r"too many values to unpack",
-        lambda f, c, s: f"there are more values than names to unpack them into: {told(s)}.",
+        lambda f, c, s: f"there are more values than names to unpack them into{shown(s)}.",
     ),
     (
         r"only (?:one element|0-dimensional)|can only be called on a 0-dim|a Tensor with \d+"
         r" elements cannot"
         r"|only tensors.*converted to Python scalars",
-        lambda f, c, s: f"a whole tensor cannot become one Python number: {told(s)}.",
+        lambda f, c, s: f"a whole tensor cannot become one Python number{shown(s)}.",
     ),
     (
         r"selected index k out of range",
         lambda f, c, s: (
-            f"`topk` is asked for more than there are on its axis: {told(s)}. Join the axes to"
+            f"`topk` is asked for more than there are on its axis{shown(s)}."
+            " Join the axes to"
             " choose from first."
         ),
     ),

@@ -2,19 +2,17 @@
 
 import re
 
-from attncourse.checker.crashes.words import Shapes, Table, told
-from attncourse.checker.running import Crash
+from attncourse.checker.crashes import lines
+from attncourse.checker.crashes.words import Crash, Shapes, Table, shown, told
 
 
 def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     text = "the two matrices share no axis of equal size"
     if told(shapes):
         text += f": {told(shapes)}"
-    return (
-        text
-        + ". `@` sums the last axis of the left over the last but one of the right; did you"
-        " forget to transpose one?"
-    )
+    text += ". `@` sums the last axis of the left over the last but one of the right"
+    remedy = lines.product_remedy(crash)
+    return f"{text}; {remedy}" if remedy else f"{text}: these two must be of one size."
 
 
 def _layer(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -53,6 +51,15 @@ def _einops_ndim(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     expected, received = found.groups()
     text = f"the einops pattern has {expected} axes on its left, the tensor has {received}"
     return text + (f": {told(shapes)}." if told(shapes) else ".")
+
+
+def _joined(found: re.Match, crash: Crash, shapes: Shapes) -> str:
+    text = "tensors that are joined must agree in all axes but the one along which they are"
+    text += " joined"
+    if found[1]:
+        text += f", here axis {found[1]}. Another axis is ⟨{found[2]}⟩ in one of them and"
+        text += f" ⟨{found[3]}⟩ in the next"
+    return f"{text}{shown(shapes)}."
 
 
 def _einops_reason(found: re.Match, crash: Crash, shapes: Shapes) -> str:
@@ -143,15 +150,16 @@ SHAPES: Table = (
         ),
     ),
     (
-        r"Sizes of tensors must match except in dimension",
-        lambda f, c, s: f"the tensors to join differ in another axis: {told(s)}.",
+        r"Sizes of tensors must match except in dimension (\d+)\. Expected size (\d+) but got"
+        r" size (\d+)|Sizes of tensors must match except in dimension",
+        _joined,
     ),
     (
         r"Dimension out of range",
-        lambda f, c, s: f"this axis does not exist: {told(s) or 'count them from the end'}.",
+        lambda f, c, s: f"this axis does not exist{shown(s)}. Count from 0, or from the end.",
     ),
     (
         r"index (\d+) is out of bounds for dimension (\d+) with size (\d+)",
-        lambda f, c, s: f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩: {told(s)}.",
+        lambda f, c, s: f"index {f[1]} is beyond an axis of ⟨{f[3]}⟩{shown(s)}.",
     ),
 )

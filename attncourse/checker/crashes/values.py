@@ -3,24 +3,53 @@ types, other devices, layers, None."""
 
 import re
 
-from attncourse.checker.crashes.words import Shapes, Table
-from attncourse.checker.running import Crash
+from attncourse.checker.crashes import lines
+from attncourse.checker.crashes.words import Crash, Shapes, Table
 
 
 def _none(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     return (
-        "something on this line is None. Is it the optional argument, which is None unless it"
-        " is given, or a call whose `return` is missing?"
+        f"something{' on this line' if crash.line else ''} is None. Is it the optional"
+        " argument, which is None unless it is given, or a call whose `return` is missing?"
     )
 
 
 def _truth(found: re.Match, crash: Crash, shapes: Shapes) -> str:
-    if word := re.search(r"(?<![.\w])(min|max|sorted|and|or|not)\b", crash.line):
-        tensors = {"min": "torch.minimum", "max": "torch.maximum", "and": "&", "or": "|"}
-        instead = tensors.get(word[1], "~" if word[1] == "not" else "torch.sort")
+    if names := lines.asked_whether_given(crash):
+        ask = " and ".join(f"{name} is not None" for name in names)
+        many = f"`{names[0]}` holds many" if len(names) == 1 else "these tensors hold many"
         return (
-            f"Python's `{word[1]}` wants one yes or no, and this tensor holds many. For each"
-            f" number by itself take `{instead}`."
+            f"`if` wants one yes or no, and {many}. To ask whether an argument is given, write"
+            f" `if {ask}:`."
+        )
+    if both := lines.chained(crash):
+        if both[1] == "brackets":
+            return (
+                f"`{both[0]}` binds closer than `<` and `==`: put each comparison in brackets,"
+                f" `(…) {both[0]} (…)`."
+            )
+        return (
+            f"Python takes `{both[0]}` for two comparisons joined by `and`, which wants one yes"
+            f" or no. For tensors write `{both[1]}`."
+        )
+    if word := lines.joined(crash):
+        instead = {"and": "&", "or": "|", "not": "~"}[word]
+        brackets = ", with each comparison in brackets" if word != "not" else ""
+        return (
+            f"Python's `{word}` wants one yes or no, and this tensor holds many. For each entry"
+            f" by itself take `{instead}`{brackets}."
+        )
+    if asked := lines.asked_of_all(crash):
+        return (
+            f"`if` wants one yes or no, and `{asked}` holds one for each entry: which do you"
+            f" mean, `({asked}).all()` or `({asked}).any()`? To choose for each entry take"
+            " `torch.where`."
+        )
+    if word := re.search(r"(?<![.\w])(min|max|sorted)\(", crash.line):
+        tensors = {"min": "torch.minimum", "max": "torch.maximum", "sorted": "torch.sort"}
+        return (
+            f"Python's `{word[1]}` compares whole tensors, which hold many numbers. For each"
+            f" number by itself take `{tensors[word[1]]}`."
         )
     return (
         "`if`, `and` and `or` want one yes or no, and this tensor holds many: `&` and `|`"

@@ -16,4 +16,4 @@ def explain(departure: Departure) -> Fault | None:
         slip = found[0]
         evidence = departure.seen, f"There it ends in {crash.kind}."
         return Fault(slip.message, evidence, slip.name)
-    return crashed(crash, departure.probe, departure.trial)
+    return crashed(crash, departure.probe, departure.trial, departure.case.ex)

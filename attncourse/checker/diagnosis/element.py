@@ -12,4 +12,5 @@ def explain(departure: Departure) -> Fault:
 def _right_before(departure: Departure) -> tuple[str, ...]:
     """Which trials were right before this one: a cause often lies in the difference."""
     right = [departure.case.trials[i].name for i in range(departure.index)]
-    return (f"Right {', '.join(right)}.",) if right else ()
+    right = list(dict.fromkeys(right))
+    return (f"Right on the trials before: {'; '.join(right)}.",) if right else ()

@@ -42,12 +42,12 @@ def examine(case: Case) -> Fault | None:
 def _why(case: Case, varied: Varied, probe: str, y: Any, right: Any) -> Fault | None:
     """It departs for what it keeps of earlier calls, or by itself."""
     alone = run(case.ex, case.answer, varied.trial).outcomes.get(probe)
-    if nearly(alone, right):  # nobody promised all digits
-        if DIGITS not in case.remarks:
+    if not same(alone, right):
+        if not nearly(alone, right):
+            return _explained(case, varied, probe, alone, right)
+        if DIGITS not in case.remarks:  # nobody promised all digits
             case.remarks.append(DIGITS)
         return None
-    if not same(alone, right):
-        return _explained(case, varied, probe, alone, right)
     how = f"stops with {y.kind}" if isinstance(y, Crash) else "departs"
     return Fault(
         f"`{probe}` is right on a new `{case.ex.name}`, and {how} on one that was called before"

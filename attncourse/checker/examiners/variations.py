@@ -14,6 +14,7 @@ from attncourse.checker.recognition import right_on_trials
 from attncourse.checker.running import Crash, attempt
 from attncourse.checker.telling import dtype_of, worst, wrong_kind
 from attncourse.checker.trials import FLOAT32, LARGE, STRIDED
+from attncourse.exercises.source import source
 
 
 def examine(case: Case) -> Fault | None:
@@ -71,15 +72,25 @@ def _slip(case: Case, index: int, probe: str, y: Any) -> Fault | None:
     return None
 
 
+def _remedy(case: Case) -> str:
+    """What does not overflow, of what the solution is made of."""
+    text = source(case.ex)
+    for name in ("tanh", "sigmoid"):
+        if f".{name}()" in text and "softmax" not in text:
+            return f"`{name}` takes numbers of any size"
+    return (
+        "subtract the largest score of the row that counts first, or use `softmax`, which does"
+    )
+
+
 def _large(case: Case, index: int, probe: str, y: Any, right: Any) -> Fault | None:
     """What large numbers bring to light: an overflow, one step, a softmax by hand."""
     trial = case.trials[index]
     parts = y if isinstance(y, (tuple, list)) else (y,)
     if not all(p.isfinite().all() for p in parts if isinstance(p, Tensor)):
         return Fault(
-            f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large score"
-            " is inf, and 0 / 0 is nan; subtract the largest score of the row that counts"
-            " first, or use `softmax`.",
+            f"`{probe}` overflows: {trial.name} it returns inf or nan. exp of a large number"
+            f" is inf, and inf / inf is nan; {_remedy(case)}.",
             (),
             "overflows",
         )

@@ -21,9 +21,9 @@ from attncourse.checker.varied.kind import Varied
 from attncourse.exercises.record import Exercise
 
 KINDS = (
+    masks,  # hiding all, hiding nothing, broadcast
     axes,  # more and fewer leading axes, where the annotation leaves their number open
     sizes,  # an axis of length 1; even where it was odd, and odd where it was even
-    masks,  # hiding all, hiding nothing, broadcast
     zeros,  # genuine zeros among the numbers
     layout,  # leading axes in another order in memory
     options,  # an argument with a default that no trial gives

@@ -39,14 +39,14 @@ def gather_by_matrices(x, extent=None):
 SQUEEZES = (
     *often(
         wrong("largest_for_the_mean", "squeeze(x)", 'reduce(x, "b c h w -> b c", "max")',
-              "You squeeze by the largest value of each map. Eq. 2 takes the mean: `squeeze(x)`."),
+              "You squeeze by the largest value of each map. It is the mean: `squeeze(x)`."),
         wrong("sum_for_the_mean", "squeeze(x)", 'reduce(x, "b c h w -> b c", "sum")',
-              "You squeeze by the sum of each map. Eq. 2 takes the mean: `squeeze(x)`."),
+              "You squeeze by the sum of each map. It is the mean: `squeeze(x)`."),
         wrong("images_mixed", "squeeze(x)", "squeeze(x).mean(0, keepdim=True).expand(len(x), -1)",
               "All images of a batch get the same gains. Average over h and w only, not over b."),
     ),
     wrong("squeezed_after_relu", "squeeze(x)", "squeeze(x.relu())",
-          "You cut off negative values before you squeeze. Eq. 2 averages x as it is."),
+          "You cut off negative values before you squeeze. The mean is that of x as it is."),
     wrong("mean_and_largest", "squeeze(x)", 'squeeze(x) + reduce(x, "b c h w -> b c", "max")',
           "You add the largest value of each map to its mean, as the next chapter does. Here it is"
           " the mean alone: `squeeze(x)`."),
@@ -55,18 +55,18 @@ SQUEEZES = (
 GATES = (
     *often(
         wrong("no_sigmoid", ".sigmoid()", "",
-              "Your gains leave (0, 1). The last step of eq. 3 is a sigmoid."),
+              "Your gains leave (0, 1). The last step is a sigmoid."),
         wrong("softmax_over_channels", ".sigmoid()", ".softmax(-1)",
               "You take a softmax over c: the channels compete, and the gains of an image sum to 1."
-              " Eq. 3 has a sigmoid, for each channel alone."),
+              " It is a sigmoid, for each channel alone."),
         wrong("tanh_for_sigmoid", ".sigmoid()", ".tanh()",
-              "Your gains run from -1 to 1: a tanh. Eq. 3 ends in a sigmoid."),
+              "Your gains run from -1 to 1: a tanh. The last step is a sigmoid."),
         wrong("hard_sigmoid", ".sigmoid()", ".add(3).clamp(0, 6) / 6",
-              "Your gains are a hard sigmoid, made of straight lines, as in MobileNetV3. Eq. 3 has"
-              " the smooth one."),
+              "Your gains are a hard sigmoid, made of straight lines, as in MobileNetV3. It is"
+              " the smooth one here."),
     ),
     wrong("softmax_over_images", ".sigmoid()", ".softmax(0)",
-          "You take a softmax over b, the images. Eq. 3 has a sigmoid, for each number alone."),
+          "You take a softmax over b, the images. It is a sigmoid, for each number alone."),
     wrong("sigmoid_twice", ".sigmoid()", ".sigmoid().sigmoid()",
           "You take the sigmoid twice: your gains lie between 1/2 and 0.73. Once is enough."),
 )
@@ -74,18 +74,18 @@ GATES = (
 SCALES = (
     *often(
         wrong("gains_added", "x * rearrange", "x + rearrange",
-              "You add the gains to x. Eq. 4 multiplies."),
+              "You add the gains to x. They multiply it."),
         wrong("x_added", "x * rearrange", "x + x * rearrange",
-              "You add x to the scaled maps. Eq. 4 is s x alone; the sum belongs to the residual"
+              "You add x to the scaled maps. It is s x alone; the sum belongs to the residual"
               " block."),
         wrong("gains_alone", 'x * rearrange(self.attention(x), "b c -> b c 1 1")',
               'rearrange(self.attention(x), "b c -> b c 1 1").expand_as(x)',
-              "You return the gains, spread over the map. Eq. 4 multiplies x with them."),
+              "You return the gains, spread over the map. They multiply x."),
     ),
     wrong("gains_twice", "x * rearrange(self.attention(x), \"b c -> b c 1 1\")",
           'x * rearrange(self.attention(x), "b c -> b c 1 1") ** 2',
           "You scale by the gains twice. Once is enough."),
     wrong("not_scaled", 'x * rearrange(self.attention(x), "b c -> b c 1 1")', "x.clone()",
-          "You return x as it came. Eq. 4 multiplies it with the gains."),
+          "You return x as it came. It is multiplied by the gains."),
 )
 # fmt: on

@@ -220,4 +220,10 @@ EXERCISE = Exercise(
     otherwise=(gradients_by_autograd, gradients_by_einsum, gradients_by_rows),
     laws=("a_constant_factor", "examples_do_not_mix"),
     skip=frozenset({"gradients", "large", "sizes"}),
+    ready=(
+        "torch.autograd.grad",
+        "torch.autograd.backward",
+        "torch.Tensor.backward",
+        "torch.func.vjp",
+    ),
 )

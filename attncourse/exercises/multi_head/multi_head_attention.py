@@ -382,4 +382,5 @@ EXERCISE = Exercise(
         "one_step_more_or_less",
         "a_constant_factor",
     ),
+    ready=("torch.nn.MultiheadAttention", "torch.nn.functional.multi_head_attention_forward"),
 )

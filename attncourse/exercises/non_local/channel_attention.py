@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from attncourse.exercises.edits import often, published, wrong
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.non_local.shared import GAMMA
 from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.non_local import ChannelAttention
@@ -73,10 +73,9 @@ SHARES = (
     wrong("maximum_of_columns", "-energy if", "energy.amax(-2, keepdim=True) - energy if",
           "With released=True you take the maximum over the first of the two channel axes. It is"
           " that of the row, over the last axis."),
-    published("released_code_always", "(-energy if self.released else energy)", "(-energy)",
-              "This is the released code's softmax(max − E), whatever `released` says: a channel"
-              " gathers from those least like it. The paper has softmax(E). A maximum that is there"
-              " against overflow is subtracted from E, and changes nothing."),
+    wrong("released_code_always", "(-energy if self.released else energy)", "(-energy)",
+          "This is the released code's softmax(max − E), whatever `released` says: a channel"
+          " gathers from those least like it. With released=False it is the paper's softmax(E)."),
 )
 
 MIXTURES = (

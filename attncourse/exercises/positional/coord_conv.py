@@ -112,6 +112,9 @@ class CoordByMeshgrid(CoordConv2d):
             maps.append((rows**2 + columns**2).sqrt())
         return torch.stack(maps).unsqueeze(0).repeat(x.shape[0], 1, 1, 1)
 
+    def forward(self, x):
+        return self.conv(torch.hstack([x, self.coordinates(x)]))
+
 
 class CoordLoops(CoordConv2d):
     def coordinates(self, x):

@@ -52,6 +52,13 @@ class AdditiveLoops(AdditiveAttention):
             rows.append(torch.stack([torch.stack(row) for row in tilted]))
         return torch.stack(rows)
 
+    def attention(self, q, k):
+        grown = self.scores(q, k).exp()
+        return grown / grown.sum(-1, keepdim=True)
+
+    def forward(self, q, k, v):
+        return torch.einsum("bij,bje->bie", self.attention(q, k), v)
+
 
 class AdditiveRepeated(AdditiveAttention):
     def scores(self, q, k):
@@ -59,8 +66,11 @@ class AdditiveRepeated(AdditiveAttention):
         c = self.key(k).unsqueeze(1).repeat(1, q.shape[1], 1, 1)
         return self.score(torch.tanh(a + c)).squeeze(-1)
 
+    def attention(self, q, k):
+        return F.softmax(self.scores(q, k), dim=2)
+
     def forward(self, q, k, v):
-        return torch.bmm(F.softmax(self.scores(q, k), dim=2), v)
+        return torch.bmm(self.attention(q, k), v)
 
 
 def additive_trials():

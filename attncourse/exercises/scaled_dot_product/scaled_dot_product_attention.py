@@ -96,4 +96,5 @@ EXERCISE = Exercise(
         "weights_inside_are_right",
     ),
     remark=attention_with_heads,
+    ready=("torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention"),
 )

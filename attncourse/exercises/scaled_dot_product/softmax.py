@@ -107,4 +107,13 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(softmax_by_logsumexp, softmax_functional, softmax_detached_maximum),
     laws=("rows_sum_to_one", "ratios_of_shares", "one_step_more_or_less"),
+    ready=(
+        "torch.softmax",
+        "torch.Tensor.softmax",
+        "torch.nn.functional.softmax",
+        "torch.log_softmax",
+        "torch.Tensor.log_softmax",
+        "torch.nn.functional.log_softmax",
+        "torch.nn.functional.softmin",
+    ),
 )

@@ -74,4 +74,5 @@ EXERCISE = Exercise(
     minutes=1,
     difficulty=2,
     otherwise=(enlarge_by_torch, enlarge_by_kron, enlarge_by_loops),
+    ready=("torch.nn.functional.interpolate",),
 )

@@ -2,7 +2,7 @@
 
 import torch
 
-from attncourse.exercises.edits import often, published, wrong
+from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise, Trial
 from attncourse.exercises.spatial.shared import SQUASHES
 from solutions.spatial import BAM
@@ -48,10 +48,9 @@ COMBINATIONS = (
           '`self.combine` is not looked at: with "product" the logits are multiplied.'),
     wrong("ways_exchanged", "self.combine ==", "self.combine !=",
           'Sum and product are exchanged: with "sum" the logits are added.'),
-    published("product_as_released", EITHER, "what * where",
-              "This is the product of the branches' logits, as BAM's released code has it; the"
-              " paper adds them (eq. 2), and `combine` says which. A silent branch silences the"
-              " other."),
+    wrong("product_as_released", EITHER, "what * where",
+          "You multiply the logits whatever `combine` says, as BAM's released code does. With"
+          ' "sum" they are added, as in the paper (eq. 2).'),
 )
 
 MAPS = (

@@ -15,7 +15,7 @@ LIFTS = (
 
 SCALES = often(
     wrong("residual_added", "return x * ", "return x + x * ",
-          "You add x to the scaled x. The gain is all: y = s x. With all weights 0 that is x / 2."),
+          "You add x to the scaled x. The gain is all: y = s x."),
 )
 # fmt: on
 

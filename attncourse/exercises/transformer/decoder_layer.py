@@ -195,4 +195,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(DecodesByHand, TokenByToken),
     laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
+    ready=("torch.nn.TransformerDecoderLayer",),
 )

@@ -163,4 +163,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(LayerByLayer, WithPartial),
     laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
+    ready=("torch.nn.TransformerEncoderLayer",),
 )

@@ -104,4 +104,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(loss_of_torch, loss_by_one_hot),
     laws=("shares_of_the_target",),
+    ready=("torch.nn.functional.cross_entropy(label_smoothing)",),
 )

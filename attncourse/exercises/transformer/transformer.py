@@ -180,4 +180,9 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(Unrolled, OneByOne),
     laws=("one_step_more_or_less", "a_constant_factor"),
+    ready=(
+        "torch.nn.Transformer",
+        "torch.nn.TransformerEncoder",
+        "torch.nn.TransformerDecoder",
+    ),
 )

@@ -3,6 +3,7 @@
 from torch import nn
 
 from attncourse import check
+from solutions.scaled_dot_product import AdditiveAttention
 
 
 def test_layers_of_other_names_are_taken_in_their_order():
@@ -25,3 +26,14 @@ def test_layers_of_other_names_are_taken_in_their_order():
     verdict = check("scaled_dot_product.additive_attention", Renamed)
     assert verdict.status == "passed"
     assert "other names than query, key, score" in verdict.message
+
+
+def test_layers_of_the_right_names_in_another_order_are_taken_by_their_names():
+    class Reordered(AdditiveAttention):
+        def __init__(self, query_dim, key_dim, hidden):
+            super().__init__(query_dim, key_dim, hidden)
+            query = self.query
+            del self.query
+            self.query = query
+
+    assert check("scaled_dot_product.additive_attention", Reordered).status == "passed"

@@ -90,7 +90,6 @@ def test_a_solution_that_calls_methods_of_its_gates_does_not_blame_a_gate_that_i
     ("id", "variant"),
     [
         ("spatial.spatial_gate", "mean_before_max"),
-        ("spatial.bam", "product_as_released"),
         ("spatial.gala", "squashed_as_released"),
     ],
 )
