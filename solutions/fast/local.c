@@ -227,7 +227,7 @@ static inline __attribute__((always_inline)) void NAMED(backward_row)(
             vec below = share[i] - log_sum;
             share[i] = NAMED(expo)(pick(below > 0, (vec){}, below)); /* nan stays */
             share[i] = pick(real, share[i], (vec){});
-            slope[i] = pick(real, share[i] * (slope[i] - mean), (vec){});
+            slope[i] = share[i] * (slope[i] - mean);
             down[i / window] += slope[i];
             across[i % window] += slope[i];
             store(shares + i * s.wide + s.reach + x0, share[i]);

@@ -107,8 +107,10 @@ def fused(x: Tensor) -> bool:
 def _fused_is_there() -> bool:
     """Whether both operators of torch, which are its own affair, are there and do what they
     did: tried once on one query and two keys."""
-    q, k = torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2, 2)
-    v, dy = torch.tensor([[[[1.0, 0], [3, 0]]]]), torch.ones(1, 1, 1, 2)
+    here = dict(device="cpu", dtype=torch.float32)  # whatever torch was told to make
+    q, k = torch.zeros(1, 1, 1, 2, **here), torch.zeros(1, 1, 2, 2, **here)
+    v = torch.tensor([[[[1, 0], [3, 0]]]], **here)
+    dy = torch.ones(1, 1, 1, 2, **here)
     try:
         y, lse = _fused_forward(q, k, v, False, None, 1.0)
         grads = _fused_backward(dy, q, k, v, y, lse, False, None, 1.0)

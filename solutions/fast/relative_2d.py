@@ -17,7 +17,6 @@ Source   Bello et al., 2019, arXiv:1904.09925, sec. 3.1; recomputing after Dao e
 Differs  as solutions.relative_2d does; float16 and bfloat16 are computed in float32
 """
 
-import ctypes
 import math
 
 import torch
@@ -29,9 +28,18 @@ from torch.nn import functional as F
 from solutions import relative_2d
 from solutions.arguments import equip
 from solutions.fast import autocast, checks, native
-from solutions.fast.autocast import exactly
+from solutions.fast.relative_operator import backward, lines, operator
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 from solutions.fast.switch import switched
+
+__all__ = [
+    "AttentionAugmentedConv2d",
+    "backward",
+    "cannot",
+    "choose",
+    "operator",
+    "relative_attention_2d",
+]
 
 IMPLEMENTATIONS = (*relative_2d.IMPLEMENTATIONS, "rows", "native", "triton")
 AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
@@ -145,7 +153,7 @@ class ByRows(torch.autograd.Function):
 
     @staticmethod
     def forward(q, k, v, down, across):
-        parts = [_lines(x) for x in (q, k, v, down, across)]
+        parts = [lines(x) for x in (q, k, v, down, across)]
         y = torch.empty_like(parts[2])
         for head, i, scores, _ in _pieces(*parts[:2], *parts[3:]):
             torch.mm(scores, parts[2][head], out=y[head, i])
@@ -165,8 +173,8 @@ class ByRows(torch.autograd.Function):
 def _row_gradients(dy, q, k, v, down, across, y) -> tuple[Tensor, ...]:
     """Those of q, k, v, down and across."""
     given = q, k, v, down, across
-    q, k, v, down, across = (_lines(x) for x in given)
-    dy, y = _lines(dy), _lines(y)
+    q, k, v, down, across = (lines(x) for x in given)
+    dy, y = lines(dy), lines(y)
     h, w = down.shape[-1], across.shape[-1]
     dk, dv = torch.zeros_like(k), torch.zeros_like(v)
     dq, ddown, dacross = (torch.empty_like(x) for x in (q, down, across))
@@ -184,13 +192,6 @@ def _row_gradients(dy, q, k, v, down, across, y) -> tuple[Tensor, ...]:
     return tuple(
         grad.reshape(x.shape).to(x.dtype) for grad, x in zip(found, given, strict=True)
     )
-
-
-def _lines(x: Tensor, kind: torch.dtype | None = None) -> Tensor:
-    """All leading axes as one, pixels in a line, in single or double precision."""
-    kind = torch.promote_types(x.dtype, torch.float32) if kind is None else kind
-    shape = math.prod(x.shape[:-3]), x.shape[-3] * x.shape[-2], x.shape[-1]
-    return x.to(kind).reshape(shape).contiguous()
 
 
 def _pieces(q: Tensor, k: Tensor, down: Tensor, across: Tensor):
@@ -222,132 +223,6 @@ def _native(q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, columns: Tenso
     if rows is None:
         rows, columns = (q.new_zeros(max(2 * size - 1, 0), d) for size in (h, w))
     return operator(q, k, v, rows, columns)[0]
-
-
-@torch.library.custom_op(
-    "attncourse::relative_attention_2d", mutates_args=(), device_types="cpu"
-)
-@exactly
-def operator(
-    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Attention with scores q · (k + R + C) / sqrt(d), "*batch h w e", and the log-sum-exp of
-    the scores, "*batch h w", for autograd to keep."""
-    _check(q, k, v, rows, columns)
-    given = _ready(q, k, v, rows, columns)
-    out = torch.empty_like(given[2])
-    lse = out.new_empty(q.shape[:-1])
-    if lse.numel():
-        _call("forward", (out, lse, *given), q, v)
-    return out.reshape(v.shape).to(q.dtype), lse
-
-
-@operator.register_fake
-def _(q, k, v, rows, columns):
-    _check(q, k, v, rows, columns)
-    return v.new_empty(v.shape), q.new_empty(q.shape[:-1], dtype=_exact(q))
-
-
-@torch.library.custom_op(
-    "attncourse::relative_attention_2d_backward", mutates_args=(), device_types="cpu"
-)
-@exactly
-def backward(
-    dout: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    out: Tensor,
-    lse: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of q, k, v, rows and columns."""
-    _check_back(dout, q, k, v, rows, columns, out, lse)
-    of = q, k, v, rows, columns
-    if not lse.numel():  # nobody attends
-        return tuple(x.new_zeros(x.shape) for x in of)
-    given, kind = _ready(*of), _exact(q)
-    heads, threads = math.prod(q.shape[:-3]), torch.get_num_threads()
-    parts = max(1, -(-threads // max(heads, 1)))  # of a head, where heads are few
-    dq = torch.empty_like(given[0])
-    several = [x.new_empty(parts, *x.shape) for x in given[1:3]]
-    several += [x.new_empty(parts * heads, *x.shape) for x in given[3:]]
-    rest = _lines(dout, kind), _lines(out, kind), lse.to(kind).contiguous()
-    _call("backward", (dq, *several, *given, *rest), q, v, parts)
-    grads = dq, *(x[0] if len(x) == 1 else x.sum(0) for x in several)
-    return tuple(grad.reshape(x.shape).to(x.dtype) for grad, x in zip(grads, of, strict=True))
-
-
-@backward.register_fake
-def _(dout, q, k, v, rows, columns, out, lse):
-    _check_back(dout, q, k, v, rows, columns, out, lse)
-    return tuple(x.new_empty(x.shape) for x in (q, k, v, rows, columns))
-
-
-def _check(q, k, v, rows, columns) -> None:
-    h, w = q.shape[-3:-1] if q.ndim > 2 else (0, 0)
-    given = ("q", q, "*batch h w d"), ("k", k, "*batch h w d"), ("v", v, "*batch h w e")
-    offsets = {"r": max(2 * h - 1, 0), "s": max(2 * w - 1, 0)}
-    checks.sizes(*given, ("rows", rows, "r d"), ("columns", columns, "s d"), **offsets)
-    checks.alike(("q", q), ("k", k), ("v", v))
-    checks.tables(q, ("rows", rows), ("columns", columns))
-
-
-def _check_back(dout, q, k, v, rows, columns, out, lse) -> None:
-    _check(q, k, v, rows, columns)
-    checks.sizes(
-        ("q", q, "*batch h w d"),
-        ("v", v, "*batch h w e"),
-        ("dout", dout, "*batch h w e"),
-        ("out", out, "*batch h w e"),
-        ("lse", lse, "*batch h w"),
-    )
-    checks.alike(("q", q), ("dout", dout), ("out", out))
-    checks.tables(q, ("lse", lse))
-
-
-def _keep(ctx, inputs, output):
-    ctx.save_for_backward(*inputs, *output)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _backward(ctx, dout, _):
-    return backward(dout, *ctx.saved_tensors)
-
-
-operator.register_autograd(_backward, setup_context=_keep)
-
-
-def _exact(q: Tensor) -> torch.dtype:
-    """What the kernel computes in: one precision for all that it is given."""
-    return torch.promote_types(q.dtype, torch.float32)
-
-
-def _ready(
-    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor
-) -> tuple[Tensor, ...]:
-    """As the kernel reads them: contiguous, in its precision."""
-    kind = _exact(q)
-    tables = (x.to(kind).contiguous() for x in (rows, columns))
-    return *(_lines(x, kind) for x in (q, k, v)), *tables
-
-
-def _call(name: str, tensors: tuple[Tensor, ...], q: Tensor, v: Tensor, *parts: int) -> None:
-    """Run the kernel of this name and of the tensors' type."""
-    *batch, h, w, d = q.shape
-    sizes = math.prod(batch), d, v.shape[-1], h, w, *parts
-    kind = "double" if tensors[0].dtype == torch.float64 else "float"
-    kernel = getattr(native.library("relative_2d"), f"{name}_{kind}")
-    failed = kernel(
-        *(ctypes.c_void_p(x.data_ptr()) for x in tensors),
-        *map(ctypes.c_int64, sizes),
-        ctypes.c_int(torch.get_num_threads()),
-    )
-    if failed:
-        raise MemoryError(
-            f"relative attention: no memory for a head of {h} x {w} x {d} numbers"
-        )
 
 
 # ---------------------------------------------------------------- the layer

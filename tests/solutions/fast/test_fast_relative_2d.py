@@ -157,6 +157,16 @@ def test_scores_may_be_as_low_as_numbers_are(implementation, scale):
     assert_close(result, expected, equal_nan=True)
 
 
+def test_keys_that_come_late_may_be_the_only_ones_that_count(implementation):
+    """Where all keys of the first tiles score -inf, those after them are read none the less."""
+    q, k, v = (x.detach() for x in inputs((2,), 9, 15, 2, 4, torch.float32)[:3])
+    q = q.abs() + 10
+    k[:, :6] = -3e38
+    expected = reference.relative_attention_2d(q, k, v, None, None, "skew")
+    assert expected.isfinite().all()
+    assert_close(fast.relative_attention_2d(q, k, v, None, None, implementation), expected)
+
+
 def test_what_is_not_a_number_is_not_hidden(implementation):
     q, k, v, rows, columns = (x.detach() for x in inputs((1,), 2, 3, 4, 4, torch.float32))
     k[0, 1, 1, 2] = torch.nan
