@@ -72,6 +72,10 @@ def examine_exercise(ex: Exercise) -> list[str]:
     """What is missing or wrong in the record of one exercise, one line each."""
     if problems := broken(ex):
         return problems
+    try:
+        mine = copy(ex)
+    except Broken as error:
+        return [str(error)]
     record = file_of(ex.id)
     problems = [
         f"{ex.id}: has {have} {what}; at least {least} are needed. "
@@ -88,7 +92,7 @@ def examine_exercise(ex: Exercise) -> list[str]:
             problems.append(f'{ex.id}: {times} slips are called "{name}". Rename all but one.')
     if ex.needs():
         return problems  # on this machine no answer can be looked at
-    verdict = check(ex, copy(ex))
+    verdict = check(ex, mine)
     if verdict.status != PASSED or verdict.slip:
         return [
             *problems,
