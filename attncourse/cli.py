@@ -146,7 +146,7 @@ def _show(report) -> None:
     for note in report.notes:
         console.print(escape(note), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in report.counts.items())
-    console.print(f"{len(report.results)} exercises: {counts}.")
+    console.print(f"Exercises: {counts}.")
 
 
 @app.command("test")

@@ -38,6 +38,7 @@ SECONDS = 20.0  # of processor time, for all that a check runs of an answer
 PATIENCE = 10  # how many times as long it may last: others compute as well
 MEMORY = 4 * 2**30  # bytes beyond what is in use
 TICK = 0.05  # seconds between two looks
+IDLE = 0.1  # the share of its time that what only waits may compute
 LATE = 1.5  # how many limits until it is stopped wherever it is
 STACKS = 200  # looks that are kept
 
@@ -121,7 +122,8 @@ class Guard:
             if psutil.Process().memory_info().rss - self.used > self.memory:
                 self.over = "memory"
             elif max(cpu, wall) > 1:
-                self.over = "time" if cpu > 1 else "waiting"
+                computes = cpu > 1 or cpu > IDLE * PATIENCE * wall
+                self.over = "time" if computes else "waiting"
         if self.over:
             self.stop(max(cpu, wall) > LATE)
 

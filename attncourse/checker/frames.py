@@ -47,7 +47,7 @@ def loop_around(code: CodeType, lines: set[int]) -> int | None:
     `while`, else the innermost `for`; None where there is no loop."""
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    except SyntaxError:  # a cell with a %magic
+    except (SyntaxError, SystemError, RecursionError):  # a %magic; another thread parses
         return None
     found = [
         (isinstance(node, ast.While), node.lineno)

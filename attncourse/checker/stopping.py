@@ -27,7 +27,7 @@ def stopped(case: Case, guard: Guard, error: BaseException) -> Fault | None:
     if guard.over == "waiting":
         long = f"{PATIENCE * guard.seconds:g} s"
         cause = f"`{case.ex.name}` does not come to an end: stopped after {long}{where}."
-        return Fault(cause, ("It waits there: it hardly computes.",), "does_not_end")
+        return Fault(cause, ("It waits there, and hardly computes.",), "does_not_end")
     if guard.seen and not guard.steady:
         return Fault(
             f"`{case.ex.name}` is too slow: all calls of a check together took over {seconds}"

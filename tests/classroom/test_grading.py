@@ -11,7 +11,13 @@ from attncourse import cli
 from attncourse.classroom.grading import find_exercises, needed, parse
 
 SETUP = "import torch\nfrom einops import rearrange\nfrom attncourse import check"
-SPLIT = "from solutions.multi_head import split_heads"
+IMPORTED = "from solutions.multi_head import split_heads"
+SPLIT = """
+def split_heads(x, heads):
+    if x.shape[-1] % heads:
+        raise ValueError(f"{x.shape[-1]} features in {heads} heads")
+    return rearrange(x, "b n (head d) -> b head n d", head=heads)
+"""
 MERGE = "def merge_heads(x):\n    return rearrange(x, PATTERN)"
 
 
@@ -105,7 +111,19 @@ def test_the_table_names_each_exercise_and_counts(folder):
     result = CliRunner().invoke(cli.app, ["check", str(path)])
     assert result.exit_code == 0
     assert "multi_head.split_heads" in result.stdout
-    assert "1 of 1 exercises pass." in result.stdout
+    assert "Exercises: 1 passed." in result.stdout
+
+
+def test_what_is_taken_over_is_counted_apart(folder):
+    cells = exercise("multi_head.split_heads", IMPORTED), exercise("multi_head.merge_heads", "")
+    path = notebook(
+        folder / "taken.ipynb", SETUP, *cells, MERGE, "PATTERN = 'b h n d -> b n (h d)'"
+    )
+    result = CliRunner().invoke(cli.app, ["check", str(path)])
+    assert result.exit_code == 1
+    assert "Exercises: 1 passed, 1 taken over." in result.stdout
+    verdicts, _, _ = graded(path)
+    assert verdicts["multi_head.split_heads"]["status"] == "taken over"
 
 
 @pytest.mark.parametrize(

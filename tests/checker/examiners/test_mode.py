@@ -3,6 +3,7 @@
 from torch import nn
 
 from attncourse import check
+from attncourse.exercises.edited import copy
 from attncourse.exercises.record import Exercise, Trial
 
 
@@ -62,7 +63,7 @@ def test_a_trial_may_be_one_of_evaluation():
     slips = (RunningStatistics, Doubled, BatchStatistics)
     for trials in [(True, False), (False, True), (True,)]:
         ex = normed(*trials, slips=slips)
-        assert check(ex, Normed).status == "passed"
+        assert check(ex, copy(ex)).status == "passed"
         for answer in slips:
             named = check(ex, answer).slip == answer.__name__
             assert named or (trials == (True,) and answer is RunningStatistics)

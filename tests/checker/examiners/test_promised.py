@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attncourse import check
+from attncourse.exercises.edited import copy
 from attncourse.exercises.record import Exercise, Given, Trial
 
 MASK = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
@@ -201,7 +202,7 @@ def test_other_initial_values_are_told():
 
 
 def test_a_result_that_is_right_in_the_first_digits_is_a_remark():
-    class Short(Centred):
+    class Short(copy(CENTRED)):
         def centre(self, x):
             return super().centre(x) * (1 if x.shape[1] == 5 else 1 + 5e-6)
 
