@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solutions import stand_alone
-from solutions.fast import checks, gpu, native
+from solutions.fast import checks, gpu, native, once
 from solutions.fast.local_blocks import blocked
 from solutions.fast.local_operator import LARGEST, Interpreted, backward, check, operator
 from solutions.fast.pooling import averaged
@@ -73,14 +73,17 @@ def local_attention(
     if why := cannot(q, window, implementation, v):
         raise ValueError(f"the {implementation} kernel cannot run: {why}")
     if implementation == "triton" and q.device.type == "cpu":
-        return Interpreted.apply(q, k, v, rows, columns, window)
+        return Interpreted.apply(q, k, v, rows, columns, window)[0]
     return operator(q, k, v, rows, columns, window)[0]
 
 
 @switched(*IMPLEMENTATIONS)
 def choose(q: Tensor, window: int, v: Tensor | None = None) -> str:
     """What "auto" takes: the device's kernel where it runs, else blocks. On the CPU that was
-    measured; on a GPU nothing is measured yet. The interpreter is never taken."""
+    measured; on a GPU nothing is measured yet. The interpreter is never taken, and under
+    torch.func, which does not know operators of others, blocks are."""
+    if once.transforming():
+        return "blocked"
     kernel = "native" if q.device.type == "cpu" else "triton"
     if not cannot(q, window, kernel, v):
         return kernel

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import stand_alone
-from solutions.fast import autocast
+from solutions.fast import autocast, once
 
 BLOCK = 4  # queries a side
 AT_HAND = 2**18  # scores: a mebibyte, which stays in the cache of a core
@@ -42,7 +42,7 @@ def blocked(
     q, k, v = autocast.cast(q, k, v)
     with autocast.off(q):
         offsets = _offsets(rows.to(kind), columns.to(kind))
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or once.transforming():
             return _traced(q, k, v, offsets, window)
         if q.device.type == "cpu" and not _finite(q, k, v, offsets):
             tables = (x.to(q.dtype) for x in (rows, columns))
@@ -143,10 +143,10 @@ class ByBlocks(torch.autograd.Function):
             ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, dout, _):
         with autocast.off(dout):
-            return *_gradients(dout, *ctx.saved_tensors, ctx.window), None, None
+            given = (dout, *ctx.saved_tensors), ctx.window
+            return *once.gradients("local attention by blocks", _gradients, *given), None, None
 
 
 def _gradients(dout, q, k, v, offsets, out, shares, window: int) -> tuple[Tensor, ...]:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from solutions import relative_2d
 from solutions.arguments import equip
-from solutions.fast import autocast, checks, native
+from solutions.fast import autocast, checks, native, once
 from solutions.fast.relative_operator import backward, lines, operator
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 from solutions.fast.switch import switched
@@ -69,7 +69,7 @@ def relative_attention_2d(
     if implementation == "native":
         return _native(q, k, v, rows, columns)
     if implementation == "rows":
-        if not torch.compiler.is_compiling():
+        if not (torch.compiler.is_compiling() or once.transforming()):
             return _by_rows(q, k, v, rows, columns)
         implementation = "augmented"  # writes into memory of its own, which cannot be traced
     return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
@@ -100,6 +100,8 @@ def choose(q: Tensor, rows: Tensor | None, v: Tensor) -> str:
     """
     if rows is None:
         return "fused"
+    if once.transforming():
+        return "augmented"
     if choose_tiles(q, v) == "triton":
         return "triton"
     if not cannot(q):
@@ -164,10 +166,10 @@ class ByRows(torch.autograd.Function):
         ctx.save_for_backward(*inputs, output)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, dy):
         with autocast.off(dy):
-            return _row_gradients(dy, *ctx.saved_tensors)
+            given = dy, *ctx.saved_tensors
+            return once.gradients("relative attention by rows", _row_gradients, given)
 
 
 def _row_gradients(dy, q, k, v, down, across, y) -> tuple[Tensor, ...]:

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solutions import sparse
-from solutions.fast import checks
+from solutions.fast import checks, once
 from solutions.fast.autocast import exactly, lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
 from solutions.fast.switch import switched
@@ -101,6 +101,8 @@ def strided_attention(
 def choose(q: Tensor) -> str:
     """What "auto" takes. On the CPU pieces were faster at every length that was measured; on a
     GPU they are taken where the Triton kernels run, which is not measured yet."""
+    if once.transforming():  # which does not know operators of others
+        return "reference"
     return "pieces" if q.device.type == "cpu" or by_kernels(q) else "reference"
 
 

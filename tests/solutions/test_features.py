@@ -1,4 +1,5 @@
-"""Every layer under "auto", and its reference, does what people do with layers in torch.
+"""Every layer under "auto", by what is taken where no kernel runs, and its reference does what
+people do with layers in torch.
 
 What is done is in tests/support/features.py, which runs once, in a process of its own. With
 `ATTNCOURSE_INDUCTOR=1` layers are compiled to the end too, which takes minutes.
@@ -15,12 +16,11 @@ import pytest
 
 DRIVER = Path(features.__file__)
 QUICK = [name for name in features.FEATURES if name not in features.SLOW]
-LAYERS = [label for name in features.KINDS for label in (f"fast {name}", name)]
 CASES = [
     (layer, thing)
-    for layer in LAYERS
+    for layer, kind, reference in features.CASES
     for thing in QUICK
-    if layer.startswith("fast") or thing not in features.COMPILERS
+    if kind is not reference or thing not in features.COMPILERS
 ]
 
 

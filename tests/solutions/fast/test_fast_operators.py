@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 from solutions.fast import gpu, scaled_dot_product, sparse
 
@@ -131,3 +132,17 @@ def test_autocast_leaves_double_precision():
     q = torch.randn(2, 6, 4, dtype=torch.float64)
     with torch.autocast("cpu", torch.bfloat16):
         assert scaled_dot_product.tiled_attention(q, q, q)[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("implementation", ways())
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_is_computed_again_gives_the_same_gradients(implementation, reentrant):
+    q, k, v = (torch.randn(2, 6, 4, requires_grad=True) for _ in "qkv")
+
+    def call(*given):
+        return scaled_dot_product.tiled_attention(*given, implementation=implementation)[0]
+
+    expected = torch.autograd.grad(call(q, k, v).square().sum(), (q, k, v))
+    checkpoint(call, q, k, v, use_reentrant=reentrant).square().sum().backward()
+    for x, grad in zip((q, k, v), expected, strict=True):
+        assert_close(x.grad, grad)
