@@ -29,7 +29,9 @@ def sizes(*given: Given, **known: IntLikeType) -> dict[str, IntLikeType]:
 def spread(*given: Given, free: str = "", **known: IntLikeType) -> list[Tensor]:
     """The tensors, with axes of length 1 expanded to what the others have: leading axes, and
     those whose letters are in `free`. Nothing is copied."""
-    found, batch = _lengths(given, known, free, True)
+    found, batch, uneven = _lengths(given, known, free, True)
+    if not uneven:
+        return [x for _, x, _ in given]
     spread_out = []
     for _, x, axes in given:
         lead, letters = _split(axes)
@@ -41,6 +43,7 @@ def spread(*given: Given, free: str = "", **known: IntLikeType) -> list[Tensor]:
 def alike(*given: tuple[str, Tensor]) -> None:
     """One device and one type. Under autocast that counts which each of them becomes."""
     (first, one), *rest = given
+    dtype, device = one.dtype, one.device
     for name, x in given:
         if x.layout != torch.strided:
             raise ValueError(f"{name} is laid out as {x.layout}: give a plain tensor")
@@ -48,10 +51,11 @@ def alike(*given: tuple[str, Tensor]) -> None:
             names = ", ".join(map(_type, TYPES))
             raise ValueError(f"{name} is of {_type(x.dtype)}: attention is for {names}")
     for name, x in rest:
-        _together_on(first, one, name, x)
-        if lowered(x) != lowered(one):
+        if x.device != device:
+            _together_on(first, one, name, x)
+        if x.dtype != dtype and lowered(x) != lowered(one):
             raise ValueError(
-                f"{first} is of {_type(one.dtype)} and {name} of {_type(x.dtype)}: give them"
+                f"{first} is of {_type(dtype)} and {name} of {_type(x.dtype)}: give them"
                 " one type"
             )
 
@@ -126,40 +130,41 @@ def _split(axes: str) -> tuple[bool, list[str]]:
 
 def _lengths(
     given: tuple[Given, ...], known: dict[str, IntLikeType], free: str, loose: bool = False
-) -> tuple[dict[str, IntLikeType], tuple]:
-    """The length of each letter, and the leading axes. `loose`: an axis of 1 may be expanded,
-    among the leading ones too."""
-    found, where, batch = dict(known), {}, None
+) -> tuple[dict[str, IntLikeType], tuple, bool]:
+    """The length of each letter, the leading axes, and whether some are to be expanded.
+    `loose`: leading axes may be, as may letters in `free`."""
+    found, where, batch, uneven = dict(known), {}, None, False
     for name, x, axes in given:
         lead, letters = _split(axes)
-        many = x.ndim - len(letters)
+        shape = tuple(x.shape)
+        many = len(shape) - len(letters)
         if many < 0 or (many and not lead):
-            raise ValueError(f"{name} has the shape {_numbers(x.shape)}; its axes are {axes}")
+            raise ValueError(f"{name} has the shape {_numbers(shape)}; its axes are {axes}")
         if lead:
-            here = tuple(x.shape[:many])
+            here = shape[:many]
             if batch is None:
                 batch = here
             elif batch != here:
-                batch = _together(batch, here) if loose else None
+                batch, uneven = _together(batch, here) if loose else None, True
                 if batch is None:
                     what = "do not broadcast" if loose else "are not the same"
                     raise ValueError(f"{_all(given)}: the leading axes {what}")
-        for letter, n in zip(letters, x.shape[many:], strict=True):
+        for letter, n in zip(letters, shape[many:], strict=True):
             if letter not in found:
                 found[letter], where[letter] = n, name
             elif n == found[letter]:
                 continue
             elif letter in free.split() and n == 1:
-                continue
+                uneven = True
             elif letter in free.split() and found[letter] == 1 and letter not in known:
-                found[letter], where[letter] = n, name
+                found[letter], where[letter], uneven = n, name, True
             else:
                 asked = where.get(letter)
                 other = f"in {asked}" if asked else "asked for"
                 raise ValueError(
                     f"{_all(given)}: {letter} is {n} in {name} and {found[letter]} {other}"
                 )
-    return found, batch or ()
+    return found, batch or (), uneven
 
 
 def _together(one: tuple, other: tuple) -> tuple | None:

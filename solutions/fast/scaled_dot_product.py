@@ -71,7 +71,7 @@ def scaled_dot_product_attention(
         way = {"implementation": implementation}
         return tiled_attention(q, k, v, mask, causal, scale, **way)[0]
     if implementation == "torch":
-        return by_torch(q, k, v, mask, causal, scale)
+        return _by_torch(q, k, v, mask, causal, scale)
     if implementation != "reference":
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
     if causal:
@@ -110,7 +110,12 @@ def by_torch(
     It wants two leading axes, one width for q, k and v, and features side by side in memory;
     without a word it takes a slower way for anything else. Zeros fill up.
     """
-    q, k, v = together(q, k, v, mask)
+    return _by_torch(*together(q, k, v, mask), mask, causal, scale)
+
+
+def _by_torch(
+    q: Tensor, k: Tensor, v: Tensor, mask, causal: bool, scale: float | None
+) -> Tensor:
     batch, i, j, e = q.shape[:-2], q.shape[-2], k.shape[-2], v.shape[-1]
     if 0 in (*batch, i, j):
         return scaled_dot_product.scaled_dot_product_attention(q, k, v)
