@@ -120,6 +120,9 @@ def residual(
     raise ValueError(f"{placement=} is none of {', '.join(PLACEMENTS)}")
 
 
+# An answer of chapter 5; nothing in the library uses it.
+
+
 def placement_of(block: Callable) -> str:
     """Where a residual block has its gate, found out by two probes, without looking inside.
 

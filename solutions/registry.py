@@ -117,9 +117,7 @@ ENTRIES: dict[str, Entry] = {
         "relative_2d.AttentionAugmentedConv2d",
         _augmented,
     ),
-    "bam": Entry(
-        "bottleneck attention: channels and places, summed", "spatial.BAM", reduced(16)
-    ),
+    "bam": Entry("channels and places, summed", "spatial.BAM", reduced(16)),
     "cbam": Entry("channels first, then places", "spatial.CBAM", reduced(16)),
     "channel": Entry("DANet's channel attention", "non_local.ChannelAttention", nothing),
     "channel_gate": Entry("CBAM's first half", "spatial.ChannelGate", reduced(16)),

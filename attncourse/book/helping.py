@@ -4,6 +4,7 @@ import html
 import inspect
 from dataclasses import dataclass
 
+from attncourse.checker import rules
 from attncourse.course import exercise
 
 _given: dict[str, int] = {}
@@ -33,6 +34,7 @@ class Note:
 def hint(id: str, rung: int | None = None) -> Note:
     """The next hint for an exercise: a question first, then the idea, then the pseudocode.
 
+    If your last answer broke one of the standing rules of chapter 00, that is said first.
     `rung` asks for one of them by number, from 1; without it each call goes one further and
     stays at the last. Raises UnknownExercise with the nearest id, ValueError for a rung there
     is not.
@@ -43,7 +45,9 @@ def hint(id: str, rung: int | None = None) -> Note:
     elif not 1 <= rung <= len(ex.hints):
         raise ValueError(f"{id} has hints 1 to {len(ex.hints)}; there is no {rung=}")
     title = f"{id}: hint {rung} of {len(ex.hints)}"
-    return Note(title, ex.hints[rung - 1])
+    rule = rules.broken(id)
+    said = f"A rule of every exercise is broken: {rule}\n\n" if rule else ""
+    return Note(title, said + ex.hints[rung - 1])
 
 
 def solution(id: str, sure: bool | None = None) -> Note:

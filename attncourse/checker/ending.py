@@ -35,7 +35,7 @@ import torch
 from attncourse.checker.frames import Spot, is_learners, loop_around, spot, up
 
 SECONDS = 20.0  # of processor time, for all that a check runs of an answer
-PATIENCE = 5  # how many times as long it may last: others compute as well
+PATIENCE = 10  # how many times as long it may last: others compute as well
 MEMORY = 4 * 2**30  # bytes beyond what is in use
 TICK = 0.05  # seconds between two looks
 IDLE = 0.1  # the share of its time that what only waits may compute

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from attncourse.checker import rules
 from attncourse.checker.case import Case
 from attncourse.checker.ending import SECONDS, Stopped, limited, undisturbed
 from attncourse.checker.examiners import (
@@ -104,9 +105,11 @@ def check(id: str | Exercise, answer: Any, *, seconds: float = SECONDS) -> Verdi
 
 def examined(case: Case) -> Verdict:
     """What the first examiner says that has something to say; else that the answer passes."""
+    rules.last.pop(case.ex.id, None)
     for examiner in EXAMINERS:
         found = examiner.examine(case)
         if isinstance(found, Fault):
+            rules.last[case.ex.id] = found.slip
             return found.verdict(case.ex.id, case.notes)
         if found is not None:
             return found

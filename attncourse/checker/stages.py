@@ -1,7 +1,8 @@
 """Where an answer departs first: the inside of a module, told by what its layers are given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class Call:
 
     layer: str
     given: Tensor
+    rest: Mapping[str, Tensor] = field(default_factory=dict)  # its other arguments, by name
 
 
 def first_stage(ex: Exercise, answer: Any, trial: Prepared, probe: str) -> str | None:
@@ -73,11 +75,14 @@ def _noted(layers: Mapping[str, nn.Module], go: Callable[[], Any]) -> list[Call]
     handles = []
     for name, layer in layers.items():
 
-        def note(_, given, name=name):
-            if given and isinstance(given[0], Tensor):
-                seen.append(Call(name, given[0].detach().clone()))
+        def note(layer, args, kwargs, name=name):
+            tensors = _by_name(layer, args, kwargs)
+            if tensors:
+                first, *rest = tensors
+                others = {n: tensors[n] for n in rest}
+                seen.append(Call(name, tensors[first], others))
 
-        handles.append(layer.register_forward_pre_hook(note))
+        handles.append(layer.register_forward_pre_hook(note, with_kwargs=True))
     try:
         with torch.no_grad():
             go()
@@ -85,6 +90,15 @@ def _noted(layers: Mapping[str, nn.Module], go: Callable[[], Any]) -> list[Call]
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _by_name(layer: nn.Module, args: tuple, kwargs: Mapping) -> dict[str, Tensor]:
+    """The tensors that a layer is given, by the names of its own arguments."""
+    try:
+        bound = signature(layer.forward).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        bound = dict(enumerate(args))
+    return {n: x.detach().clone() for n, x in bound.items() if isinstance(x, Tensor)}
 
 
 def departs(
@@ -100,19 +114,67 @@ def departs(
     called = {call.layer for call in mine}
     if not called or not right:  # a solution that calls methods of its layers says nothing
         return None
+    if said := _taken_for_another(mine, right, trial):
+        return said
     for want in right:
         if want.layer not in called:
             if used(want.layer):
                 wanted = dict.fromkeys(call.layer for call in right)
                 return _by_hand([n for n in wanted if n not in called and used(n)])
             return f"`self.{want.layer}` is never applied."
-        theirs = [call.given for call in mine if call.layer == want.layer]
-        if any(same(given, want.given, trial.dtype) for given in theirs):
+        theirs = [call for call in mine if call.layer == want.layer]
+        alike = [call for call in theirs if same(call.given, want.given, trial.dtype)]
+        if any(_same_rest(call, want, trial) for call in alike):
             continue
-        return _given_otherwise(want, theirs[0], trial)
+        if alike:
+            return _rest_otherwise(want, alike[0], trial)
+        return _given_otherwise(want, theirs[0].given, trial)
     return _too_often(mine, right) or (
         "All layers are given what they should be; what departs comes after the last of them."
     )
+
+
+def _taken_for_another(mine: list[Call], right: list[Call], trial: Prepared) -> str | None:
+    """The first call of another layer than it should be, with the same inputs."""
+    for one, want in zip(mine, right, strict=False):
+        if not same(one.given, want.given, trial.dtype):
+            return None
+        if one.layer != want.layer:
+            if any(other.layer == one.layer for other in right):
+                return f"`self.{one.layer}` is called where `self.{want.layer}` belongs."
+            return None
+        if not _same_rest(one, want, trial):
+            return None
+    return None
+
+
+def _same_rest(call: Call, want: Call, trial: Prepared) -> bool:
+    return call.rest.keys() == want.rest.keys() and all(
+        same(call.rest[n], x, trial.dtype) for n, x in want.rest.items()
+    )
+
+
+def _rest_otherwise(want: Call, call: Call, trial: Prepared) -> str:
+    """Which other argument of a layer is not what it should be."""
+    layer = f"`self.{want.layer}`"
+    for name, x in want.rest.items():
+        should = _which_input(x, trial)
+        if name not in call.rest:
+            return f"{layer} is called without `{name}`" + (
+                f"; it should be {should}." if should else "."
+            )
+        if not same(call.rest[name], x, trial.dtype):
+            mine = _which_input(call.rest[name], trial)
+            if mine and should:
+                return f"{layer} is given {mine} as `{name}`; it should be {should}."
+            return f"{layer} is given another `{name}` than it should be{_as(should)}."
+    extra = next(n for n in call.rest if n not in want.rest)
+    mine = _which_input(call.rest[extra], trial)
+    return f"{layer} is given {f'{mine} as ' if mine else 'a '}`{extra}`; it should get none."
+
+
+def _as(should: str | None) -> str:
+    return f", which is {should}" if should else ""
 
 
 def _given_otherwise(want: Call, given: Tensor, trial: Prepared) -> str:

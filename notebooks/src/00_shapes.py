@@ -514,6 +514,62 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 # look at the order `(h w)`.
 
 # %% [markdown]
+# ## 0.9 The rules that hold in every exercise
+#
+# An answer may be right on one input and still break in the next cell. So `check` tries six
+# things in each exercise of the course, whether its text speaks of them or not.
+#
+# 1. **The type stays.** What comes in as double goes out as double, half precision as half.
+# 2. **Gradients flow** to everything that the result depends on.
+# 3. **Inputs are not changed.** They belong to the caller.
+# 4. **The device is that of the input**: what you make yourself takes `device=x.device`.
+# 5. **Nothing is kept** from one call to the next.
+# 6. **Any size goes**: one picture, one pixel, even or odd; a star as in `*batch` stands for any
+#    number of axes.
+#
+# Here is `channel_means` six times, each of which breaks one rule. Read the first line of each
+# verdict.
+
+# %%
+kept = {}
+
+
+def single(pictures):
+    return channel_means(pictures.float())
+
+
+def detached(pictures):
+    return channel_means(pictures.detach())
+
+
+def in_place(pictures):
+    pictures *= 2
+    return channel_means(pictures) / 2
+
+
+def on_the_cpu(pictures):
+    return channel_means(pictures) + torch.zeros(1)
+
+
+def remembering(pictures):
+    return kept.setdefault(pictures.shape, channel_means(pictures))
+
+
+def squeezed(pictures):
+    return reduce(pictures.squeeze(), "b h w c -> b c", "mean")
+
+
+# %%
+for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
+    verdict = check("shapes.channel_means", broken)
+    claim(verdict.status == "not yet", f"{broken.__name__} is not accepted")
+    print(verdict.message.splitlines()[0], end="\n\n")
+
+# %% [markdown]
+# **What you should see.** Each line names the rule that is broken, although all six give the
+# right numbers at least once. When an answer of yours breaks such a rule, `hint` says it first.
+
+# %% [markdown]
 # Each row of this table says whom a patch resembles. Turn the rows into shares that sum to 1,
 # let each patch take the mean of the others by these shares, and you have attention. That is
 # chapter 01.

@@ -1,5 +1,7 @@
 """Attention as a kernel in Triton, with its heart left open: what a tile of keys changes.
 
+Answers of chapter 11; nothing in the library uses them.
+
     m' = max(m, max_j s),  fade = e^(m - m')      i
     l' = fade l + Σ_j e^(s - m')                  i
     y' = fade y + Σ_j e^(s - m') v                i e

@@ -1,5 +1,7 @@
 """How fast it could be, and how fast it is: a floor from two rates, ratios within rounds.
 
+Answers of chapter 11; nothing in the library uses them.
+
     t >= max(2 multiply-adds / rate, bytes / bandwidth)      roofline
     ratio = median over rounds of t_ours / t_theirs          a round times both
 

@@ -1,5 +1,7 @@
 """Patterns for FlexAttention: what a score becomes, or whether it counts, from its indices.
 
+Answers of chapter 11; nothing in the library uses them.
+
     score_mod(score, batch, head, i, j) -> score      mask_mod(batch, head, i, j) -> bool
 
 Each is traced once and becomes a part of the kernel. What else they need (the width of the

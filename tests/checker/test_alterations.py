@@ -218,7 +218,7 @@ def test_a_step_that_is_wrong_in_one_order_alone_is_told():
 
     said = first_line("spatial.cbam", Answer)
     assert said.startswith(
-        "The product of `x` and what `self.channel` returns goes through a sigmoid on the way"
+        "The product of `x` and `self.channel(…)` goes through a sigmoid on the way"
         " to `self.spatial`"
     )
 

@@ -1,5 +1,7 @@
 """Every variant of torch's layers is converted, with equal numbers, or refused by its name."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -34,7 +36,12 @@ ATTENTION = [
 ]
 
 
-@pytest.mark.parametrize("options", ATTENTION, ids=str)
+def spelt(value):
+    """A value as the name of a test: the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+| of type object", "", str(value))
+
+
+@pytest.mark.parametrize("options", ATTENTION, ids=spelt)
 def test_attention_is_converted(options):
     theirs = shuffled(nn.MultiheadAttention(DIM, HEADS, **options))
     ours = multi_head.from_torch(theirs)
@@ -60,7 +67,7 @@ ALIEN = [
 ]
 
 
-@pytest.mark.parametrize(("options", "named"), ALIEN, ids=str)
+@pytest.mark.parametrize(("options", "named"), ALIEN, ids=spelt)
 def test_attention_that_is_otherwise_is_refused_by_the_name_of_the_argument(options, named):
     with pytest.raises(ValueError, match=named):
         multi_head.from_torch(nn.MultiheadAttention(DIM, HEADS, **options))
@@ -91,7 +98,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@pytest.mark.parametrize("options", VARIANTS, ids=spelt)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_is_converted(kind, options):
     theirs = shuffled(kind(DIM, HEADS, HIDDEN, **options))
@@ -119,7 +126,7 @@ def test_a_layer_is_converted(kind, options):
         (F.relu6, "activation=relu6"),
         (lambda x: x.relu(), "activation=<lambda>"),
     ],
-    ids=str,
+    ids=spelt,
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_activation_is_refused_by_its_name(kind, activation, named):

@@ -11,10 +11,15 @@ from torch import Tensor, nn
 
 from attncourse.checker.alterations.missteps import own_ways
 from attncourse.checker.alterations.missteps.doing import LEFT_OUT
-from attncourse.checker.alterations.missteps.on_the_way import OFTEN, ON_THE_WAY
+from attncourse.checker.alterations.missteps.on_the_way import OFTEN, ON_THE_WAY, of_axis
 from attncourse.checker.alterations.steps import SQUASH, Step, Value
 from attncourse.checker.alterations.watch import Watch
-from attncourse.checker.alterations.words import on_the_way_to, taken_for, with_letters
+from attncourse.checker.alterations.words import (
+    letter_of,
+    on_the_way_to,
+    taken_for,
+    with_letters,
+)
 from attncourse.checker.running import attempt
 
 
@@ -139,6 +144,10 @@ def _turned(watch: Watch, step: Step, place: tuple[int, ...], value: Value) -> O
     for n, (text, turn) in enumerate(ON_THE_WAY):
         told = f"{noun} {with_letters(text, t, watch.trial.sizes)} {way}. Take it as it is."
         yield (n,), told, turn, 2 + 2 * (n > OFTEN), _size(text, turn, t)
+    for axis in range(t.ndim):
+        for name, text, turn in of_axis(t, axis):
+            told = f"{noun} {text.format(axis=letter_of(value, axis, watch.trial))}, {way}."
+            yield (name, axis), told, turn, 2 if name == "first" else 4, None
 
 
 def _met_by_others(watch: Watch, step: Step, place: tuple[int, ...], value: Value) -> OnTheWay:

@@ -1,5 +1,6 @@
 """The one step that an answer does otherwise: an alteration that gives the same everywhere."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from attncourse.checker.sheet import sheet
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
 
+VAGUE = r"to the (quotient|difference|total|sum|product)|before it meets"
 CALLS = 8_000  # of torch, that all alterations of one trial may take together
 
 
@@ -47,10 +49,16 @@ def altered(
         if same(here.otherwise(one), y) and _fits_elsewhere(
             ex, index, probe, one, answers, right
         ):
-            if one.text.count(NAMELESS) > 1:
-                return None  # of two things without a name nothing can be told
+            if _is_vague(one.text):
+                continue
             return sentence(one.text)
     return None
+
+
+def _is_vague(text: str) -> bool:
+    """Of two things without a name nothing can be told, nor of one on the way to another."""
+    nameless = text.split().count(NAMELESS)
+    return nameless > 1 or (nameless == 1 and re.search(VAGUE, text) is not None)
 
 
 def tried(here: Runs, given: Mapping[str, list[Tensor]]) -> Iterator[Alteration]:

@@ -57,6 +57,8 @@ class Watch(TorchFunctionMode):
         out = func(*args, **kwargs)
         if kind := kind_of(name, args):
             self.enter(kind, func, args, kwargs, out)
+        elif name == "embedding":
+            self.name(out, f"what `self.{self.layer_of(args, kwargs)}` returns", "embedding")
         elif name in TRANSPARENT:
             self.pass_on(args, out)
         return out

@@ -1,5 +1,6 @@
 """How steps, and what goes into them and comes out, are spoken of."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from attncourse.checker.alterations.steps import (
     REDUCTIONS,
     SQUASH,
     Step,
+    Value,
     axes_of,
 )
+from attncourse.checker.trials import Prepared
 from attncourse.exercises.letters import spell
 
 
@@ -34,9 +37,10 @@ def title_and_noun(
         noun = _of_reduction(kind, args, kwargs, first, sizes)
         return noun, noun
     if kind in ("product", "total", "matrix product") and len(nouns) == 2:
-        word = "sum" if kind == "total" else kind
-        noun = f"the {word} of {nouns[0]} and {nouns[1]}"
-        noun = noun if len(noun) < 90 and noun.count("the ") < 4 else f"the {word}"
+        word = {"total": "sum", "matrix product": "product"}.get(kind, kind)
+        a, b = map(brief, nouns)
+        simple = not any(n.startswith("the ") and " of " in n for n in (a, b))
+        noun = f"the {word} of {a} and {b}" if simple else f"the {word}"
         return noun, noun
     if kind == "stack":
         noun = " and ".join(dict.fromkeys(nouns))
@@ -47,6 +51,12 @@ def title_and_noun(
         "spreading": "what is spread",
     }.get(kind, f"the {kind}")
     return {"spreading": "the spreading"}.get(kind, noun), noun
+
+
+def brief(noun: str) -> str:
+    """A noun inside another: what `self.key` returns is `self.key(…)`."""
+    found = re.fullmatch(r"what `([\w.]+)` returns", noun)
+    return f"`{found[1]}(…)`" if found else noun.removeprefix("what ").removesuffix(" returns")
 
 
 def _of_reduction(kind: str, args: tuple, kwargs: Mapping, first: str, sizes: Mapping) -> str:
@@ -67,6 +77,8 @@ def on_the_way_to(step: Step, place: tuple[int, ...], noun: str) -> str:
         return f"on the way to its {kind}" if known else f"on the way to {title}"
     if kind in REDUCTIONS:
         return f"before its {title.removesuffix(f' of {noun}').removeprefix('the ')} is taken"
+    if kind == "matrix product" and other:
+        return f"where it is multiplied with {other}"
     if kind in PAIRS and other:
         return {
             "product": f"before it is multiplied by {other}",
@@ -100,9 +112,22 @@ def with_letters(text: str, t: Tensor, sizes: Mapping[str, int]) -> str:
         return word if found.isdecimal() else found
 
     one, last = letter(1, "the second axis"), letter(-1, "the last axis")
+    first = letter(0, "the first axis")
     row = letter(-2, "1")
     two = f"{row}, {last}" if row != "1" and " " not in last else "the last two axes"
-    return text.format(second=one, last=last, two=two)
+    return text.format(first=first, second=one, last=last, two=two)
+
+
+def letter_of(value: Value, axis: int, trial: Prepared) -> str:
+    """The letter of an axis: an input's own, or the one that has this size; else "axis 1"."""
+    t, name = value.tensor, value.noun.strip("`")
+    letters = trial.axes.get(name, "").split()
+    if len(letters) == t.ndim and t.shape == trial.inputs[name].shape and "(" not in letters:
+        if not any(c in "()" for c in trial.axes[name]):
+            return letters[axis]
+    known = {n: size for n, size in trial.sizes.items() if n != "b" or axis == 0}
+    found = spell([t.shape[axis]], known)
+    return f"axis {axis}" if found.isdecimal() or " " in found else found
 
 
 def two_nouns(step: Step) -> dict[str, str]:

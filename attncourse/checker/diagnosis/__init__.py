@@ -12,14 +12,18 @@ from attncourse.checker.diagnosis import (
     element,
     everywhere,
     infinite,
+    kept,
     kind,
     law,
+    moved,
     nan,
     one_step,
     precision,
     randomness,
     rearranged,
     rearranged_inside,
+    rewritten,
+    rewritten_first,
     slip,
     stage,
 )
@@ -27,11 +31,14 @@ from attncourse.checker.fault import Fault
 
 WAYS = (
     changed,  # an input or a weight is changed
+    kept,  # what an earlier trial gave
     randomness,  # two calls give different results
     crash,  # it ends in an error
     slip,  # a slip gives the same, on every trial or on those like this one
     count,  # of a number: terms that are too many or too few
+    rewritten_first,  # of masks, counts and several returns: one expression for another
     kind,  # type, number of returns, shape, dtype, device
+    moved,  # the right numbers, moved along one axis
     precision,  # right in the first digits
     one_step,  # one step of the solution done otherwise, or something done to the whole
     infinite,  # inf
@@ -39,6 +46,7 @@ WAYS = (
     law,  # what must hold of any answer
     nan,  # nan
     everywhere,  # the same factor, or the same number added, everywhere
+    rewritten,  # one expression for another; another input
     stage,  # the first layer that is given something else
     rearranged_inside,  # of a module: the right numbers at other places
     element,  # the element that is furthest off

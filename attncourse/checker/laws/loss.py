@@ -25,6 +25,8 @@ def shares_of_the_target(look: Look) -> str | None:
     there = [tuple(p) for p in (target != 0).nonzero().tolist()]
     zero = _loss(look, (0, 0, 0), 0.0)
     whole, shares = _shares(look, there[0], zero)
+    if not all(map(math.isfinite, (zero, whole, *shares))):
+        return None
     if not _is_a_weighted_sum(look, there[0], zero, whole, shares):
         return (
             "Your loss is no weighted sum of log_softmax(logits): is a softmax applied twice,"

@@ -40,7 +40,8 @@ def no_shares(look: Look, weights: Tensor) -> str | None:
     return (
         _sum_elsewhere(look, weights, live)
         or _rows_are_short(look, weights, rows[live])
-        or _rows_are_alike(look, rows[live])
+        or _heads_are_summed(look, weights, rows[live])
+        or _rows_are_alike(look, weights, rows[live])
         or f"A row of your weights sums to {number(rows.flatten()[worst].item())} over the keys"
         " j; it must sum to 1."
     )
@@ -92,10 +93,30 @@ def _rows_are_short(look: Look, weights: Tensor, rows: Tensor) -> str | None:
     return None
 
 
-def _rows_are_alike(look: Look, rows: Tensor) -> str | None:
-    """The one number to which all rows sum."""
+def _heads_are_summed(look: Look, weights: Tensor, rows: Tensor) -> str | None:
+    """Rows that sum to the number of heads, because the maps of all heads are added."""
+    axes = look.axes.split()
+    if "head" not in axes or len(axes) != weights.ndim:
+        return None
+    axis = axes.index("head")
+    heads = weights.shape[axis]
+    if heads < 2 or not close(rows, torch.full_like(rows, heads)):
+        return None
+    if not close(weights, weights.narrow(axis, 0, 1).expand_as(weights)):
+        return None
+    return (
+        f"Every row of your weights sums to {heads}, the number of heads: the maps of the heads"
+        " are added. Each head has its own."
+    )
+
+
+def _rows_are_alike(look: Look, weights: Tensor, rows: Tensor) -> str | None:
+    """The one number to which all rows sum; a factor, if without it all is right."""
     if not close(rows, rows[:1].expand_as(rows)) or rows.numel() <= 2:
         return None
+    total = rows.flatten()[0].item()
+    if weights.shape != look.expected.shape or not close(weights / total, look.expected):
+        return f"Every row of your weights sums to {number(total)}, not to 1."
     width = {n: x for n, x in look.trial.sizes.items() if n == "d"}
     return (
         f"Every row of your weights sums to {in_letters(rows.flatten()[0].item(), width)}, not"

@@ -133,6 +133,12 @@ def pairs_turn_by_their_angle(look: Look) -> str | None:
     )
 
 
+def pairs_are(speeds: Tensor, first: float, base: float, d: int) -> bool:
+    """Whether the pairs turn at powers of this base."""
+    pair = torch.arange(len(speeds), dtype=speeds.dtype)
+    return close(speeds, first * base ** (-2 * pair / d))
+
+
 @said_first
 @law
 def frequencies_have_their_base(look: Look) -> str | None:
@@ -166,6 +172,12 @@ def frequencies_have_their_base(look: Look) -> str | None:
         return None
     base, first = math.exp(-step.item() * d / 2), mine[0].item()
     if abs(base / 10000 - 1) > 1e-6:
+        if abs(base - round(base)) > 1e-6 * base or not pairs_are(mine, first, base, d):
+            ratio, right = math.exp(step.item()), 10000 ** (-2 / d)
+            return (
+                f"From one pair to the next your frequencies become {number(ratio)} times as"
+                f" large; it should be 10000^(-2/d) = {number(right)}."
+            )
         whole = "" if abs(first - 1) < 1e-6 else f"{number(first)} times "
         return f"Your frequencies are {whole}{base:.6g}^(-2i/d). The base is 10000."
     if abs(first - 1) > 1e-6:

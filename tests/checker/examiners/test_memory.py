@@ -16,3 +16,15 @@ def test_an_answer_that_remembers_earlier_calls_is_caught():
 
     verdict = check(ATTENTION, remembering)
     assert verdict.slip == "remembers_earlier_calls"
+
+
+def test_an_answer_that_keeps_its_results_by_shape_is_caught():
+    kept = {}
+
+    def cached(q, k, v, mask=None):
+        if q.shape not in kept:
+            kept[q.shape] = scaled_dot_product_attention(q, k, v, mask)
+        return kept[q.shape]
+
+    verdict = check(ATTENTION, cached)
+    assert verdict.slip == "remembers_earlier_calls"

@@ -1,6 +1,6 @@
 """What may happen to a tensor on its way to a step, or to the result at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def inner(t: Tensor) -> tuple[int, ...]:
 
 OFTEN = 16  # so many of what happens on the way come before what is rarer
 
-# {second}, {last} and {two} stand for the letters of the axes.
+# {first}, {second}, {last} and {two} stand for the letters of the axes.
 ON_THE_WAY: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("goes through a ReLU", torch.relu),
     ("goes through a sigmoid", torch.sigmoid),
@@ -49,7 +49,7 @@ ON_THE_WAY: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("has its sign turned", torch.neg),
     ("is doubled", lambda t: 2 * t),
     ("is halved", lambda t: t / 2),
-    ("is averaged over the batch (images mix)",
+    ("is averaged over {first} (examples mix)",
      lambda t: t.mean(0, keepdim=True).expand_as(t)),
     ("goes through a softmax over {second}", lambda t: t.softmax(1)),
     ("goes through a softmax over {last}", lambda t: t.softmax(-1)),
@@ -64,11 +64,11 @@ ON_THE_WAY: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("is replaced by its root", torch.sqrt),
     ("loses its mean over {second}", lambda t: t - t.mean(1, keepdim=True)),
     ("loses its mean over {two}", lambda t: t - _over_two(t, _mean)),
-    ("loses its mean over the batch", lambda t: t - t.mean(0, keepdim=True)),
+    ("loses its mean over {first}", lambda t: t - t.mean(0, keepdim=True)),
     ("is standardised over {second}", lambda t: standardised(t, (1,))),
     ("is standardised over {two}", lambda t: standardised(t, _two(t))),
     ("is standardised over the whole image", lambda t: standardised(t, inner(t))),
-    ("is standardised over the batch", lambda t: standardised(t, (0,))),
+    ("is standardised over {first}", lambda t: standardised(t, (0,))),
     ("is divided by its length over {second}", lambda t: F.normalize(t, dim=1)),
     ("is divided by its length over {last}", lambda t: F.normalize(t, dim=-1)),
     ("is divided by its sum over {second}", lambda t: t / t.sum(1, keepdim=True)),
@@ -78,15 +78,6 @@ ON_THE_WAY: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
      lambda t: _over_two(t, lambda f: f / f.amax(-1, keepdim=True))),
     ("is divided by its mean over {second}", lambda t: t / t.mean(1, keepdim=True)),
     ("is scaled to 0 … 1 over {two}", lambda t: _over_two(t, _stretched)),
-    ("is the first image's for all images,", lambda t: t[:1].expand_as(t)),
-    ("is another image's: the batch is turned round", lambda t: t.flip(0)),
-    ("is another image's: the batch is rolled by one", lambda t: t.roll(1, 0)),
-    ("is turned round along {second}", lambda t: t.flip(1)),
-    ("is rolled by one along {second}", lambda t: t.roll(1, 1)),
-    ("is rolled back by one along {second}", lambda t: t.roll(-1, 1)),
-    ("is turned round along {last}", lambda t: t.flip(-1)),
-    ("is rolled by one along {last}", lambda t: t.roll(1, -1)),
-    ("is turned upside down", lambda t: t.flip(-2)),
     ("is cubed", lambda t: t**3),
     ("is inverted, 1 over it,", torch.reciprocal),
     ("goes through an exponential", torch.exp),
@@ -102,6 +93,22 @@ ON_THE_WAY: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("is divided by the size of {last}", lambda t: t / t.shape[-1]),
     ("is divided by the number of its pixels", lambda t: t / (t.shape[-1] * t.shape[-2])),
     ("is multiplied by the number of its pixels", lambda t: t * (t.shape[-1] * t.shape[-2])),
-    ("is divided by the number of images", lambda t: t / len(t)),
+    ("is divided by the size of {first}", lambda t: t / len(t)),
     ("is multiplied by its own sigmoid", F.silu),
 )  # fmt: skip
+
+
+def of_axis(t: Tensor, axis: int) -> Iterator[tuple[str, str, Callable[[Tensor], Tensor]]]:
+    """What happens to the places of one axis: a name, words with {axis}, and what happens."""
+    n = t.shape[axis]
+    if n < 2:
+        return
+    yield (
+        "first",
+        "is that of {axis}=0 for every {axis}",
+        lambda t: t.narrow(axis, 0, 1).expand_as(t),
+    )
+    yield "turned", "is turned round along {axis}, last first", lambda t: t.flip(axis)
+    if n > 2:
+        yield "later", "is shifted by one along {axis}", lambda t: t.roll(1, axis)
+        yield "sooner", "is shifted back by one along {axis}", lambda t: t.roll(-1, axis)
