@@ -27,6 +27,18 @@ TRIVIAL = re.compile(
     r"|for \w+ in range\([\w.]+\):|[\"'#]+.{0,3}"
 )
 MACHINERY = {"record", "edits", "edited", "source", "letters", "interpreter"}  # of records
+LIBRARY = {  # what engineers find beside the chapters
+    "arguments",
+    "backbones",
+    "fast",
+    "masks",
+    "py.typed",
+    "pyproject.toml",
+    "registry",
+    "resizing",
+    "splitting",
+    "torch_weights",
+}
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
@@ -218,7 +230,7 @@ def stray_files(root: Path) -> list[str]:
     chapters = {chapter.name for chapter in course.CHAPTERS}
     stems = {chapter.stem for chapter in course.CHAPTERS}
     shelves = [
-        ("solutions", chapters | {"backbones", "fast", "py.typed"}),
+        ("solutions", chapters | LIBRARY),
         ("attncourse/exercises", chapters | MACHINERY),
         ("notebooks/src", stems),
         ("notebooks", {"src", "learner", "solved"}),

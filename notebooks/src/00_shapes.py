@@ -526,7 +526,8 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 # 5. **Nothing is kept** from one call to the next.
 # 6. **Any size goes**: one picture, one pixel, even or odd; a star as in `*batch` stands for any
 #    number of axes.
-#
+
+# %% [markdown]
 # Here is `channel_means` six times, each of which breaks one rule. Read the first line of each
 # verdict.
 

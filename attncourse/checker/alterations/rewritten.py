@@ -11,7 +11,6 @@ import __future__
 import ast
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,8 +23,7 @@ from attncourse.checker.sheet import sheet
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import source
 
-SECONDS = 0.35  # of processor time, for all of them on the first trial that departs
-MOST = 200  # texts
+MOST, MOST_OF_A_MODULE = 150, 40  # texts that are tried: what they cost is counted, not timed
 Slot = tuple[ast.AST, str, int | None]  # a node, its field, and the place in a list
 
 
@@ -42,11 +40,9 @@ def rewritten(ex: Exercise, index: int, probe: str, answers: Sequence[Any]) -> s
     what it makes of each declared trial; the first that departs is at `index`."""
     if hopeless(answers[index]):
         return None
-    known, texts, begun = sheet(ex), _every(ex), time.process_time()
+    known, texts = sheet(ex), _every(ex)
     others = [i for i in range(len(answers)) if i != index]
     for n, one in enumerate(texts):
-        if time.process_time() - begun > SECONDS:
-            return None
         if not same(_outcome(ex, n, index, probe), answers[index]):
             continue
         if all(same(_outcome(ex, n, i, probe), answers[i]) for i in others):
@@ -57,7 +53,7 @@ def rewritten(ex: Exercise, index: int, probe: str, answers: Sequence[Any]) -> s
 
 @cache
 def _every(ex: Exercise) -> tuple[Rewritten, ...]:
-    found, left = [], MOST
+    found, left = [], MOST_OF_A_MODULE if ex.is_module else MOST
     for one in attempt(lambda: list(_texts(ex))) or ():
         found.append(one)
         left -= 1
