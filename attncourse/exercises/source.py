@@ -45,8 +45,12 @@ def blanked_lines(ex: Exercise) -> list[str]:
 
 
 def docstrings(ex: Exercise) -> list[str]:
-    """What the stub says in words: of the function; of the class and each of its methods."""
-    (top,) = ast.parse(source(ex)).body
+    """What the stub says in words: of the function; of the class and each of its methods. None
+    where there is no source."""
+    try:
+        (top,) = ast.parse(source(ex)).body
+    except Broken:
+        return []
     kinds = ast.ClassDef | ast.FunctionDef
     nodes = [top, *(n for n in getattr(top, "body", ()) if isinstance(n, kinds))]
     return [text for node in nodes if (text := ast.get_docstring(node))]

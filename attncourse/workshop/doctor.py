@@ -10,7 +10,6 @@ from attncourse import course
 from attncourse.book.building import build
 from attncourse.book.editions import ROOT, chapter_exercises, make, read_script
 from attncourse.checker import check
-from attncourse.checker.examiners.refusals import said as says
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import refusals, sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
@@ -189,14 +188,6 @@ def _promises(ex: Exercise) -> list[str]:
         f"{ex.id}: the solution does not refuse {one.trial.name}. Mend `refuses` in {record}."
         for one in known.refused
         if not one.errors
-    ]
-    problems += [
-        f"{ex.id}: the solution refuses {one.trial.name}, but does not say {word}. Mend `says`"
-        f" in `refuses` in {record}."
-        for one in known.refused
-        for error in one.errors.values()
-        for word in one.says
-        if not says(word, error.text)
     ]
     if len(said) > len(known.refused):
         problems.append(
