@@ -178,15 +178,22 @@ def lint():
 
 
 @app.command()
-def doctor():
+def doctor(
+    exercises: Annotated[
+        list[str] | None,
+        typer.Argument(help="as shapes.strip: these alone; all, if none is named"),
+    ] = None,
+):
     """Prove that every exercise is complete and that its slips are caught and named."""
     from attncourse.workshop import suite
 
     root = places.root()
     suite.need_tools()
-    from attncourse.workshop.doctor import examine
+    from attncourse.workshop.doctor import chosen, examine
 
-    _outcome(examine(root), "healthy: every exercise is complete.")
+    only = chosen(exercises or ())
+    healthy = f"{', '.join(only)} is complete" if only else "every exercise is complete"
+    _outcome(examine(root, only), f"healthy: {healthy}.")
 
 
 @app.command()

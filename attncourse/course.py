@@ -32,6 +32,11 @@ class Chapter:
         """The file name of its notebook, without suffix: `01_scaled_dot_product`."""
         return f"{self.number:02}_{self.name}"
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its exercises, in its order."""
+        return tuple(f"{self.name}.{name}" for name in self.exercises)
+
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
@@ -280,11 +285,14 @@ def of_chapter(chapter: Chapter) -> "tuple[Exercise, ...]":
 def exercise(id: str) -> "Exercise":
     """One exercise by its id. Raises UnknownExercise with the nearest id."""
     for chapter in CHAPTERS:
-        for name in chapter.exercises:
-            if f"{chapter.name}.{name}" == id:
-                return record(chapter, name)
-    known = [f"{chapter.name}.{name}" for chapter in CHAPTERS for name in chapter.exercises]
-    raise UnknownExercise(f'There is no exercise "{id}".{nearest(id, known)}')
+        if id in chapter.ids:
+            return record(chapter, id.partition(".")[2])
+    raise UnknownExercise(f'There is no exercise "{id}".{nearest(id, known_ids())}')
+
+
+def known_ids() -> list[str]:
+    """The id of every exercise, in course order; no record is loaded."""
+    return [id for chapter in CHAPTERS for id in chapter.ids]
 
 
 def record(chapter: Chapter, name: str) -> "Exercise":

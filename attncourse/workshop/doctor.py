@@ -14,7 +14,7 @@ from attncourse.checker.running import Crash
 from attncourse.checker.sheet import refusals, sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
-from attncourse.errors import Broken
+from attncourse.errors import Broken, UnknownExercise, nearest
 from attncourse.exercises.edited import broken, copy, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
 from attncourse.exercises.source import blanked_lines, docstrings, raises, stub, where
@@ -44,9 +44,13 @@ NUMBERS = re.compile(r"ValueError[^.]*,\s+with\b|ValueError[^.]*\band, with\b")
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
-def examine(root: Path = ROOT) -> list[str]:
-    """Everything that is wrong with the course in `root`, one line each; empty if whole."""
-    root = Path(root)
+def examine(root: Path = ROOT, only: Iterable[str] = ()) -> list[str]:
+    """Everything that is wrong with the course in `root`, one line each; empty if whole.
+
+    only  ids of exercises: of all records these alone are examined, and of all editions those
+          of their chapters. What reads in a moment is looked at all the same
+    """
+    root, only = Path(root), set(only)
     problems, met = stray_files(root), []
     for chapter in course.CHAPTERS:
         try:
@@ -56,6 +60,8 @@ def examine(root: Path = ROOT) -> list[str]:
             continue
         problems += _ids(chapter, exercises)
         for ex in exercises.values():
+            if only and ex.id not in only:
+                continue
             try:
                 problems += examine_exercise(ex)
             except Exception as error:  # a broken record must not hide what else is wrong
@@ -78,8 +84,21 @@ def examine(root: Path = ROOT) -> list[str]:
         met += [(where, cell.source) for cell in notebook.cells]
         for ex in exercises.values():
             problems += leaks(ex, met)
-    problems += build(check=True, root=root)
+    chapters = [c for c in course.CHAPTERS if only & set(c.ids)] if only else None
+    problems += build(chapters, check=True, root=root)
     return list(dict.fromkeys(problems))
+
+
+def chosen(ids: Iterable[str]) -> list[str]:
+    """These ids of exercises. Raises UnknownExercise for one that the list does not hold."""
+    ids, known = list(ids), course.known_ids()
+    for id in ids:
+        if id not in known:
+            raise UnknownExercise(
+                f'CHAPTERS in attncourse/course.py lists no exercise "{id}".'
+                + nearest(id, known)
+            )
+    return ids
 
 
 def examine_exercise(ex: Exercise) -> list[str]:

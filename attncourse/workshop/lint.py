@@ -105,13 +105,16 @@ def _first_cell(cells: list[NotebookNode], minutes: int | None) -> list[str]:
     if not said:
         return ["the first cell does not say how many minutes the chapter takes"]
     if minutes is not None and int(said[1]) != minutes:
-        return [f"the first cell says {said[1]} min, the registry {minutes}; make them agree"]
+        return [
+            f"the first cell says {said[1]} min, attncourse/course.py {minutes}; "
+            "make them agree"
+        ]
     return []
 
 
 def _citations(cited: list[str], exercises: dict[str, Exercise]) -> list[str]:
     problems = [
-        f'exercise "{name}" is cited and not listed in EXERCISES'
+        f'exercise "{name}" is cited and not listed in CHAPTERS in attncourse/course.py'
         for name in dict.fromkeys(cited)
         if name not in exercises
     ]

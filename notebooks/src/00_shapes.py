@@ -518,7 +518,8 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 #
 # An answer may be right on one input and still break in the next cell. So `check` tries six
 # things in each exercise of the course, whether its text speaks of them or not.
-#
+
+# %% [markdown]
 # 1. **The type stays.** What comes in as double goes out as double, half precision as half.
 # 2. **Gradients flow** to everything that the result depends on.
 # 3. **Inputs are not changed.** They belong to the caller.
@@ -556,11 +557,11 @@ def remembering(pictures):
     return kept.setdefault(pictures.shape, channel_means(pictures))
 
 
+# %%
 def squeezed(pictures):
     return reduce(pictures.squeeze(), "b h w c -> b c", "mean")
 
 
-# %%
 for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
     verdict = check("shapes.channel_means", broken)
     claim(verdict.status == "not yet", f"{broken.__name__} is not accepted")

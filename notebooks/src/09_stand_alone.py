@@ -23,13 +23,8 @@ from attncourse.papers import counting
 from attncourse.tasks.pictures import photograph
 from attncourse.tasks.denoising import blur, psnr
 from attncourse.tasks.windows import attention as small_attention
-from attncourse.tasks.windows import (
-    convolution,
-    explained,
-    readers,
-    train_digits,
-    train_pointer,
-)
+from attncourse.tasks.windows import convolution, explained, readers
+from attncourse.tasks.windows import train_digits, train_pointer
 from solutions.backbones import StandAloneResNet
 from solutions.stand_alone import AttentionStem
 

@@ -17,7 +17,7 @@ from commands import call, fails
 
 from attncourse import places
 from attncourse.errors import UserError
-from attncourse.workshop import lab, suite, workspace
+from attncourse.workshop import doctor, lab, suite, workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -286,6 +286,15 @@ def test_outside_a_clone_it_says_what_to_do(monkeypatch, tmp_path, command):
 def test_outside_a_clone_what_is_measured_wants_a_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(places, "TOP", tmp_path)
     assert "attncourse bench --into FOLDER" in fails("bench")
+
+
+def test_doctor_looks_at_the_exercises_it_is_given(monkeypatch):
+    seen = []
+    monkeypatch.setattr(doctor, "examine", lambda root, only: seen.append(only) or [])
+    assert "healthy: shapes.strip is complete." in call("doctor", "shapes.strip").stdout
+    assert "healthy: every exercise is complete." in call("doctor").stdout
+    assert 'Did you mean "shapes.strip"?' in fails("doctor", "shapes.stripe")
+    assert seen == [["shapes.strip"], []]
 
 
 @pytest.mark.parametrize("command", ["test", "lint", "doctor", "build"])

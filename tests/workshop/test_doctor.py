@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from attncourse import course
+from attncourse.errors import UnknownExercise
 from attncourse.exercises.edits import same, wrong
 from attncourse.exercises.record import slip, variant
 from attncourse.workshop import doctor
-from attncourse.workshop.doctor import examine, examine_exercise, leaks, stray_files
+from attncourse.workshop.doctor import chosen, examine, examine_exercise, leaks, stray_files
 
 
 def expect_only(problems, *said):
@@ -229,7 +230,7 @@ def test_a_whole_course_has_no_problems_and_each_defect_is_told(whole):
     whole.edit("**5 min", "**6 min")
     problems = examine(whole.root)
     assert problems[0] == (
-        "notebooks/src/07_miniature.py: the first cell says 6 min, the registry 5; "
+        "notebooks/src/07_miniature.py: the first cell says 6 min, attncourse/course.py 5; "
         "make them agree"
     )
     assert all("Run `make notebooks`." in p for p in problems[1:])
@@ -237,6 +238,25 @@ def test_a_whole_course_has_no_problems_and_each_defect_is_told(whole):
 
     whole.edit("x = torch.arange(3.0)", "doubled_at_last = x * twice")
     assert any("can be read in notebooks/src/07_miniature.py" in p for p in examine(whole.root))
+
+
+def test_of_all_records_those_named_alone_are_examined(whole):
+    whole.change(0, hints=())
+    assert examine(whole.root, ["miniature.gain"]) == []
+    expect_only(examine(whole.root, ["miniature.double"]), "miniature.double: has 0 hints")
+
+
+def test_with_one_exercise_the_cell_and_the_editions_are_looked_at_too(whole):
+    whole.edit('# %% exercise="miniature.gain"', "# %%\nx = 1")
+    problems = examine(whole.root, ["miniature.gain"])
+    assert any("miniature.gain: cited 0 times" in p for p in problems)
+    assert any("Run `make notebooks`." in p for p in problems)
+
+
+def test_an_exercise_that_is_not_listed_is_told_with_the_list(whole):
+    with pytest.raises(UnknownExercise, match=r'lists no exercise "miniature\.gian"'):
+        chosen(["miniature.gian"])
+    assert chosen(["miniature.gain"]) == ["miniature.gain"]
 
 
 def test_a_chapter_without_files_is_told_once(miniature):

@@ -16,7 +16,7 @@ def test_a_sound_script_has_no_complaints(miniature):
     ("old", "new", "said"),
     [
         ("**5 min", "**half an hour", "does not say how many minutes"),
-        ("**5 min", "**7 min", "the first cell says 7 min, the registry 5"),
+        ("**5 min", "**7 min", "the first cell says 7 min, attncourse/course.py 5"),
         ("7.1 Double", "7.1 Double \N{ROCKET}", "line 14: an emoji, U+1F680"),
         ("7.1 Double", "7.1 Simply double", 'line 14: "Simply" explains nothing'),
         ('print("the end")', "x = 1\n" * 13, "13 lines of code; at most 12"),
