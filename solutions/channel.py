@@ -107,7 +107,7 @@ def residual(
     branch    the convolutions F, to the shape that `shortcut` gives
     gate      what scales its input, such as a SqueezeExcite: as wide as x where it stands
               before the branch ("pre"), else as wide as the output
-    Raises ValueError for an unknown placement.
+    Raises ValueError, with its name, for an unknown placement.
     """
     if placement == "standard":
         return (shortcut(x) + gate(branch(x))).relu()
@@ -126,8 +126,10 @@ def residual(
 def placement_of(block: Callable) -> str:
     """Where a residual block has its gate, found out by two probes, without looking inside.
 
-    block  is called as block(x, branch, gate) and returns its output. Without any gate it reads
-           as "pre": a branch that returns a constant does not show what it was given
+    block  is called as block(x, branch, gate), in this order, and returns its output: x is
+           b c h w of any size and floating type, branch and gate are functions that keep its
+           shape. Without any gate it reads as "pre": a branch that returns a constant does not
+           show what it was given
     """
 
     def halve(t):
@@ -163,7 +165,8 @@ class GatherExcite(nn.Module):
     size       height and width of the maps, which a filter as large as the map must know
     reduction  with a number, two layers over the channels follow, as in squeeze-excite (θ⁺);
                over means of the whole map that is squeeze-excite with biases
-    Raises ValueError where these do not fit each other.
+    Raises ValueError for an extent below 1; if learned, for one that is no power of two from 2
+    on, for neither extent nor size, and, with both sizes, for maps of another than `size`.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from solutions.torch_weights import attention_refused, copy, projections
 def split_heads(x: Float[Tensor, "b n dim"], heads: int) -> Float[Tensor, "b head n d"]:
     """Cut the features of each token into `heads` consecutive pieces of equal width.
 
-    Raises ValueError when `heads` does not divide the features.
+    Raises ValueError, with both numbers, when `heads` does not divide the features.
     """
     if x.shape[-1] % heads:
         raise ValueError(f"dim={x.shape[-1]} is not a multiple of {heads=}")

@@ -68,7 +68,8 @@ def concatenation_weights(
     """relu(w · [q_i, k_j]) over the number of keys.
 
     The first half of w reads the query, the second the key. So each is read once and the two
-    numbers are added; no tensor of pairs of vectors is made.
+    numbers are added; no tensor of pairs of vectors is made. Raises ValueError, with m and the
+    length of w, unless that is 2 m.
     """
     m = q.shape[-1]
     if len(w) != 2 * m:
@@ -206,7 +207,8 @@ class ChannelAttention(nn.Module):
     def attention(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c c"]:
         """The map: for each channel the shares of all channels, over the last axis.
 
-        Products are summed over all pixels, so in single precision at least.
+        Products are summed over all pixels, so in single precision at least: half precision is
+        summed in single, double in double. The map has the type of x.
         """
         maps = rearrange(x, "b c ... -> b c (...)")
         maps = maps.to(torch.promote_types(x.dtype, torch.float32))
@@ -273,8 +275,9 @@ def mean_iou(
 ) -> Float[Tensor, ""]:
     """Intersection over union of each class, counted over all pixels, averaged over classes.
 
-    A pixel whose truth is none of the classes is not counted (255, say, or −1). A class that
-    is neither there nor predicted is left out of the mean.
+    A pixel whose truth is none of the classes is not counted (255, say, or −1); one at least
+    is, and predictions are classes. A class that is neither there nor predicted is left out of
+    the mean, which has torch's default type.
     """
     counted = (truth >= 0) & (truth < classes)
     predicted, truth = predicted[counted], truth[counted]

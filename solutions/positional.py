@@ -55,7 +55,7 @@ def sinusoidal_2d(
     """A vector for each pixel: its row in the first half of the features, its column in the
     second.
 
-    Raises ValueError when `dim` has no halves.
+    Raises ValueError, with `dim`, when it has no halves.
     """
     if dim % 2:
         raise ValueError(f"{dim=} is odd: rows and columns get one half each")
@@ -72,7 +72,8 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(0.02 * torch.randn(length, dim))
 
     def forward(self, x: Float[Tensor, "*batch n dim"]) -> Float[Tensor, "*batch n dim"]:
-        """The tokens with their places added. Raises ValueError beyond the last place."""
+        """The tokens with their places added. Raises ValueError, with the number of tokens and
+        that of places, beyond the last place."""
         tokens, length = x.shape[-2], len(self.table)
         if tokens > length:
             raise ValueError(f"{tokens} tokens, but the table ends after {length} positions")
@@ -144,7 +145,8 @@ def skew(x: Float[Tensor, "*batch i r"]) -> Float[Tensor, "*batch i j"]:
     """From one column a distance to one column a key: entry i j is x at distance j - i.
 
     Column r of x belongs to distance r - (n - 1): the last is the token itself. Above the
-    diagonal the result is 0. Raises ValueError for a table that is not square.
+    diagonal the result is 0. Raises ValueError, with both sizes, for a table that is not
+    square.
     """
     n = x.shape[-1]
     if x.shape[-2] != n:
@@ -169,7 +171,8 @@ def rotary(
     """Turns each pair of features (2i, 2i + 1) by its position times the pair's frequency.
 
     Inner products of turned vectors depend on the difference of their positions alone. Angles
-    are made in single precision at least. Raises ValueError when `d` does not come in pairs.
+    are made in single precision at least. Raises ValueError, with `d`, when it does not come in
+    pairs.
     """
     if x.shape[-1] % 2:
         raise ValueError(f"d={x.shape[-1]} is odd: features turn in pairs")

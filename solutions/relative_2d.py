@@ -72,7 +72,8 @@ def gathered_logits(
 def rel_to_abs(x: Float[Tensor, "*batch i r"]) -> Float[Tensor, "*batch i j"]:
     """From one column an offset to one column a key: entry i j is x at offset j - i.
 
-    Column r of x belongs to offset r - (n - 1). Raises ValueError unless r = 2n - 1.
+    Column r of x belongs to offset r - (n - 1). Raises ValueError, with n and r, unless
+    r = 2n - 1.
     """
     n, r = x.shape[-2:]
     if r != 2 * n - 1:
@@ -137,7 +138,7 @@ def augmented_pair(
     rows: Float[Tensor, "r d"],
     columns: Float[Tensor, "s d"],
 ) -> tuple[Float[Tensor, "*batch i m"], Float[Tensor, "*batch j m"]]:
-    """Longer queries and keys whose plain products are q_i · (k_j + R + C).
+    """Longer queries and keys whose plain products are q_i · (k_j + R + C): nothing is scaled.
 
     The query brings what it says to each row and column, the key a 1 for its own row and one
     for its own column: m = d + h + w features.
@@ -319,7 +320,9 @@ class AttentionAugmentedConv2d(nn.Module):
             self.columns = nn.Parameter(torch.randn(2 * w - 1, d) / math.sqrt(d))
 
     def project(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k and v, b head h w d, at the resolution at which is attended."""
+        """q, k and v, b head h w d, at the resolution at which is attended: `halved` by the
+        stride, then for `downsample`. The channels of `kqv` are those of k, q and v in this
+        order, of each (head d)."""
         x = x if self.stride == 1 else halved(x, self.stride)
         x = halved(x, 2) if self.downsample else x
         narrow, wide = self.widths

@@ -32,7 +32,7 @@ def patches(
 ) -> Float[Tensor, "n p q c"]:
     """A picture cut into patches of p x q pixels, row by row from the top left.
 
-    Raises ValueError when p and q do not divide height and width.
+    Raises ValueError, with all four numbers, unless p divides the height and q the width.
     """
     height, width, _ = picture.shape
     if height % p or width % q:
@@ -43,7 +43,8 @@ def patches(
 def mosaic(tiles: Float[Tensor, "n p q c"], w: int) -> Float[Tensor, "height width c"]:
     """Tiles put together, w to a row, row by row from the top left: undoes `patches`.
 
-    Raises ValueError when the last row would not be full.
+    Raises ValueError, with both numbers, when w does not divide n: the last row would not be
+    full.
     """
     if len(tiles) % w:
         raise ValueError(f"{len(tiles)} tiles do not fill rows of {w=}")
@@ -53,7 +54,7 @@ def mosaic(tiles: Float[Tensor, "n p q c"], w: int) -> Float[Tensor, "height wid
 def pool(picture: Float[Tensor, "height width c"], p: int, q: int) -> Float[Tensor, "h w c"]:
     """The mean of each patch of p x q pixels, as one pixel of a smaller picture.
 
-    Raises ValueError when p and q do not divide height and width.
+    Raises ValueError, with all four numbers, unless p divides the height and q the width.
     """
     height, width, _ = picture.shape
     if height % p or width % q:

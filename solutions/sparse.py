@@ -105,7 +105,8 @@ def factorised_attention(
     """Attention whose heads share out two masks in one of three ways. Builds the whole map.
 
     way  "merged": every head takes both, in one softmax; "interleaved": even layers take the
-         first, odd ones the second; "split": the first half of the heads takes the first
+         first, odd ones the second; "split": the first half of the heads takes the first.
+         Raises ValueError, with their number, where heads that are to be split have no halves
     """
     heads = q.shape[-3]
     if way == "merged":

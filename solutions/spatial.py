@@ -290,7 +290,8 @@ def grad_cam(
     """Where the maps speak for a class: `head` makes of them the scores, b k, of all classes.
 
     The score is the one before any softmax. `rectify=False` leaves what speaks against it.
-    Gradients reach neither the maps nor the weights of the head.
+    It is called with gradients enabled. They reach neither the maps nor the weights of the
+    head.
     """
     with torch.enable_grad():
         maps = maps.detach().requires_grad_()

@@ -36,8 +36,8 @@ from solutions.arguments import equip
 def windows(x: Shaped[Tensor, "*batch h w"], window: int) -> Shaped[Tensor, "*batch h w dy dx"]:
     """For every pixel the window x window pixels around it, with 0 beyond the edges.
 
-    It is a view: nothing is copied but the padded picture. Raises ValueError for an even
-    window, which has no middle.
+    It is a view: nothing is copied but the padded picture. Raises ValueError, with the window,
+    for an even one, which has no middle.
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"{window=} has no middle: take an odd number")
@@ -88,7 +88,7 @@ def local_attention(
 ) -> Float[Tensor, "b head e h w"]:
     """For each pixel the weighted mean of the values in its window.
 
-    Nothing is scaled. Raises ValueError for an even window.
+    Nothing is scaled. Raises ValueError, with the window, for an even one.
     """
     weights = local_weights(q, k, rows, columns, window)
     near = windows(v, window)
@@ -182,7 +182,7 @@ class SpatialValues(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
         """The values: blocks are laid from the top left corner and may be cut off at the
-        edges."""
+        edges. The channels of `value` are (mix e)."""
         h, w = x.shape[-2:]
         dy = torch.arange(h, device=x.device) % self.block
         dx = torch.arange(w, device=x.device) % self.block

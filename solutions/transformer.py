@@ -70,8 +70,8 @@ class Residual(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n dim"], function: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "b n dim"]:
-        """norm(x + function(x)), or x + function(norm(x)). Dropout acts on what the function
-        gives."""
+        """norm(x + function(x)), or x + function(norm(x)): `function` is called once. Dropout
+        acts on what it gives."""
         if self.pre:
             return x + self.dropout(function(self.norm(x)))
         return self.norm(x + self.dropout(function(x)))
@@ -308,8 +308,9 @@ def greedy(
 ) -> Int[Tensor, "b i"]:
     """Always the likeliest next word, until every example has ended or has `longest` words.
 
-    `logits` maps targets so far, b i, to the logits of the next word, b words. `start` is the
-    first word of each, BEGIN; it is kept and not counted. After its END an example has PAD.
+    `logits` maps targets so far, b i, to the logits of the next word, b words, and is called
+    once for each. `start` is the first word of each example, BEGIN; it is kept and not counted.
+    After its END an example has PAD.
     """
     target, ended = start, torch.zeros_like(start[:, 0], dtype=torch.bool)
     while target.shape[1] <= longest and not ended.all():

@@ -17,7 +17,7 @@ from attncourse.checker.running import Crash, calm
 from attncourse.checker.trials import VALUES, Prepared, prepare, three_more
 from attncourse.checker.varied import Varied, variations
 from attncourse.exercises.edited import slips_of
-from attncourse.exercises.record import Exercise, Slip
+from attncourse.exercises.record import Exercise, Slip, Trial
 
 
 class Right(NamedTuple):
@@ -25,6 +25,29 @@ class Right(NamedTuple):
 
     varied: Varied
     outcomes: Mapping[str, Any]
+
+
+class Refused(NamedTuple):
+    """A trial that must be refused, what the error's text must say, with which errors the
+    solution refuses it, by probe, and what its other probes give."""
+
+    trial: Prepared
+    says: tuple[int | str, ...]
+    errors: Mapping[str, Crash]
+    others: Mapping[str, Any]
+
+
+def refuses(y: Any) -> bool:
+    """Whether an outcome is a ValueError."""
+    return isinstance(y, Crash) and y.kind == "ValueError"
+
+
+def refusals(ex: Exercise, answer: Callable, trial: Prepared) -> dict[str, Any]:
+    """What each probe of an answer makes of a trial that is to be refused."""
+    built, fault, _ = build(ex, answer, trial)
+    if fault is not None:
+        return dict.fromkeys(ex.probes, fault)
+    return {probe: outcome(ex, built, probe, trial.fresh()) for probe in ex.probes}
 
 
 class Sheet:
@@ -84,10 +107,20 @@ class Sheet:
             return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
 
     @cached_property
-    def refused(self) -> tuple[Prepared, ...]:
-        """The trials that must end in a ValueError."""
+    def refused(self) -> tuple[Refused, ...]:
+        """The trials that must end in a ValueError, with what the solution makes of them."""
         with undisturbed(), calm():
-            return tuple(prepare(self.ex, t, t.name) for t in self.ex.refuses())
+            return tuple(self._refused(trial) for trial in self.ex.refuses())
+
+    def _refused(self, trial: Trial) -> Refused:
+        try:
+            prepared = prepare(self.ex, trial, trial.name)
+        except ValueError:  # no module can be built
+            prepared = prepare(self.ex, trial, trial.name, weights=False)
+        found = refusals(self.ex, self.ex.solution, prepared)
+        errors = {probe: y for probe, y in found.items() if refuses(y)}
+        others = {probe: y for probe, y in found.items() if not isinstance(y, Crash)}
+        return Refused(prepared, trial.says, errors, others)
 
     @cached_property
     def slips(self) -> tuple[Slip, ...]:

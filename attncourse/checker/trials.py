@@ -61,7 +61,7 @@ def _strided(value: Tensor) -> Tensor:
     return torch.stack([value, value], dim=-1)[..., 0] if value.ndim else value
 
 
-def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
+def prepare(ex: Exercise, trial: Trial, seed: str, weights: bool = True) -> Prepared:
     """Draw a trial's inputs and the weights of its modules, always the same for the same
     seed."""
     generator = torch.Generator().manual_seed(crc32(f"{ex.id} {seed}".encode()))
@@ -73,7 +73,7 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
             inputs[name], axes[name] = value.value, value.axes
         else:
             inputs[name] = value
-    weights = _weights(ex, trial, generator) if ex.is_module else None
+    drawn = _weights(ex, trial, generator) if ex.is_module and weights else None
     return Prepared(
         name=trial.name,
         group=VALUES,
@@ -81,7 +81,7 @@ def prepare(ex: Exercise, trial: Trial, seed: str) -> Prepared:
         inputs=inputs,
         axes=axes,
         init=trial.init,
-        weights=weights,
+        weights=drawn,
         evaluate=trial.evaluate,
         drawn=frozenset(n for n, value in trial.inputs.items() if isinstance(value, str)),
     )

@@ -28,6 +28,7 @@ class Trial:
     init      what a module is constructed with
     evaluate  whether a module is in evaluation mode, as after `.eval()`; else it trains. Where
               there is BatchNorm, have both kinds: training hides factors and added constants
+    says      of what is refused: numbers and words that the text of the error must hold
     """
 
     name: str
@@ -35,6 +36,7 @@ class Trial:
     inputs: Mapping[str, Any]
     init: Mapping[str, Any] = field(default_factory=dict)
     evaluate: bool = False
+    says: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,11 @@ class Exercise:
     otherwise  correct answers written another way; doctor proves that they pass
     laws       names in `attncourse.checker.laws`: what must hold, to explain a wrong answer
     remark     a trial outside the contract proper: failing it is said on a pass
-    refuses    trials, named as in "an even window", that must end in a ValueError
+    refuses    trials, named as in "an even window", that must end in a ValueError where the
+               solution does; each promise of the stub has one
     cost       what it may spend
     skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
-               "device", "kind" (what is refused may end in any error), "sizes" (some inputs
-               are computed from others, and belong to them)
+               "device", "sizes" (some inputs are computed from others, and belong to them)
     ready      what torch has that does all of it, by full names: to call it is told on a pass
     forbidden  the same, where the stub says that it is not to be called
     through    how an answer is called where a trial cannot call it itself: a function of the

@@ -44,6 +44,34 @@ def blanked_lines(ex: Exercise) -> list[str]:
     return found
 
 
+def docstrings(ex: Exercise) -> list[str]:
+    """What the stub says in words: of the function; of the class and each of its methods. None
+    where there is no source."""
+    try:
+        (top,) = ast.parse(source(ex)).body
+    except Broken:
+        return []
+    kinds = ast.ClassDef | ast.FunctionDef
+    nodes = [top, *(n for n in getattr(top, "body", ()) if isinstance(n, kinds))]
+    return [text for node in nodes if (text := ast.get_docstring(node))]
+
+
+def raises(ex: Exercise) -> list[str]:
+    """The first line of every `raise ValueError` that the learner writes."""
+    lines = source(ex).splitlines()
+    return [
+        lines[inner.lineno - 1].strip()
+        for node, _ in bodies(ex, lines)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Raise) and "ValueError" in ast.unparse(inner)
+    ]
+
+
+def where(ex: Exercise) -> str:
+    """The file in which the solution stands."""
+    return f"{ex.solution.__module__.replace('.', '/')}.py"
+
+
 @cache
 def written(ex: Exercise, text: str) -> tuple[tuple[ast.FunctionDef, int, int], ...]:
     """Every function whose body the learner writes, and where in a text of the solution, such

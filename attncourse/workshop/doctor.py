@@ -11,13 +11,13 @@ from attncourse.book.building import build
 from attncourse.book.editions import ROOT, chapter_exercises, make, read_script
 from attncourse.checker import check
 from attncourse.checker.running import Crash
-from attncourse.checker.sheet import sheet, slips
+from attncourse.checker.sheet import refusals, sheet, slips
 from attncourse.checker.verdict import NOT_ATTEMPTED, NOT_YET, PASSED, Verdict
 from attncourse.course import Chapter
 from attncourse.errors import Broken, UnknownExercise, nearest
 from attncourse.exercises.edited import broken, copy, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
-from attncourse.exercises.source import blanked_lines, stub
+from attncourse.exercises.source import blanked_lines, docstrings, raises, stub, where
 from attncourse.workshop.lint import lint
 
 HINTS, SLIPS, OTHERWISE = 3, 4, 2  # at least
@@ -39,6 +39,8 @@ LIBRARY = {  # what engineers find beside the chapters
     "splitting",
     "torch_weights",
 }
+# What promises that the text of a ValueError holds something.
+NUMBERS = re.compile(r"ValueError[^.]*,\s+with\b|ValueError[^.]*\band, with\b")
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
@@ -130,6 +132,7 @@ def examine_exercise(ex: Exercise) -> list[str]:
             f"{ex.id}: its solution does not pass{_said(verdict)} Mend the trials.",
         ]
     problems += _stub(ex)
+    problems += _promises(ex)
     right = {answer.__name__: answer for answer in ex.otherwise} | right_ways(ex)
     for name, answer in right.items():
         verdict = check(ex, answer)
@@ -193,6 +196,47 @@ def _stub(ex: Exercise) -> list[str]:
         f"{ex.id}: its stub does not count as not attempted{_said(verdict)}{why} "
         "Every probe must reach a blanked body."
     ]
+
+
+def _promises(ex: Exercise) -> list[str]:
+    """Every ValueError that the stub promises must be tried, and promised where the learner is
+    to raise it."""
+    record, known = file_of(ex.id), sheet(ex)
+    said = [text for text in docstrings(ex) if "ValueError" in text]
+    problems = [
+        f"{ex.id}: the solution does not refuse {one.trial.name}. Mend `refuses` in {record}."
+        for one in known.refused
+        if not one.errors
+    ]
+    if len(said) > len(known.refused):
+        problems.append(
+            f"{ex.id}: its stub speaks of a ValueError in {len(said)} places, and"
+            f" {len(known.refused)} trials try it. Add to `refuses` in {record}."
+        )
+    if any(NUMBERS.search(text) for text in said) and not any(o.says for o in known.refused):
+        problems.append(
+            f"{ex.id}: its stub promises a ValueError with numbers, which no trial looks for."
+            f" Give `says` to a trial of `refuses` in {record}."
+        )
+    raised = raises(ex)
+    if raised and not said:
+        problems.append(
+            f"{ex.id}: the learner is to raise a ValueError of which the stub says nothing. Say"
+            f" so in its docstring in {where(ex)}."
+        )
+    mine = copy(ex)
+    tried = {
+        y.line
+        for one in known.refused
+        for y in refusals(ex, mine, one.trial).values()
+        if isinstance(y, Crash)
+    }
+    problems += [
+        f"{ex.id}: no trial comes to {line!r} in its solution. Add to `refuses` in {record}."
+        for line in raised
+        if line not in tried
+    ]
+    return problems
 
 
 def _module(ex: Exercise):

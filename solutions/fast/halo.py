@@ -33,7 +33,7 @@ def halo_attention(
 
     Blocks of block x block queries meet the (block + window - 1)² keys around them; the map
     may end within a block. Keys beyond the edge do not count. Nothing is scaled.
-    Raises ValueError for an even window.
+    Raises ValueError, with the window, for an even one.
     """
     if window % 2 == 0:
         raise ValueError(f"{window=} has no middle: take an odd number")

@@ -40,9 +40,10 @@ def floor_seconds(multiply_adds: float, bytes: float, rate: float, bandwidth: fl
 def ratio(
     ours: Float[Tensor, " round"], theirs: Float[Tensor, " another"]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """How much longer ours takes: median, least and most of the ratios within a round.
+    """How much longer ours takes: median, least and most of the ratios within a round, as
+    tensors. Of an even number of rounds the median is midway between the two in the middle.
 
-    Raises ValueError where not every round has both times.
+    Raises ValueError, with both numbers, where not every round has both times.
     """
     if len(ours) != len(theirs):
         raise ValueError(

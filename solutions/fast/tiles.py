@@ -29,7 +29,7 @@ def online_softmax(x: Float[Tensor, "*batch j"], tile: int) -> Float[Tensor, "*b
     """`softmax` along the last axis, whose largest entry and sum are found in one pass.
 
     x is read `tile` entries at a time, the last time what is left. Entries of -inf get 0, also
-    where they fill the first tile; at least one of a row is finite.
+    where they fill the first tile; at least one of a row is finite, and may be however large.
     """
     lowest = torch.finfo(x.dtype).min  # and not -inf: -inf - -inf is nan
     largest = torch.full_like(x[..., :1], lowest)
@@ -51,7 +51,8 @@ def merge(
     """Two readings of the same queries, from different keys, as if all keys had been read at
     once; and the log-sum-exp of all of their scores.
 
-    Where nothing was seen log-sum-exp is -inf and the reading 0, on both sides too.
+    Where nothing was seen log-sum-exp is -inf and the reading 0: so it is given, and returned
+    where neither saw anything.
     """
     total = torch.logaddexp(lse, other_lse)
     known = total.masked_fill(total == -math.inf, 0)  # -inf - -inf is nan

@@ -172,6 +172,8 @@ class Layer(nn.Module):
 
     def __init__(self, dim, heads):
         super().__init__()
+        if dim % heads:
+            raise ValueError(f"{dim=} is not a multiple of {heads=}")
         self.heads = heads
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)

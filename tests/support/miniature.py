@@ -36,7 +36,7 @@ class Gain(nn.Module):
         self.gain = nn.Parameter(torch.linspace(0.5, 1.5, channels))
 
     def attention(self, x):
-        """The gains."""
+        """The gains. Raises ValueError, with both numbers, for other channels."""
         if x.shape[-1] != len(self.gain):
             raise ValueError(f"{x.shape[-1]=} is not {len(self.gain)=}")
         return self.gain.sigmoid().square()  # squares are secret
@@ -231,15 +231,25 @@ def _exercises(answers: ModuleType) -> list[Exercise]:
         def forward(self, x):
             return x / self.attention(x)
 
+    def refuse_others(layer, x):
+        if x.shape[-1] != len(layer.gain):
+            raise ValueError(f"{x.shape[-1]} channels, {len(layer.gain)} gains")
+
+    def other_channels():
+        init = dict(channels=4)
+        return (Trial("5 channels and 4 gains", dict(b=2), dict(x="b 5"), init, says=(5, 4)),)
+
     class Einsum(answers.Gain):
         def forward(self, x):
             return torch.einsum("...c,c->...c", x, self.attention(x))
 
         def attention(self, x):
+            refuse_others(self, x)
             return torch.square(1 / (1 + torch.exp(-self.gain)))
 
     class Pow(answers.Gain):
         def attention(self, x):
+            refuse_others(self, x)
             return torch.sigmoid(self.gain) ** 2
 
         def forward(self, x):
@@ -268,5 +278,6 @@ def _exercises(answers: ModuleType) -> list[Exercise]:
             difficulty=1,
             blank=("attention", "forward"),
             otherwise=(Einsum, Pow),
+            refuses=other_channels,
         ),
     ]

@@ -6,6 +6,7 @@ from attncourse import course
 from attncourse.errors import UnknownExercise
 from attncourse.exercises.edits import same, wrong
 from attncourse.exercises.record import slip, variant
+from attncourse.workshop import doctor
 from attncourse.workshop.doctor import chosen, examine, examine_exercise, leaks, stray_files
 
 
@@ -112,6 +113,36 @@ def test_another_right_way_to_write_a_step_must_pass(double):
     expect_only(
         examine_exercise(replace(double, slips=(*double.slips, way))),
         "x * twice * 1.5, correct but written another way, does not pass",
+    )
+
+
+def test_what_the_stub_promises_must_be_tried(gain):
+    untried = examine_exercise(replace(gain, refuses=tuple))
+    assert [p.partition(". ")[0] for p in untried] == [
+        "miniature.gain: its stub speaks of a ValueError in 1 places, and 0 trials try it",
+        "miniature.gain: its stub promises a ValueError with numbers, which no trial looks for",
+        "miniature.gain: no trial comes to "
+        "'raise ValueError(f\"{x.shape[-1]=} is not {len(self.gain)=}\")' in its solution",
+    ]
+    assert all("in attncourse/exercises/miniature/gain.py." in problem for problem in untried)
+    (trial,) = gain.refuses()
+    expect_only(
+        examine_exercise(replace(gain, refuses=lambda: (replace(trial, says=()),))),
+        "promises a ValueError with numbers, which no trial looks for",
+    )
+    said = examine_exercise(replace(gain, refuses=lambda: (replace(trial, says=(5, 6)),)))
+    expect_only(said, "its solution does not pass", "its text does not say 6")
+    fits = replace(trial, name="4 channels", inputs=dict(x="b 4"))
+    said = examine_exercise(replace(gain, refuses=lambda: (trial, fits)))
+    assert any("the solution does not refuse 4 channels" in p for p in said)
+
+
+def test_what_the_learner_is_to_raise_must_be_promised(gain, monkeypatch):
+    monkeypatch.setattr(doctor, "docstrings", lambda ex: [])
+    expect_only(
+        examine_exercise(gain),
+        "the learner is to raise a ValueError of which the stub says nothing",
+        "miniature_answers.py",
     )
 
 

@@ -1,15 +1,68 @@
-"""Does a BatchNorm in training run more often than in the solution?"""
+"""Does a BatchNorm in training, or a function that is to be called once, run more often than in
+the solution?"""
 
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import isfunction
 
 from attncourse.checker.building import build
 from attncourse.checker.calling import outcome
 from attncourse.checker.case import Case
 from attncourse.checker.fault import Fault
 from attncourse.checker.trials import Prepared
+from attncourse.exercises.source import docstrings
 
 
 def examine(case: Case) -> Fault | None:
+    return _statistics_move(case) or _asks_again(case)
+
+
+def _asks_again(case: Case) -> Fault | None:
+    """A function among the inputs of which the stub says that it is called once."""
+    said = "\n".join(docstrings(case.ex))
+    for index in case.sheet.declared:
+        trial = case.trials[index]
+        names = [n for n, x in trial.inputs.items() if isfunction(x)]
+        once = [n for n in names if re.search(rf"`{n}`[^.]*\bonce\b", said)]
+        if not once:
+            continue
+        mine, right = (
+            _calls(case, one, trial, once) for one in (case.answer, case.ex.solution)
+        )
+        for name in once:
+            if mine[name] > right[name]:
+                verb = "is" if right[name] == 1 else "are"
+                return Fault(
+                    f"The values are right, but `{name}` is called {mine[name]} times where"
+                    f" {right[name]} {verb} enough: the stub says once. Keep what it returns.",
+                    (trial.seen,),
+                    "calls_too_often",
+                )
+    return None
+
+
+def _calls(case: Case, answer: Callable, trial: Prepared, names: Sequence[str]) -> Counter[str]:
+    """How often each of these functions runs in one call."""
+    counted: Counter[str] = Counter()
+
+    def watched(name: str, function: Callable) -> Callable:
+        @wraps(function)
+        def call(*given, **named):
+            counted[name] += 1
+            return function(*given, **named)
+
+        return call
+
+    built = build(case.ex, answer, trial).answer
+    inputs = trial.fresh()
+    inputs |= {name: watched(name, inputs[name]) for name in names}
+    outcome(case.ex, built, case.last_probe, inputs)
+    return counted
+
+
+def _statistics_move(case: Case) -> Fault | None:
     for index in case.sheet.declared:
         trial = case.trials[index]
         counted = [n for n in trial.weights or () if n.endswith("num_batches_tracked")]

@@ -147,8 +147,15 @@ SCALES = (
 # fmt: on
 
 
+def refuse_other(layer, x):
+    whole = layer.filters is not None and layer.extent is None
+    if whole and tuple(x.shape[-2:]) != layer.size:
+        raise ValueError(f"{layer.size=}, and x has {x.shape}")
+
+
 class GatherExciteLoops(GatherExcite):
     def gather(self, x):
+        refuse_other(self, x)
         return gather_loops(x, self.extent) if self.filters is None else self.filters(x)
 
     def attention(self, x):
@@ -166,6 +173,7 @@ class GatherExciteLoops(GatherExcite):
 
 class GatherExciteSpreadFirst(GatherExcite):
     def gather(self, x):
+        refuse_other(self, x)
         for layer in self.filters or ():
             x = layer(x)
         return x if self.filters is not None else gather_by_matrices(x, self.extent)
@@ -177,6 +185,22 @@ class GatherExciteSpreadFirst(GatherExcite):
 
     def forward(self, x):
         return torch.einsum("bchw,bchw->bchw", x, self.attention(x))
+
+
+def misfits():
+    def trial(name, says=(), h=5, w=7, **init):
+        sizes = dict(b=2, c=4, h=h, w=w)
+        return Trial(name, sizes, dict(x="b c h w"), init | dict(channels=4), says=says)
+
+    return (
+        trial(
+            "maps of 5 x 7 where filters are for 2 x 3", (5, 7, 2, 3), size=(2, 3), learned=True
+        ),
+        trial("extent=0", extent=0),
+        trial("filters for extent=3", extent=3, learned=True),
+        trial("filters for extent=1", extent=1, learned=True),
+        trial("filters for neither extent nor size", learned=True),
+    )
 
 
 EXERCISE = Exercise(
@@ -210,4 +234,5 @@ EXERCISE = Exercise(
         "gains_lie_between_0_and_1",
         "logits_are_right",
     ),
+    refuses=misfits,
 )

@@ -63,7 +63,8 @@ def trials():
 
 def refused_placements():
     inputs = dict(x="b c h w", branch=bend, gate=weigh, placement=Given("", "between"))
-    return (Trial('the unknown placement "between"', KEPT, inputs | dict(shortcut=identity)),)
+    inputs |= dict(shortcut=identity)
+    return (Trial('the unknown placement "between"', KEPT, inputs, says=("between",)),)
 
 
 # fmt: off

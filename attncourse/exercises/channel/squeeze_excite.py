@@ -125,6 +125,11 @@ class ExciteConvolutions(SqueezeExcite):
         return self.attention(x).unsqueeze(-1).unsqueeze(-1) * x
 
 
+def undivided_channels():
+    init = dict(channels=7, reduction=3)
+    return (Trial("7 channels and reduction=3", dict(b=2, h=3, w=5), dict(x="b 7 h w"), init),)
+
+
 EXERCISE = Exercise(
     id="channel.squeeze_excite",
     solution=SqueezeExcite,
@@ -156,4 +161,5 @@ EXERCISE = Exercise(
         "logits_are_right",
         "pixels_are_all_alike",
     ),
+    refuses=undivided_channels,
 )

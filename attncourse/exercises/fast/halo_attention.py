@@ -51,6 +51,7 @@ def even_windows():
             f"an even window, {window}",
             dict(b=1, head=1, d=2, h=4, w=5),
             inputs | {"window": window, "block": 2},
+            says=(window,),
         )
 
     return trial(2), trial(4)

@@ -38,6 +38,7 @@ def unequal_rounds():
             "5 times of ours and 4 of theirs",
             dict(round=5),
             {"ours": times(1.0, 2.0, 3.0, 4.0, 5.0), "theirs": times(1.0, 2.0, 3.0, 4.0)},
+            says=(5, 4),
         ),
     )
 
@@ -143,13 +144,15 @@ ENDS = (
 
 def ratio_by_sorting(ours, theirs):
     if ours.shape != theirs.shape:
-        raise ValueError(f"{ours.shape} and {theirs.shape} differ")
+        raise ValueError(f"{len(ours)} and {len(theirs)} times")
     ratios = torch.sort(ours * (1 / theirs)).values
     n = ratios.shape[0]
     return (ratios[(n - 1) // 2] + ratios[n // 2]) / 2, ratios[0], ratios[-1]
 
 
 def ratio_by_statistics(ours, theirs):
+    if (rounds := len(ours)) != len(theirs):
+        raise ValueError(f"{rounds} times against {len(theirs)}")
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return median(ratios), min(ratios), max(ratios)
 

@@ -346,6 +346,11 @@ class Einsums(MultiHeadAttention):
         return self.out(rearrange(y, "b i h d -> b i (h d)"))
 
 
+def undivided_widths():
+    init = dict(dim=7, heads=3)
+    return (Trial("dim = 7 and 3 heads", dict(b=2, n=5), dict(x="b n 7"), init),)
+
+
 EXERCISE = Exercise(
     id="multi_head.multi_head_attention",
     solution=MultiHeadAttention,
@@ -383,4 +388,5 @@ EXERCISE = Exercise(
         "a_constant_factor",
     ),
     ready=("torch.nn.MultiheadAttention", "torch.nn.functional.multi_head_attention_forward"),
+    refuses=undivided_widths,
 )

@@ -37,14 +37,23 @@ SPLITS = (
 
 
 def undivided_widths():
-    return (Trial("7 features in 3 heads", dict(b=2, n=5), dict(x="b n 7", heads=3)),)
+    return (
+        Trial("7 features in 3 heads", dict(b=2, n=5), dict(x="b n 7", heads=3), says=(7, 3)),
+    )
+
+
+def refuse_rest(x, heads):
+    if x.shape[-1] % heads:
+        raise ValueError(f"{x.shape[-1]} features do not make {heads} heads")
 
 
 def split_by_view(x, heads):
+    refuse_rest(x, heads)
     return x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def split_by_chunks(x, heads):
+    refuse_rest(x, heads)
     return torch.stack(x.chunk(heads, dim=-1), dim=1)
 
 
@@ -69,5 +78,4 @@ EXERCISE = Exercise(
     difficulty=1,
     otherwise=(split_by_view, split_by_chunks),
     refuses=undivided_widths,
-    skip=frozenset({"kind"}),
 )

@@ -71,18 +71,35 @@ DIVISIONS = (
 # fmt: on
 
 
+def refuse_other(q, w):
+    m = q.shape[-1]
+    if len(w) != 2 * m:
+        raise ValueError(f"{m=}, and {len(w)} numbers in w")
+
+
 def concatenation_by_matmul(q, k, w):
+    refuse_other(q, w)
     a, b = q.matmul(w[: q.shape[-1]]), k.matmul(w[q.shape[-1] :])
     return torch.relu(a.unsqueeze(-1) + b.unsqueeze(-2)) / b.shape[-1]
 
 
 def concatenation_by_loops(q, k, w):
+    refuse_other(q, w)
     m, n = q.shape[-1], k.shape[-2]
     read = (k * w[m:]).sum(-1)
     rows = [
         F.relu((q[..., i, :] * w[:m]).sum(-1, keepdim=True) + read) for i in range(q.shape[-2])
     ]
     return torch.stack(rows, -2).div(n)
+
+
+def other_lengths():
+    def trial(long):
+        sizes = dict(b=2, i=5, j=7, m=3, two_m=long)
+        inputs = dict(q="b i m", k="b j m", w="two_m")
+        return Trial(f"m = 3 and a w of {long}", sizes, inputs, says=(3, long))
+
+    return trial(4), trial(8)
 
 
 EXERCISE = Exercise(
@@ -104,4 +121,5 @@ EXERCISE = Exercise(
     otherwise=(concatenation_by_matmul, concatenation_by_loops),
     laws=("examples_do_not_mix",),
     cost=Cost(largest_tensor=1.5),
+    refuses=other_lengths,
 )

@@ -12,6 +12,8 @@ def numbers(*values):
 
 def rotary_complex(x, positions):
     d = x.shape[-1]
+    if d % 2:
+        raise ValueError(f"{d=} is odd")
     frequency = 10000 ** (-torch.arange(0, d, 2, dtype=x.dtype, device=x.device) / d)
     angles = torch.outer(positions.to(x), frequency)
     z = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2).contiguous())

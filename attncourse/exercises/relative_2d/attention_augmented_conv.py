@@ -224,6 +224,11 @@ ENLARGED = (
 # fmt: on
 
 
+def refuse_none(layer):
+    if not layer.widths[1]:
+        raise ValueError("no channel attends")
+
+
 class LayerByEinsum(AttentionAugmentedConv2d):
     """One product after the other, heads as a batch, enlarged before the last projection."""
 
@@ -238,6 +243,7 @@ class LayerByEinsum(AttentionAugmentedConv2d):
         return tuple(t.unflatten(-1, (self.heads, -1)).movedim(3, 1) for t in (q, k, v))
 
     def attention(self, x):
+        refuse_none(self)
         q, k, _ = self.project(x)
         scores = from_q_and_k(q, k)
         h, w = q.shape[-3:-1]
@@ -245,6 +251,8 @@ class LayerByEinsum(AttentionAugmentedConv2d):
         return (scores / q.shape[-1] ** 0.5).softmax(-1)
 
     def forward(self, x):
+        if self.kqv is None:
+            return self.conv(x)
         v = self.project(x)[2]
         y = self.attention(x) @ v.flatten(2, 3)
         y = y.unflatten(2, v.shape[2:4]).permute(0, 1, 4, 2, 3).flatten(1, 2)
@@ -268,10 +276,13 @@ class LayerByHeads(AttentionAugmentedConv2d):
         )
 
     def attention(self, x):
+        refuse_none(self)
         q, k, _ = self.project(x)
         return weights_late_scale(q, k, *self.tables(*q.shape[2:4]))
 
     def forward(self, x):
+        if not self.widths[1]:
+            return self.conv(x)
         q, k, v = self.project(x)
         h, w, d = q.shape[-3:]
         heads = []
@@ -287,6 +298,12 @@ class LayerByHeads(AttentionAugmentedConv2d):
                 y, [math.ceil(n / self.stride) for n in x.shape[-2:]], mode="bilinear"
             )
         return torch.cat([*([] if self.conv is None else [self.conv(x)]), y], dim=1)
+
+
+def without_attention():
+    sizes = dict(b=2, c=3, h=5, w=7)
+    init = dict(in_channels=3, out_channels=8, heads=2, upsilon=0)
+    return (Trial("upsilon=0, which leaves no map", sizes, dict(x="b c h w"), init),)
 
 
 EXERCISE = Exercise(
@@ -321,4 +338,5 @@ EXERCISE = Exercise(
     difficulty=4,
     otherwise=(LayerByEinsum, LayerByHeads),
     laws=("rows_sum_to_one", "examples_do_not_mix"),
+    refuses=without_attention,
 )

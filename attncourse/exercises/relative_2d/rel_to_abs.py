@@ -128,20 +128,36 @@ ENDS = (
 # fmt: on
 
 
+def refuse_other(x):
+    n, r = x.shape[-2:]
+    if r != 2 * n - 1:
+        raise ValueError(f"{n=} and {r=}")
+
+
 def skew_by_gather(x):
+    refuse_other(x)
     n = x.shape[-2]
     return x.gather(-1, offsets(n, x.device).expand(*x.shape[:-1], n))
 
 
 def skew_by_rows(x):
+    refuse_other(x)
     n = x.shape[-2]
     return torch.stack([x[..., i, n - 1 - i : 2 * n - 1 - i] for i in range(n)], dim=-2)
 
 
 def skew_as_in_the_paper(x):
+    refuse_other(x)
     n = x.shape[-2]
     flat = F.pad(F.pad(x, (0, 1)).reshape(*x.shape[:-2], -1), (0, n - 1))
     return flat.reshape(*x.shape[:-2], n + 1, 2 * n - 1)[..., :n, n - 1 :]
+
+
+def other_tables():
+    return (
+        Trial("4 queries and 6 offsets", dict(b=2), dict(x="b 4 6"), says=(4, 6)),
+        Trial("3 queries and 8 offsets", dict(b=2), dict(x="b 3 8"), says=(3, 8)),
+    )
 
 
 EXERCISE = Exercise(
@@ -170,4 +186,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(skew_by_gather, skew_by_rows, skew_as_in_the_paper),
     laws=("examples_do_not_mix",),
+    refuses=other_tables,
 )

@@ -37,12 +37,19 @@ PIXELS = (
 # fmt: on
 
 
+def refuse_rest(tiles, w):
+    if len(tiles) % w:
+        raise ValueError(f"{len(tiles)} tiles, {w} to a row")
+
+
 def mosaic_by_cat(tiles, w):
+    refuse_rest(tiles, w)
     rows = [torch.cat(list(tiles[i : i + w]), dim=1) for i in range(0, len(tiles), w)]
     return torch.cat(rows)
 
 
 def mosaic_by_permute(tiles, w):
+    refuse_rest(tiles, w)
     n, p, q, c = tiles.shape
     return (
         tiles.reshape(n // w, w, p, q, c).permute(0, 2, 1, 3, 4).reshape(n // w * p, w * q, c)
@@ -54,6 +61,11 @@ def trials():
         Trial(name, s, {"tiles": "(h w) p q c", "w": s["w"]})
         for name, s in (("on a grid", ONE), ("on another grid", OTHER))
     )
+
+
+def with_a_rest():
+    sizes = dict(n=7, p=2, q=4, c=5)
+    return (Trial("7 tiles, 3 to a row", sizes, dict(tiles="n p q c", w=3), says=(7, 3)),)
 
 
 EXERCISE = Exercise(
@@ -71,4 +83,5 @@ EXERCISE = Exercise(
     minutes=1,
     difficulty=2,
     otherwise=(mosaic_by_cat, mosaic_by_permute),
+    refuses=with_a_rest,
 )

@@ -2,7 +2,12 @@
 
 from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise
-from attncourse.exercises.shapes.shared import cut_trials, patches_by_loops
+from attncourse.exercises.shapes.shared import (
+    cut_trials,
+    patches_by_loops,
+    refuse_rest,
+    uncut_trials,
+)
 from solutions import shapes
 
 # fmt: off
@@ -29,10 +34,12 @@ RESHAPED = (
 
 
 def patches_by_unfold(picture, p, q):
+    refuse_rest(picture, p, q)
     return picture.unfold(0, p, p).unfold(1, q, q).permute(0, 1, 3, 4, 2).flatten(0, 1)
 
 
 def patches_by_reshape(picture, p, q):
+    refuse_rest(picture, p, q)
     height, width, c = picture.shape
     grid = picture.reshape(height // p, p, width // q, q, c)
     return grid.transpose(1, 2).reshape(-1, p, q, c)
@@ -54,4 +61,5 @@ EXERCISE = Exercise(
     minutes=2,
     difficulty=2,
     otherwise=(patches_by_loops, patches_by_unfold, patches_by_reshape),
+    refuses=uncut_trials,
 )

@@ -4,7 +4,12 @@ import torch
 
 from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise
-from attncourse.exercises.shapes.shared import cut_trials, patches_by_loops
+from attncourse.exercises.shapes.shared import (
+    cut_trials,
+    patches_by_loops,
+    refuse_rest,
+    uncut_trials,
+)
 from solutions import shapes
 
 # fmt: off
@@ -31,6 +36,7 @@ MEANS = (
 
 
 def pool_by_torch(picture, p, q):
+    refuse_rest(picture, p, q)
     planes = picture.permute(2, 0, 1)
     return torch.nn.functional.avg_pool2d(planes, (p, q)).permute(1, 2, 0)
 
@@ -56,4 +62,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(pool_by_torch, pool_by_patches),
     ready=("torch.nn.functional.avg_pool2d", "torch.nn.functional.adaptive_avg_pool2d"),
+    refuses=uncut_trials,
 )

@@ -19,7 +19,34 @@ def cut_trials():
     )
 
 
+def uncut_trials():
+    """Trials with a rest, of height or of width, that no patch holds."""
+    height = {"height": 7, "width": 8, "c": 5}
+    return (
+        Trial(
+            "7 x 8 pixels in patches of 3 x 4",
+            height,
+            {"picture": "height width c", "p": 3, "q": 4},
+            says=(7, 8, 3, 4),
+        ),
+        Trial(
+            "9 x 10 pixels in patches of 3 x 4",
+            {"height": 9, "width": 10, "c": 5},
+            {"picture": "height width c", "p": 3, "q": 4},
+            says=(9, 10, 3, 4),
+        ),
+    )
+
+
+def refuse_rest(picture, p, q):
+    """The guard that correct answers share."""
+    height, width, _ = picture.shape
+    if height % p or width % q:
+        raise ValueError(f"{p=} and {q=} do not divide {height} x {width}")
+
+
 def patches_by_loops(picture, p, q):
+    refuse_rest(picture, p, q)
     height, width, _ = picture.shape
     corners = ((y, x) for y in range(0, height, p) for x in range(0, width, q))
     return torch.stack([picture[y : y + p, x : x + q] for y, x in corners])

@@ -43,7 +43,8 @@ def odd_heads():
     inputs = dict(q="b head i d", k="b head i d", v="b head i e")
     inputs |= dict(first=Given("i i", mask), second=Given("i i", mask))
     inputs |= dict(way=Given("", "split"), layer=0)
-    return (Trial("3 heads that are to be split", dict(b=2, head=3, i=4, d=5, e=6), inputs),)
+    sizes = dict(b=2, head=3, i=4, d=5, e=6)
+    return (Trial("3 heads that are to be split", sizes, inputs, says=(3,)),)
 
 
 # fmt: off
@@ -136,7 +137,7 @@ SCORES = (
 
 def refuse_odd(heads, way):
     if way == "split" and heads % 2:
-        raise ValueError("odd")
+        raise ValueError(f"{heads} heads have no halves")
 
 
 def heads_loops(q, k, v, first, second, way, layer=0):

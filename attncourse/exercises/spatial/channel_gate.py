@@ -134,6 +134,11 @@ class ChannelFunctional(ChannelGate):
         return torch.einsum("bchw,bc->bchw", x, self.attention(x))
 
 
+def undivided_channels():
+    init = dict(channels=7, reduction=3)
+    return (Trial("7 channels and reduction=3", dict(b=2, h=3, w=5), dict(x="b 7 h w"), init),)
+
+
 EXERCISE = Exercise(
     id="spatial.channel_gate",
     solution=ChannelGate,
@@ -162,4 +167,5 @@ EXERCISE = Exercise(
         "nothing_comes_of_nothing",
         "one_gain_for_each_channel",
     ),
+    refuses=undivided_channels,
 )

@@ -117,6 +117,11 @@ class SpatialWindows(SpatialGate):
         return x * self.attention(x).unsqueeze(1)
 
 
+def even_kernels():
+    sizes = dict(b=2, c=3, h=5, w=7)
+    return (Trial("an even kernel, 4", sizes, dict(x="b c h w"), dict(kernel=4)),)
+
+
 EXERCISE = Exercise(
     id="spatial.spatial_gate",
     solution=SpatialGate,
@@ -144,4 +149,5 @@ EXERCISE = Exercise(
         "nothing_comes_of_nothing",
         "one_gain_for_each_pixel",
     ),
+    refuses=even_kernels,
 )

@@ -15,6 +15,7 @@ from attncourse.exercises.stand_alone.local_weights import EXERCISE as WEIGHTS
 from attncourse.exercises.stand_alone.shared import (
     attention_trials,
     embeddings_by_repeat,
+    refuse_even,
     weights_by_halves,
     weights_by_unfold,
 )
@@ -92,6 +93,7 @@ MEANS = (
 
 
 def attention_by_shifts(q, k, v, rows, columns, window):
+    refuse_even(window)
     weights = weights_by_halves(q, k, rows, columns, window)
     r, (h, w) = window // 2, q.shape[-2:]
     padded, y = F.pad(v, (r, r, r, r)), torch.zeros_like(v)
@@ -102,6 +104,7 @@ def attention_by_shifts(q, k, v, rows, columns, window):
 
 
 def attention_by_matrices(q, k, v, rows, columns, window):
+    refuse_even(window)
     weights = weights_by_unfold(q, k, rows, columns, window)
     near = windows(v, window)
     y = rearrange(weights, "b n h w y x -> b n h w 1 (y x)") @ rearrange(
@@ -111,6 +114,7 @@ def attention_by_matrices(q, k, v, rows, columns, window):
 
 
 def attention_by_dense_mask(q, k, v, rows, columns, window):
+    refuse_even(window)
     h, w = q.shape[-2:]
     reach, flat = window // 2, [x.flatten(-2).mT for x in (q, k, v)]
     n = torch.arange(h * w, device=q.device)
@@ -122,6 +126,13 @@ def attention_by_dense_mask(q, k, v, rows, columns, window):
     bias = einsum(flat[0], r, "b n i d, n d i j -> b n i j").masked_fill(~near, -math.inf)
     y = F.scaled_dot_product_attention(*flat, attn_mask=bias, scale=1.0)
     return y.mT.reshape(v.shape)
+
+
+def even_windows():
+    sizes = dict(b=2, head=3, d=8, half=4, e=5, h=6, w=7, dy=4, dx=4)
+    inputs = dict(q="b head d h w", k="b head d h w", v="b head e h w")
+    inputs |= dict(rows="head dy half", columns="head dx half", window=4)
+    return (Trial("an even window", sizes, inputs, says=(4,)),)
 
 
 EXERCISE = Exercise(
@@ -144,4 +155,5 @@ EXERCISE = Exercise(
         "output_is_a_mixture_of_values",
         "examples_do_not_mix",
     ),
+    refuses=even_windows,
 )

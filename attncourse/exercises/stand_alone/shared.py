@@ -13,7 +13,7 @@ from solutions.stand_alone import inside, windows
 
 def refuse_even(window):
     if window % 2 == 0:
-        raise ValueError("even")
+        raise ValueError(f"{window=} is even")
 
 
 def windows_by_unfold(x, window):

@@ -261,6 +261,12 @@ class LayerHeadByHead(StandAloneSelfAttention2d):
         return F.avg_pool2d(torch.cat(ys, 1).flatten(1, 2), self.stride, ceil_mode=True)
 
 
+def uneven_widths():
+    sizes = dict(b=2, c=12, h=5, w=7)
+    init = dict(channels=12, heads=4, window=3)
+    return (Trial("12 channels in 4 heads of 3", sizes, dict(x="b c h w"), init),)
+
+
 EXERCISE = Exercise(
     id="stand_alone.stand_alone_self_attention",
     solution=StandAloneSelfAttention2d,
@@ -286,4 +292,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(LayerInOne, LayerHeadByHead),
     laws=("shares_of_the_window", "nothing_beyond_the_edges", "examples_do_not_mix"),
+    refuses=uneven_widths,
 )

@@ -37,6 +37,7 @@ def even_windows():
             "an even window, which has no middle",
             dict(b=2, h=5, w=6),
             dict(x="b h w", window=4),
+            says=(4,),
         ),
     )
 

@@ -140,6 +140,12 @@ class NormByHand(Residual):
         return x + self.dropout(function(self.by_hand(x)))
 
 
+def other_norms():
+    init = dict(dim=5, norm="between", dropout=0.0)
+    inputs = dict(x="b n dim", function=waves)
+    return (Trial('norm="between"', dict(b=2, n=3, dim=5), inputs, init),)
+
+
 EXERCISE = Exercise(
     id="transformer.residual",
     solution=Residual,
@@ -159,4 +165,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(InTwoSteps, NormByHand),
     laws=("examples_do_not_mix", "one_step_more_or_less", "a_constant_factor"),
+    refuses=other_norms,
 )

@@ -154,6 +154,13 @@ class OneByOne(Transformer):
         return torch.cat(rows)
 
 
+def unlike_vocabularies():
+    init = dict(source_words=9, target_words=11, dim=6, heads=2, hidden=5, layers=1, share=True)
+    words = torch.tensor([[3, 7, 4], [5, 3, 0]])
+    inputs = dict(source=Given("b j", words), target=Given("b j", words))
+    return (Trial("a matrix shared by 9 and 11 words", dict(b=2, j=3), inputs, init),)
+
+
 EXERCISE = Exercise(
     id="transformer.transformer",
     solution=Transformer,
@@ -185,4 +192,5 @@ EXERCISE = Exercise(
         "torch.nn.TransformerEncoder",
         "torch.nn.TransformerDecoder",
     ),
+    refuses=unlike_vocabularies,
 )
