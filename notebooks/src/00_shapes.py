@@ -564,7 +564,7 @@ def squeezed(pictures):
 
 for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
     verdict = check("shapes.channel_means", broken)
-    claim(verdict.status == "not yet", f"{broken.__name__} is not accepted")
+    claim(verdict.status != "passed", f"{broken.__name__} is not accepted")
     print(verdict.message.splitlines()[0], end="\n\n")
 
 # %% [markdown]

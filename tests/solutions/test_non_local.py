@@ -508,6 +508,8 @@ def test_answers_by_way_of_the_large_tensor_are_right_but_too_dear():
         return dot_product_weights(q, k) @ v
 
     def by_pairs(q, k, w):
+        if len(w) != 2 * q.shape[-1]:
+            raise ValueError(f"{q.shape[-1]} channels, and {len(w)} numbers in w")
         shape = (*q.shape[:-1], *k.shape[-2:])
         pairs = torch.cat([q[..., None, :].expand(shape), k[..., None, :, :].expand(shape)], -1)
         return (pairs @ w).relu() / k.shape[-2]
