@@ -34,6 +34,8 @@ METADATA = {
     },
 }
 
+KEPT = ("exercise", "tags", "jupyter")  # what a cell of a script says of itself
+
 
 def chapter_exercises(chapter: Chapter) -> dict[str, Exercise]:
     """The exercises of one chapter by id, whatever state the other chapters are in."""
@@ -93,10 +95,11 @@ def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> Notebo
     notebook = read_cells(script)
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    _say_how_hard(notebook.cells, exercises)
     used: dict[str, int] = {}
     open_exercise = False
     for cell in notebook.cells:
-        kept = {key: cell.metadata[key] for key in ("exercise", "tags") if key in cell.metadata}
+        kept = {key: cell.metadata[key] for key in KEPT if key in cell.metadata}
         name = kept.get("exercise")
         if name is not None:
             if cell.cell_type != "code":
@@ -114,6 +117,19 @@ def make(script: str, exercises: Mapping[str, Exercise], solved: bool) -> Notebo
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return notebook
+
+
+def _say_how_hard(cells: list[NotebookNode], exercises: Mapping[str, Exercise]) -> None:
+    """Difficulty and minutes stand in the record; the title of the exercise tells them."""
+    heading = None
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            heading = cell if cell.source.startswith("### Exercise: ") else heading
+        elif heading is not None and (ex := exercises.get(cell.metadata.get("exercise"))):
+            title, line, rest = heading.source.partition("\n")
+            dots = "●" * ex.difficulty + "○" * (5 - ex.difficulty)
+            heading.source = f"{title} · {dots} · {ex.minutes} min{line}{rest}"
+            heading = None
 
 
 def _cell_id(cell: NotebookNode, name: str | None, used: dict[str, int]) -> str:

@@ -60,6 +60,20 @@ def test_run_all_goes_on_after_an_exercise_and_stops_at_a_broken_one(miniature):
     assert code[4].metadata.tags == ["nbval-ignore-output", "raises-exception"]
 
 
+def test_the_title_of_an_exercise_says_how_hard_it_is(miniature):
+    title = "# %% [markdown]\n# ### Exercise: `double`\n# Twice.\n"
+    script = title + '\n# %% exercise="miniature.double"\n'
+    miniature.change(0, difficulty=2, minutes=4)
+    notebook = make(script, {ex.id: ex for ex in miniature.exercises}, solved=True)
+    assert notebook.cells[0].source == "### Exercise: `double` · ●●○○○ · 4 min\nTwice."
+
+
+def test_code_that_a_reader_need_not_see_is_folded(miniature):
+    script = '# %% jupyter={"source_hidden": true}\nx = 1\n'
+    (cell,) = make(script, {}, solved=False).cells
+    assert cell.metadata == {"jupyter": {"source_hidden": True}}
+
+
 def test_cells_have_valid_ids_of_their_own(miniature):
     script = miniature.script + '\n# %%\nprint("the end")\n'
     notebook = make(script, {ex.id: ex for ex in miniature.exercises}, solved=False)

@@ -1,19 +1,14 @@
-import nbformat
 import pytest
+from built import saved
 
 from attncourse import check
 from attncourse.book.cells import describe
-from attncourse.book.editions import ROOT, chapter_exercises
+from attncourse.book.editions import chapter_exercises
 from attncourse.book.executing import run
 from attncourse.course import CHAPTERS
 from attncourse.exercises.edited import copy
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda one: one.stem)
-
-
-def saved(edition, chapter):
-    path = ROOT / "notebooks" / edition / f"{chapter.stem}.ipynb"
-    return nbformat.read(path, as_version=4)
 
 
 def code(notebook):

@@ -1,6 +1,13 @@
-"""What the miniature's notebooks hold."""
+"""What built notebooks hold: the miniature's, and those of the course."""
 
 import nbformat
+
+from attncourse.book.editions import ROOT
+
+
+def saved(edition, chapter):
+    path = ROOT / "notebooks" / edition / f"{chapter.stem}.ipynb"
+    return nbformat.read(path, as_version=4)
 
 
 def built(miniature, edition):
