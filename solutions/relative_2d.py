@@ -262,8 +262,10 @@ def attention_widths(
 
 
 def halved(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c y x"]:
-    """The mean of each 3x3 window at every `stride`-th pixel, over the pixels that there
-    are."""
+    """The mean of each 3x3 window at every `stride`-th pixel, over the pixels that there are;
+    with a stride of 1 the map as it is."""
+    if stride == 1:
+        return x
     return F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
 
 
@@ -323,7 +325,7 @@ class AttentionAugmentedConv2d(nn.Module):
         """q, k and v, b head h w d, at the resolution at which is attended: `halved` by the
         stride, then for `downsample`. The channels of `kqv` are those of k, q and v in this
         order, of each (head d)."""
-        x = x if self.stride == 1 else halved(x, self.stride)
+        x = halved(x, self.stride)
         x = halved(x, 2) if self.downsample else x
         narrow, wide = self.widths
         k, q, v = self.kqv(x).split([narrow, narrow, wide], dim=1)

@@ -33,6 +33,11 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
     if y.dtype != expected.dtype:
         return False
     rtol, atol = (1e-6, 1e-8) if dtype == torch.float64 else (1e-3, 1e-4)
+    if dtype == torch.float16:  # both are off by their own sums of 2 ** -11 of the largest term
+        rtol, atol = (
+            0.0,
+            max(expected.abs().max().item(), 1e-3) / 16 if expected.numel() else 0.0,
+        )
     return torch.allclose(y, expected, rtol=rtol, atol=atol, equal_nan=True)
 
 

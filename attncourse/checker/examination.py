@@ -16,6 +16,7 @@ from attncourse.checker.examiners import (
     form,
     gradients,
     graph,
+    half,
     initial,
     machine,
     memory,
@@ -61,6 +62,7 @@ EXAMINERS = (
     # Does it keep the standing rules, once it is whole?
     graph,
     gradients,
+    half,
     device,
     cost,
     # Does it keep what the stub promises beyond the trials?

@@ -11,7 +11,7 @@ from torch import Tensor
 from attncourse.exercises.letters import draw
 from attncourse.exercises.record import Exercise, Given, Trial
 
-VALUES, LARGE, STRIDED, FLOAT32 = "values", "large", "strided", "float32"
+VALUES, LARGE, STRIDED, FLOAT32, HALF = "values", "large", "strided", "float32", "half"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Prepared:
     @property
     def dtype(self) -> torch.dtype:
         """The floating type of this trial."""
-        return torch.float32 if self.group == FLOAT32 else torch.float64
+        return {FLOAT32: torch.float32, HALF: torch.float16}.get(self.group, torch.float64)
 
     @property
     def seen(self) -> str:
@@ -121,7 +121,17 @@ def three_more(ex: Exercise, first: Prepared, large: bool = True) -> Iterator[Pr
     if floats and STRIDED not in ex.skip:
         yield turned(STRIDED, f"{first.name}, not contiguous in memory", _strided)
     if floats and FLOAT32 not in ex.skip:
-        single = first.weights and {
-            n: w.float() if w.is_floating_point() else w for n, w in first.weights.items()
-        }
-        yield turned(FLOAT32, f"{first.name}, in single precision", Tensor.float, single)
+        yield in_precision(first, FLOAT32, "in single precision", torch.float32)
+
+
+def in_precision(first: Prepared, group: str, name: str, dtype: torch.dtype) -> Prepared:
+    """A trial once more, its numbers and weights in another floating type."""
+
+    def turn(x: Any) -> Any:
+        return x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x
+
+    inputs = {n: turn(x) for n, x in first.inputs.items()}
+    weights = first.weights and {n: turn(w) for n, w in first.weights.items()}
+    return replace(
+        first, group=group, name=f"{first.name}, {name}", inputs=inputs, weights=weights
+    )

@@ -109,11 +109,13 @@ class Exercise:
     otherwise  correct answers written another way; doctor proves that they pass
     laws       names in `attncourse.checker.laws`: what must hold, to explain a wrong answer
     remark     a trial outside the contract proper: failing it is said on a pass
+    half       one more trial for half precision, where what it spoils shows on no other
     refuses    trials, named as in "an even window", that must end in a ValueError where the
                solution does; each promise of the stub has one
     cost       what it may spend
     skip       standard checks that do not apply: "gradients", "large", "strided", "float32",
-               "device", "sizes" (some inputs are computed from others, and belong to them)
+               "half", "device", "sizes" (some inputs are computed from others, and belong to
+               them)
     ready      what torch has that does all of it, by full names: to call it is told on a pass
     forbidden  the same, where the stub says that it is not to be called
     through    how an answer is called where a trial cannot call it itself: a function of the
@@ -133,6 +135,7 @@ class Exercise:
     otherwise: tuple[Callable, ...] = ()
     laws: tuple[str, ...] = ()
     remark: Callable[[], Trial] | None = None
+    half: Callable[[], Trial] | None = None
     refuses: Callable[[], tuple[Trial, ...]] = tuple
     cost: Cost | None = None
     skip: frozenset[str] = frozenset()

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from attncourse.checker.building import build
 from attncourse.checker.calling import call
@@ -26,7 +28,8 @@ def examine(case: Case) -> Fault | None:
             here = build(case.ex, case.answer, case.trials[index]).answer
             if isinstance(here, nn.Module):
                 here = here.to("meta")
-            y = attempt(lambda h=here, p=probe, i=inputs: call(case.ex, h, p, i))
+            with _OneDevice():
+                y = attempt(lambda h=here, p=probe, i=inputs: call(case.ex, h, p, i))
             moved = isinstance(y, Tensor) and y.device.type != "meta"
             mixed = isinstance(y, Crash) and _of_two_devices(y)
             if moved or mixed:
@@ -67,6 +70,22 @@ class _Makers(TorchFunctionMode):
         made = name in self.MAKE and not isinstance(named.get("device"), torch.device)
         self.found |= made or name in self.MOVE
         return function(*given, **named)
+
+
+class _OneDevice(TorchDispatchMode):
+    """Says of meta tensors what a GPU says, where one meets a tensor on the CPU.
+
+    Single numbers may lie anywhere, and so may indices; copies are what moves.
+    """
+
+    MAY = ("aten.copy_", "aten._to_copy", "aten.index", "aten._index_put_impl_")
+
+    def __torch_dispatch__(self, function, types, given=(), named=None):
+        tensors = [x for x in tree_leaves((given, named)) if isinstance(x, Tensor) and x.ndim]
+        devices = {x.device.type for x in tensors}
+        if len(devices) > 1 and not str(function).startswith(self.MAY):
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return function(*given, **(named or {}))
 
 
 def _to_meta(x: Any) -> Any:

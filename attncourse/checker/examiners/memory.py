@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from attncourse.checker.calling import run
+from attncourse.checker.building import begin, build
+from attncourse.checker.calling import run, run_built
 from attncourse.checker.case import Case
-from attncourse.checker.equal import same
+from attncourse.checker.equal import hopeless, same
 from attncourse.checker.fault import Fault
 
 
@@ -21,7 +22,40 @@ def examine(case: Case) -> Fault | None:
                     (case.trials[index].seen,),
                     "remembers_earlier_calls",
                 )
-    return _kept_by_shape(case)
+    return _kept_by_shape(case) or _kept_by_weights(case)
+
+
+def _kept_by_weights(case: Case) -> Fault | None:
+    """Whether a module that was called before goes on with the weights that it had then."""
+    if not case.ex.is_module or not case.trials[0].weights:
+        return None
+    trial = case.trials[0]
+    weights = {n: _other(n, w) for n, w in trial.weights.items()}
+    other = replace(trial, weights=weights)
+    right = run(case.ex, case.ex.solution, other).outcomes
+    built = build(case.ex, case.answer, trial).answer
+    run_built(case.ex, built, trial)
+    begin(built, weights, other)
+    mine = run_built(case.ex, built, other).outcomes
+    for probe, y in right.items():
+        first = case.sheet.expected(0, probe)
+        if hopeless(y) or same(y, first) or probe in case.unwritten:
+            continue
+        if same(mine[probe], first):
+            return Fault(
+                f"`{probe}` returns what it returned before its weights changed: a result is"
+                " kept. Training would change nothing. Compute from the weights, every time.",
+                (trial.seen,),
+                "remembers_earlier_calls",
+            )
+    return None
+
+
+def _other(name: str, w: Tensor) -> Tensor:
+    """Other weights of the same kind; a running variance stays positive."""
+    if not w.is_floating_point():
+        return w
+    return w / 2 if name.endswith("running_var") else -w / 2
 
 
 def _kept_by_shape(case: Case) -> Fault | None:

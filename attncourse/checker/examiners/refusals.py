@@ -12,12 +12,15 @@ from attncourse.checker.sheet import Refused, refusals, refuses
 from attncourse.checker.telling import wrong_kind
 
 
-def examine(case: Case) -> Fault | None:
+def examine(case: Case, variant: bool = False) -> Fault | None:
+    """variant  whether it is another reading, which refuses the same and has other numbers"""
     for refused in case.sheet.refused:
         found = refusals(case.ex, case.answer, refused.trial)
         for probe in refused.errors:
             if probe not in case.unwritten and (fault := _fault(probe, found[probe], refused)):
                 return fault
+        if variant:
+            continue
         for probe, right in refused.others.items():
             if probe not in case.unwritten and not same(found[probe], right):
                 return _departs(case, probe, found[probe], right, refused)

@@ -13,6 +13,4 @@ def examine(case: Case) -> None:
     if mine.fault is not None or not all(
         same(mine.outcomes[p], y) for p, y in right.outcomes.items()
     ):
-        case.remarks.append(
-            f"A remark: it does not hold {trial.name}, which later chapters need."
-        )
+        case.remarks.append(f"A remark: it does not hold {trial.name}.")

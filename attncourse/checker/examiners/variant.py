@@ -2,7 +2,7 @@
 
 from attncourse.checker import recognition
 from attncourse.checker.case import Case
-from attncourse.checker.examiners import authorship
+from attncourse.checker.examiners import authorship, refusals
 from attncourse.checker.fault import Fault
 from attncourse.checker.verdict import PASSED, Verdict
 
@@ -13,6 +13,8 @@ def examine(case: Case) -> Verdict | Fault | None:
     found = recognition.variant(case)
     if found is None:
         return None
+    if fault := refusals.examine(case, variant=True):
+        return fault
     if said := authorship.examine(case):
         return said
     text = f"Passed, as a variant. {found.message}"

@@ -14,6 +14,8 @@ def softmax_trials():
     deep = torch.stack([some - 2000, some.flip(0) - 2001])
     fall = torch.tensor([3000.0, 3000, 3000, 2000, 2000], dtype=torch.float64)
     apart = torch.stack([some + fall, some.flip(0) + 1000])
+    high = torch.tensor([1e30, 1e30, 0, 1e30, -1e30], dtype=torch.float64)
+    huge = torch.stack([-1e30 - high.abs(), high])
     hidden = torch.tensor([[HIDDEN, HIDDEN, HIDDEN, 0.3, 1.2, HIDDEN, -0.4, 2.0]]).double()
     return (
         Trial(
@@ -32,6 +34,11 @@ def softmax_trials():
             "where all scores are far below 0",
             dict(b=2, j=5),
             {"x": Given("b j", deep), "tile": 2},
+        ),
+        Trial(
+            "where scores are as low as -1e30, and as high as 1e30",
+            dict(b=2, j=5),
+            {"x": Given("b j", huge), "tile": 2},
         ),
         Trial(
             "where scores lie far apart, in a row and from row to row",

@@ -20,6 +20,14 @@ def trials():
     )
 
 
+def far_away():
+    """Where half precision has no number between 2,048 and 2,050."""
+    where = Given("n", torch.tensor([3, 2049, 2999, 4095]))
+    return Trial(
+        "at positions up to 4,095", dict(b=2, n=4, d=6), dict(x="b n d", positions=where)
+    )
+
+
 def odd_widths():
     where = Given("n", torch.arange(4))
     return (Trial("5 features", dict(b=2, n=4), dict(x="b n 5", positions=where), says=(5,)),)
@@ -165,6 +173,7 @@ EXERCISE = Exercise(
     solution=rotary,
     probes={"rotary": "b n d"},
     trials=trials,
+    half=far_away,
     slips=often(
         *POSITIONS,
         *FREQUENCIES,

@@ -123,9 +123,6 @@ STRIDES = (
     wrong("never_smaller", "halved(x, 2) if self.downsample else x", "x",
           "`downsample` is not used: you attend at full resolution. Halve the map once more before"
           " the projection."),
-    wrong("BlurredWithoutStride", "x if self.stride == 1 else halved(x", "halved(x",
-          "You call `halved` also where the stride is 1: it then blurs the map and halves nothing."
-          " Call it for a larger stride only."),
 )
 
 PARTS = (

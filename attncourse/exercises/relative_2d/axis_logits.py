@@ -1,7 +1,7 @@
 """What a query says to each row of the map, and to each column: two small products."""
 
 from attncourse.exercises.edits import often, wrong
-from attncourse.exercises.record import Exercise, Trial
+from attncourse.exercises.record import Cost, Exercise, Trial
 from attncourse.exercises.relative_2d.shared import INDICES, TURNED, indexed
 from solutions.relative_2d import axis_logits, offsets, relative_logits_1d
 
@@ -110,4 +110,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(rows_by_gather, rows_by_skew),
     laws=("examples_do_not_mix",),
+    cost=Cost(largest_tensor=2.5),
 )

@@ -16,7 +16,7 @@ def scores_trials():
 
 def scores_with_heads():
     return Trial(
-        "with an axis of heads, b head i d",
+        "with an axis of heads, b head i d, which later chapters need",
         dict(b=2, head=4, i=3, j=5, d=7),
         dict(q="b head i d", k="b head j d"),
     )

@@ -67,7 +67,7 @@ def attention_trials(values=True):
 def attention_with_heads(values=True):
     sizes = dict(b=2, head=4, i=3, j=5, d=7) | (dict(e=6) if values else {})
     qkv = dict(q="b head i d", k="b head j d") | (dict(v="b head j e") if values else {})
-    return Trial("with an axis of heads, b head i d", sizes, qkv)
+    return Trial("with an axis of heads, b head i d, which later chapters need", sizes, qkv)
 
 
 def weights_loops(q, k, mask=None):

@@ -30,6 +30,12 @@ def uncut_trials():
             says=(7, 8, 3, 4),
         ),
         Trial(
+            "6 x 10 pixels in patches of 4 x 3",  # 12 divides 60, 4 does not divide 6
+            {"height": 6, "width": 10, "c": 5},
+            {"picture": "height width c", "p": 4, "q": 3},
+            says=(6, 10, 4, 3),
+        ),
+        Trial(
             "9 x 10 pixels in patches of 3 x 4",
             {"height": 9, "width": 10, "c": 5},
             {"picture": "height width c", "p": 3, "q": 4},

@@ -27,7 +27,12 @@ def output_trials():
     inputs = dict(q="b head d h w", k="b head d h w", v="b head e h w")
     inputs |= dict(rows="head dy half", columns="head dx half", window=3)
     wide = Trial("with values that are wider than queries", sizes, inputs)
-    return (*attention_trials(values=True), wide)
+    beyond = Trial(
+        "for a window larger than the picture",
+        dict(b=3, head=2, d=4, half=2, e=5, h=2, w=3, dy=7, dx=7),
+        inputs | dict(window=7),
+    )
+    return (*attention_trials(values=True), wide, beyond)
 
 
 def attended(make):

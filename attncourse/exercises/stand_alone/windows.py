@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from attncourse.exercises.edits import wrong
-from attncourse.exercises.record import Exercise, Trial
+from attncourse.exercises.record import Cost, Exercise, Trial
 from attncourse.exercises.stand_alone.shared import refuse_even, windows_by_unfold
 from solutions.stand_alone import windows
 
@@ -128,7 +128,9 @@ CUTS = (
 # fmt: on
 
 
-def windows_by_shifts(x, window):
+def copied_by_shifts(x, window):
+    """You copy each window into a tensor of its own, window² times the picture. `unfold` along
+    rows and columns gives a view, in which nothing is copied."""
     refuse_even(window)
     r, (h, w) = window // 2, x.shape[-2:]
     padded = F.pad(x, (r, r, r, r))
@@ -139,18 +141,23 @@ def windows_by_shifts(x, window):
     return torch.stack(rows, -2)
 
 
-def windows_by_loops(x, window):
+def copied_by_unfold(x, window):
+    """`F.unfold` copies every window, window² times the picture. The method `x.unfold`, along
+    rows and then along columns, gives a view, in which nothing is copied."""
+    return windows_by_unfold(x, window)
+
+
+def copied_at_the_end(x, window):
+    """Your view is copied at the end, by `contiguous`, `clone` or a reshape: window² times the
+    picture. Return the view."""
+    return windows(x, window).contiguous()
+
+
+def windows_by_strides(x, window):
     refuse_even(window)
-    r, (h, w) = window // 2, x.shape[-2:]
-    found = x.new_zeros(*x.shape, window, window)
-    for i in range(h):
-        for j in range(w):
-            for dy in range(window):
-                for dx in range(window):
-                    y, z = i + dy - r, j + dx - r
-                    if 0 <= y < h and 0 <= z < w:
-                        found[..., i, j, dy, dx] = x[..., y, z]
-    return found
+    padded = F.pad(x, 4 * (window // 2,)).contiguous()
+    down, across = padded.stride()[-2:]
+    return padded.as_strided((*x.shape, window, window), (*padded.stride(), down, across))
 
 
 EXERCISE = Exercise(
@@ -158,7 +165,15 @@ EXERCISE = Exercise(
     solution=windows,
     probes={"windows": "b c h w dy dx"},
     trials=windows_trials,
-    slips=(*PLACES, *EDGES, *CUTS, shifted_at_the_edges),
+    slips=(
+        *PLACES,
+        *EDGES,
+        *CUTS,
+        shifted_at_the_edges,
+        copied_at_the_end,
+        copied_by_unfold,
+        copied_by_shifts,
+    ),
     hints=(
         "A window of 5 around the pixel at row 0: which rows does it cover?",
         (
@@ -174,7 +189,8 @@ EXERCISE = Exercise(
     ),
     minutes=8,
     difficulty=2,
-    otherwise=(windows_by_unfold, windows_by_shifts, windows_by_loops),
+    otherwise=(windows_by_strides,),
+    cost=Cost(largest_tensor=1.5),
     refuses=even_windows,
     laws=("examples_do_not_mix",),
 )
