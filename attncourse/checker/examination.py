@@ -14,6 +14,7 @@ from attncourse.checker.examiners import (
     device,
     earlier,
     form,
+    given,
     gradients,
     graph,
     half,
@@ -68,6 +69,7 @@ EXAMINERS = (
     # Does it keep what the stub promises beyond the trials?
     promised,
     methods,
+    given,
     initial,
     # Whose is it?
     authorship,

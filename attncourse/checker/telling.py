@@ -58,17 +58,34 @@ def _wrong_parts(probe: str, y: Any, right: tuple, axes: Any, trial: Prepared) -
 
 
 def _wrong_shape(probe: str, y: Tensor, right: Tensor, axes: Any, trial: Prepared) -> str:
-    mine = spell(y.shape, trial.sizes, axes)
-    text = f"`{probe}` returns {mine}; it should return {axes or SINGLE}."
-    if mine == axes:
-        text = f"`{probe}` returns {_numbers(y)}; it should return {axes} = {_numbers(right)}."
+    mine, wanted = spell(y.shape, trial.sizes, axes).split(), axes.split()
+    text = f"`{probe}` returns {' '.join(mine)}; it should return {axes or SINGLE}."
+    if not axes and right.ndim:
+        text = f"`{probe}` returns {_numbers(y)}; it should return {_numbers(right)}."
+    elif right.ndim and not _plain(mine, wanted):
+        text = f"`{probe}` returns {_both(y, mine)}; it should return {_both(right, wanted)}."
     lost = [size for size in right.shape if size not in y.shape]
     if y.ndim == right.ndim - 1 and len(lost) == 1 and lost != [1]:
         axis = _axis_of(lost[0], right, axes) or spell(lost, trial.sizes)
         text += f" The axis {axis} is missing: was it summed, averaged or never made?"
     elif 1 in right.shape and y.shape == right.squeeze().shape:
-        text += " A `squeeze` takes away every axis of length 1; say which one you mean."
+        text += (
+            " An axis of length 1 is missing. `squeeze()` takes all of them away; `[:, None]`"
+        )
+        text += " or `rearrange` puts one in."
     return text
+
+
+def _plain(mine: list[str], wanted: list[str]) -> bool:
+    """Whether letters say it all: the same ones in another order, or fewer of them."""
+    letters = all(re.search("[a-z]", axis) for axis in mine if axis != "1")
+    return letters and mine != wanted and len(set(mine)) == len(mine) and {*mine} <= {*wanted}
+
+
+def _both(x: Tensor, letters: list[str]) -> str:
+    """A shape in letters and in numbers; in numbers alone where a letter would stand twice."""
+    sure = len(set(letters)) == len(letters) and any(map(str.isalpha, "".join(letters)))
+    return f"{' '.join(letters)} = {_numbers(x)}" if sure else _numbers(x)
 
 
 def _numbers(x: Tensor) -> str:

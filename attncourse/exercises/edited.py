@@ -198,8 +198,39 @@ def _compiled(
 def slips_of(ex: Exercise) -> tuple[Slip, ...]:
     """Every slip of an exercise, then the pairs. Raises Broken for an edit that does not fit,
     with the file to mend."""
-    edited = [one for one in ex.slips if isinstance(one, Wrong)]
-    places = {id(one): _in_each(ex, one) for one in (*edited, *_sames(ex))}
+    edited = _edited(ex)
+    at, made = _makers(ex)
+    single = []
+    for one in ex.slips:
+        if isinstance(one, Wrong):
+            others = [other for other in _sames(ex) if at(one, other)]
+            ways = [made(f"{one.name}, otherwise {n}", one, o) for n, o in enumerate(others)]
+            answers = made(one.name, one), *ways
+            single.append(Slip(one.name, one.message, answers, one.variant))
+        elif not isinstance(one, Same):
+            single.append(one if isinstance(one, Slip) else slip(one))
+    often = combinations([one for one in edited if one.often], 2)
+    return (*single, *(_both(made, *pair) for pair in often if at(*pair)))
+
+
+def rare_pairs(ex: Exercise) -> Iterator[Slip]:
+    """Two slips at once that are seldom made together, those first of which one is often
+    made."""
+    at, made = _makers(ex)
+    wrong = [one for one in _edited(ex) if not one.variant]
+    pairs = [pair for pair in combinations(wrong, 2) if not all(one.often for one in pair)]
+    for pair in sorted(pairs, key=lambda two: not any(one.often for one in two)):
+        if at(*pair):
+            yield _both(made, *pair)
+
+
+def _edited(ex: Exercise) -> list[Wrong]:
+    return [one for one in ex.slips if isinstance(one, Wrong)]
+
+
+def _makers(ex: Exercise) -> tuple[Callable, Callable]:
+    """Where edits can be made at once, and what makes the answer with all of them."""
+    places = {id(one): _in_each(ex, one) for one in (*_edited(ex), *_sames(ex))}
 
     def at(*parts: Wrong | Same) -> tuple[str, list[Place]] | None:
         for text in texts(ex):
@@ -211,26 +242,13 @@ def slips_of(ex: Exercise) -> tuple[Slip, ...]:
     def made(name: str, *parts: Wrong | Same) -> Callable[[], Callable]:
         return cache(partial(answer, ex, f"the slip {name}", *at(*parts)))
 
-    single = []
-    for one in ex.slips:
-        if isinstance(one, Wrong):
-            others = [other for other in _sames(ex) if at(one, other)]
-            ways = [made(f"{one.name}, otherwise {n}", one, o) for n, o in enumerate(others)]
-            answers = made(one.name, one), *ways
-            single.append(Slip(one.name, one.message, answers, one.variant))
-        elif not isinstance(one, Same):
-            single.append(one if isinstance(one, Slip) else slip(one))
-    pairs = [
-        Slip(
-            name := f"{one.name} + {other.name}",
-            f"Two things at once. {one.message} And: {other.message}",
-            (made(name, one, other),),
-            parts=(one.name, other.name),
-        )
-        for one, other in combinations([one for one in edited if one.often], 2)
-        if at(one, other)
-    ]
-    return (*single, *pairs)
+    return at, made
+
+
+def _both(made: Callable, one: Wrong, other: Wrong) -> Slip:
+    name = f"{one.name} + {other.name}"
+    text = f"Two things at once. {one.message} And: {other.message}"
+    return Slip(name, text, (made(name, one, other),), parts=(one.name, other.name))
 
 
 def text_of(ex: Exercise, one: Wrong) -> str:

@@ -354,12 +354,17 @@ def _terms(ex: Exercise, slot: Slot, node: ast.AST, names: Sequence[str]) -> Ite
     for factor in (*names, "2", "3", "4"):
         new = ast.BinOp(node, ast.Mult(), ast.parse(factor, mode="eval").body)
         yield 3, f"{what} is multiplied by `{factor}` once too often.", [(slot, new)]
-    half = ast.BinOp(node, ast.FloorDiv(), ast.Constant(2))
-    yield 3, f"{what} is only half of what it should be.", [(slot, half)]
+    count = ast.Call(ast.Name("int", ast.Load()), [node], [])  # of a count, in whole numbers
+    for part in (ast.BinOp(count, ast.FloorDiv(), ast.Constant(2)), _halved(node)):
+        yield 3, f"{what} is only half of what it should be.", [(slot, part)]
     if whole:
         for extra in (-1, 1):
             new = ast.BinOp(node, ast.Add(), _number(extra))
             yield 3, f"The result is one too {'many' if extra > 0 else 'few'}.", [(slot, new)]
+
+
+def _halved(node: ast.expr) -> ast.expr:
+    return ast.BinOp(node, ast.Div(), ast.Constant(2))
 
 
 # ------------------------------------------------------------------ how it is told
@@ -369,7 +374,7 @@ def _told(slot: Slot, old: ast.AST, new: ast.AST) -> str:
     """What stands where it should not, with what is around it."""
     if isinstance(old, ast.Constant) and isinstance(old.value, str):
         one, two = (_pattern(a.value, b.value) for a, b in ((new, old), (old, new)))
-        return f"You have `{one}` where `{two}` belongs."
+        return f"Your result is that of `{one}` where `{two}` belongs."
     around = slot[0]
     wide = isinstance(old, (ast.Constant, ast.UnaryOp, ast.Name, ast.Attribute))
     if wide and isinstance(around, (ast.BinOp, ast.Compare, ast.Subscript, ast.Call)):
@@ -378,8 +383,8 @@ def _told(slot: Slot, old: ast.AST, new: ast.AST) -> str:
         mine = _short(around)
         _set(slot, old)
         if mine != right and "…" not in mine:
-            return f"You have `{mine}` where `{right}` belongs."
-    return f"You have `{_short(new)}` where `{_short(old)}` belongs."
+            return f"Your result is that of `{mine}` where `{right}` belongs."
+    return f"Your result is that of `{_short(new)}` where `{_short(old)}` belongs."
 
 
 def _pattern(mine: str, other: str) -> str:

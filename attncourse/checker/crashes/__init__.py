@@ -35,6 +35,12 @@ def crashed(
         where += f" at line {crash.lineno}: `{crash.line}`"
     if cause := explain(crash, trial.sizes, trial.axes):
         return Fault(cause, (where, error, trial.seen))
+    if crash.own and crash.line.startswith("raise") and crash.kind == "ValueError":
+        return Fault(
+            "Your own check refuses what is allowed here. Is its condition too strict, or the"
+            " wrong way round?",
+            (where, error, trial.seen),
+        )
     shapes = told(shapes_on_line(crash, trial.sizes, trial.axes))
     return Fault(f"{where} with {error}", tuple(t for t in (shapes, trial.seen) if t))
 

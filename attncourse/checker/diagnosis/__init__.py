@@ -11,6 +11,7 @@ from attncourse.checker.diagnosis import (
     crash,
     element,
     everywhere,
+    ignored,
     infinite,
     kept,
     kind,
@@ -26,6 +27,7 @@ from attncourse.checker.diagnosis import (
     rewritten_first,
     slip,
     stage,
+    two_slips,
 )
 from attncourse.checker.fault import Fault
 
@@ -40,6 +42,7 @@ WAYS = (
     kind,  # type, number of returns, shape, dtype, device
     moved,  # the right numbers, moved along one axis
     precision,  # right in the first digits
+    ignored,  # an input makes no difference
     one_step,  # one step of the solution done otherwise, or something done to the whole
     infinite,  # inf
     rearranged,  # of a function: the right numbers at other places
@@ -47,6 +50,7 @@ WAYS = (
     nan,  # nan
     everywhere,  # the same factor, or the same number added, everywhere
     rewritten,  # one expression for another; another input
+    two_slips,  # two slips at once that are seldom made together
     stage,  # the first layer that is given something else
     rearranged_inside,  # of a module: the right numbers at other places
     element,  # the element that is furthest off

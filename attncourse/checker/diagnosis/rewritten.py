@@ -1,5 +1,9 @@
 """Does something else stand in one place of what is written, or is an input another one?"""
 
+import re
+from inspect import getsource
+from typing import Any
+
 from attncourse.checker.alterations.rewritten import rewritten
 from attncourse.checker.departure import Departure
 from attncourse.checker.diagnosis.moved import of_an_input
@@ -22,4 +26,17 @@ def written_otherwise(departure: Departure) -> str | None:
     said = attempt(lambda: rewritten(case.ex, index, probe, case.outcomes(probe)))
     if not isinstance(said, str):
         said = attempt(lambda: of_an_input(departure))
-    return said if isinstance(said, str) else None
+    return _in_their_words(said, case.answer) if isinstance(said, str) else None
+
+
+def _in_their_words(said: str, answer: Any) -> str:
+    """Where the answer has the very text, it is what the learner has."""
+    found = re.match(r"Your result is that of `([^`]+)` where", said)
+    text = attempt(lambda: getsource(answer))
+    if not found or not isinstance(text, str) or _bare(found[1]) not in _bare(text):
+        return said
+    return said.replace("Your result is that of", "You have", 1)
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\s", "", text)

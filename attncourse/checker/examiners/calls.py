@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import isfunction
 
+import torch
+from torch import Tensor
+
 from attncourse.checker.building import build
 from attncourse.checker.calling import outcome
 from attncourse.checker.case import Case
@@ -69,6 +72,8 @@ def _statistics_move(case: Case) -> Fault | None:
         if trial.evaluate or not counted:
             continue
         mine, right = (_runs(case, one, trial) for one in (case.answer, case.ex.solution))
+        if fault := _still(case, trial):
+            return fault
         for name in counted:
             if mine.get(name, 0) > right.get(name, 0):
                 layer = name.rpartition(".")[0]
@@ -80,6 +85,32 @@ def _statistics_move(case: Case) -> Fault | None:
                     "calls_too_often",
                 )
     return None
+
+
+def _still(case: Case, trial: Prepared) -> Fault | None:
+    """A BatchNorm that normalises rightly and does not remember what it saw."""
+    mine, right = (_after(case, one, trial) for one in (case.answer, case.ex.solution))
+    for name, first in trial.weights.items():
+        if "running_" in name and name in mine:
+            moved, stays = (not torch.equal(state[name], first) for state in (right, mine))
+            if moved and not stays:
+                layer = name.rpartition(".")[0]
+                return Fault(
+                    f"The values are right, but `self.{layer}` learns no statistics in"
+                    " training: after `.eval()` it normalises by those that it began with. Call"
+                    " the layer itself.",
+                    (trial.seen,),
+                    "statistics_stand_still",
+                )
+    return None
+
+
+def _after(case: Case, answer: Callable, trial: Prepared) -> dict[str, Tensor]:
+    """Weights and statistics after one call, by the solution's names where the answer has
+    these."""
+    built = build(case.ex, answer, trial).answer
+    outcome(case.ex, built, case.last_probe, trial.fresh())
+    return built.state_dict()
 
 
 def _runs(case: Case, answer: Callable, trial: Prepared) -> dict[str, int]:

@@ -66,7 +66,9 @@ def _explained(case: Case, varied: Varied, probe: str, y: Any, right: Any) -> Fa
     cause = f"`{probe}` is right on the trials before, but not {trial.name}"
     if isinstance(y, Crash):
         fault = crashed(y, probe, trial)
-        return Fault(f"{cause}: {fault.cause}", (*fault.evidence, varied.often), varied.slip)
+        own = y.own and y.line.startswith("raise")  # no consequence of what mostly goes wrong
+        often = () if own else (varied.often,)
+        return Fault(f"{cause}: {fault.cause}", (*fault.evidence, *often), varied.slip)
     axes = "" if varied.slip == "needs_so_many_axes" else case.ex.probes[probe]
     seen = wrong_kind(probe, y, right, axes, trial) or worst(y, right, axes)
     return Fault(f"{cause}.", (varied.often, seen, trial.seen), varied.slip)
