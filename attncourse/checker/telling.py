@@ -83,9 +83,9 @@ def _plain(mine: list[str], wanted: list[str]) -> bool:
 
 
 def _both(x: Tensor, letters: list[str]) -> str:
-    """A shape in letters and in numbers; in numbers alone where a letter would stand twice."""
-    sure = len(set(letters)) == len(letters) and any(map(str.isalpha, "".join(letters)))
-    return f"{' '.join(letters)} = {_numbers(x)}" if sure else _numbers(x)
+    """A shape in letters and in numbers, as far as there are letters."""
+    known = any(map(str.isalpha, "".join(letters)))
+    return f"{' '.join(letters)} = {_numbers(x)}" if known else _numbers(x)
 
 
 def _numbers(x: Tensor) -> str:

@@ -39,10 +39,10 @@ WAYS = (
     slip,  # a slip gives the same, on every trial or on those like this one
     count,  # of a number: terms that are too many or too few
     rewritten_first,  # of masks, counts and several returns: one expression for another
+    ignored,  # an input makes no difference
     kind,  # type, number of returns, shape, dtype, device
     moved,  # the right numbers, moved along one axis
     precision,  # right in the first digits
-    ignored,  # an input makes no difference
     one_step,  # one step of the solution done otherwise, or something done to the whole
     infinite,  # inf
     rearranged,  # of a function: the right numbers at other places

@@ -1,4 +1,4 @@
-"""Does an input make no difference, which should?"""
+"""Does an input make no difference, or an argument of `__init__`, which should?"""
 
 from dataclasses import replace
 from typing import Any
@@ -7,47 +7,85 @@ import torch
 from torch import Tensor
 
 from attncourse.checker.calling import parameters, run
+from attncourse.checker.case import Case
 from attncourse.checker.departure import Departure
 from attncourse.checker.equal import hopeless, same
 from attncourse.checker.fault import Fault
+from attncourse.checker.trials import Prepared
 
 
 def explain(departure: Departure) -> Fault | None:
-    case, probe, trial = departure.case, departure.probe, departure.trial
-    if not isinstance(departure.y, Tensor) or len(trial.inputs) < 2:
+    case, probe = departure.case, departure.probe
+    if hopeless(departure.y):
         return None
-    for name in parameters(case.ex, probe):
-        if _other(trial.inputs.get(name)) is None:
-            continue
-        if not all(_no_difference(departure, i, name) for i in case.sheet.declared):
-            continue
-        return Fault(
-            f"`{name}` makes no difference to what `{probe}` returns: it is not used.",
-            (departure.seen, departure.worst),
-            "makes_no_difference",
-        )
+    given = parameters(case.ex, probe)
+    if len(given) > 1 or case.ex.is_module:
+        for name in given:
+            if all(_stays(departure, i, name) for i in case.sheet.declared):
+                text = (
+                    f"`{name}` makes no difference to what `{probe}` returns: it is not used."
+                )
+                return Fault(text, _evidence(departure), "makes_no_difference")
+    for name in departure.trial.init:
+        if _stays_when_built(departure, name):
+            text = f"`{name}` of `__init__` makes no difference to what `{probe}` returns."
+            return Fault(text, _evidence(departure), "makes_no_difference")
     return None
 
 
-def _no_difference(departure: Departure, index: int, name: str) -> bool:
+def makes_a_difference(case: Case, probe: str, index: int) -> bool:
+    """Whether any input does, on one trial: a result that is kept knows of none."""
+    trial, y = case.trials[index], case.outcomes(probe)[index]
+    for name in parameters(case.ex, probe):
+        other = _other(trial.inputs.get(name))
+        if other is not None and not same(_with(case, case.answer, trial, probe, name), y):
+            return True
+    return False
+
+
+def _evidence(departure: Departure) -> tuple[str, ...]:
+    return departure.seen, departure.wrong or departure.worst
+
+
+def _stays(departure: Departure, index: int, name: str) -> bool:
     """Whether one trial gives the same with another value, where the solution does not; true
-    of a trial that has no such input."""
+    of a trial that has no such input, but for the one that departs."""
     case, probe, trial = departure.case, departure.probe, departure.case.trials[index]
-    if (other := _other(trial.inputs.get(name))) is None:
-        return True
-    changed = replace(trial, inputs={**trial.inputs, name: other})
+    if _other(trial.inputs.get(name)) is None:
+        return index != departure.index
+    right = _with(case, case.ex.solution, trial, probe, name)
+    if hopeless(right) or same(right, case.sheet.expected(index, probe)):
+        return index != departure.index
+    return same(_with(case, case.answer, trial, probe, name), case.outcomes(probe)[index])
+
+
+def _with(case: Case, answer: Any, trial: Prepared, probe: str, name: str) -> Any:
+    inputs = {**trial.inputs, name: _other(trial.inputs[name])}
+    return run(case.ex, answer, replace(trial, inputs=inputs)).outcomes.get(probe)
+
+
+def _stays_when_built(departure: Departure, name: str) -> bool:
+    """The same for an argument that leaves the weights as they are."""
+    case, trial = departure.case, departure.trial
+    other = _other(trial.init[name])
+    if other is None:
+        return False
+    built = replace(trial, init={**trial.init, name: other})
     mine, right = (
-        run(case.ex, one, changed).outcomes.get(probe)
+        run(case.ex, one, built).outcomes.get(departure.probe)
         for one in (case.answer, case.ex.solution)
     )
-    expected = case.sheet.expected(index, probe)
-    if hopeless(right) or same(right, expected):
-        return index != departure.index
-    return same(mine, case.outcomes(probe)[index])
+    if right is None or hopeless(right) or same(right, departure.right):
+        return False
+    return same(mine, departure.y)
 
 
 def _other(x: Any) -> Any:
     """Another value of the same kind and shape; None where there is none to be sure of."""
+    if isinstance(x, bool):
+        return not x
+    if isinstance(x, int | float):
+        return x + 1
     if not isinstance(x, Tensor) or not x.numel():
         return None
     if x.dtype == torch.bool:

@@ -27,33 +27,36 @@ def broken_law(departure: Departure, names: Sequence[str]) -> str | None:
     y, right = departure.y, departure.right
     if not isinstance(y, Tensor) and not parts_comparable(y, right):
         return None
+    at = None
+    if isinstance(right, tuple):
+        at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
+    case = departure.case
+    for name in names:
+        said = _said(departure, name, y, case.answer, at)
+        if said and not _said(departure, name, right, case.ex.solution, at):
+            return said if at is None or name in OF_SEVERAL else f"In [{at}]: {said}"
+    return None
+
+
+def _said(departure: Departure, name: str, y: Any, answer: Any, at: int | None) -> str | None:
+    """What a law says of an answer: of all that it returns, or of one of several."""
     whole = Look(
         departure.trial,
         departure.probe,
         departure.axes,
         y,
-        right,
-        lambda **changes: _asked(departure, changes),
+        departure.right,
+        lambda **changes: _asked(departure, answer, changes),
     )
-    at = None
-    if isinstance(right, tuple):
-        at = next(n for n, pair in enumerate(zip(y, right, strict=True)) if not same(*pair))
-    look = whole if at is None else _at(whole, at)
-    for name in names:
-        if name in OF_SEVERAL:
-            said = attempt(lambda n=name: LAWS[n](whole))
-        else:
-            said = attempt(lambda n=name: LAWS[n](look))
-            said = f"In [{at}]: {said}" if at is not None and isinstance(said, str) else said
-        if isinstance(said, str):
-            return said
-    return None
+    look = whole if at is None or name in OF_SEVERAL else _at(whole, at)
+    said = attempt(lambda: LAWS[name](look))
+    return said if isinstance(said, str) else None
 
 
-def _asked(departure: Departure, changes: dict[str, Any]) -> Any:
+def _asked(departure: Departure, answer: Any, changes: dict[str, Any]) -> Any:
     """What the probe gives when some inputs are replaced."""
     case, trial = departure.case, departure.trial
-    built, fault, _ = build(case.ex, case.answer, trial)
+    built, fault, _ = build(case.ex, answer, trial)
     if fault is not None:
         return fault
     return outcome(case.ex, built, departure.probe, trial.fresh() | changes)

@@ -9,8 +9,8 @@ def explain(departure: Departure) -> Fault | None:
     if not nearly(departure.y, departure.right):
         return None
     return Fault(
-        f"`{departure.probe}` is right to a few digits only: is a part of it computed in single"
-        " precision (`.float()`, `dtype=`), or a small number added?",
+        f"`{departure.probe}` is right to a few digits only. Two things do that: a part that"
+        " is computed in single precision (`.float()`, `dtype=`), and a small number added.",
         (departure.seen, departure.worst),
         "loses_precision",
     )

@@ -17,6 +17,7 @@ from attncourse.checker.running import Crash, attempt, calm
 from attncourse.checker.sheet import sheet
 from attncourse.checker.telling import worst, wrong_kind
 from attncourse.checker.trials import Prepared, prepare
+from attncourse.exercises.edited import copy
 from attncourse.exercises.record import Exercise
 
 OURS = {"device", "dtype"}  # every layer of the library takes them; no exercise is about them
@@ -87,15 +88,24 @@ def _taken(ex: Exercise) -> tuple[Taken, ...]:
 
 
 def _one(ex: Exercise, says: str, init: Mapping[str, Any]) -> Taken | None:
-    made = attempt(lambda: ex.solution(**init))
+    made = attempt(lambda: copy(ex)(**init))
     if isinstance(made, Crash):
         wanted = made.kind == "ValueError"
         return Taken(says, init, True, None, {}) if wanted else None
     first = next(iter(ex.trials()))
+    if init.keys() >= first.init.keys() and not _fits(made, sheet(ex).trials[0]):
+        return None  # it may take other inputs
     trial = prepare(ex, replace(first, init=init), first.name)
     found = run(ex, ex.solution, trial).outcomes
     known = {probe: y for probe, y in found.items() if not hopeless(y)}
     return Taken(says, init, False, trial, known) if known else None
+
+
+def _fits(made: Any, trial: Prepared) -> bool:
+    """Whether the weights have the shapes that they had."""
+    return [w.shape for w in made.state_dict().values()] == [
+        w.shape for w in trial.weights.values()
+    ]
 
 
 def _changes(ex: Exercise) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -121,7 +131,7 @@ def _others(ex: Exercise, init: Mapping, name: str, value: Any) -> Iterator[Any]
         yield (*value[:-1], NONE_SUCH)
     elif isinstance(value, str):
         yield NONE_SUCH
-        refused = attempt(lambda: ex.solution(**(init | {name: NONE_SUCH})))
+        refused = attempt(lambda: copy(ex)(**(init | {name: NONE_SUCH})))
         if isinstance(refused, Crash) and refused.kind == "ValueError":
             listed = dict.fromkeys(re.findall(r"[\w-]+", refused.text))
             yield from (

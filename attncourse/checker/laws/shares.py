@@ -54,7 +54,8 @@ def _sum_elsewhere(look: Look, weights: Tensor, live: Tensor) -> str | None:
         if weights.shape[axis] > 1 and close(sums, torch.ones_like(sums)):
             return (
                 f"Your weights sum to 1 over {letter}. They must sum to 1 over the keys j, for "
-                "every query i: the softmax runs over the wrong axis, or the map is turned round."
+                "every query i: the softmax runs over the wrong axis, or the map is turned"
+                " round."
             )
     squares = weights.square().sum(-1)[live]
     if close(squares, torch.ones_like(squares)):

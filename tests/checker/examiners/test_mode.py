@@ -1,5 +1,6 @@
 """A trial is one of training or of evaluation, and the other mode is tried as well."""
 
+from told import written
 from torch import nn
 
 from attncourse import check
@@ -67,6 +68,36 @@ def test_a_trial_may_be_one_of_evaluation():
         for answer in slips:
             named = check(ex, answer).slip == answer.__name__
             assert named or (trials == (True,) and answer is RunningStatistics)
+
+
+def test_dropout_knows_its_mode_and_its_place():
+    class Forgetful(written("transformer.residual")):
+        def forward(self, x, function):
+            inner = self.norm(x) if self.pre else x
+            y = x + nn.functional.dropout(function(inner), self.dropout.p)
+            return y if self.pre else self.norm(y)
+
+    class OnTheInput(written("transformer.residual")):
+        def forward(self, x, function):
+            inner = self.norm(x) if self.pre else x
+            y = x + function(self.dropout(inner))
+            return y if self.pre else self.norm(y)
+
+    assert "after `.eval()`, too" in check("transformer.residual", Forgetful).message
+    assert (
+        "drops other numbers in training" in check("transformer.residual", OnTheInput).message
+    )
+
+
+def test_statistics_that_stand_still_are_seen():
+    class Still(Normed):
+        def forward(self, x):
+            norm = self.norm
+            moments = norm.running_mean.clone(), norm.running_var.clone()
+            weights = norm.weight, norm.bias
+            return nn.functional.batch_norm(x, *moments, *weights, self.training)
+
+    assert check(normed(False, True), Still).slip == "statistics_stand_still"
 
 
 def test_the_mode_without_a_trial_is_tried_as_well():
