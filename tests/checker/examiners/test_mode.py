@@ -70,23 +70,46 @@ def test_a_trial_may_be_one_of_evaluation():
             assert named or (trials == (True,) and answer is RunningStatistics)
 
 
-def test_dropout_knows_its_mode_and_its_place():
+def test_dropout_knows_its_mode():
     class Forgetful(written("transformer.residual")):
         def forward(self, x, function):
             inner = self.norm(x) if self.pre else x
             y = x + nn.functional.dropout(function(inner), self.dropout.p)
             return y if self.pre else self.norm(y)
 
-    class OnTheInput(written("transformer.residual")):
-        def forward(self, x, function):
-            inner = self.norm(x) if self.pre else x
-            y = x + function(self.dropout(inner))
-            return y if self.pre else self.norm(y)
-
     assert "after `.eval()`, too" in check("transformer.residual", Forgetful).message
-    assert (
-        "drops other numbers in training" in check("transformer.residual", OnTheInput).message
+
+
+class Half(nn.Module):
+    """Half of what comes in is dropped, and the rest of it, too."""
+
+    def __init__(self, p: float = 0.0):
+        super().__init__()
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, x):
+        return x + self.dropout(x / 2)
+
+
+class OnTheSum(Half):
+    def forward(self, x):
+        return self.dropout(x + x / 2)
+
+
+def test_dropout_has_its_place():
+    ex = Exercise(
+        id="engine.half",
+        solution=Half,
+        probes={"forward": "b c"},
+        trials=lambda: (Trial("plain", dict(b=5, c=3), dict(x="b c")),),
+        slips=(),
+        hints=(),
+        minutes=1,
+        difficulty=1,
+        blank=("forward",),
     )
+    assert check(ex, copy(ex)).status == "passed"
+    assert "drops other numbers in training" in check(ex, OnTheSum).message
 
 
 def test_statistics_that_stand_still_are_seen():
