@@ -94,7 +94,7 @@ def _one(ex: Exercise, says: str, init: Mapping[str, Any]) -> Taken | None:
         return Taken(says, init, True, None, {})
     first = next(iter(ex.trials()))
     whole = init.keys() >= first.init.keys()
-    if made is None or whole and not _fits(made, sheet(ex).trials[0]):
+    if made is None or (whole and not _fits(made, sheet(ex).trials[0])):
         return None  # it may take other inputs
     trial = prepare(ex, replace(first, init=init, evaluate=True), first.name)
     found = run(ex, ex.solution, trial).outcomes
