@@ -11,6 +11,15 @@ if not torch.cuda.is_available():  # before anything imports Triton
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+def pytest_collection_modifyitems(items):
+    """What is thinned out of `make test`: other GPUs, other pairs of what was tried alone."""
+    if os.environ.get("ATTNCOURSE_NIGHTLY"):
+        return
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="nightly: ATTNCOURSE_NIGHTLY=1 runs it"))
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

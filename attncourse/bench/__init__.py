@@ -9,4 +9,4 @@
 A mechanism says WHAT it is, names its `cases(setting)` and what its FIGURE shows.
 """
 
-PARTS = ("local", "relative", "sparse", "tiled", "heads", "non_local")
+PARTS = ("local", "layers", "networks", "relative", "sparse", "tiled", "heads", "non_local")

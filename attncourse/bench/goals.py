@@ -75,12 +75,12 @@ RELATIVE = "relative 2D"
 HEADS = "multi-head attention"
 
 GOALS = (
-    *_both("local", LOCAL, "blocked", "unfold", "faster", (20, 7), at=MAPS),
+    *_both("local", LOCAL, "blocked", "unfold", "faster", (20, 8), at=MAPS),
     *_memory("local", LOCAL, "blocked", "unfold", 1 / 5, at=MAPS),
     *_both("local", KERNEL, "native", "unfold", "faster", (35, 20), at=MAPS),
     *_memory("local", KERNEL, "native", "unfold", 1 / 15, at=MAPS),
     *_both(
-        "local", f"{KERNEL}, 64 channels", "native", "convolution", "slower", (1.4, 1.6),
+        "local", f"{KERNEL}, 64 channels", "native", "convolution", "slower", (1.0, 1.15),
         at=MAPS | {"c": (64, 64)},
     ),
     *_both(
@@ -91,7 +91,13 @@ GOALS = (
     Goal("local", KERNEL, "native", "flex", FORWARD, "faster", 1, MAPS),
     Goal("local", KERNEL, "native", "natten", "way back", "", 1, MAPS),
     Goal("local", KERNEL, "native", "flex", "way back", "", 1, MAPS),
-    *_both("relative", RELATIVE, "auto", "no places", "slower", (1.15, 1.3), at=SIDES),
+    *_both(
+        "layers", "stand-alone layer, 64 channels", "stand-alone", "convolution", "slower",
+        (1.5, 1.8), at=MAPS | {"c": (64, 64)},
+    ),
+    Goal("networks", "a step of StandAloneResNet-26", "stand-alone", "ResNet-26", BOTH,
+         "slower", 1.3),
+    *_both("relative", RELATIVE, "auto", "no places", "slower", (0.97, 0.97), at=SIDES),
     *_both("relative", RELATIVE, "auto", "skew", "faster", (4, 2.5), at=SIDES),
     *_memory("relative", RELATIVE, "auto", "skew", 1 / 10, at=SIDES),
     *_both("relative", f"{RELATIVE}, layer", "layer", "timm", "faster", (4, 2.5), at=SIDES),
@@ -99,7 +105,7 @@ GOALS = (
     *_both(
         "sparse", "strided, split heads", "strided, split", "dense", "faster", (20, 18), at=LONG
     ),
-    Goal("sparse", "strided, split heads", "strided, split", "", "slope", "slower", 1.25),
+    Goal("sparse", "strided, split heads", "strided, split", "", "slope", "slower", 1.2),
     Goal(
         "sparse", "strided, 262,144 tokens", "strided, split", "", "MiB", "less", 8192,
         {"n": (262144, 262144)},
@@ -129,8 +135,8 @@ GOALS = (
 def verdicts(
     runs: Sequence[Mapping[str, Any]], part: str, goals: Iterable[Goal] = GOALS
 ) -> list[dict[str, Any]]:
-    """Every goal of this mechanism with what was measured: by the allocator as it comes, and
-    tuned."""
+    """Every goal of this mechanism with what was measured: by the allocator as it comes, by
+    the tuned one, and with the instructions that most processors have."""
     found = []
     for goal in goals:
         if goal.part != part:
@@ -138,20 +144,31 @@ def verdicts(
         default, tuned = (chosen(runs, goal.device, which) for which in ("default", "tuned"))
         here = verdict(goal, default)
         here["tuned"] = verdict(goal, tuned)["measured"] if tuned else {}
+        fewer = chosen(runs, goal.device, "default", "AVX2")
+        here["AVX2"] = verdict(goal, fewer)["measured"] if fewer else {}
         found.append(here)
     return found
 
 
-def chosen(runs, device: str, allocator: str) -> Mapping[str, Any] | None:
-    """The run on this device with the fewest threads."""
+def chosen(
+    runs, device: str, allocator: str, instructions: str | None = None
+) -> Mapping[str, Any] | None:
+    """The run on this device with the fewest threads, with these instructions; with the widest
+    that were measured, if none are named."""
     fit = [
         run
         for run in runs
         if run["device"] == device
         and run["measured"] == "yes"
         and (run["allocator"] == allocator or (device == "cuda" and allocator == "default"))
+        and instructions in (None, run.get("instructions"))
     ]
-    return min(fit, key=lambda run: run["threads"]) if fit else None
+    narrow = {"AVX2": 1, "DEFAULT": 2}
+    return min(
+        fit,
+        key=lambda run: (run["threads"], narrow.get(run.get("instructions"), 0)),
+        default=None,
+    )
 
 
 def verdict(goal: Goal, run: Mapping[str, Any] | None) -> dict[str, Any]:

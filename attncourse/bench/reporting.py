@@ -63,6 +63,13 @@ def about(device: str, threads: int, clock: str) -> dict[str, Any]:
     return found
 
 
+def instructions() -> str:
+    """The widest instructions that torch finds here, as "AVX2" or "AVX512"; "" on a GPU."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
@@ -275,7 +282,7 @@ def merged(old: Mapping[str, Any] | None, runs: Sequence[Mapping[str, Any]]) -> 
 
 
 def _key(run: Mapping[str, Any]) -> tuple:
-    return run["device"], run.get("allocator"), run.get("threads")
+    return run["device"], run.get("allocator"), run.get("threads"), run.get("instructions")
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -1,7 +1,9 @@
 """Devices and allocators one after the other, each in a process of its own; then the files.
 
 C's allocator gives large tensors back to the system, which clears their pages anew each time.
-"tuned" is glibc's, told by its environment variables to keep what it has.
+"tuned" is glibc's, told by its environment variables to keep what it has. A processor with
+AVX-512 also does as if it had AVX2 alone, which most processors have: all libraries that ask
+are told so.
 """
 
 import json
@@ -22,6 +24,13 @@ from attncourse.bench.measuring import Case, Setting
 from attncourse.errors import UserError
 
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+SMALLER = {  # for oneDNN, for torch's own kernels, for MKL, for ours
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ATTNCOURSE_VECTOR_BYTES": "32",
+}
+WITH_SMALLER = ("local", "layers", "networks", "relative")  # what hangs on it most
 SECONDS = {False: 1.0, True: 6.0}  # for the rounds of a case and direction; small, full
 
 
@@ -71,10 +80,13 @@ def plan(device: str | None, threads: int) -> list[dict[str, Any]]:
     runs = []
     if device != "cuda":
         glibc = platform.libc_ver()[0] == "glibc"
-        common = {"device": "cpu", "threads": threads, "measured": "yes"}
+        has = reporting.instructions()
+        common = {"device": "cpu", "threads": threads, "measured": "yes", "instructions": has}
         runs.append(common | {"allocator": "default"})
         if glibc:
             runs.append(common | {"allocator": "tuned"})
+        if has == "AVX512":
+            runs.append(common | {"allocator": "default", "instructions": "AVX2"})
     if cuda and device != "cpu":
         runs.append(
             {"device": "cuda", "threads": threads, "measured": "yes", "allocator": "torch"}
@@ -90,6 +102,9 @@ def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str,
     env["OMP_NUM_THREADS"] = str(run["threads"])
     if run["allocator"] == "tuned":
         env |= TUNED
+    if _imitates(run):
+        env |= SMALLER
+        parts = [name for name in parts if name in WITH_SMALLER]
     with TemporaryDirectory() as scratch:
         given = {"run": dict(run), "parts": list(parts), "full": full, "into": scratch}
         command = [sys.executable, "-m", "attncourse.bench.running", json.dumps(given)]
@@ -99,6 +114,11 @@ def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str,
             for path in map(Path(scratch).joinpath, (f"{name}.json" for name in parts))
             if path.is_file()
         }
+
+
+def _imitates(run: Mapping[str, Any]) -> bool:
+    """Whether it does as if the processor had less than it has."""
+    return run.get("instructions", reporting.instructions()) != reporting.instructions()
 
 
 def one(
@@ -145,7 +165,8 @@ def _where(run: Mapping[str, Any]) -> str:
     how = " ".join(f"{k}={v}" for k, v in TUNED.items())
     allocator = f"tuned ({how})" if run["allocator"] == "tuned" else "as C comes with it"
     plural = "s" if run["threads"] > 1 else ""
-    return f"CPU, {run['threads']} thread{plural}, allocator {allocator}"
+    has = run.get("instructions", "")
+    return f"CPU with {has}, {run['threads']} thread{plural}, allocator {allocator}"
 
 
 def _memory(
@@ -216,7 +237,7 @@ def main() -> None:
     setting = Setting(run["device"], given["full"], run["threads"])
     torch.set_num_threads(setting.threads)
     rates, peaks = measuring.rates(setting), {}
-    if run["allocator"] == "default":
+    if run["allocator"] == "default" and "ATTNCOURSE_VECTOR_BYTES" not in os.environ:
         peaks = memory.peaks(setting, memory.jobs(setting, names))
     for name in names:
         found = one(name, run, setting, rates, peaks)

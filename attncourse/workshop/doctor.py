@@ -1,9 +1,13 @@
 """Is the course whole? Every exercise, slip, hint, notebook and file, and what to do if not."""
 
+import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 from attncourse import course
@@ -41,6 +45,8 @@ LIBRARY = {  # what engineers find beside the chapters
 }
 # What promises that the text of a ValueError holds something.
 NUMBERS = re.compile(r"ValueError[^.]*,\s+with\b|ValueError[^.]*\band, with\b")
+MOST = 4  # processes: each holds torch and a gigabyte of what it has seen
+FEW = 12  # exercises that are looked at sooner than another process has begun
 SHORT = 12  # a line of no more letters can turn up by chance
 
 
@@ -50,7 +56,41 @@ def examine(root: Path = ROOT, only: Iterable[str] = ()) -> list[str]:
     only  ids of exercises: of all records these alone are examined, and of all editions those
           of their chapters. What reads in a moment is looked at all the same
     """
-    root, only = Path(root), set(only)
+    with _several(len(only) or len(course.known_ids())) as found:
+        return _examined(Path(root), set(only), found)
+
+
+@contextmanager
+def _several(exercises: int) -> Iterator[Callable[[Iterable[Exercise]], list[str]]]:
+    """What looks at exercises: here, where they are few; else as many at a time as there are
+    processors."""
+    workers = min(os.cpu_count() or 1, MOST) if exercises > FEW else 1
+    if workers < 2:
+        yield lambda them: [line for ex in them for line in _looked_at(ex)]
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield lambda them: [
+            line for lines in pool.map(_look_up, [ex.id for ex in them]) for line in lines
+        ]
+
+
+def _look_up(id: str) -> list[str]:
+    return _looked_at(course.exercise(id))
+
+
+def _looked_at(ex: Exercise) -> list[str]:
+    """What is wrong with one exercise; a broken record must not hide what else is wrong."""
+    try:
+        return examine_exercise(ex)
+    except Exception as error:
+        what = str(error).strip().splitlines() or ["no message"]
+        return [
+            f"{ex.id}: cannot be checked: {type(error).__name__}: {what[0]}. Mend its "
+            f"record in {file_of(ex.id)}."
+        ]
+
+
+def _examined(root: Path, only: set[str], found: Callable) -> list[str]:
     problems, met = stray_files(root), []
     for chapter in course.CHAPTERS:
         try:
@@ -59,17 +99,8 @@ def examine(root: Path = ROOT, only: Iterable[str] = ()) -> list[str]:
             problems.append(str(error))
             continue
         problems += _ids(chapter, exercises)
-        for ex in exercises.values():
-            if only and ex.id not in only:
-                continue
-            try:
-                problems += examine_exercise(ex)
-            except Exception as error:  # a broken record must not hide what else is wrong
-                what = str(error).strip().splitlines() or ["no message"]
-                problems.append(
-                    f"{ex.id}: cannot be checked: {type(error).__name__}: {what[0]}. Mend its "
-                    f"record in {file_of(ex.id)}."
-                )
+        asked = [ex for ex in exercises.values() if not only or ex.id in only]
+        problems += found(asked)
         try:
             script = read_script(chapter, root)
             where = f"notebooks/src/{chapter.stem}.py"

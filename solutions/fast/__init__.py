@@ -12,6 +12,7 @@ from solutions.fast.relative_2d import AttentionAugmentedConv2d, relative_attent
 from solutions.fast.scaled_dot_product import scaled_dot_product_attention, tiled_attention
 from solutions.fast.sparse import SparseSelfAttention, SparseTransformer, sparse_attention
 from solutions.fast.switch import from_environment, in_use, use
+from solutions.fast.whole import faster
 
 __all__ = [
     "AttentionAugmentedConv2d",
@@ -22,6 +23,7 @@ __all__ = [
     "SparseSelfAttention",
     "SparseTransformer",
     "StandAloneSelfAttention2d",
+    "faster",
     "in_use",
     "local_attention",
     "relative_attention_2d",

@@ -13,7 +13,10 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import pytest
+
 SHARED = {80: 163 * 1024, 90: 227 * 1024}  # bytes that a block may have
+TRIED = (80, pytest.param(90, marks=pytest.mark.nightly))  # of the two, the smaller first
 REGISTERS = 255  # that a thread may have
 FEW = 32  # bytes beyond them that do not matter
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
 from attncourse.checker.calling import run
 from attncourse.checker.equal import hopeless, same
 from attncourse.checker.running import attempt, calm
@@ -24,6 +27,7 @@ from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import source
 
 MOST, MOST_OF_A_MODULE = 150, 40  # texts that are tried: what they cost is counted, not timed
+LARGE_TRIAL = 2000  # numbers in what is returned
 Slot = tuple[ast.AST, str, int | None]  # a node, its field, and the place in a list
 
 
@@ -53,13 +57,21 @@ def rewritten(ex: Exercise, index: int, probe: str, answers: Sequence[Any]) -> s
 
 @cache
 def _every(ex: Exercise) -> tuple[Rewritten, ...]:
-    found, left = [], MOST_OF_A_MODULE if ex.is_module else MOST
+    found, left = [], most(ex, MOST_OF_A_MODULE if ex.is_module else MOST)
     for one in attempt(lambda: list(_texts(ex))) or ():
         found.append(one)
         left -= 1
         if not left:
             break
     return tuple(found)
+
+
+def most(ex: Exercise, texts: int) -> int:
+    """How many are tried: fewer where a trial is large, and so takes longer."""
+    known = sheet(ex)
+    right = [known.expected(0, probe) for probe in ex.probes]
+    numbers = sum(x.numel() for x in tree_leaves(right) if isinstance(x, Tensor))
+    return texts if numbers < LARGE_TRIAL else texts // 4
 
 
 _outcomes: dict[tuple, Any] = {}
