@@ -4,7 +4,7 @@ The step is forward + backward, to the gradients of all weights; what the optimi
 them is the same for both and left out.
 
 ResNet-26, -50        convolutions alone
-stand-alone           StandAloneResNet(26), window 7, by solutions.fast; `reference`, by solutions
+stand-alone           StandAloneResNet(26), window 7, by solutions.fast, and by the reference
 augmented             ResNet-50 with attention-augmented convolutions in stages 2 to 4
 """
 

@@ -16,8 +16,21 @@ def trials():
     def twice(x, branch, gate):
         return gate(gate((x + branch(x)).relu()))
 
+    def strict(placement):
+        """A block that names its arguments as it likes, and looks at what it is given."""
+
+        def block(maps, f, g):
+            if maps.ndim != 4 or not maps.is_floating_point():
+                raise TypeError(f"x is b c h w, and this is {tuple(maps.shape)}")
+            if getattr(f(maps), "shape", None) != maps.shape:
+                raise TypeError("the branch does not keep the shape of what it is given")
+            return residual(maps, f, g, placement)
+
+        return block
+
     return (
         *(trial(f'for "{p}"', partial(residual, placement=p)) for p in PLACEMENTS),
+        trial('for "post" with other names, which looks at what it is given', strict("post")),
         trial("for a block that has its gate twice", twice),
     )
 

@@ -25,6 +25,16 @@ def channel_trials():
     )
 
 
+def many_pixels():
+    """Sums of 3,000 products, which half precision rounds to multiples of 2."""
+    dice = torch.Generator().manual_seed(1)
+    one = torch.randn(2, 1, 50, 60, generator=dice, dtype=torch.float64)
+    more = torch.randn(2, 4, 50, 60, generator=dice, dtype=torch.float64)
+    x = Given("b c h w", one + 0.02 * more)
+    sizes = dict(b=2, c=4, h=50, w=60, i=4, j=4)
+    return Trial("on many pixels", sizes, dict(x=x), dict(released=False))
+
+
 # fmt: off
 ENERGIES = (
     wrong("energy_averaged", 'b i j")', 'b i j") / maps.shape[-1]',
@@ -113,6 +123,7 @@ EXERCISE = Exercise(
     solution=ChannelAttention,
     probes={"attention": "b i j", "forward": "b c h w"},
     trials=channel_trials,
+    half=many_pixels,
     blank=("attention", "forward"),
     slips=often(*ENERGIES, *SHARES, *MIXTURES, *GAMMA),
     hints=(

@@ -18,6 +18,7 @@ def block_trials():
         h, w = sizes["h"], sizes["w"]
         keys = math.ceil(h / subsample) * math.ceil(w / subsample)
         init = dict(channels=sizes["c"], form=form, middle=sizes["m"], subsample=subsample)
+        init |= dict(middle=None) if sizes["c"] == 1 else {}
         sizes |= dict(j=keys, i=h * w)
         name = f'with form="{form}"'
         name += f", subsample={subsample}" if subsample > 1 else ""
@@ -34,6 +35,7 @@ def block_trials():
         trial("gaussian", 3, b=2, c=3, m=2, h=5, w=4),
         trial("concatenation", 2, b=3, c=5, m=2, h=3, w=7),
         trial("embedded", training=True, b=2, c=7, m=3, h=4, w=3),
+        trial("embedded", b=2, c=1, m=1, h=5, w=4),  # half of one channel is one
     )
 
 

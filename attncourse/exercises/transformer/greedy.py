@@ -38,6 +38,7 @@ def greedy_trials():
         trial("where all end at once", 2, 9, lambda t, *_: ends_in_turn(t[:1]).expand(2, 6)),
         trial("where not all come to an end", 3, 5, ends_in_turn_late),
         trial("where the next word depends on the last two", 1, 10, language(2, 7)),
+        trial("where no word is asked for", 2, 0, ends_in_turn_late),
     )
 
 
