@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
 from typing import Any
 
 from attncourse.checker.calling import run
@@ -19,7 +19,6 @@ from attncourse.checker.sheet import sheet
 from attncourse.checker.telling import worst, wrong_kind
 from attncourse.checker.trials import Prepared, prepare
 from attncourse.exercises.record import Exercise
-from solutions.arguments import equip
 
 OURS = {"device", "dtype"}  # every layer of the library takes them; no exercise is about them
 NONE_SUCH = "none such"
@@ -108,8 +107,9 @@ def _made(ex: Exercise, init: Mapping[str, Any]) -> Any:
     try:
         return ex.solution(**init)
     except ValueError as error:
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        return None if frame.f_globals["__name__"] == equip.__module__ else error
+        code = unwrap(ex.solution.__init__).__code__
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        return error if any(frame.f_code is code for frame in frames) else None
     except Exception:
         return None
 

@@ -16,6 +16,7 @@ def trials():
     return (
         trial("at positions 0 to 4", list(range(5)), b=2, n=5, d=6),
         trial("at positions 7, 2, 2 and 9", [7, 2, 2, 9], b=3, n=4, d=8),
+        trial("at positions between", [0.5, 2.25, 3.0], b=2, n=3, d=10),
         trial("with an axis of heads", [3, 4, 5, 6, 7], "b head", b=2, head=3, n=5, d=4),
     )
 

@@ -20,6 +20,7 @@ def trials():
     causal = Given("n n", causal_mask(5, 5))
     return (
         trial("at positions 0, 1, 3, 7 and 8", [0, 1, 3, 7, 8], b=2, n=5, d=4, e=6),
+        trial("at positions between", [0.5, 2.25, 3.0], b=2, n=3, d=6, e=5),
         trial("with a causal mask", [5, 6, 9, 1, 2], causal, b=3, n=5, d=2, e=4),
         trial(
             "with an axis of heads", [2, 3, 4, 9], front="b head", b=2, head=3, n=4, d=8, e=10

@@ -1,6 +1,6 @@
 """An answer keeps no state."""
 
-from told import ATTENTION
+from told import ATTENTION, written
 
 from attncourse import check
 from solutions.scaled_dot_product import scaled_dot_product_attention
@@ -28,3 +28,15 @@ def test_an_answer_that_keeps_its_results_by_shape_is_caught():
 
     verdict = check(ATTENTION, cached)
     assert verdict.slip == "remembers_earlier_calls"
+
+
+def test_a_module_that_goes_on_with_earlier_weights_is_caught():
+    class Kept(written("stand_alone.spatial_values")):
+        def shares(self):
+            if not hasattr(self, "known"):
+                self.known = super().shares()
+            return self.known
+
+    verdict = check("stand_alone.spatial_values", Kept)
+    assert verdict.slip == "remembers_earlier_calls"
+    assert "before its weights changed" in verdict.message

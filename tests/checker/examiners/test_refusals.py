@@ -1,13 +1,15 @@
 """What cannot be computed is refused."""
 
 import pytest
-from einops import rearrange, reduce
+import torch
+from einops import rearrange, reduce, repeat
 from told import first_line, written
 
 from attncourse import check
 from attncourse.exercises.edited import copy
 from attncourse.exercises.record import Exercise, Trial
 from solutions.channel import residual
+from solutions.positional import sinusoidal
 
 
 def _refusing():
@@ -138,3 +140,15 @@ def test_what_the_stub_says_is_refused_must_be_refused():
     assert '`residual` does not refuse the unknown placement "between"' in first_line(verdict)
     assert "ends in KeyError" in first_line(check("channel.residual", another_error))
     assert check("channel.residual", written("channel.residual")).status == "passed"
+
+
+def test_a_variant_refuses_what_is_refused():
+    def columns_first(rows, columns, dim):
+        half = dim // 2
+        r = repeat(sinusoidal(rows, half), "h d -> h w d", w=len(columns))
+        c = repeat(sinusoidal(columns, dim - half), "w d -> h w d", h=len(rows))
+        return torch.cat([c, r], dim=-1)
+
+    verdict = check("positional.sinusoidal_2d", columns_first)
+    assert verdict.slip == "not_refused"
+    assert "does not refuse dim = 5" in verdict.message
