@@ -97,11 +97,11 @@ MIXTURES = (
 
 class ChannelByBmm(ChannelAttention):
     def attention(self, x):
-        a = x.flatten(2)
+        a = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))
         e = torch.bmm(a, a.transpose(1, 2))
         if self.released:
             e = e.max(-1, keepdim=True)[0].expand_as(e) - e
-        return torch.softmax(e, dim=-1)
+        return torch.softmax(e, dim=-1).to(x.dtype)
 
     def forward(self, x):
         y = torch.bmm(self.attention(x), x.flatten(2)).view(x.shape)
@@ -110,9 +110,11 @@ class ChannelByBmm(ChannelAttention):
 
 class ChannelByEinsum(ChannelAttention):
     def attention(self, x):
-        e = torch.einsum("bi...,bj...->bij", x, x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        e = torch.einsum("bi...,bj...->bij", wide, wide)
         e = torch.stack([e[:, i] for i in range(x.shape[1])], 1)
-        return F.softmin(e, dim=2) if self.released else F.softmax(e, dim=2)
+        a = F.softmin(e, dim=2) if self.released else F.softmax(e, dim=2)
+        return a.to(x.dtype)
 
     def forward(self, x):
         return self.gamma * torch.einsum("bij,bj...->bi...", self.attention(x), x) + x

@@ -119,9 +119,9 @@ def half_trick(x, positions, twice, other):
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"{d=} is odd")
-    frequency = 10000 ** (-torch.arange(0, d, 2, device=x.device).to(x.dtype) / d)
-    angles = twice(positions.to(x.dtype)[:, None] * frequency)
-    return x * angles.cos() + other(x) * angles.sin()
+    frequency = 10000 ** (-torch.arange(0, d, 2, device=x.device).double() / d)
+    angles = twice(positions[:, None] * frequency)
+    return x * angles.cos().to(x.dtype) + other(x) * angles.sin().to(x.dtype)
 
 
 def twice_in_a_row(angles):
@@ -157,12 +157,12 @@ def rotary_by_matrices(x, positions):
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"{d=} is odd")
-    frequency = 1 / 10000 ** (torch.arange(0, d, 2, dtype=x.dtype, device=x.device) / d)
+    frequency = 1 / 10000 ** (torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
     angles = positions[:, None] * frequency
     cos, sin = angles.cos(), angles.sin()
     turns = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
     pairs = x.reshape(*x.shape[:-1], d // 2, 2, 1)
-    return (turns @ pairs).flatten(-3)
+    return (turns.to(x.dtype) @ pairs).flatten(-3)
 
 
 def rotary_half_trick(x, positions):

@@ -14,10 +14,11 @@ def rotary_complex(x, positions):
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"{d=} is odd")
-    frequency = 10000 ** (-torch.arange(0, d, 2, dtype=x.dtype, device=x.device) / d)
-    angles = torch.outer(positions.to(x), frequency)
-    z = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2).contiguous())
-    return torch.view_as_real(z * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+    frequency = 10000 ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
+    angles = torch.outer(positions.double(), frequency)
+    z = torch.view_as_complex(x.double().reshape(*x.shape[:-1], -1, 2).contiguous())
+    turned = torch.view_as_real(z * torch.polar(torch.ones_like(angles), angles))
+    return turned.flatten(-2).to(x.dtype)
 
 
 # fmt: off

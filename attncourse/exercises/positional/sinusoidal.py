@@ -122,9 +122,12 @@ def sinusoidal_filled(positions, dim):
 
 
 def sinusoidal_by_phase(positions, dim):
-    feature = torch.arange(dim, device=positions.device)
+    feature = torch.arange(dim, device=positions.device, dtype=torch.float64)
     frequency = 1 / 10000 ** ((feature - feature % 2) / dim)
-    return torch.sin(torch.outer(positions, frequency) + feature % 2 * math.pi / 2)
+    waves = torch.sin(
+        torch.outer(positions.to(frequency), frequency) + feature % 2 * math.pi / 2
+    )
+    return waves.to(positions.dtype)
 
 
 EXERCISE = Exercise(

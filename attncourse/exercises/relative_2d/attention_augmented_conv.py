@@ -244,7 +244,8 @@ class LayerByEinsum(AttentionAugmentedConv2d):
         q, k, _ = self.project(x)
         scores = from_q_and_k(q, k)
         h, w = q.shape[-3:-1]
-        scores = scores + by_columns_of_the_product(q, *self.tables(h, w))
+        if self.rows is not None:
+            scores = scores + by_columns_of_the_product(q, *self.tables(h, w))
         return (scores / q.shape[-1] ** 0.5).softmax(-1)
 
     def forward(self, x):
@@ -284,7 +285,9 @@ class LayerByHeads(AttentionAugmentedConv2d):
         h, w, d = q.shape[-3:]
         heads = []
         for head in range(self.heads):
-            bias = gathered_flat(q[:, head], *self.tables(h, w)) / math.sqrt(d)
+            bias = None
+            if self.rows is not None:
+                bias = gathered_flat(q[:, head], *self.tables(h, w)) / math.sqrt(d)
             y = F.scaled_dot_product_attention(
                 *(t[:, head].flatten(1, 2) for t in (q, k, v)), attn_mask=bias
             )

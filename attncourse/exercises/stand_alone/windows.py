@@ -128,29 +128,17 @@ CUTS = (
 # fmt: on
 
 
-def copied_by_shifts(x, window):
-    """You copy each window into a tensor of its own, window² times the picture. `unfold` along
-    rows and columns gives a view, in which nothing is copied."""
-    refuse_even(window)
-    r, (h, w) = window // 2, x.shape[-2:]
-    padded = F.pad(x, (r, r, r, r))
-    rows = [
-        torch.stack([padded[..., dy : dy + h, dx : dx + w] for dx in range(window)], -1)
-        for dy in range(window)
-    ]
-    return torch.stack(rows, -2)
-
-
-def copied_by_unfold(x, window):
-    """`F.unfold` copies every window, window² times the picture. The method `x.unfold`, along
-    rows and then along columns, gives a view, in which nothing is copied."""
+def copied(x, window):
+    """The values are right, but every window is copied, window² times the picture: by `F.unfold`,
+    by `stack`, or by `contiguous` or a reshape at the end. The method `x.unfold`, along rows and
+    then along columns, gives a view, in which nothing is copied."""
     return windows_by_unfold(x, window)
 
 
-def copied_at_the_end(x, window):
-    """Your view is copied at the end, by `contiguous`, `clone` or a reshape: window² times the
-    picture. Return the view."""
-    return windows(x, window).contiguous()
+def windows_columns_first(x, window):
+    refuse_even(window)
+    padded = F.pad(x, 4 * (window // 2,))
+    return padded.unfold(-1, window, 1).unfold(-3, window, 1).movedim(-1, -2)
 
 
 def windows_by_strides(x, window):
@@ -170,9 +158,7 @@ EXERCISE = Exercise(
         *EDGES,
         *CUTS,
         shifted_at_the_edges,
-        copied_at_the_end,
-        copied_by_unfold,
-        copied_by_shifts,
+        copied,
     ),
     hints=(
         "A window of 5 around the pixel at row 0: which rows does it cover?",
@@ -189,7 +175,7 @@ EXERCISE = Exercise(
     ),
     minutes=8,
     difficulty=2,
-    otherwise=(windows_by_strides,),
+    otherwise=(windows_by_strides, windows_columns_first),
     cost=Cost(largest_tensor=1.5),
     refuses=even_windows,
     laws=("examples_do_not_mix",),

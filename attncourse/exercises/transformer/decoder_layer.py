@@ -146,7 +146,9 @@ class DecodesByHand(DecoderLayer):
             (self.around_feed_forward, self.feed_forward),
         )
         for around, step in steps:
-            x = x + step(around.norm(x)) if around.pre else around.norm(x + step(x))
+            drop = around.dropout
+            pre = around.pre
+            x = x + drop(step(around.norm(x))) if pre else around.norm(x + drop(step(x)))
         return x
 
 

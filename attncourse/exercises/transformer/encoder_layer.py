@@ -119,9 +119,9 @@ class LayerByLayer(EncoderLayer):
     def forward(self, x, mask=None):
         one, two = self.around_attention, self.around_feed_forward
         y = one.norm(x) if one.pre else x
-        y = x + self.self_attention(y, y, mask)
+        y = x + one.dropout(self.self_attention(y, y, mask))
         y = y if one.pre else one.norm(y)
-        z = self.feed_forward(two.norm(y) if two.pre else y)
+        z = two.dropout(self.feed_forward(two.norm(y) if two.pre else y))
         return y + z if two.pre else two.norm(y + z)
 
 

@@ -75,7 +75,7 @@ def loss_of_torch(logits, target, smoothing=0.1):
 
 def loss_by_one_hot(logits, target, smoothing=0.1):
     words = logits.shape[-1]
-    wanted = F.one_hot(target, words) * (1 - smoothing) + smoothing / words
+    wanted = F.one_hot(target, words).to(logits) * (1 - smoothing) + smoothing / words
     there = (target != PAD).to(logits)
     log_p = logits - logits.logsumexp(-1, keepdim=True)
     return -(wanted * log_p * there[..., None]).sum() / there.sum()

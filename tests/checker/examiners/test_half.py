@@ -17,7 +17,8 @@ def test_a_constant_that_half_precision_does_not_hold_is_seen():
         return s.masked_fill(~mask, -1e9).softmax(-1) * mask
 
     verdict = check("scaled_dot_product.attention_weights", filled)
-    assert verdict.slip == "not_in_half_precision"
+    assert verdict.status == "passed"  # the stub does not speak of half precision
+    assert "A remark. In half precision `attention_weights` stops" in verdict.message
     assert "overflow" in verdict.message
 
 
