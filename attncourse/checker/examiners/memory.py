@@ -22,7 +22,25 @@ def examine(case: Case) -> Fault | None:
                     (case.trials[index].seen,),
                     "remembers_earlier_calls",
                 )
-    return _kept_by_shape(case) or _kept_by_weights(case)
+    return _the_same_tensor(case) or _kept_by_shape(case) or _kept_by_weights(case)
+
+
+def _the_same_tensor(case: Case) -> Fault | None:
+    """Whether a function hands out the very tensor that it handed out before."""
+    if case.ex.is_module:
+        return None
+    one, two = (case.run(0).outcomes for _ in range(2))
+    for probe, y in one.items():
+        again = two[probe]
+        if isinstance(y, Tensor) and isinstance(again, Tensor) and y.numel():
+            if y.data_ptr() == again.data_ptr():
+                return Fault(
+                    f"`{probe}` hands out the same tensor again: it is kept, and whoever"
+                    " changes it changes what the next one gets. Make it anew from the arguments.",
+                    (case.trials[0].seen,),
+                    "remembers_earlier_calls",
+                )
+    return None
 
 
 def _kept_by_weights(case: Case) -> Fault | None:

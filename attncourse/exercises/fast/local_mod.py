@@ -1,6 +1,5 @@
 """A pattern for FlexAttention: a window around each pixel of a map."""
 
-
 from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.fast.shared import mod_trials
 from attncourse.exercises.record import Exercise, Trial

@@ -18,6 +18,7 @@ def softmax_trials():
         Trial("on scores around 0", dict(i=3, j=5), dict(x="i j")),
         Trial("with a batch axis in front", dict(b=2, i=4, j=7), dict(x="b i j")),
         Trial("on scores around 1000", dict(i=2, j=5), dict(x=Given("i j", near))),
+        Trial("on scores around -1000", dict(i=2, j=5), dict(x=Given("i j", near - 2000))),
         Trial("on rows of very different size", dict(i=3, j=4), dict(x=Given("i j", wide))),
     )
 

@@ -1,9 +1,11 @@
 """An answer keeps no state."""
 
+from functools import cache
+
 from told import ATTENTION, written
 
 from attncourse import check
-from solutions.scaled_dot_product import scaled_dot_product_attention
+from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
 
 
 def test_an_answer_that_remembers_earlier_calls_is_caught():
@@ -40,3 +42,12 @@ def test_a_module_that_goes_on_with_earlier_weights_is_caught():
     verdict = check("stand_alone.spatial_values", Kept)
     assert verdict.slip == "remembers_earlier_calls"
     assert "before its weights changed" in verdict.message
+
+
+def test_a_tensor_that_is_handed_out_again_is_caught():
+    @cache
+    def kept(queries, keys):
+        return causal_mask(queries, keys)
+
+    verdict = check("scaled_dot_product.causal_mask", kept)
+    assert verdict.slip == "remembers_earlier_calls"
