@@ -36,7 +36,7 @@ def _the_same_tensor(case: Case) -> Fault | None:
             if y.data_ptr() == again.data_ptr():
                 return Fault(
                     f"`{probe}` hands out the same tensor again: it is kept, and whoever"
-                    " changes it changes what the next one gets. Make it anew from the arguments.",
+                    " changes it changes what the next one gets. Make it anew.",
                     (case.trials[0].seen,),
                     "remembers_earlier_calls",
                 )
