@@ -99,18 +99,9 @@ plots.show(fig, "Two photographs: a temple by a lake, and an orange dahlia befor
 
 
 # %% jupyter={"source_hidden": true}
-def grid(ax, x, y, numbers, rows="", columns="", name="", shades=None, side=0.6):
-    """A table of numbers, the letters of its axes at its edges; darker where larger."""
-    numbers = np.atleast_2d(np.asarray(numbers, dtype=float))
-    shades = numbers / max(numbers.max(), 1) if shades is None else np.atleast_2d(shades)
-    words = np.vectorize("{:g}".format)(numbers)
-    box = diagrams.matrix(ax, x, y, 0.7 * shades, "", name, diagrams.DATA, side, words)
-    diagrams.label(ax, (x - 0.15, box.middle[1]), rows, "right")
-    diagrams.label(ax, (box.middle[0], y - 0.15), columns, "center", "top")
-    return box
+grid = diagrams.numbers
 
 
-# %% jupyter={"source_hidden": true}
 def four_moves(ax, table):
     """Each move on one table: what goes in, an arrow, what comes out."""
     for x, y in (0.8, 4.8), (8.6, 4.8), (6.9, 0.5):
@@ -288,7 +279,9 @@ claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip a
 pixels = np.arange(24).reshape(4, 6)
 number = np.kron([[0, 1], [2, 3]], np.ones((2, 3)))
 fig, ax = diagrams.canvas(12.4, 4.6, 5.8)
-grid(ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "a picture of 4 x 6 pixels", number / 3 + 0.1)
+grid(
+    ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "a picture of 4 x 6 pixels", number / 3 + 0.1
+)
 diagrams.arrow(ax, (5.2, 2.4), (7.3, 2.4), text="p = 2, q = 3")
 for n, (x, y) in enumerate([(7.8, 2.75), (10.3, 2.75), (7.8, 0.5), (10.3, 0.5)]):
     patch = pixels[number == n].reshape(2, 3)
