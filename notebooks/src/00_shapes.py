@@ -279,9 +279,7 @@ claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip a
 pixels = np.arange(24).reshape(4, 6)
 number = np.kron([[0, 1], [2, 3]], np.ones((2, 3)))
 fig, ax = diagrams.canvas(12.4, 4.6, 5.8)
-grid(
-    ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "a picture of 4 x 6 pixels", number / 3 + 0.1
-)
+grid(ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "4 x 6 pixels", number / 3 + 0.1)
 diagrams.arrow(ax, (5.2, 2.4), (7.3, 2.4), text="p = 2, q = 3")
 for n, (x, y) in enumerate([(7.8, 2.75), (10.3, 2.75), (7.8, 0.5), (10.3, 0.5)]):
     patch = pixels[number == n].reshape(2, 3)
