@@ -11,11 +11,12 @@
 
 # %% [markdown]
 # Alex Rogozhnikov answered this with a small language in which every change of axes names the
-# axes before and after it. He published the library in 2018 and described it in
-# [Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation](https://openreview.net/forum?id=oapKSVM2bcj)
-# (ICLR 2022). `rearrange(x, "b h w c -> b (h w) c")` says what it does, and it raises an error if
-# `x` does not have four axes. All code of this course is written in it, and you will find it in
-# many implementations of vision transformers.
+# axes before and after it. He published the library in 2018 and described it in [Einops: Clear
+# and Reliable Tensor Manipulations with Einstein-like
+# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). `rearrange(x, "b h w c -> b
+# (h w) c")` says what it does, and it raises an error if `x` does not have four axes. All code of
+# this course is written in it, and you will find it in many implementations of vision
+# transformers.
 
 # %% [markdown]
 # ### What can be built from such moves
@@ -238,8 +239,9 @@ def interleaved(pictures):
 check("shapes.strip", interleaved)
 
 # %% [markdown]
-# **What you should see.** A card appears with the verdict *not yet*. Its first line names the cause;
-# below it stand the sizes on which the mistake was seen and the number that is furthest off.
+# **What you should see.** A card appears with the verdict *not yet*. Its first line names the
+# cause; below it stand the sizes on which the mistake was seen and the number that is furthest
+# off.
 #
 # Hints come one at a time, and the first is a question. `solution("shapes.strip")` shows the
 # solution, after asking whether you want to see it.
@@ -404,8 +406,8 @@ plots.show(
 # %% [markdown]
 # ## 0.4 reduce: pool
 #
-# **Average pooling** makes a smaller picture, in which each pixel is the mean of one patch. The small
-# picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
+# **Average pooling** makes a smaller picture, in which each pixel is the mean of one patch. The
+# small picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
 
 # %% jupyter={"source_hidden": true}
 fine = np.array([[1, 3, 0, 0], [5, 7, 0, 0], [2, 2, 8, 0], [2, 2, 0, 0]])
@@ -528,9 +530,9 @@ plots.image(axs[2], photo - coarse, "+ what pooling forgets", -0.5, 0.5)
 plots.show(fig, "The temple; the temple in blocks of one colour; grey with the edges only.")
 
 # %% [markdown]
-# **What you should see.** The right picture shows what pooling has forgotten, with mid-grey for 0: it
-# is what varies within a patch, edges and texture. If your middle picture shows the temple many
-# times over, you repeated the whole picture and not its pixels; look at the brackets.
+# **What you should see.** The right picture shows what pooling has forgotten, with mid-grey for
+# 0: it is what varies within a patch, edges and texture. If your middle picture shows the temple
+# many times over, you repeated the whole picture and not its pixels; look at the brackets.
 
 # %% [markdown]
 # ## 0.6 reduce: the mean colour
@@ -668,9 +670,10 @@ plots.image(axs[2], warmth, "R − B: the blossom alone", -1, 1)
 plots.show(fig, "The dahlia in colour; in grey; red minus blue, where it alone is bright.")
 
 # %% [markdown]
-# **What you should see.** In the right picture the blossom stands out by itself: its darkest pixel in
-# the middle is brighter than the brightest of the leaves at the left. Which weights are the right
-# ones depends on the picture, and learning to choose them is what channel attention does.
+# **What you should see.** In the right picture the blossom stands out by itself: its darkest
+# pixel in the middle is brighter than the brightest of the leaves at the left. Which weights are
+# the right ones depends on the picture, and learning to choose them is what channel attention
+# does.
 
 # %% [markdown]
 # ## 0.8 einsum: all pairs
@@ -726,9 +729,9 @@ claim(similarity(x, y)[2, 0] == 2, "the third of x and the first of y have the p
 # %% [markdown]
 # ### Which patches look like this one?
 #
-# The next function cuts the dahlia into 12 x 18 patches of 8 x 8 pixels. It subtracts the mean colour
-# of the photograph and makes each patch a vector of length 1. Then it compares every patch with
-# every other one.
+# The next function cuts the dahlia into 12 x 18 patches of 8 x 8 pixels. It subtracts the mean
+# colour of the photograph and makes each patch a vector of length 1. Then it compares every patch
+# with every other one.
 
 
 # %%

@@ -10,10 +10,10 @@
 # [measured it](https://arxiv.org/abs/1409.1259): the quality fell quickly as sentences grew longer.
 
 # %% [markdown]
-# Dzmitry Bahdanau, Kyunghyun Cho and Yoshua Bengio removed the bottleneck in
-# [Neural Machine Translation by Jointly Learning to Align and Translate](https://arxiv.org/abs/1409.0473)
-# (ICLR 2015). Their network keeps one vector for each word of the source. Before it writes a word,
-# it compares its state with all of them and takes their mean, weighted by how well each one fits.
+# Dzmitry Bahdanau, Kyunghyun Cho and Yoshua Bengio removed the bottleneck in [Neural Machine
+# Translation by Jointly Learning to Align and Translate](https://arxiv.org/abs/1409.0473) (ICLR
+# 2015). Their network keeps one vector for each word of the source. Before it writes a word, it
+# compares its state with all of them and takes their mean, weighted by how well each one fits.
 # These weights are computed by the network itself, so they are learned with everything else. The
 # step has been called **attention** ever since.
 
@@ -25,12 +25,11 @@
 # | trained on sentences of up to 30 words | 13.93 | 21.50 |
 # | trained on sentences of up to 50 words | 17.82 | 26.75 |
 #
-# (Table 1 of the paper, all sentences of the test set; more BLEU is better.) A year later
-# [Show, Attend and Tell](https://arxiv.org/abs/1502.03044) let a network look at parts of a
-# photograph while it wrote a caption. In 2017
-# [Attention Is All You Need](https://arxiv.org/abs/1706.03762) threw the recurrent networks away and
-# kept attention, in the form that you write here. It runs today inside vision transformers, image
-# generators and language models.
+# (Table 1 of the paper, all sentences of the test set; more BLEU is better.) A year later [Show,
+# Attend and Tell](https://arxiv.org/abs/1502.03044) let a network look at parts of a photograph
+# while it wrote a caption. In 2017 [Attention Is All You Need](https://arxiv.org/abs/1706.03762)
+# threw the recurrent networks away and kept attention, in the form that you write here. It runs
+# today inside vision transformers, image generators and language models.
 
 # %% [markdown]
 # The idea of a weighted mean is older. Nadaraya and Watson proposed it in 1964 for regression: to
@@ -73,12 +72,12 @@ from attncourse.tasks.denoising import blur, patches, places, psnr
 # %% [markdown]
 # ### A dictionary that answers inexact questions
 #
-# A Python dictionary compares your **query** with its **keys**, and returns the **value** of the one
-# key that is equal. If there is none, it fails. Attention is the soft version of it. It computes for
-# every key a **score** that says how well the key fits the query. The **softmax** turns the scores
-# into **attention weights**, which are positive and sum to 1. The answer is the mean of all values
-# with these weights. Since every step is differentiable, what makes a good query or key can be
-# learned.
+# A Python dictionary compares your **query** with its **keys**, and returns the **value** of the
+# one key that is equal. If there is none, it fails. Attention is the soft version of it. It
+# computes for every key a **score** that says how well the key fits the query. The **softmax**
+# turns the scores into **attention weights**, which are positive and sum to 1. The answer is the
+# mean of all values with these weights. Since every step is differentiable, what makes a good
+# query or key can be learned.
 
 
 # %% jupyter={"source_hidden": true}
@@ -164,8 +163,8 @@ plots.show(fig, "Bars: scores 2, 0, 1, -1 of four keys become weights 0.64, 0.09
 # The second form holds because the factor $\exp(-t)$ stands above and below the fraction line.
 
 # %% [markdown]
-# **Predict.** Two keys have the scores $0$ and $\ln 3$. What are their weights? And what are they if
-# 1000 is added to both scores?
+# **Predict.** Two keys have the scores $0$ and $\ln 3$. What are their weights? And what are they
+# if 1000 is added to both scores?
 #
 # <details><summary>Answer</summary>
 #
@@ -208,17 +207,18 @@ for x in (10.0, 88.0, 89.0, 1000.0):
     print(f"score {x:4g}   naive {naive[0]:.4f}   yours {softmax(row)[0]:.4f}")
 
 # %% [markdown]
-# **What you should see.** The naive form turns into `nan` between the scores 88 and 89, whereas yours
-# gives 1 throughout. The largest number in float32 is $3.4\cdot10^{38} = \exp 88.7$. Beyond it `exp`
-# returns `inf`, and `inf / inf` is not a number. Scores of 89 are not unusual, as section 1.4 shows.
+# **What you should see.** The naive form turns into `nan` between the scores 88 and 89, whereas
+# yours gives 1 throughout. The largest number in float32 is $3.4\cdot10^{38} = \exp 88.7$. Beyond
+# it `exp` returns `inf`, and `inf / inf` is not a number. Scores of 89 are not unusual, as
+# section 1.4 shows.
 
 # %% [markdown]
 # ## 1.2 Additive scores: a small network compares
 #
 # How well does a key fit a query? Bahdanau and colleagues let a small network decide, which is
 # called **additive attention**. It maps the query and the key to `m` hidden features each, adds
-# them, applies a tanh, and weighs the result with a vector $u$. It does so for every pair of a query
-# and a key.
+# them, applies a tanh, and weighs the result with a vector $u$. It does so for every pair of a
+# query and a key.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(14.4, 4.9, 6.2)
@@ -252,8 +252,8 @@ plots.show(fig, "Query i through W_q plus key j through W_k, then tanh, then u: 
 # %% [markdown]
 # ### What two hidden units can do
 #
-# Let keys and queries be places on a line. The difference of two tanh steps is a bump, which is high
-# only where the key is near the query.
+# Let keys and queries be places on a line. The difference of two tanh steps is a bump, which is
+# high only where the key is near the query.
 #
 # **Predict.** The score is $\tanh(4g + 2) - \tanh(4g - 2)$, where $g$ is the place of the key minus
 # that of the query. Whatever $g$ is, between which two numbers does it stay?
@@ -277,8 +277,8 @@ plots.show(fig, "Two S-shaped curves from -1 to 1 and their difference, a bump o
 # ### Exercise: `AdditiveAttention`
 #
 # The layers are there: `query` and `key` lead to the hidden features, and `score` is $u$. Write
-# `scores`, then `attention`, which turns the scores into weights over the keys, then `forward`, which
-# averages the values with these weights.
+# `scores`, then `attention`, which turns the scores into weights over the keys, then `forward`,
+# which averages the values with these weights.
 
 # %% exercise="scaled_dot_product.additive_attention"
 
@@ -312,11 +312,11 @@ def at(*xs):
 
 
 # %% [markdown]
-# Seven keys stand at the places 0 to 6, and their values are the squares 0 to 36. Three queries stand
-# at 5, 1 and 3.
+# Seven keys stand at the places 0 to 6, and their values are the squares 0 to 36. Three queries
+# stand at 5, 1 and 3.
 #
-# **Predict.** If $\sum_m|u_m| = 2$, can a key get nine tenths of the attention, with weights however
-# clever?
+# **Predict.** If $\sum_m|u_m| = 2$, can a key get nine tenths of the attention, with weights
+# however clever?
 #
 # <details><summary>Answer</summary>
 #
@@ -337,9 +337,10 @@ print("loud = 4, query at 3, scores:", *(f"{number:.3f}" for number in s))
 
 # %% [markdown]
 # **What you should see.** The largest weight grows from 0.531 to 0.997, and with `loud` = 4 the
-# layer reads the squares 25, 1 and 9 almost exactly. The last line shows why: the key at the place of
-# the query scores $1.928 \cdot 4 = 7.71$, its two neighbours score $0.036 \cdot 4 = 0.144$ each, and the
-# others nothing. If your three queries read the same number, your scores do not depend on the query.
+# layer reads the squares 25, 1 and 9 almost exactly. The last line shows why: the key at the
+# place of the query scores $1.928 \cdot 4 = 7.71$, its two neighbours score $0.036 \cdot 4 =
+# 0.144$ each, and the others nothing. If your three queries read the same number, your scores do
+# not depend on the query.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(5.4, 2.0))
@@ -355,9 +356,9 @@ plots.show(fig, "Map, 3 queries by 7 keys: one bright cell a row, at the keys 5,
 # %% [markdown]
 # ### Ablation: what if the tanh is dropped?
 #
-# Without the tanh the score is a part that depends on the query plus a part that depends on the key.
-# Before you run the cell, think of section 1.1: what does the softmax do with a number that is added
-# to a whole row?
+# Without the tanh the score is a part that depends on the query plus a part that depends on the
+# key. Before you run the cell, think of section 1.1: what does the softmax do with a number that
+# is added to a whole row?
 
 # %%
 torch.manual_seed(0)
@@ -368,15 +369,15 @@ print(flat[0])
 claim((flat - flat[:, :1]).abs().max() < 1e-6, "without tanh every query gets the same weights")
 
 # %% [markdown]
-# **What you should see.** The three printed rows are equal. $u^\top W_q q_i$ is added to all scores of
-# query $i$, so it cancels in the softmax, and the question no longer has any influence. It is the tanh
-# that lets query and key interact.
+# **What you should see.** The three printed rows are equal. $u^\top W_q q_i$ is added to all
+# scores of query $i$, so it cancels in the softmax, and the question no longer has any influence.
+# It is the tanh that lets query and key interact.
 
 # %% [markdown]
 # ## 1.3 Dot-product scores: directions are compared
 #
-# An **inner product** also says whether query and key agree. It needs no weights, and no hidden axis
-# `b i j m` has to be stored. The figure shows one query and three keys in the plane.
+# An **inner product** also says whether query and key agree. It needs no weights, and no hidden
+# axis `b i j m` has to be stored. The figure shows one query and three keys in the plane.
 
 # %% jupyter={"source_hidden": true}
 arrows = {"q": (2, 1), "k0": (1, -2), "k1": (2, 1.5), "k2": (-2, 0.5)}
@@ -409,8 +410,8 @@ plots.show(fig, "Arrows from 0: q (2, 1), k0 (1, -2) across, k1 (2, 1.5) along, 
 # %% [markdown]
 # ### Exercise: `dot_product_scores`
 #
-# One line is enough. Any number of axes may stand in front, which einops writes as `...` in a pattern
-# and the annotation as `*batch`.
+# One line is enough. Any number of axes may stand in front, which einops writes as `...` in a
+# pattern and the annotation as `*batch`.
 
 # %% exercise="scaled_dot_product.dot_product_scores"
 
@@ -424,9 +425,8 @@ check("scaled_dot_product.dot_product_scores", dot_product_scores)
 # %% [markdown]
 # ### Luong's three scores
 #
-# Minh-Thang Luong, Hieu Pham and Christopher Manning compared scores in
-# [Effective Approaches to Attention-based Neural Machine Translation](https://arxiv.org/abs/1508.04025)
-# (EMNLP 2015):
+# Minh-Thang Luong, Hieu Pham and Christopher Manning compared scores in [Effective Approaches to
+# Attention-based Neural Machine Translation](https://arxiv.org/abs/1508.04025) (EMNLP 2015):
 #
 # | their name | score | weights |
 # |---|---|---|
@@ -434,8 +434,8 @@ check("scaled_dot_product.dot_product_scores", dot_product_scores)
 # | general | $q^\top W k$ | a matrix |
 # | concat | $u^\top \tanh(W [q; k])$ | two layers: Bahdanau's, with $W = [W_q\ W_k]$ |
 #
-# *General* is the inner product again, after a linear layer. Multi-head attention, in chapter 02, will
-# use exactly that, with a layer for queries and one for keys.
+# *General* is the inner product again, after a linear layer. Multi-head attention, in chapter 02,
+# will use exactly that, with a layer for queries and one for keys.
 
 # %%
 torch.manual_seed(0)
@@ -490,8 +490,8 @@ claim(s.argmax() == 2 and cosine.argmax() == 0, "the longest key wins, not the b
 # %% [markdown]
 # ## 1.4 Why the scores are divided by $\sqrt d$
 #
-# Take queries and keys whose features are independent, with mean 0 and variance 1. The histograms show
-# how widely their inner products spread.
+# Take queries and keys whose features are independent, with mean 0 and variance 1. The histograms
+# show how widely their inner products spread.
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
@@ -519,11 +519,12 @@ plots.show(
 # Divided by $\sqrt d$, the scores have variance 1, whatever $d$ is.
 
 # %% [markdown]
-# What does this do to the weights? Their **entropy** $H = -\sum_j a_j \log_2 a_j$ says over how many
-# keys the attention is spread: $H = 0$ bits means one key, and $H = \log_2 n$ means all $n$ keys alike.
+# What does this do to the weights? Their **entropy** $H = -\sum_j a_j \log_2 a_j$ says over how
+# many keys the attention is spread: $H = 0$ bits means one key, and $H = \log_2 n$ means all $n$
+# keys alike.
 #
-# **Predict.** There are $n = 512$ keys, whose weights could have up to 9 bits. With scores of variance 1,
-# is $H$ nearer to 0 or to 9?
+# **Predict.** There are $n = 512$ keys, whose weights could have up to 9 bits. With scores of
+# variance 1, is $H$ nearer to 0 or to 9?
 #
 # <details><summary>Answer</summary>
 #
@@ -568,11 +569,11 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see.** Without the division the variance is $d$, and the entropy sinks until one key
-# holds nearly everything: less than a third of a bit is left at $d = 1024$. After the division the
-# variance is 1 and the entropy 8.28 bits for every $d$. A weight near 1 or 0 also has next to no
-# gradient, since $\partial a / \partial s = a (1 - a)$, so unscaled attention is hard to train. If your
-# right-hand columns drift, check the scale.
+# **What you should see.** Without the division the variance is $d$, and the entropy sinks until
+# one key holds nearly everything: less than a third of a bit is left at $d = 1024$. After the
+# division the variance is 1 and the entropy 8.28 bits for every $d$. A weight near 1 or 0 also
+# has next to no gradient, since $\partial a / \partial s = a (1 - a)$, so unscaled attention is
+# hard to train. If your right-hand columns drift, check the scale.
 
 # %% [markdown]
 # ### Ablation: what if we divide by $d$? (may be skipped at first reading)
@@ -584,8 +585,9 @@ for d in (4, 64, 1024):
 claim(bits > 8.99, "with d = 1024 divided by d, attention is hardly more than a plain mean")
 
 # %% [markdown]
-# **What you should see.** The variance sinks as $d / d^2 = 1/d$. For wide features all scores, and hence
-# all weights, become nearly equal: 9 bits. The square root is the only power that works for every $d$.
+# **What you should see.** The variance sinks as $d / d^2 = 1/d$. For wide features all scores,
+# and hence all weights, become nearly equal: 9 bits. The square root is the only power that works
+# for every $d$.
 
 # %% [markdown]
 # ## 1.5 Masks: who may look where
@@ -614,11 +616,11 @@ plots.show(fig, said)
 # \text{causal: } j \le i
 # $$
 #
-# Both count from the first token (top-left aligned), as in torch. In all figures of this course, what is
-# hidden is hatched in grey.
+# Both count from the first token (top-left aligned), as in torch. In all figures of this course,
+# what is hidden is hatched in grey.
 #
-# **Predict.** Of the $24 \cdot 24$ pairs of query and key, how many are allowed? And how many are for 3
-# queries and 5 keys?
+# **Predict.** Of the $24 \cdot 24$ pairs of query and key, how many are allowed? And how many are
+# for 3 queries and 5 keys?
 #
 # <details><summary>Answer</summary>
 #
@@ -643,16 +645,17 @@ few, many = causal_mask(3, 5).sum(), causal_mask(24, 24).sum()
 print(f"allowed: {few} of 15, and {many} of 576")
 
 # %% [markdown]
-# **What you should see.** The printed mask is a triangle of ones in the lower left, and 6 and 300 pairs are
-# allowed. If you count 3 and 276, a query may not see itself. If the triangle sits at the right, your mask
-# is aligned at the bottom right, and query 0 sees three keys.
+# **What you should see.** The printed mask is a triangle of ones in the lower left, and 6 and 300
+# pairs are allowed. If you count 3 and 276, a query may not see itself. If the triangle sits at
+# the right, your mask is aligned at the bottom right, and query 0 sees three keys.
 
 # %% [markdown]
 # ### Padding
 #
-# Examples of different lengths are put into one tensor by filling the short ones up. What was filled in,
-# the **padding**, must not be looked at. The **padding mask** hides those keys from every query, so its
-# axis for queries has length 1 and is stretched when it is used. Masks are combined with `&`.
+# Examples of different lengths are put into one tensor by filling the short ones up. What was
+# filled in, the **padding**, must not be looked at. The **padding mask** hides those keys from
+# every query, so its axis for queries has length 1 and is stretched when it is used. Masks are
+# combined with `&`.
 
 # %% jupyter={"source_hidden": true}
 real = np.tile([1, 1, 1, 0], (4, 1)) > 0
@@ -667,8 +670,8 @@ for x, sign in (4.0, "&"), (9.0, "="):
 plots.show(fig, "A row 1 1 1 and a hatched cell, and a causal mask; both: no last column.")
 
 # %% [markdown]
-# **Predict.** The lengths are 2, 5 and 0, and there are five keys each. How many places of the mask are
-# True? Which queries are in trouble?
+# **Predict.** The lengths are 2, 5 and 0, and there are five keys each. How many places of the
+# mask are True? Which queries are in trouble?
 #
 # <details><summary>Answer</summary>
 #
@@ -700,16 +703,17 @@ together = mask & causal_mask(5, 5)
 print("with the causal one:", tuple(together.shape), together.sum((1, 2)).tolist())
 
 # %% [markdown]
-# **What you should see.** The rows hold 2, 5 and 0 ones. Combined with the causal mask, `b 1 j` and `i j`
-# give `b i j`: the five queries of the first example see $1 + 2 + 2 + 2 + 2 = 9$ keys, those of the second
-# 15, and those of the third none.
+# **What you should see.** The rows hold 2, 5 and 0 ones. Combined with the causal mask, `b 1 j`
+# and `i j` give `b i j`: the five queries of the first example see $1 + 2 + 2 + 2 + 2 = 9$ keys,
+# those of the second 15, and those of the third none.
 
 # %% [markdown]
 # ## 1.6 The attention map: scores, scale, mask, softmax
 #
-# All pieces come together in the **attention map**, which holds the weights of all keys for each query. A
-# forbidden key must get the weight 0, and the weights of the allowed ones must sum to 1. Therefore the
-# score of a forbidden key is set to $-\infty$ *before* the softmax, because $\exp(-\infty) = 0$.
+# All pieces come together in the **attention map**, which holds the weights of all keys for each
+# query. A forbidden key must get the weight 0, and the weights of the allowed ones must sum to 1.
+# Therefore the score of a forbidden key is set to $-\infty$ *before* the softmax, because
+# $\exp(-\infty) = 0$.
 
 # %% jupyter={"source_hidden": true}
 s = np.array([[2.0, 1, 0], [0, 1, 3], [1, 0, 2]])
@@ -726,9 +730,9 @@ diagrams.arrow(ax, (8.2, 1.85), (10.4, 1.85), text="softmax\nover j")
 plots.show(fig, "Scores of three queries; above the diagonal hidden; each row sums to 1.")
 
 # %% [markdown]
-# In the last row the scores 1, 0 and 2 become 0.24, 0.09 and 0.67, as in the example at the beginning. In the
-# row above, the key with the largest score, 3, is hidden. The other two share the attention: their weights
-# are 0.27 and 0.73, as if the third key did not exist.
+# In the last row the scores 1, 0 and 2 become 0.24, 0.09 and 0.67, as in the example at the
+# beginning. In the row above, the key with the largest score, 3, is hidden. The other two share
+# the attention: their weights are 0.27 and 0.73, as if the third key did not exist.
 
 # %%
 s = torch.tensor([[2.0, 1, 0], [0, 1, 3], [1, 0, 2]])
@@ -749,8 +753,8 @@ claim((a.sum(-1) - 1).abs().max() < 1e-6, "the weights of each row sum to 1")
 # | mask | stretches to `... i j` | True where the query may attend |
 # | $A$ | `... i j` | the map: row $i$ holds the weights of query $i$ |
 #
-# In the signature below, `Bool[Tensor, "*#batch #i #j"]` says so: a `#` marks an axis that may also have the
-# length 1.
+# In the signature below, `Bool[Tensor, "*#batch #i #j"]` says so: a `#` marks an axis that may
+# also have the length 1.
 
 # %% [markdown]
 # **Predict.** A query consists of zeros, and the mask is causal. What does row $i$ of the map hold?
@@ -760,14 +764,14 @@ claim((a.sum(-1) - 1).abs().max() < 1e-6, "the weights of each row sum to 1")
 # All its scores are 0, so the $i + 1$ allowed keys get the same weight: $1 / (i + 1)$ each.
 # </details>
 #
-# A row without any allowed key would be $0/0$. The papers leave this open; we take torch's convention, by
-# which a query that may attend to nothing gets the weights 0.
+# A row without any allowed key would be $0/0$. The papers leave this open; we take torch's
+# convention, by which a query that may attend to nothing gets the weights 0.
 
 # %% [markdown]
 # ### Exercise: `attention_weights`
 #
-# You have `dot_product_scores`. Use your own softmax or `.softmax(-1)`, and take care of the rows in which
-# nothing is allowed.
+# You have `dot_product_scores`. Use your own softmax or `.softmax(-1)`, and take care of the rows
+# in which nothing is allowed.
 
 # %% exercise="scaled_dot_product.attention_weights"
 
@@ -800,9 +804,9 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see.** Both maps are hidden above the diagonal. On the left the weights of the rows
-# decrease evenly from 1 to 1/6. On the right the rows prefer certain keys, and row 0 is still 1, because
-# with a single key there is no choice.
+# **What you should see.** Both maps are hidden above the diagonal. On the left the weights of the
+# rows decrease evenly from 1 to 1/6. On the right the rows prefer certain keys, and row 0 is
+# still 1, because with a single key there is no choice.
 
 # %% [markdown]
 # ### The query that may attend to nothing
@@ -817,10 +821,10 @@ print("yours, query 0 of example 1:", ours[1, 0])
 claim(naive[1].isnan().all() and (ours[1] == 0).all(), "nan in the naive form, 0 in yours")
 
 # %% [markdown]
-# **What you should see.** The naive form gives six times `nan`, and yours gives six times 0. The largest
-# score of the row is $-\infty$, and $-\infty - (-\infty)$ is not a number. A single such row is enough to
-# turn every weight of a network into `nan` at the next step of training. If yours is $1/6$, you filled in
-# a large negative number where $-\infty$ belongs.
+# **What you should see.** The naive form gives six times `nan`, and yours gives six times 0. The
+# largest score of the row is $-\infty$, and $-\infty - (-\infty)$ is not a number. A single such
+# row is enough to turn every weight of a network into `nan` at the next step of training. If
+# yours is $1/6$, you filled in a large negative number where $-\infty$ belongs.
 
 # %% [markdown]
 # ### Ablation: what if the mask comes after the softmax?
@@ -831,15 +835,15 @@ print("sums of the rows:", late.sum(-1))
 claim((late.sum(-1)[:-1] < 1).all(), "rows that lost keys no longer sum to 1")
 
 # %% [markdown]
-# **What you should see.** Only the last row sums to 1. The others gave weight to keys that they may not see,
-# and setting it to 0 afterwards makes the output too small. What is worse, the size of what is missing
-# depends on the hidden keys, so the future leaks into the present.
+# **What you should see.** Only the last row sums to 1. The others gave weight to keys that they
+# may not see, and setting it to 0 afterwards makes the output too small. What is worse, the size
+# of what is missing depends on the hidden keys, so the future leaks into the present.
 
 # %% [markdown]
 # ## 1.7 Scaled dot-product attention
 #
-# The map says *from where* a query reads, and the values say *what* it reads there. The last step is
-# therefore a weighted mean of the values. The figure shows the whole mechanism with its axes.
+# The map says *from where* a query reads, and the values say *what* it reads there. The last step
+# is therefore a weighted mean of the values. The figure shows the whole mechanism with its axes.
 
 
 # %% jupyter={"source_hidden": true}
@@ -930,14 +934,14 @@ shuffled = scaled_dot_product_attention(q, k[:, order], v[:, order])
 claim(torch.allclose(shuffled, y), "keys and values shuffled together: nothing changes")
 
 # %% [markdown]
-# **What you should see.** The three claims hold, as predicted. If the first fails, your weights do not sum
-# to 1; if the third fails, something depends on the position of a key.
+# **What you should see.** The three claims hold, as predicted. If the first fails, your weights
+# do not sum to 1; if the third fails, something depends on the position of a key.
 
 # %% [markdown]
 # ### Does it equal torch's?
 #
-# `torch.nn.functional.scaled_dot_product_attention` is the function that large models run. The next cell
-# compares outputs and gradients under each mask, including one with an empty row.
+# `torch.nn.functional.scaled_dot_product_attention` is the function that large models run. The
+# next cell compares outputs and gradients under each mask, including one with an empty row.
 
 # %%
 holes = torch.rand(2, 3, 5) < 0.6
@@ -953,9 +957,9 @@ for name, mask in masks.items():
     claim(same and same_slopes, f"mask {name}: output and gradients equal torch's")
 
 # %% [markdown]
-# **What you should see.** The three claims say that outputs and gradients agree to twelve decimals. What you
-# wrote *is* the attention of the large models. What they add is speed (chapter 11) and several heads
-# (chapter 02). If only the last line fails, look at the empty row.
+# **What you should see.** The three claims say that outputs and gradients agree to twelve
+# decimals. What you wrote *is* the attention of the large models. What they add is speed (chapter
+# 11) and several heads (chapter 02). If only the last line fails, look at the empty row.
 
 # %% [markdown]
 # ### Ablation: what if queries and keys trade places?
@@ -970,18 +974,18 @@ with torch.no_grad():
 claim(apart > 0.1, "the maps are not each other's transpose, though the scores are")
 
 # %% [markdown]
-# **What you should see.** The two maps are not transposes of each other, although their scores are, because
-# the softmax runs over a different axis. "How much of its attention does $i$ give to $j$?" and "how much
-# does $j$ give to $i$?" are two different questions.
+# **What you should see.** The two maps are not transposes of each other, although their scores
+# are, because the softmax runs over a different axis. "How much of its attention does $i$ give to
+# $j$?" and "how much does $j$ give to $i$?" are two different questions.
 
 # %% [markdown]
 # ## 1.8 A photograph denoises itself
 #
-# Nothing needs to be trained for attention to be useful. In 2005 Antoni Buades, Bartomeu Coll and Jean-Michel
-# Morel proposed [non-local means](https://doi.org/10.1109/CVPR.2005.38): a photograph contains the same
-# detail many times, so each pixel can be averaged with all those whose surroundings look alike. Chapter 07
-# returns to the name. Here is a photograph, and the same with noise of standard deviation $\sigma = 0.1$ in
-# every pixel and channel.
+# Nothing needs to be trained for attention to be useful. In 2005 Antoni Buades, Bartomeu Coll and
+# Jean-Michel Morel proposed [non-local means](https://doi.org/10.1109/CVPR.2005.38): a photograph
+# contains the same detail many times, so each pixel can be averaged with all those whose
+# surroundings look alike. Chapter 07 returns to the name. Here is a photograph, and the same with
+# noise of standard deviation $\sigma = 0.1$ in every pixel and channel.
 
 
 # %%
@@ -1001,9 +1005,9 @@ plots.image(axs[1], noisy, "What we have: every pixel is off by about 0.1")
 plots.show(fig, "A temple by a lake, 48 by 72 pixels, without noise and with.")
 
 # %% [markdown]
-# **Predict.** The **peak signal-to-noise ratio** (PSNR) is $10 \log_{10}(1 / \text{mean squared error})$, in
-# decibels. What is it for the noisy picture? And what would it be if each pixel were the mean of ten that
-# have the same clean value?
+# **Predict.** The **peak signal-to-noise ratio** (PSNR) is $10 \log_{10}(1 / \text{mean squared
+# error})$, in decibels. What is it for the noisy picture? And what would it be if each pixel were
+# the mean of ten that have the same clean value?
 #
 # <details><summary>Answer</summary>
 #
@@ -1014,9 +1018,9 @@ plots.show(fig, "A temple by a lake, 48 by 72 pixels, without noise and with.")
 # %% [markdown]
 # ### To beat: the best blur
 #
-# A Gaussian blur assumes that neighbouring pixels have the same value. Its width is searched on this very
-# picture, with the clean version in hand. In practice one does not have it, so this is the strongest
-# baseline of its kind.
+# A Gaussian blur assumes that neighbouring pixels have the same value. Its width is searched on
+# this very picture, with the clean version in hand. In practice one does not have it, so this is
+# the strongest baseline of its kind.
 
 # %%
 widths = [n / 20 for n in range(8, 31)]
@@ -1036,21 +1040,24 @@ print(
 )
 
 # %% [markdown]
-# **What you should see.** The noisy picture has nearly 20 dB, as predicted, and the best blur gains about 4.5
-# more with a width of 0.7 pixels. A wider blur would remove more of the noise and more of the picture.
+# **What you should see.** The noisy picture has nearly 20 dB, as predicted, and the best blur
+# gains about 4.5 more with a width of 0.7 pixels. A wider blur would remove more of the noise and
+# more of the picture.
 
 # %% [markdown]
 # ### From distances to inner products
 #
-# Non-local means gives pixel $j$ the weight $\exp(-\|p_i - p_j\|^2 / 2\beta^2)$, divided by the sum over $j$,
-# where $p_i$ is the noisy patch around pixel $i$ and $\beta$ the **bandwidth**. (The paper counts the middle of
-# a patch more; ours counts all pixels alike.) This is a softmax over $j$. Moreover,
+# Non-local means gives pixel $j$ the weight $\exp(-\|p_i - p_j\|^2 / 2\beta^2)$, divided by the
+# sum over $j$, where $p_i$ is the noisy patch around pixel $i$ and $\beta$ the **bandwidth**.
+# (The paper counts the middle of a patch more; ours counts all pixels alike.) This is a softmax
+# over $j$. Moreover,
 #
 # $$
 # -\tfrac12 \|p_i - p_j\|^2 = p_i \cdot p_j - \tfrac12\|p_j\|^2 - \tfrac12 \|p_i\|^2
 # $$
 #
-# is an inner product, if the key carries one more feature. The last term is the same for all $j$ and cancels.
+# is an inner product, if the key carries one more feature. The last term is the same for all $j$
+# and cancels.
 
 
 # %% jupyter={"source_hidden": true}
@@ -1108,8 +1115,8 @@ def denoise(p, picture, mask=None):
 # %% [markdown]
 # ### A blur is attention too
 #
-# If the features are not patches but *places*, each pixel becomes the mean of those near it, with Gaussian
-# weights.
+# If the features are not patches but *places*, each pixel becomes the mean of those near it, with
+# Gaussian weights.
 #
 # **Predict.** How does this compare with scipy's Gaussian blur of the same width?
 #
@@ -1128,15 +1135,16 @@ apart = (as_attention - blurred)[inside].abs().max()
 claim(apart < 1e-3, "away from the border, a Gaussian blur is attention over places")
 
 # %% [markdown]
-# **What you should see.** The claim holds: away from the border both are the same picture. So the question
-# "blur or non-local means?" is the question what queries and keys should be made of.
+# **What you should see.** The claim holds: away from the border both are the same picture. So the
+# question "blur or non-local means?" is the question what queries and keys should be made of.
 
 # %% [markdown]
 # ### Patches, then patches and places
 #
-# Patches have 3 by 3 pixels of three colours, so $d = 27$. Features may also be put side by side, `n 27` and
-# `n 2`. Their squared distances then add up, so a pixel must be alike *and* not too far away. The bandwidths
-# are chosen on another photograph with other noise, the dahlia, and then used on the temple.
+# Patches have 3 by 3 pixels of three colours, so $d = 27$. Features may also be put side by side,
+# `n 27` and `n 2`. Their squared distances then add up, so a pixel must be alike *and* not too
+# far away. The bandwidths are chosen on another photograph with other noise, the dahlia, and then
+# used on the temple.
 
 # %%
 other_clean, other_noisy = noisy_photograph("flower", 100)
@@ -1197,21 +1205,22 @@ for ax, (name, picture) in zip(axs, shown.items(), strict=True):
 plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the best of both.")
 
 # %% [markdown]
-# **What you should see.** The three lines agree: patches gain about 1 dB over the best blur, and patches with
-# places more than 1.6 dB, which is about a third less squared error. They do so with bandwidths from another photograph,
-# while the blur's width was searched on the picture itself. If your patches come out below 10 dB, the extra
-# feature is missing or its sign is wrong. If nothing beats the noisy picture, the weights are too sharp, and
-# every patch finds only itself.
+# **What you should see.** The three lines agree: patches gain about 1 dB over the best blur, and
+# patches with places more than 1.6 dB, which is about a third less squared error. They do so with
+# bandwidths from another photograph, while the blur's width was searched on the picture itself.
+# If your patches come out below 10 dB, the extra feature is missing or its sign is wrong. If
+# nothing beats the noisy picture, the weights are too sharp, and every patch finds only itself.
 
 # %% [markdown]
 # ### What does one pixel look at?
 #
-# A row of the map is a picture. The next figure takes a pixel on the lowest of the orange roofs and draws its
-# weights over the photograph, for the three kinds of query and key.
+# A row of the map is a picture. The next figure takes a pixel on the lowest of the orange roofs
+# and draws its weights over the photograph, for the three kinds of query and key.
 #
-# **Predict.** For given weights the noise left in $y_i$ has the variance $\sigma^2 \sum_j a_{ij}^2$, as if it
-# were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How many are that for a blur of width 0.7? (For a Gaussian
-# of width $r$ in the plane, the integral of its square is $1 / 4 \pi r^2$.)
+# **Predict.** For given weights the noise left in $y_i$ has the variance $\sigma^2 \sum_j
+# a_{ij}^2$, as if it were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How many are that for a
+# blur of width 0.7? (For a Gaussian of width $r$ in the plane, the integral of its square is $1 /
+# 4 \pi r^2$.)
 #
 # <details><summary>Answer</summary>
 #
@@ -1266,16 +1275,17 @@ print("weight on pixels more than 8 rows away:", {name: round(x, 2) for name, x 
 claim(far["patches"] > far["both"] and far["places"] < 1e-6, "only patches alone look far away")
 
 # %% [markdown]
-# **What you should see.** With places the pixel reads a spot of about six pixels, as predicted. The patch finds
-# orange edges wherever they are, up to the top of the temple, but gives half of its attention to itself. With
-# places beside them the patches need not be so similar, and the near ones carry more of the weight. If a map is
-# even all over, the features were divided by too large a bandwidth.
+# **What you should see.** With places the pixel reads a spot of about six pixels, as predicted.
+# The patch finds orange edges wherever they are, up to the top of the temple, but gives half of
+# its attention to itself. With places beside them the patches need not be so similar, and the
+# near ones carry more of the weight. If a map is even all over, the features were divided by too
+# large a bandwidth.
 
 # %% [markdown]
 # ### Ablation: what if the key loses its extra feature?
 #
-# Then the score is the plain $p_i \cdot p_j / \beta^2$, and a key is long where the picture is bright. Think of
-# section 1.3 before you run the cell.
+# Then the score is the plain $p_i \cdot p_j / \beta^2$, and a key is long where the picture is
+# bright. Think of section 1.3 before you run the cell.
 
 # %%
 p = patches(noisy, 3)
@@ -1288,9 +1298,10 @@ for one in (0.3, 1, 3):
 print(f"mean brightness of the clean picture {clean.mean():.3f}")
 
 # %% [markdown]
-# **What you should see.** The results have between 5 and 11 dB, far below the noisy picture, and they are much
-# too bright. Every pixel asks, and the longest keys answer, which are the brightest patches. A larger $\beta$
-# only leads to the mean of the whole picture. The one extra feature is what turns "long" into "near".
+# **What you should see.** The results have between 5 and 11 dB, far below the noisy picture, and
+# they are much too bright. Every pixel asks, and the longest keys answer, which are the brightest
+# patches. A larger $\beta$ only leads to the mean of the whole picture. The one extra feature is
+# what turns "long" into "near".
 
 # %% [markdown]
 # ### Ablation: a pixel that may not see itself (may be skipped at first reading)
@@ -1298,8 +1309,8 @@ print(f"mean brightness of the clean picture {clean.mean():.3f}")
 # A noisy patch is at distance 0 from itself, whereas a perfect twin is at $\|p_i - p_j\|^2 \approx 2 \sigma^2 d$,
 # because of the noise in both.
 #
-# **Predict.** With $\sigma = 0.1$, $d = 27$ and $\beta = 0.3$: how many times the weight of a twin does a pixel
-# give to itself?
+# **Predict.** With $\sigma = 0.1$, $d = 27$ and $\beta = 0.3$: how many times the weight of a
+# twin does a pixel give to itself?
 #
 # <details><summary>Answer</summary>
 #
@@ -1320,9 +1331,10 @@ claim(lead["flower"] > 0.1, "on the dahlia a pixel that may not see itself does 
 claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 
 # %% [markdown]
-# **What you should see.** On the dahlia a pixel that may not look at itself does better, and on the temple it
-# does as well, although it throws its own value away. What it gains is a wider average: without the twentyfold
-# favourite, the others count. (Its bandwidth, 0.25, was chosen on the dahlia with other noise, like the rest.)
+# **What you should see.** On the dahlia a pixel that may not look at itself does better, and on
+# the temple it does as well, although it throws its own value away. What it gains is a wider
+# average: without the twentyfold favourite, the others count. (Its bandwidth, 0.25, was chosen on
+# the dahlia with other noise, like the rest.)
 
 # %% [markdown]
 # ## What you have now
@@ -1398,4 +1410,5 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 # - Buades, Coll, Morel, [A Non-Local Algorithm for Image Denoising](https://doi.org/10.1109/CVPR.2005.38), CVPR 2005.
 # - Nadaraya, On Estimating Regression, 1964; Watson, Smooth Regression Analysis, 1964.
 #
-# Here we chose what queries and keys are made of. In chapter 02 they are learned, several at a time.
+# Here we chose what queries and keys are made of. In chapter 02 they are learned, several at a
+# time.
