@@ -45,7 +45,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Shapes",
         "patches, tiles, pools and an einsum, in einops",
         "a photograph taken apart and put together again",
-        20,
+        60,
         (
             "strip",
             "patches",
@@ -63,7 +63,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Scaled dot-product attention",
         "softmax, additive and dot-product scores, masks, attention",
         "a photograph whose patches denoise each other",
-        75,
+        120,
         (
             "softmax",
             "additive_attention",
@@ -80,7 +80,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Multi-head attention",
         "heads split and merged, self- and cross-attention",
         "a task that one head cannot solve and two can",
-        60,
+        90,
         (
             "split_heads",
             "merge_heads",

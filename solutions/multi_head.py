@@ -5,7 +5,7 @@
     y = [A v, heads side by side] W_o      output    b i (head d)
 
 Axes     b batch, n tokens, i query, j key, dim = (head d): heads outside, d features inside
-Units    A is a share: over the keys j it sums to 1, for every head
+Units    A is a weight: over the keys j it sums to 1, for every head
 Cost     4 dim² + 4 dim weights; 2 (i + j) dim² + 2 i j dim multiply-adds an example, for any
          number of heads; head i j numbers for the maps
 Source   Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762, sec. 3.2.2

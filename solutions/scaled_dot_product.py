@@ -1,12 +1,12 @@
 """Attention: every query takes the mean of the values, weighted by how well their keys agree.
 
-    e = wᵀ tanh(W_q q + W_k k)               additive scores      b i c, b j c -> b i j
+    s = uᵀ tanh(W_q q + W_k k)               additive scores      b i d, b j d -> b i j
     s = q kᵀ                                 dot-product scores   b i d, b j d -> b i j
     A = softmax over j of s / sqrt(d)        weights              b i j
     y = A v                                  output               b i j, b j e -> b i e
 
 Axes     b batch (any leading axes), i query, j key, d features of q and k, e of v, m hidden
-Units    A is a share: over the keys j it sums to 1; y keeps the units of v
+Units    A is a weight: over the keys j it sums to 1; y keeps the units of v
 Cost     i j d + i j e multiply-adds an example, and i j numbers for the map A
 Source   Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning to Align and
          Translate", ICLR 2015, arXiv:1409.0473, appendix A.1.2 (additive);
@@ -25,13 +25,13 @@ from solutions.arguments import equip
 
 
 def softmax(x: Float[Tensor, "*batch j"]) -> Float[Tensor, "*batch j"]:
-    """Shares along the last axis that keep the order of x: positive, with sum 1.
+    """Weights along the last axis that keep the order of x: positive, with sum 1.
 
     Finite for any finite x, however large.
     """
     shifted = x - reduce(x, "... j -> ... 1", "max")
-    shares = shifted.exp()
-    return shares / reduce(shares, "... j -> ... 1", "sum")
+    powers = shifted.exp()
+    return powers / reduce(powers, "... j -> ... 1", "sum")
 
 
 class AdditiveAttention(nn.Module):
@@ -46,7 +46,7 @@ class AdditiveAttention(nn.Module):
     def scores(
         self, q: Float[Tensor, "b i query_dim"], k: Float[Tensor, "b j key_dim"]
     ) -> Float[Tensor, "b i j"]:
-        """How well each key answers each query: at most the sum of |w|, whatever q and k
+        """How well each key answers each query: at most the sum of |u|, whatever q and k
         are."""
         q, k = (
             rearrange(self.query(q), "b i m -> b i 1 m"),
@@ -57,7 +57,7 @@ class AdditiveAttention(nn.Module):
     def attention(
         self, q: Float[Tensor, "b i query_dim"], k: Float[Tensor, "b j key_dim"]
     ) -> Float[Tensor, "b i j"]:
-        """The weights: for each query, shares of the keys."""
+        """The attention weights: for each query, one for each key."""
         return self.scores(q, k).softmax(-1)
 
     def forward(
@@ -95,7 +95,7 @@ def attention_weights(
     k: Float[Tensor, "*batch j d"],
     mask: Bool[Tensor, "*#batch #i #j"] | None = None,
 ) -> Float[Tensor, "*batch i j"]:
-    """The map: for each query i the shares of the keys j.
+    """The attention map: for each query i the weights of the keys j.
 
     `mask` broadcasts to the map and is True where a query may attend. A query that may attend
     to nothing gets weights 0.

@@ -1,16 +1,16 @@
 """Shapes: every change of axes is one line that names them.
 
     strip            pictures side by side           b h w c -> h (b w) c
-    patches          a picture cut up                (h p) (w q) c -> (h w) p q c
-    mosaic           patches put together            (h w) p q c -> (h p) (w q) c
+    patches          a picture cut up                (row p) (column q) c -> (row column) p q c
+    mosaic           patches put together            (row column) p q c -> (row p) (column q) c
     pool             the mean of each patch          (h p) (w q) c -> h w c
     enlarge          each pixel a patch              h w c -> (h p) (w q) c
     channel_means    the mean colour of a picture    b h w c -> b c
     grey             channels, weighted and summed   h w c, c -> h w
     similarity       all pairs of vectors            i d, j d -> i j
 
-Axes     b batch, c channels, h w height and width in pixels; of a picture in patches h w count
-         the patches and p q are the pixels of one: height = (h p), width = (w q), n = (h w)
+Axes     b batch, c channels, h w height and width in pixels; row column of the patches of a
+         picture, n = (row column) of them, p q height and width of one in pixels
 Units    those of the input; grey keeps them where the weights sum to 1
 Cost     each number is read once and written once; similarity: i j d multiply-adds
 Source   Rogozhnikov, "Einops: Clear and Reliable Tensor Manipulations with Einstein-like
@@ -37,18 +37,19 @@ def patches(
     height, width, _ = picture.shape
     if height % p or width % q:
         raise ValueError(f"{height} x {width} pixels do not divide into patches of {p} x {q}")
-    return rearrange(picture, "(h p) (w q) c -> (h w) p q c", p=p, q=q)
+    return rearrange(picture, "(row p) (column q) c -> (row column) p q c", p=p, q=q)
 
 
-def mosaic(tiles: Float[Tensor, "n p q c"], w: int) -> Float[Tensor, "height width c"]:
-    """Tiles put together, w to a row, row by row from the top left: undoes `patches`.
+def mosaic(tiles: Float[Tensor, "n p q c"], columns: int) -> Float[Tensor, "height width c"]:
+    """Tiles put together in so many columns, row by row from the top left: undoes `patches`.
 
-    Raises ValueError, with both numbers, when w does not divide n: the last row would not be
-    full.
+    Raises ValueError, with both numbers, when `columns` does not divide n: the last row would
+    not be full.
     """
-    if len(tiles) % w:
-        raise ValueError(f"{len(tiles)} tiles do not fill rows of {w=}")
-    return rearrange(tiles, "(h w) p q c -> (h p) (w q) c", w=w)
+    if len(tiles) % columns:
+        raise ValueError(f"{len(tiles)} tiles do not fill rows of {columns}")
+    pattern = "(row column) p q c -> (row p) (column q) c"
+    return rearrange(tiles, pattern, column=columns)
 
 
 def pool(picture: Float[Tensor, "height width c"], p: int, q: int) -> Float[Tensor, "h w c"]:

@@ -146,6 +146,34 @@ def matrix(
     return box
 
 
+def numbers(
+    ax,
+    x,
+    y,
+    values,
+    rows="",
+    columns="",
+    name="",
+    shades=None,
+    colour=DATA,
+    side=0.6,
+    form="{:g}",
+    hidden=None,
+) -> Box:
+    """A table with its numbers written in it, its axes, of any words, at its left and below.
+
+    shades  how dark each cell is, 0 to 1; without them the larger number is the darker
+    form    how a number is written
+    """
+    values = np.atleast_2d(np.asarray(values, dtype=float))
+    shades = values / max(values.max(), 1) if shades is None else np.atleast_2d(shades)
+    text = np.vectorize(form.format)(values)
+    box = matrix(ax, x, y, 0.7 * np.asarray(shades), "", name, colour, side, text, hidden)
+    label(ax, (x - FAR, box.middle[1]), rows, "right", "center")
+    label(ax, (box.middle[0], y - FAR), columns, "center", "top")
+    return box
+
+
 def vector(ax, x, y, values, letter="", name="", colour=DATA, side=0.32, across=False) -> Box:
     """A column of cells (or a row), first on top, darker where the value (0 to 1) is larger."""
     grid = np.asarray(values, dtype=float)[None, :] if across else np.asarray(values)[:, None]
@@ -203,6 +231,12 @@ def arrow(ax, start: Point, *ends: Point, text="", bend=0.0, colour=INK) -> None
             ax.text((x + to) / 2 + 0.12, (y + up) / 2, text, ha="left", va="center", size=8.5)
         else:
             ax.text((x + to) / 2, (y + up) / 2 + 0.1, text, ha="center", va="bottom", size=8.5)
+
+
+def arrows(ax, *ways: Sequence[Point]) -> None:
+    """An arrow along each way: its points in order, from the first to the last."""
+    for way in ways:
+        arrow(ax, *way)
 
 
 def label(ax, where: Point, text, across="center", up="center") -> None:

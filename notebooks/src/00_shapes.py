@@ -1,38 +1,79 @@
 # %% [markdown]
 # # 0 · Shapes
 #
-# You will write eight short functions that cut pictures up, put them together, average,
-# enlarge, weigh and compare them. Every attention mechanism of this course is made of these
-# moves. On the way you get to know `check`, which tells you what is wrong with an answer, and
-# `hint`. **20 min · CPU is enough**
+# About 60 min, of which 9 are exercises. A CPU is enough.
+#
+# Attention is easy to write down and easy to get wrong. Most of its code does not compute
+# anything: it cuts pictures into pieces, moves axes past each other and puts the pieces together
+# again. PyTorch does this with `reshape`, `permute` and `transpose`, which see numbers and no
+# names. If two axes are exchanged by mistake, the shapes still fit, the network still trains, and
+# the result is quietly worse.
+
+# %% [markdown]
+# Alex Rogozhnikov answered this with a small language in which every change of axes names the
+# axes before and after it. He published the library in 2018 and described it in [Einops: Clear
+# and Reliable Tensor Manipulations with Einstein-like
+# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). `rearrange(x, "b h w c -> b
+# (h w) c")` says what it does, and it raises an error if `x` does not have four axes. All code of
+# this course is written in it, and you will find it in many implementations of vision
+# transformers.
+
+# %% [markdown]
+# ### What can be built from such moves
+#
+# The best-known of them cuts a photograph into patches. Alexey Dosovitskiy and eleven colleagues
+# showed in [An Image is Worth 16x16 Words](https://arxiv.org/abs/2010.11929) (ICLR 2021) that a
+# network without any convolution can classify images if it is given such patches, the
+# **vision transformer** (ViT).
+#
+# | | ImageNet, top-1 accuracy | pre-training, TPUv3-core-days |
+# |---|---|---|
+# | ViT-H/14 | 88.55 % | 2,500 |
+# | BiT-L, a ResNet-152x4 | 87.54 % | 9,900 |
+#
+# (Table 2 of that paper; both were pre-trained on JFT-300M, a collection of Google's that is not
+# public.) You write its first step in section 0.2.
+
+# %% [markdown]
+# ### What you will do
+#
+# | you write | you see | you need |
+# |---|---|---|
+# | eight functions of one line each: they cut pictures up, put them together, average, enlarge, weigh and compare them | a photograph taken apart and put together again; a flower whose patches find each other | PyTorch tensors and their shapes |
+#
+# Every mechanism of the course is made of these eight moves. On the way you meet the tools of
+# the course: `check` says what is wrong with an answer, `hint` helps, and `claim` tests what the
+# text says.
+
+# %% [markdown]
+# ### The letters
+#
+# Every axis has a letter or a word. It means the same in text, formulas, code and figures.
+#
+# | letter | axis |
+# |---|---|
+# | `b` | pictures of a batch |
+# | `h` `w` | height and width of a picture in pixels |
+# | `c` | channels: red, green, blue |
+# | `row` `column` | rows and columns of patches |
+# | `p` `q` | height and width of a patch in pixels |
+# | `n` | patches of a picture, `n = (row column)` |
+# | `i` `j` | the two partners wherever all pairs are formed |
+# | `d` | the features of one of them |
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
 from attncourse import check, hint, solution
-from attncourse.book import claim, plots
+from attncourse.book import claim, diagrams, plots
 from attncourse.tasks.pictures import photograph
 
-# %% [markdown]
-# ## The letters
-#
-# Each axis has a letter, the same one in text, formulas, code and figures.
-#
-# | letter | axis |
-# |---|---|
-# | `b` | pictures of a batch |
-# | `h` `w` | height and width in pixels, never heads |
-# | `c` | channels: red, green, blue |
-# | `p` `q` | height and width of a patch |
-# | `n` | patches of a picture, all `h` rows and `w` columns of them |
-# | `i` `j` | the two partners where all pairs are formed |
-# | `d` | the features of one of them |
-
-# %%
+# %% jupyter={"source_hidden": true}
 photos = torch.stack([photograph("china"), photograph("flower")])
 print("b h w c =", *photos.shape)
 fig, axs = plt.subplots(1, 2)
@@ -41,17 +82,74 @@ for b, name in enumerate(["a temple", "a dahlia"]):
 plots.show(fig, "Two photographs: a temple by a lake, and an orange dahlia before dark leaves.")
 
 # %% [markdown]
-# ## einops: say the axes before and after
+# The two photographs ship with scikit-learn. They are by *danielbuechele* (temple) and *vultilion*
+# (dahlia), both on Flickr, under the licence [CC BY 2.0](https://creativecommons.org/licenses/by/2.0/).
+# A photograph is stored as `h w c`, and several of them in a batch as `b h w c`.
+
+# %% [markdown]
+# ### Four moves
 #
 # | | letters | numbers |
 # |---|---|---|
-# | `rearrange` | move, join, come apart | all stay |
+# | `rearrange` | are moved, joined or taken apart | all stay |
 # | `reduce` | one is missing on the right | are averaged along it (or summed, …) |
 # | `repeat` | one is new on the right | are copied along it |
-# | `einsum` | one is shared by the inputs | are multiplied along it, and summed if it is missing on the right |
+# | `einsum` | one is common to both inputs | are multiplied along it, and summed if it is missing on the right |
 #
-# Brackets join two axes to one. **The first letter in them is the outer one**: `(h w)` takes
-# all of one row, then all of the next.
+# The figure applies each move to a few small numbers.
+
+
+# %% jupyter={"source_hidden": true}
+grid = diagrams.numbers
+
+
+def four_moves(ax, table):
+    """Each move on one table: what goes in, an arrow, what comes out."""
+    for x, y in (0.8, 4.8), (8.6, 4.8), (6.9, 0.5):
+        grid(ax, x, y, table, "h", "w")
+    for x, y, column in (11.7, 4.8, (1, 4)), (0.8, 0.5, (1, 4)), (10.75, 0.5, (4, 13)):
+        grid(ax, x, y, np.array([column]).T, "h")
+    grid(ax, 6.9, 1.9, [[1, 0, 2]])
+    grid(ax, 4.0, 5.1, table.flatten(), "", "(h w)")
+    grid(ax, 2.95, 0.5, [[1, 1, 1], [4, 4, 4]], "h", "w")
+    for x, y, end in (2.75, 5.4, 3.85), (10.55, 5.4, 11.25), (1.5, 1.1, 2.5), (8.85, 1.1, 10.3):
+        diagrams.arrow(ax, (x, y), (end, y))
+
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(12.6, 7.0, 5.8)
+four_moves(ax, np.array([[0, 1, 2], [3, 4, 5]]))
+names = "rearrange  h w -> (h w)", "reduce  h w -> h", "repeat  h -> h w", "einsum  h w, w -> h"
+for (x, y), name in zip([(0.3, 6.4), (8.1, 6.4), (0.3, 2.8), (6.4, 2.8)], names, strict=True):
+    ax.text(x, y, name, weight="bold")
+ax.text(9.55, 1.2, "multiply,\nadd over w", ha="center", va="bottom", size=8.5)
+plots.show(
+    fig,
+    """Four moves on the table 0 1 2, 3 4 5. rearrange joins its axes to 0 1 2 3 4 5; reduce
+    averages each row to 1 and 4; repeat copies 1 and 4 three times; einsum with the weights
+    1 0 2 gives 4 and 13.""",
+)
+
+# %% [markdown]
+# The cells that draw figures are folded: you can open them, but nothing in them is needed.
+#
+# The next cell computes the same in einops. `claim(condition, sentence)` prints the sentence if the
+# condition is true, and stops the notebook if it is not. You meet it wherever the text says
+# something about numbers, so that you need not take the text's word for it.
+
+# %%
+x = torch.tensor([[0.0, 1, 2], [3, 4, 5]])
+mean = reduce(x, "h w -> h", "mean")
+weighed = einsum(x, torch.tensor([1.0, 0, 2]), "h w, w -> h")
+print("mean over w", mean.tolist(), "  weighed", weighed.tolist())
+claim(repeat(mean, "h -> h w", w=3)[1].tolist() == [4, 4, 4], "repeat copies 4 three times")
+claim(weighed.tolist() == [4, 13], "0 · 1 + 1 · 0 + 2 · 2 = 4, and 3 · 1 + 4 · 0 + 5 · 2 = 13")
+
+# %% [markdown]
+# ### The order in a bracket
+#
+# Brackets join two axes to one. **The first letter in them is the outer one**, which changes
+# slowly: `(h w)` takes all of one row, then all of the next.
 
 # %%
 x = rearrange(torch.arange(6), "(h w) -> h w", h=2)
@@ -60,19 +158,49 @@ print("(h w)", *rearrange(x, "h w -> (h w)").tolist())
 print("(w h)", *rearrange(x, "h w -> (w h)").tolist())
 
 # %% [markdown]
-# **What you should see.** `(h w)` reads the table row by row, 0 1 2 3 4 5. `(w h)` reads it
-# column by column, 0 3 1 4 2 5. Nothing else in this chapter goes wrong as often as the order in
-# a bracket.
+# **What you should see.** The two printed lists hold the same numbers in different orders. `(h w)`
+# reads the table row by row, 0 1 2 3 4 5, and `(w h)` reads it column by column, 0 3 1 4 2 5. The
+# order of the letters in a bracket is the most frequent mistake in this chapter, and no shape
+# gives it away.
+
+# %% [markdown]
+# ### How to read a signature
+#
+# The functions that you write say in their first line which axes go in and which come out:
+#
+# ```python
+# def strip(pictures: Float[Tensor, "b h w c"]) -> Float[Tensor, "h width c"]:
+# ```
+#
+# `Float[Tensor, "b h w c"]` is a **shape annotation** of the library
+# [jaxtyping](https://docs.kidger.site/jaxtyping/): a tensor of floating-point numbers with four
+# axes. The same letter is the same size wherever it stands. A new word such as `width` is an axis
+# of some other size. A star, as in `"*batch d"`, stands for any number of axes in front.
 
 # %% [markdown]
 # ## 0.1 rearrange: side by side
 #
-# A strip shows all pictures of a batch beside each other. Its column $x$ is column
-# $x \bmod w$ of picture $\lfloor x / w \rfloor$.
-#
-# **Predict.** `photos` is 2 96 144 3. Which shape has the strip?
+# The pictures of a batch are to be laid beside each other in one wide picture, a strip. Its column
+# number $x$ is column $x \bmod w$ of picture $\lfloor x / w \rfloor$.
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(10.4, 2.6, 4.8)
+one, other = np.array([[0, 1], [2, 3]]), np.array([[4, 5], [6, 7]])
+light, dark = np.full((2, 2), 0.25), np.full((2, 2), 0.9)
+grid(ax, 0.8, 0.7, one, "h", "w", "b = 0", light)
+grid(ax, 3.3, 0.7, other, "h", "w", "b = 1", dark)
+diagrams.arrow(ax, (4.8, 1.3), (6.4, 1.3), text="strip")
+grid(ax, 7.2, 0.7, np.hstack([one, other]), "h", "width", "", np.hstack([light, dark]))
+plots.show(
+    fig,
+    """Two pictures of two by two pixels, 0 to 3 and 4 to 7, become one of two by four: the
+    first at the left, the second at the right.""",
+)
+
+# %% [markdown]
+# **Predict.** `photos` is 2 96 144 3. Which shape does the strip have?
 # <details><summary>Answer</summary>
-# 96 288 3: the heights stay, the widths add up to 2 · 144.
+# 96 288 3: the heights stay, and the widths add up to 2 · 144.
 # </details>
 #
 # | | axes | what it is |
@@ -83,7 +211,8 @@ print("(w h)", *rearrange(x, "h w -> (w h)").tolist())
 # %% [markdown]
 # ### Exercise: `strip`
 #
-# Take out `raise NotImplementedError`, write your line, run the cell and the check below it.
+# Replace the line `raise NotImplementedError` by yours, run the cell, and then run the check below
+# it.
 
 # %% exercise="shapes.strip"
 
@@ -91,15 +220,15 @@ print("(w h)", *rearrange(x, "h w -> (w h)").tolist())
 check("shapes.strip", strip)
 
 # %% [markdown]
-# Stuck? `hint("shapes.strip")` gives one hint at a time: a question, the idea, the pattern with
-# a hole. To read on without solving it: `from solutions.shapes import strip`.
+# Stuck? `hint("shapes.strip")` gives one hint at a time: a question, the idea, and the pattern with
+# gaps. To read on without solving it, run `from solutions.shapes import strip`.
 
 # %% [markdown]
-# ### What a wrong answer is told
+# ### What `check` says about a wrong answer
 #
-# `check` runs your function on small made-up inputs in which every axis has another size, and
-# compares with the solution. If it knows your mistake, it names it. Here is one, on purpose:
-# look at the bracket.
+# `check` runs your function on small random inputs in which no two axes have the same size, and
+# compares the results with those of the solution. If it recognises your mistake, it names it. The
+# function below makes one on purpose: look at its bracket.
 
 
 # %%
@@ -110,19 +239,20 @@ def interleaved(pictures):
 check("shapes.strip", interleaved)
 
 # %% [markdown]
-# **What you should see.** A card: *not yet*, the cause in its first line, then on which sizes it
-# was seen and the number that is furthest off.
+# **What you should see.** A card appears with the verdict *not yet*. Its first line names the
+# cause; below it stand the sizes on which the mistake was seen and the number that is furthest
+# off.
 #
-# Hints come one at a time, the first as a question. `solution("shapes.strip")` shows the
-# answer, after asking.
+# Hints come one at a time, and the first is a question. `solution("shapes.strip")` shows the
+# solution, after asking whether you want to see it.
 
 # %%
 hint("shapes.strip", 1)
 
 # %% [markdown]
-# Now the same two functions on the photographs:
+# The next figure shows what the right and the wrong function do to the photographs.
 
-# %%
+# %% jupyter={"source_hidden": true}
 right, wrong = strip(photos), interleaved(photos)
 fig, axs = plt.subplots(2, 1, figsize=(4.6, 3.5))
 plots.image(axs[0], right, "(b w): all columns of one picture, then all of the next")
@@ -135,41 +265,59 @@ plots.show(
 claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip are the temple")
 
 # %% [markdown]
-# **What you should see.** Both pictures are 96 288 3, so no shape gives the mistake away: only
-# the order of letters differs. If your strip looks like the lower one, exchange them.
+# **What you should see.** The upper picture is the strip, and the lower one mixes both photographs
+# column by column. Both have the shape 96 288 3, so no shape gives the mistake away: only the order
+# of the letters differs. If your strip looks like the lower one, exchange them.
 
 # %% [markdown]
 # ## 0.2 rearrange: cut into patches
 #
-# Vision transformers begin with this cut. The pixel in row $y$, column $x$ goes to the
-# patch in row $\lfloor y / p \rfloor$, column $\lfloor x / q \rfloor$ of a grid, and there to
-# row $y \bmod p$, column $x \bmod q$.
+# A vision transformer begins with this cut. A picture of `height` by `width` pixels is divided into
+# patches of `p` by `q` pixels, which are then numbered row by row. The pixel at $(y, x)$ falls into
+# the patch in row $\lfloor y / p \rfloor$ and column $\lfloor x / q \rfloor$. Within that patch
+# it stands in row $y \bmod p$ and column $x \bmod q$.
+
+# %% jupyter={"source_hidden": true}
+pixels = np.arange(24).reshape(4, 6)
+number = np.kron([[0, 1], [2, 3]], np.ones((2, 3)))
+fig, ax = diagrams.canvas(12.4, 4.6, 5.8)
+grid(ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "4 x 6 pixels", number / 3 + 0.1)
+diagrams.arrow(ax, (5.2, 2.4), (7.3, 2.4), text="p = 2, q = 3")
+for n, (x, y) in enumerate([(7.8, 2.75), (10.3, 2.75), (7.8, 0.5), (10.3, 0.5)]):
+    patch = pixels[number == n].reshape(2, 3)
+    grid(ax, x, y, patch, "", "", f"n = {n}", np.full((2, 3), n / 3 + 0.1))
+said = """A picture of four by six numbered pixels is cut into four patches of two by three. The
+    last, n = 3, holds the pixels 15, 16, 17 and 21, 22, 23."""
+plots.show(fig, said)
+
+# %% [markdown]
+# ### Follow one pixel
+#
+# Pixel 22 of the figure stands at $y = 3$, $x = 4$. Hence it lies in row
+# $\lfloor 3 / 2 \rfloor = 1$ and column $\lfloor 4 / 3 \rfloor = 1$ of the patches, and the
+# number of its patch is $n = 1 \cdot 2 + 1 = 3$, since each row holds two patches. Within the patch
+# it stands in row $3 \bmod 2 = 1$ and column $4 \bmod 3 = 1$.
+#
+# **Predict.** How many patches of 16 x 16 pixels does a photograph of 96 x 144 pixels give?
+# <details><summary>Answer</summary>
+# There are 96 / 16 = 6 rows and 144 / 16 = 9 columns of patches, so n = 54.
+# </details>
 
 # %%
 photo = photograph("china")
-fig, ax = plt.subplots(figsize=(3.6, 2.6))
-plots.image(ax, photo, "To be cut along the lines: p = q = 16 pixels")
-ax.hlines([y - 0.5 for y in range(16, 96, 16)], -0.5, 143.5, color="white", lw=1)
-ax.vlines([x - 0.5 for x in range(16, 144, 16)], -0.5, 95.5, color="white", lw=1)
-plots.show(fig, "The temple under a white grid of 6 rows and 9 columns.")
-
-# %% [markdown]
-# **Predict.** How many patches of 16 x 16 pixels does a picture of 96 x 144 give?
-# <details><summary>Answer</summary>
-# h = 96 / 16 = 6 rows of w = 144 / 16 = 9, so n = 54.
-# </details>
-#
-# | | axes | what it is |
-# |---|---|---|
-# | `picture` | `height width c` | height = h · p, width = w · q |
-# | `patches(picture, p, q)` | `n p q c` | n = h · w patches, row by row |
+print("height width c =", *photo.shape)
 
 # %% [markdown]
 # ### Exercise: `patches`
 #
-# A bracket on the left of the arrow takes an axis apart. `rearrange(…, p=p, q=q)` says how long
-# the pieces are; einops works out `h` and `w`, and raises an error where the division leaves a
-# rest.
+# | | axes | what it is |
+# |---|---|---|
+# | `picture` | `height width c` | `height = (row p)`, `width = (column q)` |
+# | `patches(picture, p, q)` | `n p q c` | `n = (row column)` patches, row by row |
+#
+# A bracket on the left of the arrow takes an axis apart. `rearrange(…, p=p, q=q)` says how long the
+# pieces are; einops works out the number of rows and columns. Your function must refuse a picture
+# that cannot be divided without a remainder, as the docstring says.
 
 # %% exercise="shapes.patches"
 
@@ -181,38 +329,44 @@ check("shapes.patches", patches)
 # `from solutions.shapes import patches`.
 
 # %%
+numbered = rearrange(torch.arange(24.0), "(h w) -> h w 1", h=4)
+claim(patches(numbered, 2, 3)[3, 1, 1, 0] == 22, "pixel 22 stands in patch 3, row 1, column 1")
+cut = patches(photo, 16, 16)
+claim(len(cut) == 54, "96 x 144 pixels make 54 patches of 16 x 16")
+
+# %% jupyter={"source_hidden": true}
 cut = patches(photo, 16, 16)
 fig, axs = plt.subplots(6, 9, figsize=(4.8, 3.4))
 for n, ax in enumerate(axs.flat):
     plots.image(ax, cut[n], "")
 fig.suptitle("54 patches, row by row", fontsize=9)
 plots.show(fig, "The temple in 54 square pieces with white gaps between them.")
-claim(len(cut) == 54, "96 x 144 pixels make 54 patches of 16 x 16")
 
 # %% [markdown]
-# **What you should see.** The photograph with gaps. If the pieces look like small copies of the
-# whole, you took every 6th row instead of 16 neighbours; if they stand in the wrong
-# order, look at the bracket of `n`.
+# **What you should see.** The figure shows the photograph with white gaps between its 54 patches.
+# If the pieces look like small copies of the whole, you took every 6th row instead of 16
+# neighbouring ones. If they stand in the wrong order, look at the bracket that makes `n`.
 
 # %% [markdown]
 # ## 0.3 rearrange: put together again
 #
-# A mosaic lays tiles out in rows of `w`: tile $n$ goes to row $\lfloor n / w \rfloor$, column
-# $n \bmod w$.
+# A **mosaic** is the inverse: it lays tiles out in a given number of columns. Tile number $n$ goes
+# to row $\lfloor n / \text{columns} \rfloor$ and column $n \bmod \text{columns}$. Read the
+# figure of section 0.2 from right to left to see it.
 #
-# **Predict.** Cut the photograph up and put it together again. By how much does the result
-# differ?
+# **Predict.** You cut the photograph into patches and put them together again. By how much does the
+# result differ from the photograph?
 # <details><summary>Answer</summary>
 # By 0, exactly: nothing is computed, numbers only move.
 # </details>
+
+# %% [markdown]
+# ### Exercise: `mosaic`
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `tiles` | `n p q c` | pictures of one size |
-# | `mosaic(tiles, w)` | `height width c` | one picture, w tiles to a row |
-
-# %% [markdown]
-# ### Exercise: `mosaic`
+# | `mosaic(tiles, columns)` | `height width c` | one picture, so many tiles wide |
 
 # %% exercise="shapes.mosaic"
 
@@ -228,15 +382,16 @@ again = mosaic(patches(photo, 16, 16), 9)
 claim((again == photo).all(), f"all {photo.numel()} numbers are back in their places")
 
 # %% [markdown]
-# **What you should see.** 41472 = 96 · 144 · 3 numbers, each where it was. Two functions undo
-# each other: a test that needs no solution to compare with.
+# **What you should see.** The claim says that all 41472 = 96 · 144 · 3 numbers are where they
+# were. Two functions that undo each other are a strong test of both, and it needs no solution to
+# compare with.
 
-# %%
+# %% jupyter={"source_hidden": true}
 cut = patches(photo, 16, 16)
 shuffled = cut[torch.randperm(54, generator=torch.Generator().manual_seed(0))]
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.9), width_ratios=[9, 6])
 plots.image(axs[0], mosaic(shuffled, 9), "The same 54 patches, shuffled")
-plots.image(axs[1], mosaic(cut, 6), "In order, but w = 6")
+plots.image(axs[1], mosaic(cut, 6), "In order, but in 6 columns")
 plots.show(
     fig,
     """Left, the patches of the temple in random order. Right, all in order in a picture
@@ -244,30 +399,46 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see.** You notice at once that the left picture is shuffled. A mean of the
-# patches does not, and neither does attention: without help it treats patches as a heap.
-# Chapter 03 gives them places.
+# **What you should see.** You notice at once that the left picture is shuffled. The mean of all
+# patches does not notice it, and neither does attention: unless it is given positions, it treats
+# the patches as an **unordered set**. Chapter 03 is about giving it positions.
 
 # %% [markdown]
 # ## 0.4 reduce: pool
 #
-# Each patch becomes one pixel, its mean:
-#
-# $$ y_{hw} = \frac{1}{pq} \sum_{\text{pixels of patch } hw} x $$
+# **Average pooling** makes a smaller picture, in which each pixel is the mean of one patch. The
+# small picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
+
+# %% jupyter={"source_hidden": true}
+fine = np.array([[1, 3, 0, 0], [5, 7, 0, 0], [2, 2, 8, 0], [2, 2, 0, 0]])
+tint = np.kron(np.array([[0.9, 0.1], [0.35, 0.6]]), np.ones((2, 2)))
+fig, ax = diagrams.canvas(9.6, 3.4, 4.8)
+grid(ax, 1.2, 0.7, fine, "(h p)", "(w q)", "", tint)
+diagrams.arrow(ax, (3.8, 1.9), (6.6, 1.9), text="mean over p, q")
+grid(ax, 7.3, 1.3, [[4, 0], [2, 2]], "h", "w", "", np.array([[0.9, 0.1], [0.35, 0.6]]))
+plots.show(
+    fig,
+    """A table of four by four numbers becomes one of two by two. The upper left four, 1, 3, 5
+    and 7, become their mean 4; four zeros become 0; 2, 2, 2, 2 and 8, 0, 0, 0 both become 2.""",
+)
+
+# %% [markdown]
+# Both patches in the lower row have the mean 2, although one of them is even and the other has a
+# single bright pixel. Pooling keeps the sum of a patch and forgets how it is distributed.
 #
 # **Predict.** The mean of the photograph is some number $\mu$. What is the mean of its pooled
 # version?
 # <details><summary>Answer</summary>
-# Also μ: all patches have equally many pixels, so the mean of their means is the mean.
+# It is also μ: all patches have equally many pixels, so the mean of their means is the mean.
 # </details>
-#
-# | | axes | what it is |
-# |---|---|---|
-# | `picture` | `height width c` | height = h · p, width = w · q |
-# | `pool(picture, p, q)` | `h w c` | one pixel for each patch |
 
 # %% [markdown]
 # ### Exercise: `pool`
+#
+# | | axes | what it is |
+# |---|---|---|
+# | `picture` | `height width c` | `height = (h p)`, `width = (w q)` |
+# | `pool(picture, p, q)` | `h w c` | one pixel for each patch |
 
 # %% exercise="shapes.pool"
 
@@ -279,39 +450,60 @@ check("shapes.pool", pool)
 # `from solutions.shapes import pool`.
 
 # %%
+fine = torch.tensor([[1.0, 3, 0, 0], [5, 7, 0, 0], [2, 2, 8, 0], [2, 2, 0, 0]])
+pooled = rearrange(pool(rearrange(fine, "h w -> h w 1"), 2, 2), "h w 1 -> h w")
+claim(pooled.tolist() == [[4, 0], [2, 2]], "the figure's numbers come out: 4 0, 2 2")
+small = {size: pool(photo, size, size) for size in (4, 8, 16)}
+apart = max((y.mean() - photo.mean()).abs() for y in small.values())
+claim(apart < 1e-5, "pooled or not, the mean of the photograph is the same")
+
+# %% jupyter={"source_hidden": true}
 small = {size: pool(photo, size, size) for size in (4, 8, 16)}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
 for ax, (size, y) in zip(axs, small.items(), strict=True):
     plots.image(ax, y, f"p = q = {size}: {y.shape[0]} x {y.shape[1]} pixels")
 plots.show(
-    fig, "The temple pooled three times coarser each: at 6 x 9 pixels it is a few blots."
+    fig, "The temple pooled, each time more coarsely: at 6 x 9 pixels it is a few blots."
 )
-apart = max((y.mean() - photo.mean()).abs() for y in small.values())
-claim(apart < 1e-5, "pooled or not, the mean is the same")
 
 # %% [markdown]
-# **What you should see.** 24 x 36, 12 x 18 and 6 x 9 pixels, equally bright. If yours is white,
-# you took the sum, or "max", instead of the mean.
+# **What you should see.** The three pictures have 24 x 36, 12 x 18 and 6 x 9 pixels and are equally
+# bright. If yours is white, you took the sum, or the maximum, instead of the mean.
 
 # %% [markdown]
 # ## 0.5 repeat: enlarge
 #
-# The other way: each pixel becomes a patch of equal ones. Row $y$ of the result is row
-# $\lfloor y / p \rfloor$ of the picture, and columns likewise.
+# **Nearest-neighbour upsampling** goes in the opposite direction: each pixel becomes a patch of `p`
+# by `q` equal pixels. Row $y$ of the result is row $\lfloor y / p \rfloor$ of the picture, and the
+# same holds for the columns.
 #
-# **Predict.** What is `pool(enlarge(x, p, q), p, q)`? And `enlarge(pool(x, p, q), p, q)`?
+# **Predict.** What is `pool(enlarge(x, p, q), p, q)`? And what is `enlarge(pool(x, p, q), p, q)`?
 # <details><summary>Answer</summary>
-# The first is x: the mean of equal pixels is that pixel. The second is not: what pooling has
-# averaged away does not come back.
+# The first is x, because the mean of equal pixels is that pixel. The second is not x in general:
+# what pooling has averaged away does not come back.
 # </details>
-#
-# | | axes | what it is |
-# |---|---|---|
-# | `picture` | `h w c` | |
-# | `enlarge(picture, p, q)` | `height width c` | height = h · p, width = w · q |
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(9.6, 3.4, 4.8)
+shades = np.array([[0.1, 0.35], [0.6, 0.9]])
+grid(ax, 0.9, 1.3, [[1, 2], [3, 4]], "h", "w", "", shades)
+diagrams.arrow(ax, (2.4, 1.9), (4.9, 1.9), text="copy along p, q")
+tint = np.kron(shades, np.ones((2, 3)))
+large = np.kron([[1, 2], [3, 4]], np.ones((2, 3)))
+grid(ax, 5.8, 0.7, large, "(h p)", "(w q)", "", tint)
+plots.show(
+    fig,
+    """A table of two by two, 1 2 and 3 4, becomes four by six: each number fills a block of
+    two rows and three columns.""",
+)
 
 # %% [markdown]
 # ### Exercise: `enlarge`
+#
+# | | axes | what it is |
+# |---|---|---|
+# | `picture` | `h w c` | a small picture |
+# | `enlarge(picture, p, q)` | `height width c` | `height = (h p)`, `width = (w q)` |
 
 # %% exercise="shapes.enlarge"
 
@@ -324,30 +516,49 @@ check("shapes.enlarge", enlarge)
 
 # %%
 coarse = enlarge(pool(photo, 8, 8), 8, 8)
+twice = enlarge(pool(coarse, 8, 8), 8, 8)
+claim(
+    (twice - coarse).abs().max() < 1e-6, "a picture pooled once loses nothing the second time"
+)
+
+# %% jupyter={"source_hidden": true}
+coarse = enlarge(pool(photo, 8, 8), 8, 8)
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
 plots.image(axs[0], photo, "The photograph")
 plots.image(axs[1], coarse, "= its patches' means")
 plots.image(axs[2], photo - coarse, "+ what pooling forgets", -0.5, 0.5)
 plots.show(fig, "The temple; the temple in blocks of one colour; grey with the edges only.")
-twice = enlarge(pool(coarse, 8, 8), 8, 8)
-claim((twice - coarse).abs().max() < 1e-6, "what was pooled once loses nothing the second time")
 
 # %% [markdown]
-# **What you should see.** What is forgotten is what varies within a patch: edges and texture.
-# In the right picture mid-grey means 0. If the middle one shows the temple many times over, you
-# repeated the picture, not its pixels: look at the brackets.
+# **What you should see.** The right picture shows what pooling has forgotten, with mid-grey for
+# 0: it is what varies within a patch, edges and texture. If your middle picture shows the temple
+# many times over, you repeated the whole picture and not its pixels; look at the brackets.
 
 # %% [markdown]
 # ## 0.6 reduce: the mean colour
 #
-# One mean for each channel of each picture:
+# **Global average pooling** keeps one number for each channel of each picture, the mean over all of
+# its pixels:
 #
-# $$ z_{bc} = \frac{1}{hw} \sum_{h, w} x_{bhwc} $$
-#
-# **Predict.** 54 patches go in instead of pictures. What comes out, and where did you see those
-# numbers before?
+# $$ z_{bc} = \frac{1}{h\, w} \sum_{y,\, x} \text{pictures}_{b\, y\, x\, c} $$
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(9, 3.6, 4.4)
+rgb = ["#d55e00", "#009e73", "#0072b2"]
+box = diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "one picture", rgb)
+diagrams.arrow(ax, (4.2, 1.8), (6.6, 1.8), text="mean over h, w")
+z = diagrams.vector(ax, 6.9, 1.1, [0.7, 0.5, 0.3], "c", "z", side=0.45)
+plots.show(
+    fig,
+    """A picture as three planes, red, green and blue, of h by w pixels. The mean over h and w
+    leaves a vector z with one number for each channel c.""",
+)
+
+# %% [markdown]
+# **Predict.** If you pass the 54 patches of the photograph instead of pictures, what comes out?
+# Where have you seen those numbers before?
 # <details><summary>Answer</summary>
-# 54 colours, n c: the pixels of the pooled picture, row by row.
+# 54 colours come out, n c: the pixels of the pooled picture, row by row.
 # </details>
 #
 # | | axes | what it is |
@@ -367,7 +578,7 @@ check("shapes.channel_means", channel_means)
 # Stuck? `hint("shapes.channel_means")`. To read on without solving it:
 # `from solutions.shapes import channel_means`.
 
-# %%
+# %% jupyter={"source_hidden": true}
 colours = repeat(channel_means(photos), "b c -> b h w c", h=8, w=8)
 fig, axs = plt.subplots(1, 4, figsize=(6.4, 1.5), width_ratios=[3, 1, 3, 1])
 for b in range(2):
@@ -376,9 +587,9 @@ for b in range(2):
 plots.show(fig, "Beside the temple a patch of mid-grey, beside the dahlia one of dark green.")
 
 # %% [markdown]
-# **What you should see.** Mid-grey for the temple, dark green for the dahlia: its orange drowns
-# in the leaves. A mean says how much, never where. If you see two grey patches, you averaged
-# the channels too.
+# **What you should see.** The mean colour of the temple is a mid-grey and that of the dahlia a dark
+# green, because its orange is lost among the leaves. A mean says how much of something there is,
+# and never where. If you see two grey patches, you averaged over the channels too.
 
 # %%
 one = channel_means(patches(photo, 16, 16))
@@ -388,30 +599,48 @@ claim(
 )
 
 # %% [markdown]
-# **What you should see.** Two ways that share no line agree up to rounding. Chapter 05 starts
-# from these `b c` numbers: from them a network decides which channels count.
+# **What you should see.** The claim holds: two ways that have no line in common agree up to
+# rounding. Channel attention, in chapter 05, starts from these `b c` numbers, and from them a
+# network decides which channels matter.
 
 # %% [markdown]
 # ## 0.7 einsum: weigh the channels
 #
-# The eye takes green for brighter than blue. A grey picture of a television signal is
+# The eye sees green as brighter than blue. The luma of a television signal therefore weighs the
+# channels differently:
 #
 # $$ y = 0.299\,R + 0.587\,G + 0.114\,B \qquad\qquad \text{(ITU-R BT.601)} $$
-#
-# **Predict.** How bright is a pure green pixel, (0, 1, 0)? And a white one?
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(11.4, 3.6, 5)
+diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "picture", rgb)
+shades = [0.3, 0.6, 0.1]
+diagrams.vector(ax, 5.2, 1.1, shades, "c", "weights", diagrams.LEARNED, side=0.45)
+ax.text(4.5, 1.75, "×", size=13, ha="center", va="center")
+diagrams.arrow(ax, (6.0, 1.75), (8.0, 1.75), text="sum over c")
+diagrams.tensor(ax, 8.5, 0.9, (0.3, 1.5, 2.1), "1 h w", "y", "#999999")
+said = """The three planes of a picture are multiplied with a vector of three weights and summed
+    over the channels c; one grey plane of h by w is left."""
+plots.show(fig, said)
+
+# %% [markdown]
+# **Predict.** How bright is a pure green pixel, (0, 1, 0)? And a white one, (1, 1, 1)?
 # <details><summary>Answer</summary>
-# 0.587, and 0.299 + 0.587 + 0.114 = 1.
+#
+# $0.587$, and $0.299 + 0.587 + 0.114 = 1$.
+#
 # </details>
 #
 # | | axes | what it is |
 # |---|---|---|
-# | `picture` | `h w c` | |
+# | `picture` | `h w c` | a picture |
 # | `weights` | `c` | how much each channel counts |
 # | `grey(picture, weights)` | `h w` | the weighted sum |
 
 # %% [markdown]
 # ### Exercise: `grey`
 #
+# `einsum` takes both tensors and one pattern:
 # `einsum(one, other, "axes of one, axes of other -> axes to keep")`.
 
 # %% exercise="shapes.grey"
@@ -424,6 +653,13 @@ check("shapes.grey", grey)
 # `from solutions.shapes import grey`.
 
 # %%
+warmth = grey(photograph("flower"), torch.tensor([1.0, 0.0, -1.0]))
+claim(
+    warmth[40:60, 60:80].min() > warmth[:80, :30].max(),
+    "red minus blue separates the middle of the blossom from the leaves at the left",
+)
+
+# %% jupyter={"source_hidden": true}
 dahlia = photograph("flower")
 luma = grey(dahlia, torch.tensor([0.299, 0.587, 0.114]))
 warmth = grey(dahlia, torch.tensor([1.0, 0.0, -1.0]))
@@ -432,24 +668,37 @@ plots.image(axs[0], dahlia, "The dahlia, h w c")
 plots.image(axs[1], luma, "0.299 R + 0.587 G + 0.114 B")
 plots.image(axs[2], warmth, "R − B: the blossom alone", -1, 1)
 plots.show(fig, "The dahlia in colour; in grey; red minus blue, where it alone is bright.")
-claim(
-    warmth[40:60, 60:80].min() > warmth[:80, :30].max(),
-    "red less blue parts blossom and leaves",
-)
 
 # %% [markdown]
-# **What you should see.** With the right weights the blossom stands out by itself: its darkest
-# pixel in the middle is above the brightest of the leaves at the left. Which weights are right
-# depends on the picture, and learning to choose them is channel attention.
+# **What you should see.** In the right picture the blossom stands out by itself: its darkest
+# pixel in the middle is brighter than the brightest of the leaves at the left. Which weights are
+# the right ones depends on the picture, and learning to choose them is what channel attention
+# does.
 
 # %% [markdown]
 # ## 0.8 einsum: all pairs
 #
-# Vectors that point the same way have a large inner product. For all pairs at once:
+# Vectors that point in the same direction have a large **inner product**. Attention compares every
+# query with every key in this way, so it needs the products of all pairs at once:
 #
 # $$ s_{ij} = \sum_d x_{id}\, y_{jd} $$
-#
-# **Predict.** Rows of length 1, each compared with itself: which numbers stand on the diagonal?
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(11.4, 4.0, 5.2)
+rows, columns = np.array([[1, 0], [1, 1], [0, 2]]), np.array([[1, 1], [2, 0]])
+dark, light = [0.9, 0.9], [0.2, 0.2]
+grid(ax, 0.8, 1.2, rows, "i", "d", "x", [light, light, dark])
+grid(ax, 3.6, 1.5, columns, "j", "d", "y", [dark, light])
+diagrams.arrow(ax, (5.1, 2.1), (8.1, 2.1), text="multiply,\nadd over d")
+grid(ax, 8.8, 1.2, rows @ columns.T, "i", "j", "s", [light, light, [0.9, 0.2]])
+ax.text(5.7, 0.2, "dark: 0 · 1 + 2 · 1 = 2", ha="center", size=8.5)
+said = """x holds three vectors of two features, y two. s is a table of three by two: the third of
+    x, (0, 2), and the first of y, (1, 1), have the inner product 2."""
+plots.show(fig, said)
+
+# %% [markdown]
+# **Predict.** Take vectors of length 1 and compare each of them with all. Which numbers stand on the
+# diagonal of the table?
 # <details><summary>Answer</summary>
 # 1: the inner product of a vector with itself is its squared length. No other number is larger.
 # </details>
@@ -458,7 +707,7 @@ claim(
 # |---|---|---|
 # | `x` | `i d` | vectors |
 # | `y` | `j d` | more vectors |
-# | `similarity(x, y)` | `i j` | how alike each pair is |
+# | `similarity(x, y)` | `i j` | how similar each pair is |
 
 # %% [markdown]
 # ### Exercise: `similarity`
@@ -472,11 +721,17 @@ check("shapes.similarity", similarity)
 # Stuck? `hint("shapes.similarity")`. To read on without solving it:
 # `from solutions.shapes import similarity`.
 
+# %%
+x, y = torch.tensor([[1.0, 0], [1, 1], [0, 2]]), torch.tensor([[1.0, 1], [2, 0]])
+print(similarity(x, y))
+claim(similarity(x, y)[2, 0] == 2, "the third of x and the first of y have the product 2")
+
 # %% [markdown]
 # ### Which patches look like this one?
 #
-# Cut the dahlia into 12 x 18 patches of 8 x 8 pixels, take its mean colour off, and make each
-# patch a row of length 1. Then every patch is compared with every other.
+# The next function cuts the dahlia into 12 x 18 patches of 8 x 8 pixels. It subtracts the mean
+# colour of the photograph and makes each patch a vector of length 1. Then it compares every patch
+# with every other one.
 
 
 # %%
@@ -489,47 +744,48 @@ def resemblance():
     return similarity(rows, rows)
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 table = resemblance()
-row, column = 5, 9
-chosen = rearrange(table[row * 18 + column], "(h w) -> h w", w=18)
+chosen = rearrange(table[5 * 18 + 9], "(row column) -> row column", column=18)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=[1, 1.2])
 plots.image(axs[0], photograph("flower"), "The patch in the frame …")
-axs[0].add_patch(plt.Rectangle((column * 8 - 0.5, row * 8 - 0.5), 8, 8, fill=False, lw=2))
-plots.signed(axs[1], chosen, "w", "h", "… resembles the blossom", limit=1)
+frame = plt.Rectangle((9 * 8 - 0.5, 5 * 8 - 0.5), 8, 8, fill=False, lw=2, ec="white")
+axs[0].add_patch(frame)
+plots.signed(axs[1], chosen, "column", "row", "… resembles the blossom", limit=1)
 plots.show(fig, "Left the dahlia, one patch framed. Right a map: blossom red, leaves blue.")
 
 # %%
 table = resemblance()
 claim((table.diagonal() - 1).abs().max() < 1e-5, "every patch resembles itself by 1")
-chosen = rearrange(table[99], "(h w) -> h w", w=18)
+chosen = rearrange(table[99], "(row column) -> row column", column=18)
 claim(chosen[3:9, 6:11].min() > 0.5, "the blossom resembles it by more than 0.5")
-claim(chosen[:, 13:].max() < -0.2, "all leaves at the right resemble it negatively")
+claim(chosen[:, 13:].max() < -0.2, "all leaves at the right resemble it by less than -0.2")
 claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom")
 
 # %% [markdown]
-# **What you should see.** Patch 99 = 5 · 18 + 9 resembles itself by 1, the blossom by more than
-# 0.5, the leaves by less than 0: they lie on the other side of the mean colour. It also finds a
-# second blossom at the lower edge: no place was compared, only looks. If the map is speckled,
-# look at the order `(h w)`.
+# **What you should see.** The map is one row of the table, drawn as a picture. Patch 99 = 5 · 18 + 9
+# resembles itself by 1 and the rest of the blossom by more than 0.5. For the leaves the numbers are
+# negative, because they lie on the other side of the mean colour. The patch also finds a second
+# blossom at the lower edge: no positions were compared, only appearance. If your map is speckled,
+# look at the order in `(row column)`.
 
 # %% [markdown]
 # ## 0.9 The rules that hold in every exercise
 #
-# An answer may be right on one input and still break in the next cell. So `check` tries six
-# things in each exercise of the course, whether its text speaks of them or not.
+# An answer may be right on one input and still break in the next cell. Therefore `check` tries six
+# things in every exercise of the course, whether the text mentions them or not.
 
 # %% [markdown]
-# 1. **The type stays.** What comes in as double goes out as double, half precision as half.
+# 1. **The type stays.** What comes in as double goes out as double, and half precision as half.
 # 2. **Gradients flow** to everything that the result depends on.
 # 3. **Inputs are not changed.** They belong to the caller.
-# 4. **The device is that of the input**: what you make yourself takes `device=x.device`.
+# 4. **The device is that of the input**: a tensor that you make yourself takes `device=x.device`.
 # 5. **Nothing is kept** from one call to the next.
-# 6. **Any size goes**: one picture, one pixel, even or odd; a star as in `*batch` stands for any
-#    number of axes.
+# 6. **Any size is accepted**: one picture, one pixel, even or odd sizes; a star as in `*batch` stands
+#    for any number of axes.
 
 # %% [markdown]
-# Here is `channel_means` six times, each of which breaks one rule. Read the first line of each
+# Here is `channel_means` six times, and each version breaks one rule. Read the first line of each
 # verdict.
 
 # %%
@@ -568,10 +824,75 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
     print(verdict.message.splitlines()[0], end="\n\n")
 
 # %% [markdown]
-# **What you should see.** Each line names the rule that is broken, although all six give the
-# right numbers at least once. When an answer of yours breaks such a rule, `hint` says it first.
+# **What you should see.** Each of the six verdicts names the rule that is broken, although all six
+# functions give the right numbers at least once. When an answer of yours breaks such a rule, `hint`
+# says so first.
 
 # %% [markdown]
-# Each row of this table says whom a patch resembles. Turn the rows into shares that sum to 1,
-# let each patch take the mean of the others by these shares, and you have attention. That is
-# chapter 01.
+# ## What you have now
+#
+# | move | pattern | where it comes back |
+# |---|---|---|
+# | `strip` | `b h w c -> h (b w) c` | heads of attention, side by side (chapter 02) |
+# | `patches` | `(row p) (column q) c -> (row column) p q c` | the first layer of a vision transformer |
+# | `mosaic` | `(row column) p q c -> (row p) (column q) c` | a map of attention, drawn as a picture |
+# | `pool` | `(h p) (w q) c -> h w c` | gather-excite (chapter 05), BAM (chapter 06) |
+# | `enlarge` | `h w c -> (h p) (w q) c` | a coarse map laid over a fine one (Grad-CAM, chapter 06) |
+# | `channel_means` | `b h w c -> b c` | squeeze-and-excitation (chapter 05) |
+# | `grey` | `h w c, c -> h w` | spatial attention (chapter 06) |
+# | `similarity` | `i d, j d -> i j` | the scores of attention (chapter 01) |
+
+# %% [markdown]
+# ### Explain it to somebody
+#
+# 1. What is the difference between `(h w)` and `(w h)`?
+# <details><summary>Answer</summary>
+# The first letter is the outer one and changes slowly. (h w) takes the numbers row by row, (w h)
+# column by column.
+# </details>
+#
+# 2. How does einops know that a letter is to be averaged, copied or summed?
+# <details><summary>Answer</summary>
+# In reduce a letter that is missing on the right is averaged (or summed, …). In repeat a letter that
+# is new on the right is copied. In einsum a letter that is missing on the right is summed.
+# </details>
+#
+# 3. Why is a test of the shape alone not enough?
+# <details><summary>Answer</summary>
+# A strip and its interleaved version have the same shape and different contents.
+# </details>
+
+# %% [markdown]
+# 4. How many patches of 16 x 16 does a picture of 224 x 224 pixels give, and how many numbers does
+#    each hold?
+# <details><summary>Answer</summary>
+# 14 · 14 = 196 patches with 16 · 16 · 3 = 768 numbers each. That is the input of a ViT-B/16.
+# </details>
+#
+# 5. Which of the eight functions lose information?
+# <details><summary>Answer</summary>
+# pool, channel_means and grey do, because they sum numbers up. similarity does as well: it keeps
+# lengths and angles and forgets the directions. The others can be undone.
+# </details>
+
+# %% [markdown]
+# ### What came after
+#
+# - `torch.einsum` and `np.einsum` know only single letters; einops takes words, and this course
+#   uses them: `head` is a head, and `h` is a height.
+# - [einx](https://github.com/fferflo/einx) extends the notation to indexing and to whole layers.
+# - [Named tensors](https://nlp.seas.harvard.edu/NamedTensor) were Alexander Rush's proposal to keep
+#   the names inside the tensor; PyTorch has had an experimental version of them since 1.3.
+# - [jaxtyping](https://docs.kidger.site/jaxtyping/) checks the annotations while a program runs; the
+#   tests of this course switch it on.
+
+# %% [markdown]
+# ### References
+#
+# - Rogozhnikov, [Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation](https://openreview.net/forum?id=oapKSVM2bcj), ICLR 2022; its [documentation](https://einops.rocks).
+# - Dosovitskiy et al., [An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale](https://arxiv.org/abs/2010.11929), ICLR 2021.
+# - Kidger, [jaxtyping](https://docs.kidger.site/jaxtyping/).
+#
+# Each row of the last table says which patches another one resembles. Turn every row into weights
+# that sum to 1, let each patch take the mean of all patches with these weights, and you have
+# **attention**. That is chapter 01.

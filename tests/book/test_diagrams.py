@@ -89,3 +89,28 @@ def test_a_vector_stands_or_lies(ax):
     lying = diagrams.vector(ax, 5, 1, [0.1, 0.9, 0.4], "c", across=True)
     assert standing.height == pytest.approx(3 * 0.32)
     assert (lying.width, lying.height) == (standing.height, standing.width)
+
+
+def test_a_table_of_numbers_says_them_and_names_its_axes_by_any_words(ax):
+    box = diagrams.numbers(ax, 2, 1, [[1, 2.5], [0, 4]], "(h p)", "(w q)", "x")
+    text = words(ax)
+    assert {"1", "2.5", "0", "4", "(h p)", "(w q)", "x"} <= set(text)
+    assert text["(h p)"].get_position()[0] < box.x
+    assert text["(w q)"].get_position()[1] < box.y
+    brightness = [sum(cell.get_facecolor()[:3]) for cell in cells(ax)]
+    assert brightness[2] == max(brightness)
+    assert brightness[3] == min(brightness)
+
+
+def test_one_row_of_numbers_lies_in_the_form_and_the_shades_that_are_asked_for(ax):
+    diagrams.numbers(ax, 0, 0, [0.24, 0.66], shades=[1, 0], form="{:.2f}")
+    one, other = cells(ax)
+    assert {"0.24", "0.66"} <= set(words(ax))
+    assert sum(one.get_facecolor()[:3]) < sum(other.get_facecolor()[:3])
+
+
+def test_arrows_are_drawn_along_each_way(ax):
+    diagrams.arrows(ax, ((1, 1), (3, 1)), ((1, 2), (4, 2), (4, 3)))
+    heads = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    assert [head._posA_posB for head in heads] == [[(1, 1), (3, 1)], [(4, 2), (4, 3)]]
+    assert len(ax.lines) == 1  # the stretch before the corner

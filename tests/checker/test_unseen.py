@@ -147,7 +147,7 @@ def reshaped_keys(q, k, v, mask=None):
         (a_float_mask, "add the mask to the scores as 0 and 1"),
         (result_of_masked_fill_dropped, "The mask is not used"),
         (hidden_too_late, "hide keys after the softmax"),
-        (epsilon_for_infinity, "exp(0) = 1 is a full share"),
+        (epsilon_for_infinity, "exp(0) = 1 still counts"),
         (nan_for_nothing, "A query that may attend to nothing gives nan"),
         (mean_for_nothing, "A query that may attend to nothing gets the mean of all values"),
         (softmax_on_softmax, "softmax is applied twice"),

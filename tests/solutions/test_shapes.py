@@ -196,7 +196,7 @@ def test_patches_that_do_not_divide_the_picture_are_refused(function):
 
 
 def test_a_mosaic_with_a_gap_is_refused():
-    with pytest.raises(ValueError, match="7 tiles do not fill rows of w=3"):
+    with pytest.raises(ValueError, match="7 tiles do not fill rows of 3"):
         shapes.mosaic(draw(7, 2, 3, 1), 3)
 
 

@@ -82,7 +82,7 @@ LAYERS = (
 SPLITS = (
     *often(
         wrong("split_features_outside", "split_heads(self.query", "interleaved(self.query",
-              'You split with "(d head)": head 0 gets every so-many-th feature. The head is'
+              'You split with "(d head)": the features of a head lie far apart. The head is'
               ' outside: "(head d)".',
               ("split_heads(self.key", "interleaved(self.key"),
               ("split_heads(self.value", "interleaved(self.value")),
@@ -118,7 +118,7 @@ SPLITS = (
           ("self.key(context), self.heads", "self.key(context), x.shape[-1] // self.heads"),
           ("else context), self.heads", "else context), x.shape[-1] // self.heads")),
     wrong("first_piece_for_all", "split_heads(self.query", "first_piece(self.query",
-          "Every head gets the same piece of the features. Head h gets the h-th.",
+          "Every head gets the same piece of the features. Each head gets its own.",
           ("split_heads(self.key", "first_piece(self.key"),
           ("split_heads(self.value", "first_piece(self.value")),
     wrong("keys_split_features_outside", "split_heads(self.key", "interleaved(self.key",

@@ -69,7 +69,7 @@ EXERCISE = Exercise(
     slips=COUNTS,
     hints=(
         (
-            "A product of an i x c and a c x e matrix costs i c e multiply-adds. Which"
+            "A product of an m x n and an n x p matrix costs m n p multiply-adds. Which"
             " products are there?"
         ),
         (

@@ -49,19 +49,19 @@ MASKS = (
               "The mask is inverted: it is True where a query may attend, and you hide just that."
               " (The masks of nn.MultiheadAttention have the other sense.)"),
         wrong("mask_fills_zero", "-math.inf", "0.0",
-              "Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf: exp(-inf) ="
+              "Masked scores become 0, and exp(0) = 1 still counts. Fill with -inf: exp(-inf) ="
               " 0.", LEFT_AS_THEY_ARE),
         wrong("mask_added", "scores.masked_fill(~mask, -math.inf)", "scores + mask",
               "You add the mask to the scores as 0 and 1: a nudge, not a wall. Fill with -inf where"
               " it is False.", LEFT_AS_THEY_ARE),
         wrong("mask_after_the_softmax",
               "if mask is not None:\n    scores = scores.masked_fill(~mask, -math.inf)\n", "",
-              "You hide keys after the softmax: they have taken their share, and what is left sums"
+              "You hide keys after the softmax: they have already taken weight, and what is left sums"
               " to less than 1. Mask the scores, before the softmax.",
               ("weights.masked_fill(~mask.any(-1, keepdim=True), 0)", "weights * mask")),
     ),
     wrong("mask_fills_tiny", "-math.inf", "1e-4",
-          "Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share. Fill"
+          "Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 still counts. Fill"
           " with -inf; -1e9 and 1e-9 are not the same.", LEFT_AS_THEY_ARE),
     wrong("mask_fills_plus_infinity", "-math.inf", "math.inf",
           "Masked scores become +inf: they take everything, and inf - inf is nan. Fill with -inf.",
@@ -110,7 +110,7 @@ SOFTMAXES = (
     wrong("two_best_keys", "weights = scores.softmax(-1)",
           "second = scores.topk(2, -1).values[..., -1:]\n"
           "weights = scores.masked_fill(scores < second, -math.inf).softmax(-1)",
-          "Each query attends to its two best keys alone (top-k). The softmax shares the weight out"
+          "Each query attends to its two best keys alone (top-k). The softmax spreads the weight"
           " over all keys."),
 )
 

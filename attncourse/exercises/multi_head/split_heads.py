@@ -17,7 +17,7 @@ def split_trials():
 # fmt: off
 SPLITS = (
     wrong("features_outside", "b n (head d) ->", "b n (d head) ->",
-          'Your heads take every so-many-th feature: "(d head)". Head 0 is the first d features in'
+          'Your heads take features that lie far apart: "(d head)". Head 0 is the first d features in'
           ' a row: "(head d)", with the head outside.'),
     wrong("tokens_and_heads_mixed", 'rearrange(x, "b n (head d) -> b head n d", head=heads)',
           "x.reshape(x.shape[0], heads, x.shape[1], -1)",
@@ -27,7 +27,7 @@ SPLITS = (
           "You give each head `heads` features; `heads` is the number of the heads."),
     wrong("no_pieces", 'rearrange(x, "b n (head d) -> b head n d"',
           'repeat(x, "b n dim -> b head n dim"',
-          "You put a copy of all features into every head. Head h gets the h-th piece alone."),
+          "You put a copy of all features into every head. Each head gets a piece of its own."),
     wrong("tokens_in_heads", '"b n (head d) -> b head n d", head=heads)',
           '"b n (head d) -> b d head n", head=heads).reshape(len(x), heads, x.shape[1], -1)',
           "You cut tokens and features at once: b d head n, reshaped. Cut the last axis, (head d),"

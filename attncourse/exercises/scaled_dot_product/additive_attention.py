@@ -10,14 +10,14 @@ from solutions.scaled_dot_product import AdditiveAttention
 # fmt: off
 SCORES = (
     wrong("NoTanh", ".tanh()", "",
-          "The tanh is missing: without it e splits into a part of q and a part of k, and the query"
+          "The tanh is missing: without it s splits into a part of q and a part of k, and the query"
           " cancels in the softmax."),
     wrong("TanhOnEach", "(q + k).tanh()", "q.tanh() + k.tanh()",
           "You take the tanh of query and key apart and add afterwards. Add first: tanh(W_q q + W_k"
           " k)."),
     wrong("HiddenSummed", 'rearrange(self.score((q + k).tanh()), "b i j 1 -> b i j")',
           "(q + k).tanh().sum(-1)",
-          "You sum the hidden features instead of weighing them with w (`self.score`)."),
+          "You sum the hidden features instead of weighing them with u (`self.score`)."),
     wrong("ScaledScores", '"b i j 1 -> b i j")',
           '"b i j 1 -> b i j") / math.sqrt(self.score.in_features)',
           "You divide by a square root. Additive scores are bounded by the tanh and are not"
@@ -98,7 +98,7 @@ EXERCISE = Exercise(
         "Every query meets every key. Which axes must the sum W_q q + W_k k have?",
         (
             "Give the query an axis of length 1 where the keys go, b i 1 m, and the key one"
-            " where the queries go, b 1 j m. Their sum is b i j m; tanh, then w takes m"
+            " where the queries go, b 1 j m. Their sum is b i j m; tanh, then u takes m"
             " away."
         ),
         (

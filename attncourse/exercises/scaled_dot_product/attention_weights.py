@@ -1,4 +1,4 @@
-"""The weights of scaled dot-product attention: for each query the shares of the keys (eq. 1)."""
+"""The weights of scaled dot-product attention: for each query one for each key (eq. 1)."""
 
 import math
 
@@ -100,11 +100,11 @@ MASKS = (
         wrong("mask_inverted", "~mask, -math.inf", "mask, -math.inf",
               "The mask is inverted: it is True where a query may attend, and you hide just that."),
         wrong("mask_fills_zero", "~mask, -math.inf", "~mask, 0",
-              "Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf: exp(-inf) ="
+              "Masked scores become 0, and exp(0) = 1 still counts. Fill with -inf: exp(-inf) ="
               " 0.",
               AS_IT_COMES),
         wrong("mask_fills_tiny", "~mask, -math.inf", "~mask, 1e-4",
-              "Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 is a full share."
+              "Masked scores become a tiny number near 0 (1e-9?), and exp(0) = 1 still counts."
               " Fill with -inf; -1e9 and 1e-9 are not the same.",
               AS_IT_COMES),
         wrong("mask_added", "scores.masked_fill(~mask, -math.inf)", "(scores + mask)",
@@ -112,7 +112,7 @@ MASKS = (
               " it is False.",
               AS_IT_COMES),
         wrong("mask_after_the_softmax", "scores.masked_fill(~mask, -math.inf)", "scores",
-              "You hide keys after the softmax: they have taken their share, and what is left sums"
+              "You hide keys after the softmax: they have already taken weight, and what is left sums"
               " to less than 1. Mask the scores, before the softmax.",
               (FILLED, "weights * mask")),
         wrong("always_causal", "if mask is None:",
@@ -150,9 +150,9 @@ NORMS = (
         normalised("softmax_twice", "{}.softmax(-1).softmax(-1)",
                    "The softmax is applied twice: the second one flattens the weights."),
         normalised("log_of_softmax", "{}.log_softmax(-1)",
-                   "You use log_softmax: weights are the shares themselves, not their logarithms."),
+                   "You use log_softmax: the weights themselves are asked for, not their logarithms."),
         normalised("sigmoid_for_softmax", "{}.sigmoid()",
-                   "You use a sigmoid: each weight by itself, not as a share that competes with the"
+                   "You use a sigmoid: each weight is computed by itself and does not compete with the"
                    " others. The softmax over j makes them sum to 1."),
         normalised("exp_not_divided", "{}.exp()",
                    "You take exp of the scores but do not divide by their sum over the keys j."),
@@ -168,11 +168,11 @@ NORMS = (
     normalised("relu_for_softmax", "{}.relu()",
                "You use a ReLU on the scores instead of the softmax over j."),
     normalised("two_best_keys", "two_best({})",
-               "Each query attends to its two best keys alone (top-k). The softmax shares the"
-               " weight out over all keys."),
+               "Each query attends to its two best keys alone (top-k). The softmax spreads the"
+               " weight over all keys."),
     normalised("winner_takes_all", "best({})",
-               "Each query attends to its best key alone (argmax). The softmax shares the weight"
-               " out, and lets gradients pass."),
+               "Each query attends to its best key alone (argmax). The softmax spreads the weight,"
+               " and lets gradients pass."),
     normalised("maximum_of_everything", "one_maximum({})",
                "You subtract one maximum for all rows: in a row far below it every exponential is"
                " 0. Each row has its own."),

@@ -1,4 +1,4 @@
-"""Softmax: scores of a row become positive shares that sum to 1, however large they are."""
+"""Softmax: scores of a row become positive weights that sum to 1, however large they are."""
 
 import torch
 from torch.nn import functional as F
@@ -50,25 +50,25 @@ MAXIMA = (
 EXPONENTIALS = (
     wrong("no_exponential", "shifted.exp()", "x",
           "You divide the scores by their sum, without exp. Scores may be negative or sum to 0."),
-    wrong("sigmoid_instead", 'shares / reduce(shares, "... j -> ... 1", "sum")', "x.sigmoid()",
+    wrong("sigmoid_instead", 'powers / reduce(powers, "... j -> ... 1", "sum")', "x.sigmoid()",
           "A sigmoid looks at each score alone. In a softmax the scores of a row compete: their"
-          " shares sum to 1."),
-    wrong("logarithm", 'shares / reduce(shares, "... j -> ... 1", "sum")',
-          'shifted - reduce(shares, "... j -> ... 1", "sum").log()',
-          "This is the logarithm of the softmax; the shares themselves are asked for."),
+          " weights sum to 1."),
+    wrong("logarithm", 'powers / reduce(powers, "... j -> ... 1", "sum")',
+          'shifted - reduce(powers, "... j -> ... 1", "sum").log()',
+          "This is the logarithm of the softmax; the weights themselves are asked for."),
 )
 
 SUMS = (
-    wrong("over_the_first_axis", 'reduce(shares, "... j -> ... 1", "sum")', "shares.sum(0)",
-          "Your shares sum to 1 over the first axis. They must sum to 1 over the last, j.",
+    wrong("over_the_first_axis", 'reduce(powers, "... j -> ... 1", "sum")', "powers.sum(0)",
+          "Your weights sum to 1 over the first axis. They must sum to 1 over the last, j.",
           ('reduce(x, "... j -> ... 1", "max")', "x.amax(0)")),
-    wrong("over_the_axis_before", 'reduce(shares, "... j -> ... 1", "sum")',
-          "shares.sum(-2, keepdim=True)",
-          "Your shares sum to 1 over i, the axis before the last. They must sum to 1 over the"
+    wrong("over_the_axis_before", 'reduce(powers, "... j -> ... 1", "sum")',
+          "powers.sum(-2, keepdim=True)",
+          "Your weights sum to 1 over i, the axis before the last. They must sum to 1 over the"
           " last, j.",
           ('reduce(x, "... j -> ... 1", "max")', "x.amax(-2, keepdim=True)")),
-    wrong("not_divided", ' / reduce(shares, "... j -> ... 1", "sum")', "",
-          "The shares are positive but do not sum to 1: divide by their sum over j."),
+    wrong("not_divided", ' / reduce(powers, "... j -> ... 1", "sum")', "",
+          "The weights are positive but do not sum to 1: divide by their sum over j."),
 )
 # fmt: on
 
@@ -100,8 +100,8 @@ EXERCISE = Exercise(
         ),
         (
             "shifted = x minus its maximum over j (keep an axis of length 1)\n"
-            "shares  = exp(shifted)\n"
-            "return shares / (their sum over j, again with an axis of length 1)"
+            "powers  = exp(shifted)\n"
+            "return powers / (their sum over j, again with an axis of length 1)"
         ),
     ),
     minutes=6,

@@ -18,7 +18,7 @@ MEANS = (
           "You average over w and c, as if the axes were `b c h w`. Here the channels come last:"
           " average over h and w."),
     wrong("channel_sums", '"mean"', '"sum"',
-          "You add up the pixels, which is `(h w)` times too much. Asked is the mean."),
+          "You add up the pixels, which is `(h w)` times too much. The mean is asked for."),
 )
 # fmt: on
 

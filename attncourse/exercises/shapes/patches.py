@@ -3,7 +3,10 @@
 from attncourse.exercises.edits import wrong
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.shapes.shared import (
+    ONE,
+    OTHER,
     cut_trials,
+    in_patches,
     patches_by_loops,
     refuse_rest,
     uncut_trials,
@@ -12,23 +15,26 @@ from solutions import shapes
 
 # fmt: off
 LETTERS = (
-    wrong("every_hth_pixel", "(h p) (w q)", "(p h) (q w)",
-          "Your patches hold pixels that lie h rows and w columns apart: that is `(p h) (q w)`. The"
-          " outer letter stands first: `(h p)` is h patches of p neighbouring rows."),
-    wrong("p_and_q_exchanged", "(h p) (w q) c -> (h w) p q", "(h q) (w p) c -> (h w) q p",
-          "Your patches are q pixels high, p wide. The height is `(h p)`, the width is `(w q)`."),
-    wrong("column_by_column", "-> (h w)", "-> (w h)",
-          "Your patches are right and their order is not: `(w h)` counts down the columns. Row by"
-          " row is `(h w)`."),
-    wrong("flattened", "(h w) p q c", "(h w) (p q c)",
-          "Your patches are rows of numbers, `(p q c)`. Here each stays a picture: `p q c`."),
+    wrong("every_hth_pixel", "(row p) (column q)", "(p row) (q column)",
+          "Your patches hold pixels that lie far apart in the picture: that is `(p row) (q column)`."
+          " The outer axis stands first: `(row p)` is one row of patches after the other, each p"
+          " neighbouring pixels high."),
+    wrong("p_and_q_exchanged", "(row p) (column q) c -> (row column) p q",
+          "(row q) (column p) c -> (row column) q p",
+          "Your patches are q pixels high and p wide. The height is `(row p)`, the width is"
+          " `(column q)`."),
+    wrong("column_by_column", "-> (row column)", "-> (column row)",
+          "Your patches are right and their order is not: `(column row)` counts down the columns."
+          " Row by row is `(row column)`."),
+    wrong("flattened", "(row column) p q c", "(row column) (p q c)",
+          "Each of your patches is one row of numbers, `(p q c)`. Here a patch stays a picture: `p q c`."),
 )
 
 RESHAPED = (
-    wrong("patches_reshaped", 'rearrange(picture, "(h p) (w q) c -> (h w) p q c", p=p, q=q)',
+    wrong("patches_reshaped", 'rearrange(picture, "(row p) (column q) c -> (row column) p q c", p=p, q=q)',
           "picture.reshape(-1, p, q, picture.shape[-1])",
           "`reshape` and `view` cut the rows of the picture into pieces and mix them. Take the axes"
-          " apart first, `(h p) (w q) c`; only then can h and w be joined."),
+          " apart first, `(row p) (column q) c`; only then can row and column be joined."),
 )
 # fmt: on
 
@@ -45,16 +51,21 @@ def patches_by_reshape(picture, p, q):
     return grid.transpose(1, 2).reshape(-1, p, q, c)
 
 
+def trials():
+    return cut_trials("(row p) (column q) c", in_patches(ONE), in_patches(OTHER))
+
+
 EXERCISE = Exercise(
     id="shapes.patches",
     solution=shapes.patches,
-    probes={"patches": "(h w) p q c"},
-    trials=cut_trials,
+    probes={"patches": "(row column) p q c"},
+    trials=trials,
     slips=(*LETTERS, *RESHAPED),
     hints=(
-        "Row y of the picture: in which row of patches is it, and which row within the patch?",
-        "The height is h patches of p rows each. The patch is the outer letter: (h p). The "
-        "width likewise. Then h and w join to one axis of patches, row by row: (h w).",
+        "Take row y of the picture. In which row of patches does it lie, and which row of its patch is it?",
+        "The height consists of rows of patches, each p pixels high. The row of patches is the "
+        "outer axis: (row p). The width is taken apart in the same way. Then row and column are "
+        "joined to one axis of patches, row by row: (row column).",
         'rearrange(picture, "( … ) ( … ) c -> ( … ) p q c", p=p, q=q): einops works '
         "out h and w.",
     ),

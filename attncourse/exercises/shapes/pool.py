@@ -27,10 +27,10 @@ LETTERS = (
 
 MEANS = (
     wrong("sums", '"mean"', '"sum"',
-          'You add up each patch, "sum", which is `(p q)` times too much. Asked is the mean.'),
+          'You add up each patch, "sum", which is `(p q)` times too much. The mean is asked for.'),
     wrong("corners", 'reduce(picture, "(h p) (w q) c -> h w c", "mean", p=p, q=q)',
           "picture[::p, ::q]",
-          "You keep one pixel of each patch and throw the others away. Asked is their mean."),
+          "You keep one pixel of each patch and throw the others away. Their mean is asked for."),
 )
 # fmt: on
 
@@ -54,7 +54,7 @@ EXERCISE = Exercise(
     slips=(*LETTERS, *MEANS),
     hints=(
         "Each patch becomes one pixel. Which letters are left, and which are averaged away?",
-        "The left side is that of `patches`. A letter that is missing on the right of "
+        "The left side takes the axes apart as in `patches`. A letter that is missing on the right of "
         '`reduce` is averaged: leave out p and q, and say "mean".',
         'reduce(picture, "( … ) ( … ) c -> …", "mean", p=p, q=q).',
     ),

@@ -6,21 +6,25 @@ from attncourse.exercises.record import Trial
 
 # Divisible every which way, so that an answer with two letters exchanged still computes.
 ONE = {"h": 6, "w": 5, "p": 2, "q": 4, "c": 7}
-
-
 OTHER = {"h": 2, "w": 7, "p": 5, "q": 3, "c": 4}
 
 
-def cut_trials():
-    """Trials for functions of a picture (h p) (w q) c and a patch of p x q pixels."""
+def in_patches(sizes):
+    """The same sizes where rows and columns are those of patches, and have their words."""
+    words = {"h": "row", "w": "column"}
+    return {words.get(letter, letter): size for letter, size in sizes.items()}
+
+
+def cut_trials(axes="(h p) (w q) c", one=ONE, other=OTHER):
+    """Trials for functions of a picture and of a patch of p x q pixels."""
     return tuple(
-        Trial(name, s, {"picture": "(h p) (w q) c", "p": s["p"], "q": s["q"]})
-        for name, s in (("on a wide picture", ONE), ("on another picture", OTHER))
+        Trial(name, s, {"picture": axes, "p": s["p"], "q": s["q"]})
+        for name, s in (("on a wide picture", one), ("on another picture", other))
     )
 
 
 def uncut_trials():
-    """Trials with a rest, of height or of width, that no patch holds."""
+    """Trials with a remainder, of height or of width, that no patch holds."""
     height = {"height": 7, "width": 8, "c": 5}
     return (
         Trial(
