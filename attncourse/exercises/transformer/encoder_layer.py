@@ -1,4 +1,4 @@
-"""An encoder layer: tokens that attend to each other, then think by themselves."""
+"""An encoder layer: self-attention and a feed-forward network, each in a residual connection."""
 
 import torch
 

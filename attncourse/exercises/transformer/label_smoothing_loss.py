@@ -1,4 +1,4 @@
-"""Cross-entropy with a target that is not quite sure, over words that are no padding."""
+"""Cross-entropy with a smoothed target, over words that are no padding."""
 
 import torch
 from torch.nn import functional as F
