@@ -373,8 +373,8 @@ print("rows with a gradient:", reached.sum().item(), "of", len(reached))
 claim(reached[:16].all() and not reached[16:].any(), "16 tokens teach 16 rows, and no other")
 
 # %% [markdown]
-# **What you should see.** The first 16 of 64 rows have a gradient. If it is 2, your table runs along
-# the batch. A learned table knows nothing of a place it has not seen, and nothing ties row 7 to row 8.
+# **What you should see.** The first 16 of 64 rows have a gradient. If only 2 rows have one, your
+# table runs along the batch. A learned table knows nothing of a place it has not seen, and nothing ties row 7 to row 8.
 
 # %% [markdown]
 # ### A table for images of another size
@@ -609,7 +609,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Each number says at which distance the key stands; a shade is a query. In grid 2 every row has $n + 1$
+# Each number is the distance of a key, and each shade a query. In grid 2 every row has $n + 1$
 # numbers. Read row by row and cut into rows of $n$, each row begins one later than the one above, and so
 # the row of query $i$ has moved left by $n - 1 - i$. The hatched cells are left over and are set to 0.
 #

@@ -178,8 +178,8 @@ claim((squeeze(shuffled) - squeeze(x)).abs().max() < 1e-6, "shuffled pixels, the
 
 # %% [markdown]
 # The last step is a sigmoid and not a softmax, because channels do not exclude each other: several may
-# be loud at once. The paper compared sigmoid, tanh and ReLU in this place (Table 12): their errors are
-# 22.28, 23.00 and 23.47 %.
+# be loud at once. The journal version of the paper compared sigmoid, tanh and ReLU in this place (Table
+# 12): their errors are 22.28, 23.00 and 23.47 %.
 #
 # ### Exercise: `SqueezeExcite`
 #
