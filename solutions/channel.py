@@ -40,7 +40,7 @@ PLACEMENTS = ("standard", "pre", "post", "identity")
 
 
 def squeeze(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-    """Sum up each feature map by its mean."""
+    """One number for each feature map: its mean."""
     return reduce(x, "b c h w -> b c", "mean")
 
 

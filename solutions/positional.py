@@ -1,11 +1,11 @@
-"""Positions: attention takes its tokens for a heap, so somebody has to say where each one is.
+"""Positions: attention takes its tokens for an unordered set, so each must say where it is.
 
-    P_p = sin(p ω_0), cos(p ω_0), sin(p ω_1), …    sinusoidal   n -> n d, ω_i = 10000^(-2i/d)
+    P_p = sin(p ω_0), cos(p ω_0), sin(p ω_1), …    sinusoidal   n -> n d, ω_f = 10000^(-2f/d)
     y = x + T                                      learned      n d, one row of T a position
     s_ij = q_i · (k_j + a_(j-i)) / sqrt(d)         relative     2 clip + 1 vectors a of width d
     y_i = Σ_j A_ij (v_j + a_(j-i))                 relative     as many others of width e
     s_ij = q_i · E_(j-i)                           skewed       i r -> i j, for j <= i
-    q_i -> R^i q_i,  k_j -> R^j k_j                rotary       pair i of q_p turns by p ω_i
+    q_i -> R^i q_i,  k_j -> R^j k_j                rotary       pair f turns by p ω_f
     y = conv(x, columns, rows, distance)           coordinates  b c h w -> b e h w
 
 Axes     b batch (any leading axes), n tokens, i query, j key, d features of q and k, e of v,
@@ -90,8 +90,8 @@ def relative_index(queries: int, keys: int, clip: int) -> Int[Tensor, "i j"]:
 def masked_softmax(
     scores: Float[Tensor, "*batch i j"], mask: Bool[Tensor, "*#batch #i #j"] | None = None
 ) -> Float[Tensor, "*batch i j"]:
-    """Shares over the keys where the mask is True; all 0 for a query that may attend to
-    nothing."""
+    """Attention weights over the keys where the mask is True; all 0 for a query that may attend
+    to nothing."""
     if mask is None:
         return scores.softmax(-1)
     nothing = ~mask.any(-1, keepdim=True)
@@ -168,7 +168,7 @@ def relative_logits(
 def rotary(
     x: Float[Tensor, "*batch n d"], positions: Real[Tensor, " n"]
 ) -> Float[Tensor, "*batch n d"]:
-    """Turns each pair of features (2i, 2i + 1) by its position times the pair's frequency.
+    """Turns each pair of features (2f, 2f + 1) by its position times the pair's frequency.
 
     Inner products of turned vectors depend on the difference of their positions alone. Angles
     are made in single precision at least. Raises ValueError, with `d`, when it does not come in
@@ -197,7 +197,7 @@ def rotary_attention(
 
 
 class CoordConv2d(nn.Module):
-    """A convolution that is told where it is: coordinates come as further input channels."""
+    """A convolution that sees where it is: coordinates come as further input channels."""
 
     def __init__(self, channels: int, out_channels: int, window: int, radius: bool = False):
         super().__init__()

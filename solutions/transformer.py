@@ -40,7 +40,7 @@ PAD, BEGIN, END = 0, 1, 2  # the first three words of every vocabulary
 
 
 class FeedForward(nn.Module):
-    """The same small network for every token: wider, rectified, back (eq. 2)."""
+    """The same two layers for every token, with a ReLU between: wider, then back (eq. 2)."""
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
@@ -53,8 +53,8 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """A way around a function, and a norm: after the sum ("post") or before the function
-    ("pre").
+    """A residual connection around a function, and a norm: after the sum ("post") or before the
+    function ("pre").
 
     Raises ValueError for any other norm.
     """
@@ -78,7 +78,7 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Tokens that attend to each other, then think by themselves."""
+    """Self-attention, then a feed-forward network, each in a residual connection."""
 
     def __init__(
         self, dim: int, heads: int, hidden: int, norm: str = "post", dropout: float = 0.1
@@ -92,14 +92,14 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n dim"], mask: Bool[Tensor, "*#b #n #n"] | None = None
     ) -> Float[Tensor, "b n dim"]:
-        """Attention, then the feed-forward network, each with its way around. `mask` is True
-        where a token may attend."""
+        """Attention, then the feed-forward network, each in its residual connection. `mask` is
+        True where a token may attend."""
         x = self.around_attention(x, lambda x: self.self_attention(x, mask=mask))
         return self.around_feed_forward(x, self.feed_forward)
 
 
 class DecoderLayer(nn.Module):
-    """Tokens that attend to earlier ones, then to the memory, then think by themselves."""
+    """Causal self-attention, attention to the memory, then a feed-forward network."""
 
     def __init__(
         self, dim: int, heads: int, hidden: int, norm: str = "post", dropout: float = 0.1
@@ -118,8 +118,8 @@ class DecoderLayer(nn.Module):
         memory: Float[Tensor, "b j dim"],
         memory_mask: Bool[Tensor, "*#b #i #j"] | None = None,
     ) -> Float[Tensor, "b i dim"]:
-        """Causal attention, attention to the memory, the feed-forward network, each with its
-        way around. `memory_mask` is True where a token may attend to the memory."""
+        """Causal attention, attention to the memory, the feed-forward network, each in its
+        residual connection. `memory_mask` is True where a token may attend to the memory."""
         causal = causal_mask(x.shape[1], x.shape[1]).to(x.device)
         x = self.around_self(x, lambda x: self.self_attention(x, mask=causal))
         x = self.around_cross(x, lambda x: self.cross_attention(x, memory, memory_mask))
@@ -217,7 +217,7 @@ class Transformer(nn.Module):
         return self.dropout(x + sinusoidal(positions, x.shape[-1]).to(x.dtype))
 
     def encode(self, source: Int[Tensor, "b j"]) -> Float[Tensor, "b j dim"]:
-        """The memory: each source word as it is understood in its sentence."""
+        """The memory: for each source word what the encoder makes of it in its sentence."""
         x = self.embed(source, self.source)
         for layer in self.encoder:
             x = layer(x, padding(source))
@@ -280,10 +280,10 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Float[Tensor,
 def label_smoothing_loss(
     logits: Float[Tensor, "b i words"], target: Int[Tensor, "b i"], smoothing: float = 0.1
 ) -> Float[Tensor, ""]:
-    """Cross-entropy with a target that is not quite sure: the mean over words that are no
-    padding.
+    """Cross-entropy with a smoothed target: the mean over words that are no padding.
 
-    The right word gets 1 - smoothing, and all words share the rest equally (Szegedy et al.).
+    The right word gets 1 - smoothing, and the rest is spread evenly over all words (Szegedy et
+    al.).
     """
     log_p = logits.log_softmax(-1)
     right = rearrange(log_p.gather(-1, target[..., None]), "b i 1 -> b i")

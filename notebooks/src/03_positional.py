@@ -1,15 +1,58 @@
 # %% [markdown]
 # # 3 · Positions
 #
-# You will find that attention cannot tell left from right, and write six remedies: sinusoidal,
-# learned, relative and rotary positions, the skewing trick, and coordinates for convolutions. Then
-# you see who still finds a neighbour in a longer row. **120 min · CPU is enough**
+# A recurrent network reads its words one after another, and a convolution knows which pixel lies beside
+# which. Attention knows neither. It compares every token with every other and takes an average, and an
+# average does not depend on order: "dog bites man" and "man bites dog" are the same to it. When the
+# authors of the Transformer removed recurrence in 2017, they had to put the order back by hand. How to
+# do so has been asked again and again since, and the answers are this chapter.
+
+# %% [markdown]
+# ### Who found what
+#
+# | year | what | paper | what came out |
+# |---|---|---|---|
+# | 2017 | **sinusoidal** positions are added to the tokens | [Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.5 | learned ones do as well: 25.7 BLEU beside 25.8 (Table 3) |
+# | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German, big model: 27.9 → 29.2 BLEU (Table 1) |
+# | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory of a layer from $n^2 d$ to $n d$ |
+# | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | a network that can say where a dot is |
+# | 2021 | **rotary** positions (RoPE): queries and keys are turned | [Su et al.](https://arxiv.org/abs/2104.09864) | the usual choice in language models today |
+#
+# And without any? Shaw's Table 3 says: 12.5 BLEU in place of 25.8. Half of the translation is order.
+
+# %% [markdown]
+# ### Where it lives today
+#
+# Learned positions stand in the Vision Transformer and its followers. Relative ones, reduced to one
+# number for each distance, stand in T5 and in Swin. Rotary ones stand in most language models since
+# [LLaMA](https://arxiv.org/abs/2302.13971), and in two dimensions in recent vision models. Sinusoidal
+# ones mark the pixels in DETR and the steps of diffusion models.
+#
+# ### What you will do
+#
+# | you write | you see | you need |
+# |---|---|---|
+# | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a row begins later or is longer, and who does not | attention and its mask (chapter 1) |
+#
+# **About 3 hours**, of which 89 minutes are exercises. A CPU is enough.
+
+# %% [markdown]
+# | letter | what it counts |
+# |---|---|
+# | `b` | examples in a batch |
+# | `n` | tokens of a sequence; $p$ is the position of one |
+# | `i`, `j` | queries, keys; never anything else |
+# | `d`, `e` | features of a query or key, of a value |
+# | $f$ | pairs of features, each with a frequency $\omega_f$ |
+# | `r` | rows of a table with one vector for each distance |
+# | `h` `w` `c` | height and width in pixels or patches, channels |
 
 # %%
 import math
 from functools import cache
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from einops import einsum, rearrange, repeat
 from jaxtyping import Bool, Float, Int, Real
@@ -18,7 +61,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, hint
-from attncourse.book import claim, plots
+from attncourse.book import claim, diagrams, plots
 from attncourse.papers import counting
 from attncourse.tasks.pictures import photograph
 from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
@@ -29,25 +72,15 @@ torch.manual_seed(0)
 places = torch.arange(64.0)
 
 # %% [markdown]
-# | letter | what it counts |
-# |---|---|
-# | `b` | examples in a batch |
-# | `n` | tokens of a sequence; $p$ is the position of one |
-# | `i`, `j` | queries, keys |
-# | `d`, `e` | features of a query or key, of a value |
-# | `r` | rows of a table with one vector for each distance |
-# | `h` `w` `c` | height and width in pixels, channels |
-
-# %% [markdown]
-# ## 3.1 Attention takes its tokens for a heap
+# ## 3.1 Attention takes its tokens for an unordered set
 #
-# Look at self-attention on eight random tokens, and on the same tokens shuffled. Is anything in
-# the right map that was not in the left one?
+# Here are the attention weights of eight random tokens, and of the same tokens shuffled. Is there
+# anything in the right map that was not in the left one?
 
-# %%
+# %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
 x, order = torch.randn(8, 6), torch.randperm(8)
-fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.6))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
 plots.heat(axs[0], attention_weights(x, x), "key j", "query i", "Eight tokens", bar=False)
 shuffled = attention_weights(x[order], x[order])
 plots.heat(axs[1], shuffled, "key j", "query i", "Shuffled: the same numbers")
@@ -56,23 +89,23 @@ for ax, names in zip(axs, (range(8), order.tolist()), strict=True):
 plots.show(fig, "Two maps of eight by eight; in the right one rows and columns change places.")
 
 # %% [markdown]
-# **Predict.** Shuffle the tokens, attend, undo the shuffling. How far is the result from
+# **Predict.** Shuffle the tokens, attend, and undo the shuffling. How far is the result from
 # attending at once?
 #
 # <details><summary>Answer</summary>
 #
-# 0 up to rounding. Let $P$ reorder rows. The scores become $P q k^\top P^\top$: rows and columns
-# move. A softmax over a row does not care for the order in it. Then $P^\top$ meets $P v$, and
-# $P^\top P = 1$.
+# It is the same, up to rounding. Let $\Pi$ reorder the rows. The scores become $\Pi q k^\top \Pi^\top$:
+# their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
+# meets $\Pi v$, and $\Pi^\top \Pi = 1$.
 #
 # </details>
 #
 # $$
-# \operatorname{softmax}\!\Bigl(\tfrac{P q\,(P k)^\top}{\sqrt d}\Bigr) P v
-# = P \operatorname{softmax}\!\Bigl(\tfrac{q k^\top}{\sqrt d}\Bigr) v
+# \operatorname{softmax}\!\Bigl(\tfrac{\Pi q\,(\Pi k)^\top}{\sqrt d}\Bigr) \Pi v
+# = \Pi \operatorname{softmax}\!\Bigl(\tfrac{q k^\top}{\sqrt d}\Bigr) v
 # $$
 #
-# One says: self-attention is permutation *equivariant*.
+# One says that self-attention is **permutation equivariant**.
 
 # %%
 torch.manual_seed(0)
@@ -85,16 +118,19 @@ claim((detour - at_once).abs().max() < 1e-6, "shuffling and undoing it changes n
 # %% [markdown]
 # ### A task in which order matters
 #
-# Sixteen different symbols in random order. Every token must name its left neighbour.
-#
-# **Predict.** What is the best share of right answers for a network of embedding, attention and
-# readout, without positions?
+# Sixteen different symbols stand in a row, in random order, and every token must name its left
+# neighbour. In an image this is what it takes to find the patch beside a patch: the edge of a wing that
+# goes on, the eye to the left of a nose.
+
+# %% [markdown]
+# **Predict.** What is the best fraction of right answers for a network of embedding, attention and a
+# linear layer, without positions?
 #
 # <details><summary>Answer</summary>
 #
-# Fix the symbols and shuffle them in all ways. The token with symbol $s$ always gives the same
-# answer $g(s)$: it moves along. Its true left neighbour is each of the 15 others equally often. So
-# $g(s)$ is right in 1 of 15 rows: 0.0667, whatever the weights.
+# Fix the symbols and shuffle them in all ways. The token with a given symbol always gives the same
+# answer, because shuffling only moves it along. Its true left neighbour is each of the 15 others equally
+# often. So it is right in 1 of 15 rows, whatever the weights are.
 #
 # </details>
 
@@ -103,23 +139,72 @@ blind = train_reader(Reader, seed=0)
 found = accuracy(blind, examples=1000)
 print(f"without positions {found:.3f}")
 print(f"the ceiling       {1 / 15:.3f}")
-claim(found < 0.08, "without positions, one in fifteen, give or take the rows drawn")
+claim(found < 0.08, "without positions less than 8 % are right; the ceiling is one in fifteen")
 
 # %% [markdown]
-# **What you should see.** The ceiling, after 600 steps as after 6000. What is missing is no
-# training: the order is not in what the network sees. So it has to be put there. Two ways are
-# common: **add** a vector to each token that says where it is, or let the **score** of a pair know
-# the distance.
+# **What you should see.** The accuracy is that of the ceiling, and more training would not raise it. The
+# order is not in what the network sees, so it has to be put there. There are three ways: **add** a vector
+# to each token that says where it is, which is an *absolute* position; let the **score** of a pair know
+# the distance, which is a *relative* one; or **turn** queries and keys, which is both.
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(16, 9.8)
+DATA, LEARN, READ, GREY = "#56b4e9", diagrams.LEARNED, diagrams.ATTENTION, diagrams.HIDDEN
+ways = {"Absolute: added to the tokens (3.2, 3.3)": 7.3}
+ways |= {
+    "Relative: added to the score (3.4, 3.5)": 3.9,
+    "Rotary: turns queries and keys (3.6)": 0.4,
+}
+for name, y in ways.items():
+    middle = y + 0.61
+    ax.text(0.2, y + 1.8, name, weight="bold")
+    start = diagrams.layer(ax, 0.4, y + 0.3, "tokens", 1.8, colour=DATA).right
+    if name.startswith("Abs"):
+        plus = diagrams.join(ax, 3.6, middle)
+        box = diagrams.layer(ax, 2.6, y - 0.9, "position", 2.0)
+        diagrams.arrow(ax, start, plus.left)
+        diagrams.arrow(ax, box.top, plus.bottom)
+        start = plus.right
+    pair = [
+        diagrams.layer(ax, 5.2, y + up, text, 0.9) for up, text in ((0.8, "q"), (-0.2, "k"))
+    ]
+    for box in pair:
+        diagrams.arrow(ax, start, box.left)
+    if name.startswith("Rot"):
+        turned = [(0.8, "turn by i ω"), (-0.2, "turn by j ω")]
+        turned = [diagrams.layer(ax, 7.0, y + up, text, 2.3) for up, text in turned]
+        for box, end in zip(pair, turned, strict=True):
+            diagrams.arrow(ax, box.right, end.left)
+        pair = turned
+    score = diagrams.layer(ax, 10.4, y + 0.3, "score", 1.5, colour=READ)
+    for box in pair:
+        diagrams.arrow(ax, box.right, score.left)
+    start = score.right
+    if name.startswith("Rel"):
+        plus = diagrams.join(ax, 12.9, middle)
+        box = diagrams.layer(ax, 11.8, y - 0.9, "distance", 2.2)
+        diagrams.arrow(ax, start, plus.left)
+        diagrams.arrow(ax, box.top, plus.bottom)
+        start = plus.right
+    soft = diagrams.layer(ax, 13.8, y + 0.3, "softmax", 1.7, colour=GREY)
+    diagrams.arrow(ax, start, soft.left)
+plots.show(
+    fig,
+    "Three rows from tokens by q and k to a score and a softmax. In the first a position is added to the"
+    " tokens; in the second the distance is added to the score; in the third q is turned by i times omega"
+    " and k by j times omega.",
+)
 
 # %% [markdown]
 # ## 3.2 Sinusoidal positions
 #
-# A clock tells time by hands of different speed: one alone comes round too soon, together they
-# are unique for long. Look at four hands, sine only.
+# A clock tells the time by hands of different speed: one alone comes round too soon, while together
+# they are unique for long. The Transformer's positions do the same. The figure shows four hands, their
+# sines only.
 
-# %%
-fig, ax = plt.subplots(figsize=(6.2, 2.1))
-hands = {f"pair {i}": (places * 10000 ** (-2 * i / 8)).sin() for i in range(4)}
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+hands = {f"pair {f}": (places * 10000 ** (-2 * f / 8)).sin() for f in range(4)}
 plots.lines(ax, places, hands, "position p", "sine", "Each pair is ten times slower (d = 8)")
 ax.legend(ncols=4, loc="lower center")
 ax.set(ylim=(-1.9, 1.1))
@@ -129,29 +214,46 @@ plots.show(
 
 # %% [markdown]
 # $$
-# P_{p,\,2i} = \sin(p\,\omega_i) \qquad P_{p,\,2i+1} = \cos(p\,\omega_i) \qquad
-# \omega_i = 10000^{-2i/d}
+# P_{p,\,2f} = \sin(p\,\omega_f) \qquad P_{p,\,2f+1} = \cos(p\,\omega_f) \qquad
+# \omega_f = 10000^{-2f/d}
 # $$
 #
-# (Vaswani et al. 2017, section 3.5.) With an odd $d$ the last sine has no cosine.
+# (Vaswani et al. 2017, section 3.5, where $f$ is called $i$. With an odd $d$ the last sine has no cosine.)
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `positions` | `n` | 0, 1, 2, …, or any other numbers |
 # | `sinusoidal(positions, dim)` | `n dim` | a row for each position |
 #
+# In small numbers: for $d = 4$ there are two frequencies, $\omega_0 = 1$ and $\omega_1 = 1/100$. Position
+# 1 becomes $(\sin 1, \cos 1, \sin 0.01, \cos 0.01) = (0.84, 0.54, 0.01, 1.00)$.
+
+# %%
+omega = [10000 ** (-2 * f / 4) for f in range(2)]
+row = [wave(1 * o) for o in omega for wave in (math.sin, math.cos)]
+print(
+    "frequencies",
+    *(f"{o:g}" for o in omega),
+    "  position 1:",
+    *(f"{value:.2f}" for value in row),
+)
+apart = torch.tensor(row) - torch.tensor([0.84, 0.54, 0.01, 1.0])
+claim(apart.abs().max() < 0.005, "by hand: 0.84, 0.54, 0.01 and 1.00")
+
+# %% [markdown]
 # **Predict.** How long is each row, squared, for $d = 32$?
 #
 # <details><summary>Answer</summary>
 #
-# $\sin^2 + \cos^2 = 1$ for each of the 16 pairs: $d / 2 = 16$, for every position.
+# $\sin^2 + \cos^2 = 1$ for each of the 16 pairs, which is $d / 2 = 16$ for every position.
 #
 # </details>
-
-# %% [markdown]
+#
 # ### Exercise: `sinusoidal`
 #
-# Angles first, `n pair`. Then sine and cosine in turn: that is a `rearrange` of the two.
+# Compute the angles first, `n pair`. Then take sine and cosine in turn, which is a `rearrange` of the
+# two. As always (section 0.9), the result has the dtype and lies on the device of its input: whatever
+# you make anew takes `dtype=positions.dtype, device=positions.device`.
 
 # %% exercise="positional.sinusoidal"
 
@@ -164,7 +266,7 @@ check("positional.sinusoidal", sinusoidal)
 
 # %%
 table = sinusoidal(places, 32)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.9))
 title = "A row for each position"
 plots.signed(axs[0], table[:32], "feature", "position", title, limit=1)
 title = "All inner products: stripes"
@@ -179,19 +281,19 @@ claim((norms - 16).abs().max() < 1e-4, "every row has the squared length d / 2 =
 claim((gram[1:, 1:] - gram[:-1, :-1]).abs().max() < 1e-3, "each diagonal holds one number")
 
 # %% [markdown]
-# **What you should see.** Stripes: the product of two rows depends on their distance alone,
-# since $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
+# **What you should see.** The right map consists of stripes: the product of two rows depends on their
+# distance alone, since $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
 #
-# $$ P_p \cdot P_{q} = \sum_i \cos\bigl((p - q)\,\omega_i\bigr) $$
+# $$ P_p \cdot P_{p'} = \sum_f \cos\bigl((p - p')\,\omega_f\bigr) $$
 #
-# Such a matrix is called Toeplitz. If yours has a chequered or fading pattern, sine and cosine of
-# a pair do not share their frequency: the commonest mistake in this formula.
+# Such a matrix is called **Toeplitz**. If yours has a chequered pattern, sine and cosine of a pair do
+# not have the same frequency, which is the commonest mistake in this formula.
 
 # %% [markdown]
-# ### A shift is a rotation
+# ### A shift is a rotation (may be skipped at first reading)
 #
-# Go $k$ steps on: every pair turns by the angle $k\,\omega_i$, wherever it is. So one fixed matrix
-# takes row $p$ to row $p + k$, for all $p$. The paper hoped that this lets a network learn to
+# Go $t$ steps on: every pair turns by the angle $t\,\omega_f$, wherever it is. So one fixed matrix
+# takes row $p$ to row $p + t$, for all $p$. The authors hoped that this lets a network learn to
 # attend by distance. Section 3.7 tests the hope.
 
 # %%
@@ -205,7 +307,7 @@ claim((later[:-5] - table[5:]).abs().max() < 1e-4, "five steps turn row p into r
 # %% [markdown]
 # ### Ablation: the commonest mistake
 #
-# Let $i$ count features instead of pairs, so that sine and cosine have frequencies of their own.
+# Let $f$ count features instead of pairs, so that sine and cosine have frequencies of their own.
 
 
 # %%
@@ -216,26 +318,27 @@ def unpaired(positions, dim):
 
 
 table = unpaired(places, 32)
-fig, ax = plt.subplots(figsize=(3.6, 2.8))
+fig, ax = plt.subplots(figsize=(4.0, 3.0))
 plots.heat(ax, table @ table.T, "position", "position", "Unpaired: no stripes", high=20)
 plots.show(fig, "Inner products whose diagonals vary: a chequered matrix, no even stripes.")
 check("positional.sinusoidal", unpaired)
 
 # %% [markdown]
-# **What you should see.** No stripes: how alike two positions are now depends on where they are.
-# The shape is right, training still works somehow, and nothing crashes. A person found this
-# one in the wild only by drawing the very figure above.
+# **What you should see.** The stripes are gone: how alike two positions are now depends on where they
+# are. The shape is right, training still works somehow, and nothing crashes. In a public implementation
+# the mistake was found when a reader drew this very figure
+# ([BrianPulfer/PapersReimplementations #9](https://github.com/BrianPulfer/PapersReimplementations/issues/9)).
 
 # %% [markdown]
 # ## 3.3 Learned positions
 #
-# Instead of a formula, a table: row $p$ is a parameter, and descent decides what it says.
+# Instead of a formula one can take a table whose row $p$ is a parameter. Training decides what it says.
 #
 # $$ y_n = x_n + T_n $$
 #
 # | | axes | what it is |
 # |---|---|---|
-# | $x$ | `b n dim` | tokens |
+# | $x$, $y$ | `b n dim` | tokens |
 # | $T$ | `length dim` | the table, `length` at least `n` |
 #
 # **Predict.** A table of length 64 is trained on rows of 16 tokens only. What do rows 16 to 63
@@ -243,15 +346,15 @@ check("positional.sinusoidal", unpaired)
 #
 # <details><summary>Answer</summary>
 #
-# What they held before. No gradient ever reached them: they are still the random numbers of the
-# start.
+# They hold what they held before. No gradient ever reached them: they are still the random numbers of
+# the start.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise: `LearnedPositions`
 #
-# A `ValueError` with both numbers where there are more tokens than rows.
+# Raise a `ValueError` with both numbers where there are more tokens than rows.
 
 # %% exercise="positional.learned_positions"
 
@@ -270,41 +373,69 @@ print("rows with a gradient:", reached.sum().item(), "of", len(reached))
 claim(reached[:16].all() and not reached[16:].any(), "16 tokens teach 16 rows, and no other")
 
 # %% [markdown]
-# **What you should see.** 16 of 64, the first ones. If it is 2, your table runs along the batch.
-# A learned table knows nothing of a place it has not seen, and nothing ties row 7 to row 8.
+# **What you should see.** The first 16 of 64 rows have a gradient. If only 2 rows have one, your
+# table runs along the batch. A learned table knows nothing of a place it has not seen, and nothing ties row 7 to row 8.
+
+# %% [markdown]
+# ### A table for images of another size
+#
+# The Vision Transformer learns a vector for each patch of, say, 12 x 18. For larger images there are more
+# patches and no vectors for them. Its authors **interpolate**: they read the table as an image with `dim`
+# channels and enlarge it ([Dosovitskiy et al. 2020](https://arxiv.org/abs/2010.11929), section 3.2).
+
+# %%
+torch.manual_seed(0)
+small = nn.Parameter(0.02 * torch.randn(12 * 18, 64))
+grid = rearrange(small, "(h w) dim -> 1 dim h w", h=12)
+large = F.interpolate(grid, (24, 36), mode="bicubic", align_corners=False)
+large = rearrange(large, "1 dim h w -> (h w) dim")
+print("vectors before and after:", len(small), len(large))
+claim(len(large) == 4 * len(small), "twice as high and wide: four times as many vectors")
+
+# %% [markdown]
+# **What you should see.** 216 vectors became 864. This works because neighbouring patches have learned
+# similar vectors; for the random ones of the start it would make no sense. Afterwards one trains on for
+# a while.
 
 # %% [markdown]
 # ## 3.4 Relative positions: the score knows the distance
 #
-# A neighbour is a neighbour at position 3 and at 300. So give the *pair* a vector that depends on
-# $j - i$. Far is far: from `clip` on, all distances share one. That makes $2\,\text{clip} + 1$
-# vectors. Here is which one each pair gets, for clip = 2:
+# A neighbour is a neighbour at position 3 and at 300. Shaw, Uszkoreit and Vaswani therefore gave the
+# *pair* a vector that depends on $j - i$. All distances from `clip` on have the same vector, since for
+# a word far away it hardly matters how far it is. That makes $2\,\text{clip} + 1$ vectors. The figure
+# shows which one each pair gets, for clip = 2:
 
-# %%
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(13, 7.2)
 drawn = "234444444 123444444 012344444 001234444 000123444 000012344 000001234"
-rows = [[int(cell) for cell in line] for line in drawn.split()]
-fig, ax = plt.subplots(figsize=(4.4, 2.7))
-title = "Row of the table for each pair (clip = 2)"
-plots.heat(ax, torch.tensor(rows), "key j", "query i", title, low=0, high=4, bar=False)
-for i, j in [(i, j) for i in range(7) for j in range(9)]:
-    ax.text(j, i, rows[i][j], ha="center", va="center", color="wk"[rows[i][j] > 2])
-plots.show(fig, "Seven by nine cells. Stripes along the diagonals from row 0 to row 4.")
+words = np.array([list(line) for line in drawn.split()])
+title = "row of the table for each pair"
+diagrams.matrix(ax, 0.9, 0.7, words.astype(int) / 5, "i j", title, side=0.8, text=words)
+five = np.arange(5)[:, None]
+diagrams.matrix(ax, 11.3, 1.5, five / 5, "", "table", DATA, 0.8, five.astype(str))
+for row, name in enumerate(("≤ -2", "-1", "0", "1", "≥ 2")):
+    ax.text(11.1, 1.5 + 0.8 * (4.5 - row), name, ha="right", va="center")
+ax.text(11.1, 5.65, "j - i", ha="right", va="bottom", style="italic")
+plots.show(
+    fig,
+    "Seven by nine cells with numbers from 0 to 4, the same along every diagonal: 2 on the main one, 1 and"
+    " 0 to the left of it, 3 and 4 to the right. Beside it the table of five rows with their distances.",
+)
 
 # %% [markdown]
-# **Predict.** Which row belongs to a token and itself, which to its left neighbour? Which rows
+# **Predict.** Which row belongs to a token and itself, and which to its left neighbour? Which rows
 # does a sequence of 1000 tokens use?
 #
 # <details><summary>Answer</summary>
 #
-# $0 + 2 = 2$ and $-1 + 2 = 1$. The same five as a sequence of ten.
+# Row $0 + 2 = 2$ and row $-1 + 2 = 1$. A sequence of 1000 uses the same five rows as one of ten.
 #
 # </details>
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `relative_index(queries, keys, clip)` | `i j` | whole numbers from 0 to 2 clip |
-
-# %% [markdown]
+#
 # ### Exercise: `relative_index`
 
 # %% exercise="positional.relative_index"
@@ -319,7 +450,7 @@ check("positional.relative_index", relative_index)
 # %% [markdown]
 # ### The formulas
 #
-# Keys and values each get a table (Shaw, Uszkoreit and Vaswani 2018, equations 3 to 5):
+# Keys and values each get a table ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), eqs. 3 to 5):
 #
 # $$
 # s_{ij} = \frac{q_i \cdot (k_j + a^K_{j-i})}{\sqrt d} \qquad
@@ -330,28 +461,44 @@ check("positional.relative_index", relative_index)
 # | | axes | what it is |
 # |---|---|---|
 # | $q$; $k$, $v$ | `… i d`; `… j d`, `… j e` | any axes in front, such as `b head` |
-# | $a^K$, $a^V$ | `r d`, `r e` | r = 2 clip + 1, shared by all heads |
+# | $a^K$, $a^V$ | `r d`, `r e` | r = 2 clip + 1, the same for all heads |
 # | mask | `i j` or with axes in front | True where a query may attend |
 
 # %% [markdown]
-# **Predict.** With clip = 0 there is one vector for all distances. What does $a^K$ do to the map
-# then?
+# ### Once by hand
+#
+# Take two tokens, one feature, clip = 1, and keys of 0, so that only the distance counts. Let $q = 1$ for
+# both and $a^K = (0, 0, \log 3)$ for the distances -1, 0 and 1. Token 0 scores itself with 0 and its
+# right neighbour with $\log 3$, so that it attends to them with the weights 1/4 and 3/4. Token 1 has a
+# left neighbour, whose distance -1 scores 0: its weights are 1/2 and 1/2.
+
+# %%
+a = {-1: 0.0, 0: 0.0, 1: math.log(3)}
+scores = torch.tensor([[a[j - i] for j in range(2)] for i in range(2)])
+weights = scores.softmax(-1)
+print("weights:", *(f"{w:.2f}" for w in weights.flatten().tolist()))
+wanted = torch.tensor([[1 / 4, 3 / 4], [1 / 2, 1 / 2]])
+claim(
+    (weights - wanted).abs().max() < 1e-6, "1/4 and 3/4 for token 0, one half each for token 1"
+)
+
+# %% [markdown]
+# **Predict.** With clip = 0 there is one vector for all distances. What does $a^K$ do to the attention
+# weights then?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing. It adds $q_i \cdot a$ to all scores of row $i$, and a softmax does not see what is the
-# same for all keys.
+# It does nothing. It adds $q_i \cdot a$ to all scores of row $i$, and a softmax does not change when
+# all its inputs grow alike. Shaw's Table 2 shows it: clip = 0 reaches 12.5 BLEU, clip = 1 reaches 25.5.
 #
 # </details>
-#
-# Do not build $k_j + a_{j-i}$ for every example: that takes `b i j d` numbers. Multiply out. The
-# second product, $q_i \cdot a_{j-i}$, needs the gathered table `i j d` once.
 
 # %% [markdown]
 # ### Exercise: `RelativeAttention`
 #
-# `self.index(q, k)` gives the row for each pair. `masked_softmax(scores, mask)` is what you wrote
-# in chapter 1: shares over the keys that may be attended to, and 0 for a query that has none.
+# Do not build $k_j + a_{j-i}$ for every example, which takes `b i j d` numbers. Multiply out: the second
+# product, $q_i \cdot a_{j-i}$, needs the gathered table `i j d` only once. `self.index(q, k)` gives the
+# row for each pair, and `masked_softmax(scores, mask)` is what you wrote in chapter 1.
 
 # %% exercise="positional.relative_attention"
 
@@ -368,7 +515,7 @@ layer, x = RelativeAttention(8, 8, clip=3), torch.randn(12, 8)
 with torch.no_grad():
     layer.keys *= 3  # to see more
     map_ = layer.attention(x[:1].expand(12, 8), x[:1].expand(12, 8))
-fig, ax = plt.subplots(figsize=(3.8, 2.8))
+fig, ax = plt.subplots(figsize=(4.4, 3.2))
 title = "Twelve equal tokens: only distance counts"
 plots.heat(ax, map_, "key j", "query i", title, high=map_.max().item())
 plots.show(fig, "A map of twelve by twelve whose pattern moves along the diagonal.")
@@ -384,34 +531,95 @@ apart = (layer(x, x, v) - theirs).abs().max()
 claim(apart < 1e-6, "with tables of zeros it is torch's")
 
 # %% [markdown]
-# **What you should see.** In the figure every row shows the same pattern, moved by one; only the
-# edges cut it off, and beyond three steps all keys are alike. With tables of zeros, plain
-# attention is left. If the pattern runs the other way, you count $i - j$.
+# **What you should see.** Every row of the map shows the same pattern, moved by one. Only the edges cut
+# it off, and beyond three steps all keys are alike. With tables of zeros, plain attention is left. If the
+# pattern runs the other way, you count $i - j$.
+
+# %% [markdown]
+# ### One number instead of a vector: T5 and ALiBi
+#
+# If only the distance is to count, and not what the query holds, a single number for each distance and
+# head is enough. It is added to the score as a **bias**. [T5](https://arxiv.org/abs/1910.10683) (2019)
+# learns these numbers, with distances in bins that grow wider.
+# [Swin](https://arxiv.org/abs/2103.14030) (2021) does so in two dimensions. And
+# [ALiBi](https://arxiv.org/abs/2108.12409) (Press, Smith and Lewis 2021) learns nothing: each head has a
+# fixed slope by which a key loses score with every step of distance, so that models read texts longer
+# than any in their training.
+
+# %% jupyter={"source_hidden": true}
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.4), sharey=True)
+steps = torch.arange(12.0) - torch.arange(12.0)[:, None]
+later = np.ma.masked_array(np.ones((12, 12)), steps.numpy() <= 0)
+for ax, slope in zip(axs, (1 / 2, 1 / 8, 1 / 32), strict=True):
+    bias = (slope * steps).masked_fill(steps > 0, -math.inf)
+    title = f"slope 1/{round(1 / slope)}"
+    plots.heat(ax, bias.softmax(-1), "key j", "query i" * (slope == 0.5), title, bar=False)
+    ax.imshow(later, cmap="Greys", vmin=0, vmax=4)
+fig.colorbar(axs[0].images[0], ax=axs, label="weight")
+plots.show(
+    fig,
+    "ALiBi's weights for equal scores and three slopes, later keys hidden in grey. With slope 1/2 a query"
+    " sees its nearest keys only, with 1/32 nearly all earlier keys alike.",
+)
 
 # %% [markdown]
 # ## 3.5 Skewing: the same without the large tensor
 #
-# For long sequences `i j d` is too much: 2048 tokens and 64 features make 268 million numbers. But
-# $q_i \cdot a_r$ for all rows of the table is only `i r`. The numbers are there, each in the wrong
-# column. Music Transformer (Huang et al. 2018, section 3.4) moves them for causal attention, where
-# $j \le i$.
+# For long sequences the gathered table `i j d` is too large: 2048 tokens and 64 features make 268 million
+# numbers. But $q_i \cdot a_r$ for all rows of the table is only `i r`. The numbers are there; each stands
+# in the wrong column. [Music Transformer](https://arxiv.org/abs/1809.04281) (Huang et al. 2018, section
+# 3.4) moves them with a trick that copies nothing but a column of zeros. It holds for causal attention,
+# where $j \le i$.
 
-# %%
-distance = repeat(torch.arange(-4, 1), "r -> i r", i=5)
-wanted = [[0] * 5, [-1] + [0] * 4, [-2, -1, 0, 0, 0], [-3, -2, -1, 0, 0], [-4, -3, -2, -1, 0]]
-fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.6))
-plots.signed(axs[0], distance, "row r", "query i", "Have: a column a distance", 4, bar=False)
-plots.signed(axs[1], torch.tensor(wanted), "key j", "query i", "Want: a column a key", 4)
-plots.show(fig, "Left, columns from -4 to 0. Right, a triangle; row i has moved left by 4 - i.")
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(16, 5.6)
+n, side, low = 4, 0.72, 1.4
+tones = np.repeat(np.array([[0.15], [0.4], [0.65], [0.95]]), n, 1)
+words = np.array([[str(r - 3) for r in range(n)] for _ in range(n)])
+padded = np.hstack([np.zeros((n, 1)), tones])
+said = np.hstack([np.full((n, 1), "0"), words])
+have = diagrams.matrix(
+    ax, 0.7, low, tones, "i r", "1 a column a distance", side=side, text=words
+)
+wide = diagrams.matrix(ax, 4.9, low, padded, "", "2 zeros at the left", side=side, text=said)
+cut, said = padded.reshape(n + 1, n), said.reshape(n + 1, n)
+tall = diagrams.matrix(
+    ax, 9.3, low - side, cut, "", "3 cut into rows of n", side=side, text=said
+)
+later = np.triu(np.ones((n, n), bool), 1)
+want = diagrams.matrix(
+    ax,
+    13.0,
+    low - side,
+    cut[1:],
+    "i j",
+    "4 a column a key",
+    side=side,
+    text=said[1:],
+    hidden=later,
+)
+for box, end in ((have, wide), (wide, tall), (tall, want)):
+    diagrams.arrow(ax, (box.right[0], 2.7), (end.left[0], 2.7))
+plots.show(
+    fig,
+    "Four grids whose rows have a shade each. First 4 by 4, every row -3, -2, -1, 0. Second the same with"
+    " a column of zeros at the left. Third the twenty numbers, read row by row, cut into five rows of"
+    " four. Fourth without the first of these: 0 on the diagonal, -1 and -2 and -3 below it, the upper"
+    " triangle hatched.",
+)
 
 # %% [markdown]
-# **Predict.** Column $r$ belongs to distance $r - (n - 1)$. By how much must row $i$ move so that
-# the token itself stands in column $i$?
+# Each number is the distance of a key, and each shade a query. In grid 2 every row has $n + 1$
+# numbers. Read row by row and cut into rows of $n$, each row begins one later than the one above, and so
+# the row of query $i$ has moved left by $n - 1 - i$. The hatched cells are left over and are set to 0.
+#
+# **Predict.** The zeros are put on the left. What would stand on the diagonal if they were put on the
+# right?
 #
 # <details><summary>Answer</summary>
 #
-# It stands in column $n - 1$, and moves left by $n - 1 - i$: the last row stays, the first moves by
-# $n - 1$.
+# The zeros themselves would: row $i$ would then read "…, -1, 0, zero, -3, …" with its zero on the
+# diagonal, and the distance 0 would stand one column too far left. The side matters.
 #
 # </details>
 #
@@ -419,15 +627,12 @@ plots.show(fig, "Left, columns from -4 to 0. Right, a triangle; row i has moved 
 # |---|---|---|
 # | $x$ | `… i r` | a number for each query and distance, r = i = n |
 # | `skew(x)` | `… i j` | for each query and key; 0 where $j > i$ |
-#
-# The trick: put a column of zeros on the left and read the numbers, row by row, into rows of $n$.
-# Each row then begins one later than the one above.
 
 # %% [markdown]
 # ### Exercise: `skew`
 #
-# `F.pad(x, (1, 0))`, two patterns with brackets, one row dropped, and `tril`. A `ValueError` where
-# $x$ is not square.
+# You need `F.pad(x, (1, 0))`, two patterns with brackets, one row dropped, and `tril`. Raise a
+# `ValueError` where $x$ is not square.
 
 # %% exercise="positional.skew"
 
@@ -441,8 +646,8 @@ check("positional.skew", skew)
 # %% [markdown]
 # ### Exercise: `relative_logits`
 #
-# $s_{ij} = q_i \cdot E_{j-i}$ for $j \le i$. The last row of $E$ is for the token itself. This
-# check also counts: the largest tensor that you make.
+# $s_{ij} = q_i \cdot E_{j-i}$ for $j \le i$. The last row of $E$ is for the token itself. This check also
+# looks at the size of the largest tensor that you make.
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -473,17 +678,17 @@ apart = (relative_logits(q, table) - gathered(q, table)).abs().max()
 claim(apart < 1e-4, "skewed and gathered are equal on the triangle")
 
 # %% [markdown]
-# **Predict.** The largest tensor of both ways for L = 256, d = 32.
+# **Predict.** How many numbers has the largest tensor of both ways, for 256 tokens and d = 32?
 #
 # <details><summary>Answer</summary>
 #
-# Gathered: $L^2 d = 2097152$. Skewed: the padded product, $L (L + 1) = 65792$. The tables themselves
-# are $L d = 8192$ either way.
+# Gathered: $256^2 \cdot 32 = 2\,097\,152$. Skewed: the padded product, $256 \cdot 257 = 65\,792$. The
+# tables themselves have $256 \cdot 32 = 8192$ either way.
 #
 # </details>
 
 # %%
-print("   L   gathered, L L d   skewed, L (L + 1)   ratio")
+print("   n   gathered, n n d   skewed, n (n + 1)   ratio")
 for length in (64, 128, 256):
     q, table = torch.randn(length, 32), torch.randn(length, 32)
     direct = counting.count(lambda q=q, t=table: gathered(q, t)).largest_tensor
@@ -491,59 +696,82 @@ for length in (64, 128, 256):
     print(f"{length:4}   {direct:15,}   {skewed:17,}   {direct / skewed:5.1f}")
 
 # %% [markdown]
-# **What you should see.** The ratio nears $d = 32$. The paper's table says the same: beyond the
-# map itself, $L^2$ for any attention, relative positions take $O(L^2 d)$ gathered and $O(L d)$
+# **What you should see.** The ratio comes close to $d = 32$. The paper's table says the same: beyond the
+# map itself, which is $n^2$ for any attention, relative positions take $O(n^2 d)$ gathered and $O(n d)$
 # skewed. If your ratio is 1, something still makes a vector for every pair.
 
 # %% [markdown]
-# ## 3.6 Rotary positions: what is used today
+# ## 3.6 Rotary positions
 #
-# No table and nothing added: turn the queries and keys. Each pair of features is a point in a
-# plane, and at position $p$ it turns by the angle $p\,\omega_i$. Look at one pair of a query that
-# stays the same, at eight positions:
+# In 2021 Jianlin Su and colleagues found a way that needs neither a table nor a sum. In
+# [RoFormer](https://arxiv.org/abs/2104.09864) the queries and keys are *turned*, which is called
+# **rotary position embedding** (RoPE). Each pair of features is a point in a plane, and at position $p$ it
+# turns by the angle $p\,\omega_f$. The figure shows one pair of a query and of a key: first at the
+# positions 1 and 3, then both four positions later.
 
-# %%
-fig, ax = plt.subplots(figsize=(2.9, 2.7))
-for p in range(8):
-    tip = math.cos(0.4 * p), math.sin(0.4 * p)
-    ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->"})
-    ax.text(1.2 * tip[0], 1.12 * tip[1], f"p = {p}", ha="center")
-ax.set(
-    xlim=(-1.4, 1.4), ylim=(-0.2, 1.3), aspect="equal", title="One pair, turned by 0.4 a step"
+# %% jupyter={"source_hidden": true}
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
+circle = np.linspace(0, 2 * np.pi, 100)
+for ax, (i, j) in zip(axs, ((1, 3), (5, 7)), strict=True):
+    ax.plot(np.cos(circle), np.sin(circle), color="#cccccc", lw=0.8, zorder=0)
+    for p, name, colour in ((i, "q", LEARN), (j, "k", DATA)):
+        tip = np.array([np.cos(0.4 * p), np.sin(0.4 * p)])
+        arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2.5}
+        ax.annotate("", tip, (0, 0), arrowprops=arrow)
+        ax.text(*(1.22 * tip), f"{name} at {p}", ha="center", va="center")
+    between, middle = np.linspace(0.4 * i, 0.4 * j, 30), 0.2 * (i + j)
+    ax.plot(0.4 * np.cos(between), 0.4 * np.sin(between), color=READ, lw=2)
+    where = 0.62 * np.cos(middle), 0.62 * np.sin(middle)
+    ax.text(*where, "2 ω", ha="center", va="center", color=READ)
+    ax.set(xlim=(-1.5, 1.5), ylim=(-1.1, 1.4), aspect="equal", xticks=[], yticks=[])
+    ax.set_title(f"query at {i}, key at {j}")
+    ax.spines[:].set_visible(False)
+plots.show(
+    fig,
+    "Two circles with two arrows each. Query at 1 and key at 3: an angle of 2 omega between them. Query at"
+    " 5 and key at 7: both have turned further, and the angle between them is again 2 omega.",
 )
-ax.set(xlabel="feature 2i", ylabel="feature 2i + 1", xticks=[], yticks=[])
-plots.show(fig, "Eight arrows from the origin, fanned out from right to left over 160 degrees.")
 
 # %% [markdown]
-# **Predict.** Turn $q$ by $i\,\omega$ and $k$ by $j\,\omega$. What does their inner product depend
-# on?
+# $$
+# (a, b) \to (a \cos p\,\omega_f - b \sin p\,\omega_f,\;\; a \sin p\,\omega_f + b \cos p\,\omega_f)
+# \qquad \omega_f = 10000^{-2f/d}
+# $$
+#
+# for each pair $(a, b)$ of the features $2f$ and $2f + 1$ (Su et al. 2021, eqs. 15 and 34).
+#
+# In small numbers: the pair $(1, 0)$ with $\omega = 1$ becomes $(\cos p, \sin p)$. At the positions 1 and
+# 3 the inner product of two such pairs is $\cos 1 \cos 3 + \sin 1 \sin 3 = \cos 2 = -0.42$, and at 5 and 7
+# it is $\cos 2$ again.
+
+# %%
+first = math.cos(1) * math.cos(3) + math.sin(1) * math.sin(3)
+second = math.cos(5) * math.cos(7) + math.sin(5) * math.sin(7)
+print(f"positions 1 and 3: {first:.2f}, positions 5 and 7: {second:.2f}")
+claim(abs(first - second) < 1e-9, "four positions later the inner product is the same")
+
+# %% [markdown]
+# **Predict.** Values are not turned. Why not?
 #
 # <details><summary>Answer</summary>
 #
-# On the angle between them, which has changed by $(j - i)\,\omega$: on the distance, and on nothing
-# else about the places. In matrices, $(R^i q) \cdot (R^j k) = q \cdot R^{\,j-i} k$.
+# The turning is meant for the comparison of query and key, in which only the angle between them is left.
+# Values are added up, and a turned value would bring its absolute position into the output.
 #
 # </details>
 #
-# $$
-# (a, b) \to (a \cos p\,\omega_i - b \sin p\,\omega_i,\;\; a \sin p\,\omega_i + b \cos p\,\omega_i)
-# \qquad \omega_i = 10000^{-2i/d}
-# $$
-#
-# for each pair $(a, b)$ of features $(2i, 2i + 1)$ (Su et al. 2021, equations 15 and 34).
-
-# %% [markdown]
 # | | axes | what it is |
 # |---|---|---|
 # | $x$ | `… n d` | queries or keys, `d` even |
 # | `positions` | `n` | where each token stands |
 # | `rotary(x, positions)` | `… n d` | as long as before, and turned |
-#
+
+# %% [markdown]
 # ### Exercise: `rotary`
 #
-# All sines and cosines you need are in `sinusoidal(positions, d)`. Where `x` is in half precision,
-# angles must not be: make the positions at least float32 (`torch.promote_types`), and give the
-# waves the dtype of `x`. A `ValueError` for an odd `d`.
+# All sines and cosines that you need are in `sinusoidal(positions, d)`. Where `x` is in half precision,
+# the angles must not be: make the positions at least float32 (`torch.promote_types`), and give the
+# waves the dtype of `x`. Raise a `ValueError` for an odd `d`.
 
 # %% exercise="positional.rotary"
 
@@ -557,7 +785,7 @@ check("positional.rotary", rotary)
 # %% [markdown]
 # ### Exercise: `rotary_attention`
 #
-# Queries, keys and values of the same tokens, and where these stand. Which of the three turn?
+# Given are queries, keys and values of the same tokens, and where these stand.
 
 # %% exercise="positional.rotary_attention"
 
@@ -579,7 +807,7 @@ claim((here - q @ k.T).abs().max() > 1, "and they are not those without position
 # %%
 ones = torch.ones(64, 32)
 score = rotary(ones, places) @ rotary(ones, places).T / 32
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
 plots.heat(axs[0], score, "key j", "query i", "Equal q and k: stripes again")
 plots.lines(axs[1], places, {"": score[0]}, "distance", "score / d", "Nearer is more alike")
 plots.show(
@@ -589,16 +817,47 @@ waves = sinusoidal(places, 32)
 claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
 
 # %% [markdown]
-# **What you should see.** The same stripes as in 3.2, and no accident: two equal vectors of ones,
-# turned, have the product $2 \sum_i \cos((j - i)\,\omega_i)$. Added, the waves are mixed with the
-# content, and every layer may lose them. Turned, they reach the score as a distance by
-# construction, in every layer anew.
+# **What you should see.** The same stripes appear as in section 3.2, and for the same reason: two equal
+# vectors of ones, turned, have the product $2 \sum_f \cos((j - i)\,\omega_f)$. The difference lies
+# elsewhere. Added waves are mixed with the content of a token, and every layer may lose them. Turned
+# queries and keys bring the distance to the score in every layer anew.
+
+# %% [markdown]
+# ### The same for images: RoPE in two dimensions
+#
+# A patch has a row and a column. Turn half of the features by the row and the other half by the column
+# ([Heo et al. 2024](https://arxiv.org/abs/2403.13298) compare this form and others for vision). Your
+# `rotary` does it.
+
+
+# %%
+def rotary_2d(x, rows, columns):
+    """Half of the features turn with the row, half with the column."""
+    down, across = rearrange(x, "n (two d) -> two n d", two=2)
+    return torch.cat([rotary(down, rows), rotary(across, columns)], dim=-1)
+
+
+# %%
+torch.manual_seed(0)
+q, k = torch.randn(60, 32), torch.randn(60, 32)
+rows = repeat(torch.arange(6), "h -> (h w)", w=10)
+columns = repeat(torch.arange(10), "w -> (h w)", h=6)
+here = rotary_2d(q, rows, columns) @ rotary_2d(k, rows, columns).T
+there = rotary_2d(q, rows + 2, columns + 3) @ rotary_2d(k, rows + 2, columns + 3).T
+claim(
+    (here - there).abs().max() < 1e-3, "moved by 2 rows and 3 columns, all scores are the same"
+)
+
+# %% [markdown]
+# **What you should see.** The image may be moved in both directions, and no score changes. A convolution
+# has this property by nature; here attention has got it too.
 
 # %% [markdown]
 # ## 3.7 Train short, test long
 #
 # Back to the left neighbours. Four readers learn on rows of 16 symbols at positions 0 to 15. Then
-# they meet rows that begin later, and longer rows. Each differs from the blind one in one line.
+# they meet rows that begin later, and longer rows. Each differs from the one without positions in one
+# line.
 
 
 # %%
@@ -624,16 +883,15 @@ def turned():
 schemes = {"sinusoidal": sines, "learned": learned, "relative": relative, "rotary": turned}
 
 # %% [markdown]
-# **Predict.** For each scheme: a row of 16 that begins at position 32, and a row of 64 that begins
-# at 0.
+# **Predict.** Which of the four still find the neighbours in a row of 16 that begins at position 32? And
+# for a row of 64 that begins at 0, what is the *learned* table good for?
 #
 # <details><summary>Answer</summary>
 #
-# *Relative* and *rotary* scores know distances alone: a later start changes nothing at all. *Learned*:
-# rows 16 and up are noise, so 1/15 = 0.067 for the late row; of the 63 neighbours in the long one, the
-# first 15 are found: 15/63 = 0.238, and a little by chance. *Sinusoidal*: the shift is a rotation, but
-# whether the network learned to use that is open. For length 64, *relative* has seen all its vectors;
-# *rotary* meets distances from 16 to 63 for the first time.
+# The scores of *relative* and *rotary* know distances alone: a later start changes nothing. *Learned*
+# has noise from row 16 on, and is right in 1 of 15. *Sinusoidal*: the shift is a rotation, but whether
+# the network has learned to use that is open. In the long row, *learned* finds the first 15 of the 63
+# neighbours, $15/63 = 0.238$, and a few by chance.
 #
 # </details>
 
@@ -651,14 +909,14 @@ def spread(name, starts=1, **where):
 
 
 # %% tags=["nbval-ignore-output"]
-print("lowest to highest of 4 seeds")
+print("fraction of neighbours found, lowest to highest of 4 seeds")
 print("             as trained      start at 32     length 64")
 for name in schemes:
     results = spread(name), spread(name, start=32), spread(name, length=64)
     print(f"{name:11}" + "".join(f"  {r[0]:.3f} … {r[-1]:.3f}" for r in results))
 
-# %% tags=["nbval-ignore-output"]
-fig, ax = plt.subplots(figsize=(6.4, 2.8))
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(6.4, 2.9))
 for name in schemes:
     starts = range(0, 49, 2)
     each = torch.tensor([spread(name, start=s) for s in starts])
@@ -672,35 +930,39 @@ plots.show(fig, "Relative and rotary stay at 1, learned falls to 1/15, sinusoida
 
 # %%
 for name in schemes:
-    claim(spread(name)[0] > 0.95, f"{name}: solved where it was trained")
+    claim(spread(name)[0] > 0.95, f"{name}: over 95 % are found where it was trained")
 claim(spread("relative", start=32) == spread("relative"), "relative: the start plays no part")
-claim(spread("rotary", start=32)[0] > 0.95, "rotary: a later start changes nothing")
-claim(spread("learned", start=32)[-1] < 0.12, "learned: blind where it was not trained")
+claim(spread("rotary", start=32)[0] > 0.95, "rotary: over 95 % after a later start too")
+claim(spread("learned", start=32)[-1] < 0.12, "learned: less than 12 % after a later start")
 late = spread("sinusoidal", start=32)
-claim(0.15 < late[0] and late[-1] < 0.95, "sinusoidal: something is left, and no more")
+claim(0.15 < late[0] and late[-1] < 0.95, "sinusoidal: between 15 and 95 %")
 
 # %%
-claim(spread("relative", length=64)[0] > 0.98, "relative: as good on rows of 64")
-claim(spread("rotary", length=64)[0] > 0.75, "rotary: nearly as good on rows of 64")
-claim(0.2 < spread("learned", length=64)[0], "learned: 15 of 63 neighbours are found …")
-claim(spread("learned", length=64)[-1] < 0.32, "… and not many more")
-claim(spread("sinusoidal", length=64)[-1] < 0.6, "sinusoidal: most of a long row is lost")
+claim(spread("relative", length=64)[0] > 0.98, "relative: over 98 % in rows of 64")
+claim(spread("rotary", length=64)[0] > 0.75, "rotary: over 75 % in rows of 64")
+claim(0.2 < spread("learned", length=64)[0], "learned: over 20 % in rows of 64 …")
+claim(spread("learned", length=64)[-1] < 0.32, "… and under 32 %; 15 of 63 are 24 %")
+claim(spread("sinusoidal", length=64)[-1] < 0.6, "sinusoidal: under 60 % in rows of 64")
 
 # %% [markdown]
-# **What you should see.** *Learned* falls on a straight line until its last trained row is passed,
-# then stays at 1/15. *Sinusoidal* falls too, then wavers: queries and keys were only ever asked
-# to agree at positions 0 to 15, and many matrices do that which are not the rotation. How well
-# these do elsewhere depends on how the hands happen to stand there. *Relative* and *rotary* do not
-# notice the start: it is not in their formula.
+# **What you should see.** The curve of *learned* falls along a straight line until its last trained row
+# is passed, and then stays at 1/15. *Sinusoidal* falls too, and then wavers. Its queries and keys were
+# only ever asked to agree at positions 0 to 15, and many matrices do that which are not the rotation. How
+# well these do elsewhere depends on how the hands of the clock happen to stand there. *Relative* and
+# *rotary* do not notice the start, since it is not in their formula.
 
 # %% [markdown]
-# Length is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4
-# was trained. For *rotary*, distances from 16 on are new: nothing tells the slow pairs what they
-# should say there, and now and then a far key wins. So models with rotary positions are
-# trained anew, or their angles stretched, before they read longer texts.
+# Length is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4 was trained.
+# For *rotary*, distances from 16 on are new. Nothing has taught the slow pairs what they should say
+# there, and now and then a far key wins.
+#
+# Language models with rotary positions meet this when they are to read longer texts.
+# [Position interpolation](https://arxiv.org/abs/2306.15595) (Chen et al. 2023) divides all positions by a
+# factor, so that a text twice as long lies within the trained range, and trains on for a short while.
+# [YaRN](https://arxiv.org/abs/2309.00071) (2023) divides only those of the slow pairs.
 
 # %% [markdown]
-# ### Ablation: is it the encoding, or the training?
+# ### Ablation: is it the encoding, or the training? (may be skipped at first reading)
 #
 # Train the two absolute schemes again, on rows of 16 as before, but let each batch begin
 # anywhere from 0 to 48.
@@ -713,39 +975,52 @@ for name in ("sinusoidal", "learned"):
 
 # %%
 for name in ("sinusoidal", "learned"):
-    claim(spread(name, starts=49, start=32)[0] > 0.85, f"{name}: late rows are read")
-    claim(spread(name, starts=49, length=64)[0] > 0.4, f"{name}: long ones better than before")
+    late, long = (spread(name, starts=49, **where) for where in ({"start": 32}, {"length": 64}))
+    claim(late[0] > 0.85, f"{name}: over 85 % after a later start")
+    better = long[0] > spread(name, length=64)[-1]
+    claim(better, f"{name}: in rows of 64, every seed is better than before")
 
 # %% [markdown]
-# **What you should see.** Both now read late rows. Absolute positions *can* say where a
-# neighbour is, if training has been everywhere. Relative ones need not be told twice: what they
-# learn at one place holds at all. That is what is meant by building a symmetry in.
+# **What you should see.** Both now read rows that begin later. Absolute positions *can* say where a
+# neighbour is, if training has been everywhere. Relative ones need to learn it at one place only, and it
+# holds at all others. This is what is meant by **building a symmetry in**.
 
 # %% [markdown]
 # ## 3.8 Images: rows and columns
 #
-# The patches of a photograph have two positions. A sinusoidal encoding gives half of the features
-# to the row and half to the column. Look at what must come out: how like the marked pixel is every
-# other?
+# The patches of a photograph have two positions. A sinusoidal encoding gives half of the features to the
+# row and half to the column.
 
-# %%
-fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.4))
-plots.image(axs[0], photograph("china"), "96 x 144 pixels, 12 x 18 patches of 8")
-row, column = torch.meshgrid(torch.arange(12) - 3, torch.arange(18) - 5, indexing="ij")
-speeds = 10000 ** (-torch.arange(0, 32, 2) / 32)
-alike = sum((row * s).cos() + (column * s).cos() for s in speeds) / 32
-plots.heat(axs[1], alike, "w", "h", "Wanted: near in row, near in column", low=0.2)
-axs[1].plot(5, 3, "x", color="black")
-plots.show(fig, "The temple, and a map with a bright cross: its arms are row 3 and column 5.")
+# %% jupyter={"source_hidden": true}
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 2))
+plots.image(axs[0], photograph("china"), "12 x 18 patches of 8 x 8 pixels; one is marked")
+for line in range(8, 144, 8):
+    axs[0].axvline(line - 0.5, color="white", lw=0.4)
+for line in range(8, 96, 8):
+    axs[0].axhline(line - 0.5, color="white", lw=0.4)
+axs[0].add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="red", lw=1.8))
+axs[1].set(xlim=(0, 4), ylim=(0, 3))
+for left, text in ((0.2, "row 3"), (2.0, "column 5")):
+    axs[1].add_patch(plt.Rectangle((left, 1.2), 1.8, 0.7, fc=LEARN, ec="white"))
+    axs[1].text(left + 0.9, 1.55, text, ha="center", va="center")
+    axs[1].text(left + 0.9, 0.9, "dim / 2", ha="center", va="center", style="italic")
+axs[1].set_title("its position: two halves")
+axs[1].axis("off")
+plots.show(
+    fig,
+    "A temple with a grid of 12 by 18 patches, of which the one in row 3 and column 5 is marked. Beside"
+    " it its position: a bar whose left half encodes row 3 and whose right half encodes column 5.",
+)
 
 # %% [markdown]
-# **Predict.** Encode row $h$ and column $w$ apart, $d/2$ features each, side by side. What is
-# the inner product of two pixels?
+# **Predict.** Take the inner products of the marked patch's position with all others. Which patches are
+# most like it: those in a disc around it, or which?
 #
 # <details><summary>Answer</summary>
 #
-# The sum of two products as in 3.2: $\sum_i \cos(\Delta h\,\omega_i) + \sum_i \cos(\Delta w\,\omega_i)$,
-# with $d/4$ pairs each. A cross.
+# The product is a sum of two products as in section 3.2, one of rows and one of columns:
+# $\sum_f \cos(\Delta h\,\omega_f) + \sum_f \cos(\Delta w\,\omega_f)$. Each is large where its own distance
+# is small, so that the patches of the same row *or* the same column stand out: a cross.
 #
 # </details>
 #
@@ -753,11 +1028,10 @@ plots.show(fig, "The temple, and a map with a bright cross: its arms are row 3 a
 # |---|---|---|
 # | `rows`, `columns` | `h`, `w` | positions |
 # | `sinusoidal_2d(rows, columns, dim)` | `h w dim` | the row in the first half, the column in the second |
-
-# %% [markdown]
+#
 # ### Exercise: `sinusoidal_2d`
 #
-# A `ValueError` for an odd `dim`.
+# Raise a `ValueError` for an odd `dim`.
 
 # %% exercise="positional.sinusoidal_2d"
 
@@ -768,67 +1042,120 @@ check("positional.sinusoidal_2d", sinusoidal_2d)
 # Stuck? `hint("positional.sinusoidal_2d")`. To read on without solving it:
 # `from solutions.positional import sinusoidal_2d`.
 
+
 # %%
-table = sinusoidal_2d(places[:12], places[:18], 64)
-alike = einsum(table[3, 5], table, "d, h w d -> h w") / 32
+def like_the_marked(table):
+    """Inner products of the position of row 3 and column 5 with all others."""
+    return einsum(table[3, 5], table, "d, h w d -> h w") / 32
+
+
+alike = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64))
 flat = rearrange(sinusoidal(torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
-reading = einsum(flat[3, 5], flat, "d, h w d -> h w") / 32
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3))
-plots.heat(axs[0], alike, "w", "h", "Row and column: a cross", low=0.2, bar=False)
-plots.heat(axs[1], reading, "w", "h", "In reading order: a row", low=0.2)
-plots.show(fig, "Left, a bright cross at row 3 and column 5. Right, a band along row 3 alone.")
-claim(alike[4, 5] > 0.9 and reading[4, 5] < 0.75, "only the left one knows who is below")
+reading = like_the_marked(flat)
+print(f"beside {alike[3, 6]:.2f}, below {alike[4, 5]:.2f}", end="; ")
+print(f"in reading order: beside {reading[3, 6]:.2f}, below {reading[4, 5]:.2f}")
+apart = (alike[4, 5] - alike[3, 6]).abs()
+claim(apart < 1e-4, "row and column: the patch below is as near as the one beside it")
+claim(reading[4, 5] < reading[3, 6] - 0.2, "in reading order the patch below is less alike")
+
+# %% jupyter={"source_hidden": true}
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.5))
+grey = photograph("china").mean(-1)
+alike = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64))
+flat = rearrange(sinusoidal(torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
+reading = like_the_marked(flat)
+names = ("Row and column: a cross", "In reading order: a row")
+for ax, grid, name in zip(axs, (alike, reading), names, strict=True):
+    plots.image(ax, grey, name)
+    large = repeat(grid, "h w -> (h p) (w q)", p=8, q=8)
+    shown = ax.imshow(large, cmap="viridis", vmin=0.2, vmax=1, alpha=0.75)
+    ax.add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="red", lw=1.8))
+fig.colorbar(shown, ax=axs, label="inner product", shrink=0.8)
+plots.show(
+    fig,
+    "Over the temple: left, a bright cross through the marked patch at row 3 and column 5; right, a bright"
+    " band along row 3 alone.",
+)
 
 # %% [markdown]
-# **What you should see.** On the left the pixel below is as close as the one beside it. On the
-# right, positions in reading order, below is 18 steps away. If you see a single stripe on the left,
-# one half does not know its axis. Which half comes first is a convention: the row in DETR, the
-# column in the masked autoencoder's code.
+# **What you should see.** On the left the patch below is as close as the one beside it. On the right the
+# patches are numbered in reading order, and the one below is 18 steps away. If you see a single stripe on
+# the left, one half does not know its axis. Which half comes first is a convention: it is the row in
+# [DETR](https://arxiv.org/abs/2005.12872), and the column in the code of the
+# [masked autoencoder](https://arxiv.org/abs/2111.06377).
 
 # %% [markdown]
+# (The photograph is `china.jpg` of scikit-learn, by danielbuechele, CC BY 2.0.)
+#
 # ## 3.9 CoordConv: where am I?
 #
-# A convolution has the opposite trouble: it knows its neighbours and not its place. Moved input
-# gives moved output, and a pooled output is the same for every place. The remedy is blunt:
-# the coordinates become input channels.
+# A convolution has the opposite trouble: it knows its neighbours and not its place. If the input moves,
+# the output moves with it, and once it is pooled over the image it is the same for every place.
+# [Liu et al. 2018](https://arxiv.org/abs/1807.03247) called this "an intriguing failing". Their remedy is
+# blunt: the coordinates become input channels.
 
-# %%
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(16, 7.8)
+down, across = np.mgrid[0:1:5j, 0:1:7j]
+far = np.hypot(2 * across - 1, 2 * down - 1) / 1.45
+x = diagrams.tensor(ax, 0.8, 4.2, (0.9, 1.5, 2.1), "c h w", "x", [DATA] * 3)
+for left, grid, name in ((0.4, across, "column"), (3.2, down, "row"), (6.0, far, "radius")):
+    diagrams.matrix(ax, left, 0.3, grid, "", name, colour="#555555", side=0.3)
+stack = [DATA] * 3 + ["#999999"] * 3
+both = diagrams.tensor(ax, 6.0, 3.9, (1.5, 1.5, 2.1), "c+3 h w", "side by side", stack)
+conv = diagrams.layer(ax, 10.5, 4.6, "convolution", 2.2, 0.8)
+out = diagrams.tensor(ax, 14.1, 4.2, (0.6, 1.5, 0.9), "e h w", "y", [DATA] * 4)
+diagrams.arrow(ax, (4.0, 5.0), (5.5, 5.0))
+for left in (1.45, 4.25, 7.05):
+    ax.plot([left, left], [2.3, 2.75], color=diagrams.INK, lw=1.2)
+diagrams.arrow(ax, (1.45, 2.75), (7.05, 2.75), (7.05, 3.45))
+diagrams.arrow(ax, (9.8, 5.0), conv.left)
+diagrams.arrow(ax, conv.right, (13.6, 5.0))
+plots.show(
+    fig,
+    "A stack x of c maps and three further maps, whose grey rises from left to right, from top to bottom,"
+    " and from the middle outwards, are put into one stack of c + 3 maps; a convolution makes y of it.",
+)
+
+# %% jupyter={"source_hidden": true}
 image, where = dots(9, 13)
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 for ax, b in zip(axs, (16, 60, 115), strict=True):
     across, down = where[b].tolist()
     plots.image(ax, image[b, 0], f"x = {across:.2f}, y = {down:.2f}")
 plots.show(fig, "Three black images with one white pixel each, and its two coordinates above.")
 
 # %% [markdown]
-# **Predict.** One pixel of 9 x 13 is bright; a network of a 1 x 1 convolution and the maximum of
-# each channel over the image is to say where. Its mean squared error for column and row, if the
-# convolution sees no coordinates?
+# In the task one pixel of 9 x 13 is bright, and a network is to say where. It consists of a 1 x 1
+# convolution and the maximum of each channel over the image. The task stands for every question about
+# *where*: the corner of a box, the gaze of an eye, the tip of a finger.
+
+# %% [markdown]
+# **Predict.** What is its mean squared error for the column, if the convolution sees no coordinates?
 #
 # <details><summary>Answer</summary>
 #
-# All images hold the same pixels in another order, so all outputs are equal. The best constant is
-# the mean, 0, and the error the variance of $n$ equal steps from -1 to 1, $(n + 1) / (3 (n - 1))$:
-# 14/36 = 0.389 for columns, 10/24 = 0.417 for rows.
+# All images hold the same pixels in another order, so that all outputs are equal. The best constant is
+# the mean, 0, and the error is the variance of $n$ equal steps from -1 to 1, which is
+# $(n + 1) / (3 (n - 1))$: $14/36$ for the 13 columns, and $10/24$ for the 9 rows.
 #
 # </details>
 
 # %% [markdown]
 # $$
-# x_{hw} = \frac{2w}{W - 1} - 1 \qquad y_{hw} = \frac{2h}{H - 1} - 1 \qquad
-# r_{hw} = \sqrt{x_{hw}^2 + y_{hw}^2}
+# x_w = \frac{2w}{W - 1} - 1 \qquad y_h = \frac{2h}{H - 1} - 1 \qquad
+# \text{radius} = \sqrt{x_w^2 + y_h^2}
 # $$
 #
-# (Liu et al. 2018, section 3.) $H$ and $W$ are height and width; on an axis of one pixel the
-# coordinate is 0.
+# (Liu et al. 2018, section 3.) Here $h$ and $w$ count rows and columns from 0, and $H$ and $W$ say how
+# many there are. On an axis of one pixel the coordinate is 0.
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `x` | `b c h w` | an image |
 # | `coordinates(x)` | `b xyr h w` | columns, rows and, with `radius`, distances |
 # | `forward(x)` | `b e h w` | the convolution of both, the image first |
-
-# %% [markdown]
+#
 # ### Exercise: `CoordConv2d`
 
 # %% exercise="positional.coord_conv"
@@ -843,8 +1170,8 @@ check("positional.coord_conv", CoordConv2d)
 # %%
 photo = rearrange(photograph("china"), "h w c -> 1 c h w")
 maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
-names = "x: columns", "y: rows", "r: from the middle"
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
+names = "x: columns", "y: rows", "radius"
 for ax, grid, name in zip(axs, maps, names, strict=True):
     plots.signed(ax, grid, "w", "h", name, limit=1.5, bar=False)
     ax.set(xticks=(0, 72, 143), yticks=(0, 48, 95))
@@ -853,10 +1180,12 @@ plots.show(fig, "Blue to red from left to right; from top to bottom; from the mi
 print("corner", *(round(x, 3) for x in maps[:, 0, 0].tolist()))
 
 # %% [markdown]
-# **What you should see.** The corner is at -1, -1, and $\sqrt 2 = 1.414$ from the middle. If a map
-# leaves [-1, 1] on this wide picture, you scaled the columns by the height: the authors' own code
-# does, and square images never show it. If r is 0 off the middle, look for a stray 0.5: the most
-# used port has one.
+# **What you should see.** The corner lies at -1, -1, and $\sqrt 2 = 1.414$ from the middle. If a map
+# leaves the range from -1 to 1 on this wide picture, you scaled the columns by the height. The authors'
+# own code does, and square images never show it
+# ([uber-research/CoordConv #6](https://github.com/uber-research/CoordConv/pull/6)). If the radius is 0
+# off the middle, look for a stray 0.5, as in
+# [mkocabas/CoordConv-pytorch #13](https://github.com/mkocabas/CoordConv-pytorch/issues/13).
 
 
 # %%
@@ -874,6 +1203,7 @@ def error(coordinates, seed):
 
 
 # %% tags=["nbval-ignore-output"]
+print(f"predicted without coordinates: column {14 / 36:.3f}   row {10 / 24:.3f}")
 for seed in range(2):
     for coordinates in (False, True):
         column, row = error(coordinates, seed)
@@ -884,22 +1214,90 @@ ceiling = torch.tensor([14 / 36, 10 / 24])
 blind = torch.stack([error(False, seed) for seed in range(2)])
 claim((blind - ceiling).abs().max() < 0.02, "without coordinates, the variance is left")
 seeing = torch.stack([error(True, seed) for seed in range(2)])
-claim(seeing.max() < 0.01, "with coordinates, the dot is found")
+claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 
 # %% [markdown]
-# **What you should see.** 0.389 and 0.417 as derived, and with coordinates almost 0. The window was
-# 1 x 1 on purpose: a wider convolution sees the zeros around the image, and deep stacks of
-# them do learn a little of where they are.
+# **What you should see.** Without coordinates the errors are 0.389 and 0.417, as derived, and with them
+# almost 0. The window was 1 x 1 on purpose: a wider convolution sees the zeros that are padded around the
+# image, and deep stacks of convolutions do learn a little of where they are from these.
 
 # %% [markdown]
-# ## What to take along
+# ## What you have learnt
 #
-# | scheme | weights | a later start | longer rows |
-# |---|---|---|---|
-# | sinusoidal | none | must be trained | must be trained |
-# | learned | length · d | must be trained | impossible beyond the table |
-# | relative (Shaw) | (2 clip + 1)(d + e) | exact | as far as clipping holds |
-# | rotary | none | exact | nearly, then it frays |
+# | scheme | where it enters | weights | a later start | longer rows |
+# |---|---|---|---|---|
+# | sinusoidal | tokens | none | must be trained | must be trained |
+# | learned | tokens | length · d | must be trained | impossible beyond the table, or interpolated |
+# | relative (Shaw) | scores and values | (2 clip + 1)(d + e) | exact | as far as clipping holds |
+# | rotary | queries and keys | none | exact | nearly; interpolated for much longer ones |
+# | CoordConv | input channels | a few more filters | | the range stays -1 to 1 |
+
+# %% [markdown]
+# ## Explain it to somebody
 #
-# Chapter 4 builds the Transformer with sinusoidal positions, as in 2017. Chapter 8 carries the
-# relative ones over to two dimensions, where a picture may be moved in two ways.
+# <details><summary>1. Why does attention need positions, and a convolution not?</summary>
+#
+# Attention compares all pairs and averages; shuffled tokens give shuffled outputs. A convolution's
+# weights belong to places in its window, so that it knows what lies on which side.
+#
+# </details>
+#
+# <details><summary>2. What do the stripes of section 3.2 show?</summary>
+#
+# The inner product of two sinusoidal positions depends on their distance alone. That does not mean that
+# a network which adds them learns to use it.
+#
+# </details>
+
+# %% [markdown]
+# <details><summary>3. Why is a rotary score relative, though each token turns by its own position?</summary>
+#
+# Query and key turn by $i\,\omega_f$ and $j\,\omega_f$, and an inner product sees only the angle between
+# them, which has changed by $(j - i)\,\omega_f$.
+#
+# </details>
+
+# %% [markdown]
+# <details><summary>4. What does skewing save, and how?</summary>
+#
+# It never makes a vector for each pair. It computes one number for each query and distance, and moves
+# them to their keys by a column of zeros and another way of cutting.
+#
+# </details>
+#
+# <details><summary>5. A model was trained on images of 224 pixels and gets 448. What happens to its
+# positions?</summary>
+#
+# Learned ones are missing and are interpolated. Relative and rotary ones go on, but meet distances that
+# they have not seen; these can be scaled down. Coordinates from -1 to 1 only become denser.
+#
+# </details>
+
+# %% [markdown]
+# ## What came after
+#
+# - [T5's bias](https://arxiv.org/abs/1910.10683) (2019) and
+#   [ALiBi](https://arxiv.org/abs/2108.12409) (2021): one number for each distance (section 3.4).
+# - [Conditional positions](https://arxiv.org/abs/2102.10882) (CPVT, 2021): a small convolution makes the
+#   positions from the image itself.
+# - [xPos](https://arxiv.org/abs/2212.10554) (2022): rotary positions whose scores also shrink with
+#   distance.
+# - [No positions at all](https://arxiv.org/abs/2203.16634) (Haviv et al. 2022): a causal mask gives away a
+#   little of the order by itself, since the first token sees one key and the tenth sees ten.
+# - [Rotary positions for vision](https://arxiv.org/abs/2403.13298) (2024): how best to turn in two
+#   dimensions.
+#
+# Chapter 4 builds the Transformer with sinusoidal positions, as in 2017. Chapter 8 carries the relative
+# ones over to two dimensions, where a picture may be moved in two ways.
+
+# %% [markdown]
+# ## References
+#
+# - Vaswani et al.: Attention Is All You Need. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
+# - Shaw, Uszkoreit, Vaswani: Self-Attention with Relative Position Representations. NAACL 2018.
+#   <https://arxiv.org/abs/1803.02155>
+# - Huang et al.: Music Transformer. ICLR 2019. <https://arxiv.org/abs/1809.04281>
+# - Liu et al.: An Intriguing Failing of Convolutional Neural Networks and the CoordConv Solution. NeurIPS
+#   2018. <https://arxiv.org/abs/1807.03247>
+# - Su et al.: RoFormer. 2021. <https://arxiv.org/abs/2104.09864>
+# - Press, Smith, Lewis: Train Short, Test Long. ICLR 2022. <https://arxiv.org/abs/2108.12409>

@@ -12,6 +12,7 @@ from attncourse.checker.crashes.words import Crash
 from attncourse.checker.fault import sentence
 from attncourse.checker.telling import worst
 from attncourse.exercises.letters import spell
+from solutions.channel import ECA
 from solutions.scaled_dot_product import AdditiveAttention
 from solutions.transformer import DecoderLayer, Transformer
 
@@ -262,3 +263,13 @@ def test_one_argument_for_another():
         return scaled_dot_product_attention(q, q, v, mask)
 
     assert "`rotary(k, positions)` belongs" in says("positional.rotary_attention", answer)
+
+
+def test_a_convolution_over_the_wrong_axis_says_where_it_wants_its_channels():
+    class BareMeans(ECA):
+        def attention(self, x):
+            return self.conv(x.mean((-2, -1))).sigmoid()
+
+    message = says("channel.eca", BareMeans)
+    assert message.startswith("A convolution has its channels right before the axes")
+    assert "this one wants 1 there" in message

@@ -130,6 +130,14 @@ SHAPES: Table = (
         'einsum(x, y, "b i d, b j d -> b i j").',
     ),
     (
+        r"Given groups=\d+, weight of size.*? to have (\d+) channels",
+        lambda f, c, s: (
+            "a convolution has its channels right before the axes that it slides along, b"
+            f" channels n or b channels h w, and this one wants {f[1]} there{shown(s)}."
+            " `rearrange` can add an axis of length 1."
+        ),
+    ),
+    (
         r"can't divide axis of length (\d+) in chunks of (\d+)",
         lambda f, c, s: f"an axis of ⟨{f[1]}⟩ cannot be cut into pieces of ⟨{f[2]}⟩.",
     ),

@@ -142,7 +142,7 @@ def pairs_are(speeds: Tensor, first: float, base: float, d: int) -> bool:
 @said_first
 @law
 def frequencies_have_their_base(look: Look) -> str | None:
-    """Pair i turns by 10000^(-2i/d) from one position to the next, read off and fitted."""
+    """Pair f turns by 10000^(-2f/d) from one position to the next, read off and fitted."""
     x, at = look.trial.inputs.get("x"), look.trial.inputs.get("positions")
     if not isinstance(at, Tensor) or 1 not in at.diff().tolist():
         return None
@@ -179,7 +179,7 @@ def frequencies_have_their_base(look: Look) -> str | None:
                 f" large; it should be 10000^(-2/d) = {number(right)}."
             )
         whole = "" if abs(first - 1) < 1e-6 else f"{number(first)} times "
-        return f"Your frequencies are {whole}{base:.6g}^(-2i/d). The base is 10000."
+        return f"Your frequencies are {whole}{base:.6g}^(-2f/d). The base is 10000."
     if abs(first - 1) > 1e-6:
         return (
             f"All your angles are {number(first)} times as large as they should be: are the"

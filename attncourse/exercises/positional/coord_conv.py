@@ -1,4 +1,4 @@
-"""CoordConv: a convolution that is told where it is, by coordinates as further channels."""
+"""CoordConv: a convolution that sees where it is, by coordinates as further channels."""
 
 import math
 

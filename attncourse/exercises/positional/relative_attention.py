@@ -119,7 +119,7 @@ MASKS = (
         wrong("mask_inverted", "~mask, -math.inf", "mask, -math.inf",
               "The mask is inverted: it is True where a query may attend, and you hide just that."),
         wrong("mask_after_the_softmax", ".masked_fill(~mask, -math.inf)", "",
-              "You hide keys after the softmax: they have taken their share. Mask the scores.",
+              "You hide keys after the softmax, where they have taken weight already. Mask the scores.",
               ("weights.masked_fill(~mask.any(-1, keepdim=True), 0)", "weights * mask")),
         wrong("over_queries", "return scores.softmax(-1)", "return scores.softmax(-2)",
               "Your softmax runs over the queries i. It runs over the keys j, the last axis.",
@@ -136,7 +136,7 @@ MASKS = (
           "You use the mask for empty rows alone: masked keys are attended to. Fill their scores with"
           " -inf."),
     wrong("mask_fills_zero", "-math.inf", "0.0",
-          "Masked scores become 0, and exp(0) = 1 is a full share. Fill with -inf.",
+          "Masked scores become 0, and exp(0) = 1 still takes weight. Fill with -inf.",
           NO_ROWS),
 )
 

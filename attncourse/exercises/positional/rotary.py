@@ -56,16 +56,16 @@ FREQUENCIES = (
             "sin, cos = angles.sin().to(x.dtype), angles.cos().to(x.dtype)"),
     wrong("pairs_ever_faster", "(-torch.arange", "(torch.arange",
           "The sign of the exponent is turned: your pairs get faster. Pair i has frequency"
-          " 10000^(-2i/d)."),
+          " 10000^(-2f/d)."),
     wrong("pairs_half_the_exponent", "-torch.arange(0, d, 2)", "-torch.arange(d // 2)",
-          "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
+          "The exponent is f/d where f counts the pairs: the 2 is missing. It is 2f/d."),
     wrong("pairs_of_base_1000", "10000 **", "1000 **",
           "Your base is 1000. It is 10000."),
     wrong("pairs_twice_the_exponent", "(-torch.arange", "(-2 * torch.arange",
-          "The exponent is 4i/d: you multiply by 2 once too often. It is 2i/d where i counts the"
+          "The exponent is 4f/d: you multiply by 2 once too often. It is 2f/d where f counts the"
           " pairs."),
     wrong("one_angle", "positions[:, None] * frequencies", "positions[:, None].expand(-1, d // 2)",
-          "All pairs turn by the same angle. Pair i has a frequency of its own, 10000^(-2i/d)."),
+          "All pairs turn by the same angle. Pair f has a frequency of its own, 10000^(-2f/d)."),
     wrong("backwards", "* frequencies", "* frequencies.flip(0)",
           "Your frequencies come in the wrong order: the first pair is the fastest."),
 )
@@ -74,7 +74,7 @@ PAIRS = (
     unsaid(*TAKE, PUT),
     published("TurnedInHalves", *TAKE,
               "You pair feature i with feature i + d/2, as GPT-NeoX and Llama do in Hugging Face's"
-              " transformers. RoFormer pairs neighbours, 2i and 2i + 1. The two are alike up to the"
+              " transformers. RoFormer pairs neighbours, 2f and 2f + 1. The two are alike up to the"
               " order of features, but weights trained for one do not fit the other.",
               PUT),
     wrong("pulled_apart", *PUT,
@@ -189,8 +189,8 @@ EXERCISE = Exercise(
             " it end up?"
         ),
         (
-            "At (a cos φ - b sin φ, a sin φ + b cos φ). Every pair (2i, 2i + 1) is such a"
-            " point, and its angle is the position times 10000^(-2i/d). All those sines and"
+            "At (a cos φ - b sin φ, a sin φ + b cos φ). Every pair (2f, 2f + 1) is such a"
+            " point, and its angle is the position times 10000^(-2f/d). All those sines and"
             " cosines are in `sinusoidal(positions, d)`."
         ),
         (

@@ -39,31 +39,31 @@ POSITIONS = (
 FREQUENCIES = (
     wrong("ever_faster", "-even / dim", "even / dim",
           "The sign of the exponent is turned: your pairs get faster. The first has frequency"
-          " 1, the others are slower: 10000 to the power of -2i/d."),
+          " 1, the others are slower: 10000 to the power of -2f/d."),
     wrong("half_the_exponent", "-even / dim", "-even / 2 / dim",
-          "The exponent is i/d where i counts the pairs: the 2 is missing. It is 2i/d."),
+          "The exponent is f/d where f counts the pairs: the 2 is missing. It is 2f/d."),
     wrong("twice_the_exponent", "-even / dim", "-2 * even / dim",
-          "The exponent is 4i/d: i counts the pairs, or the features in steps of 2, and you"
+          "The exponent is 4f/d: f counts the pairs, or the features in steps of 2, and you"
           " multiply by 2 once too often."),
     wrong("exponent_over_all_features", "-even / dim", "-2 * even / dim",
-          "The exponent is 2i/d where i counts the features: i counts pairs. Feature 2i and feature"
-          " 2i + 1 share their frequency.",
+          "The exponent is 2f/d where f counts the features: f counts pairs. Feature 2f and feature"
+          " 2f + 1 share their frequency.",
           ("torch.arange(0, dim, 2", "torch.arange(dim"), (IN_TURN, EACH_FEATURE)),
     wrong("every_feature_its_frequency", "torch.arange(0, dim, 2", "torch.arange(dim",
-          "Sine and cosine of a pair have frequencies of their own: feature 2i + 1 has the exponent"
-          " (2i + 1)/d. The two share the exponent 2i/d.",
+          "Sine and cosine of a pair have frequencies of their own: feature 2f + 1 has the exponent"
+          " (2f + 1)/d. The two share the exponent 2f/d.",
           (IN_TURN, EACH_FEATURE)),
     wrong("binary", "10000 ** (-even / dim)", "2 ** (-even / 2)",
           "Your frequencies halve from pair to pair. They are powers of 10000^(-2/d)."),
     wrong("full_turns", "10000 **", "2 * math.pi * 10000 **",
           "You multiply by 2π. The angle is the position times the frequency, in radians."),
     wrong("to_the_last_pair", "-even / dim", "-even / max(2 * (len(even) - 1), 1)",
-          "Your exponents are i / (d/2 - 1), so that the last pair has exactly 1/10000, as in"
-          " tensor2tensor. In the paper's formula they are 2i/d."),
+          "Your exponents are f / (d/2 - 1), so that the last pair has exactly 1/10000, as in"
+          " tensor2tensor. In the paper's formula they are 2f/d."),
     wrong("one_more_pair", "-even / dim", "-(even + 2) / dim",
-          "Your pairs begin with i = 1. They begin with i = 0: the first has frequency 1."),
+          "Your pairs begin with f = 1. They begin with f = 0: the first has frequency 1."),
     wrong("in_steps", "10000 ** (-even / dim)", "1 - even / dim",
-          "Your frequencies fall along a straight line. They are powers: 10000^(-2i/d)."),
+          "Your frequencies fall along a straight line. They are powers: 10000^(-2f/d)."),
 )
 
 WAVES = (
@@ -92,8 +92,8 @@ PUBLISHED = (
               " tensor2tensor. The paper has them in turn; for a network the two are alike."),
     published("tensor2tensor", "torch.arange(0, dim, 2", "torch.arange(dim // 2",
               "These are the frequencies of tensor2tensor, the authors' code: all sines, then all"
-              " cosines, with exponents i / (d/2 - 1), so that the slowest pair has exactly"
-              " 1/10000. The paper has them in turn, with exponents 2i/d.",
+              " cosines, with exponents f / (d/2 - 1), so that the slowest pair has exactly"
+              " 1/10000. The paper has them in turn, with exponents 2f/d.",
               ("-even / dim", "-even / max(dim // 2 - 1, 1)"),
               (f"{IN_TURN}[:, :dim]", f"F.pad({IN_HALVES}, (0, dim % 2))")),
     published("next_even_width", "-even / dim", "-even / (dim + dim % 2)",
@@ -139,8 +139,8 @@ EXERCISE = Exercise(
     hints=(
         "How many different frequencies do 6 features have? And 5?",
         (
-            "One frequency for each pair of features: 10000^(-2i/d) for i = 0, 1, …, and"
-            " `torch.arange(0, dim, 2)` is 2i already. Angles are positions times"
+            "One frequency for each pair of features: 10000^(-2f/d) for f = 0, 1, …, and"
+            " `torch.arange(0, dim, 2)` is 2f already. Angles are positions times"
             " frequencies, n pair. An odd width loses its last cosine."
         ),
         (

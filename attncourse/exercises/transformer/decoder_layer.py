@@ -178,7 +178,7 @@ EXERCISE = Exercise(
     slips=(*HIDING, *WORDS, *MEMORY, *THOUGHTS),
     hints=(
         (
-            "Three steps, each with its way around. In which of them is something hidden,"
+            "Three steps, each with its residual connection. In which of them is something hidden,"
             " and from whom?"
         ),
         (

@@ -1,4 +1,4 @@
-"""An encoder layer: tokens that attend to each other, then think by themselves."""
+"""An encoder layer: self-attention and a feed-forward network, each in a residual connection."""
 
 import torch
 
@@ -33,7 +33,7 @@ WAYS = (
     wrong("thinks_before_it_reads", READ, THINK,
           "The feed-forward network comes first. Attention comes first.", (THINK, READ)),
     wrong("ways_exchanged", "self.around_attention(", "self.around_feed_forward(",
-          "The two ways around are exchanged: `around_attention` belongs to the attention. Each"
+          "The two residual connections are exchanged: `around_attention` belongs to the attention. Each"
           " has a norm of its own.",
           ("self.around_feed_forward(", "self.around_attention(")),
     wrong("one_way_for_both", "self.around_feed_forward(", "self.around_attention(",
@@ -43,16 +43,16 @@ WAYS = (
           "You use `around_feed_forward` twice. Each of the two steps has its own, with its own"
           " norm."),
     wrong("no_ways_around", READ, "self.self_attention(x, mask=mask)",
-          "There is no way around anything, and no norm: use `around_attention` and"
+          "There is no residual connection and no norm: use `around_attention` and"
           " `around_feed_forward`.",
           (THINK, "self.feed_forward(x)")),
     wrong("side_by_side_in_one_way", "mask=mask)", "mask=mask) + self.feed_forward(x)",
-          "Attention and the network go side by side through one way around. The network comes"
-          " after attention, with a way and a norm of its own: `around_feed_forward`.",
+          "Attention and the network stand side by side in one residual connection. The network comes"
+          " after attention, with a connection and a norm of its own: `around_feed_forward`.",
           (THINK, "x")),
     wrong("both_in_one_way", "self.self_attention(x, mask=mask)",
           "self.feed_forward(self.self_attention(x, mask=mask))",
-          "Attention and the network share one way around. Each has its own: the sum and the norm"
+          "Attention and the network stand in one residual connection. Each has its own: the sum and the norm"
           " come after attention, and again after the network.",
           (THINK, "x")),
     wrong("side_by_side", "x = self.around", "read = self.around",
@@ -110,7 +110,7 @@ SUMS = (
     wrong("read_added_at_the_end", "return self.around", "return x + self.around",
           "You add x to what `around_feed_forward` gives. It has added x already."),
     wrong("normed_once_more", THINK, f"self.around_feed_forward.norm({THINK})",
-          "You norm once more at the end. The ways around have their norms already."),
+          "You normalise once more at the end. The residual connections have their norms already."),
 )
 # fmt: on
 

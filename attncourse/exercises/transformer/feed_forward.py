@@ -36,7 +36,7 @@ BETWEEN = (
 
 AROUND = (
     wrong("way_around_added", "return self.down", "return x + self.down",
-          "You add x (a residual connection). The way around the network is built outside it."),
+          "You add x. The residual connection is built around the network, outside it."),
     wrong("input_normalised", "self.up(x)", "self.up(F.layer_norm(x, x.shape[-1:]))",
           "You normalise x first. The norm is built around the network, outside it."),
     wrong("norm_at_the_end", "self.down(self.up(x).relu())",

@@ -1,4 +1,4 @@
-"""Cross-entropy with a target that is not quite sure, over words that are no padding."""
+"""Cross-entropy with a smoothed target, over words that are no padding."""
 
 import torch
 from torch.nn import functional as F
@@ -30,15 +30,15 @@ SHARES = (
           "`smoothing` is not used: you always smooth by 0.1."),
     wrong("padding_gets_no_share", "any_word\n",
           "(log_p[..., 1:].sum(-1) - right) / (log_p.shape[-1] - 2)\n",
-          "The rest is shared among the words that are neither right nor padding, words - 2 of"
-          ' them, as in "The Annotated Transformer". Here all words share it, padding too.'),
+          "You spread the rest over the words that are neither right nor padding, words - 2 of"
+          ' them, as in "The Annotated Transformer". Here it is spread over all words, padding too.'),
     wrong("right_word_without_its_part", "any_word\n", "(any_word - right / log_p.shape[-1])\n",
           "The right word gets 1 - smoothing and the others smoothing / words, which does not sum"
           " to 1: the right word has its part of the rest as well, 1 - smoothing + smoothing /"
           " words."),
     published("others_share_the_rest", "any_word\n",
               "(log_p.sum(-1) - right) / (log_p.shape[-1] - 1)\n",
-              "The words that are wrong share the rest among themselves: smoothing / (words - 1)"
+              "You spread the rest over the wrong words alone: smoothing / (words - 1)"
               " for each, as in the authors' Tensor2Tensor. Szegedy et al., whom the paper cites,"
               " let the right word have its part of it."),
 )
@@ -57,9 +57,9 @@ MEANS = (
 
 LOGARITHMS = (
     wrong("shares_not_logarithms", "log_softmax", "softmax",
-          "You use the shares themselves. The loss has their logarithms."),
+          "You use the probabilities themselves. The loss has their logarithms."),
     wrong("bare_logits", "logits.log_softmax(-1)", "logits",
-          "The softmax is missing: you use the bare logits as if they were logarithms of shares."),
+          "The softmax is missing: you use the bare logits as if they were logarithms of probabilities."),
     wrong("softmax_before_the_logarithm", "logits.log_softmax", "logits.softmax(-1).log_softmax",
           "You apply a softmax before log_softmax, or before `cross_entropy`, which has one of its"
           " own. They want the logits."),

@@ -1,4 +1,4 @@
-"""The way around a function, and where its norm and its dropout stand."""
+"""The residual connection around a function, and where its norm and its dropout stand."""
 
 import torch
 from einops import rearrange
@@ -9,7 +9,7 @@ from solutions.transformer import Residual
 
 
 def waves(x):
-    """A function of each number: what the trials put a way around."""
+    """A function of each number: what the trials put a residual connection around."""
     return (2 * x).sin() + x
 
 
@@ -59,7 +59,7 @@ FORMS = (
           'There is no norm. "post" is norm(x + f(x)), "pre" is x + f(norm(x)).',
           (PRE, POST)),
     wrong("no_way_around_at_all", f"self.norm(x + {POST})", f"self.norm({POST})",
-          'x is never added, and so there is no way around the function. "post" is norm(x + f(x)),'
+          'x is never added, so there is no residual connection. "post" is norm(x + f(x)),'
           ' "pre" is x + f(norm(x)).',
           (f"x + {PRE}", PRE)),
     wrong("norm_without_weights", f"self.norm(x + {POST})",

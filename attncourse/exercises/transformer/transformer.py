@@ -114,7 +114,7 @@ LOGITS = (
           " logits."),
     wrong("shares_for_logits", "self.out(self.decoder_norm(x))",
           "self.out(self.decoder_norm(x)).softmax(-1)",
-          "You return shares, after a softmax. The loss wants logits and does that itself."),
+          "You return probabilities, after a softmax. The loss wants logits and does that itself."),
 )
 # fmt: on
 

@@ -198,7 +198,7 @@ def turned(base, factor=1.0):
 )
 def test_base_of_the_frequencies(id, make):
     message = said(id, make(500_000.0))
-    assert message == "Your frequencies are 500000^(-2i/d). The base is 10000."
+    assert message == "Your frequencies are 500000^(-2f/d). The base is 10000."
     message = said(id, make(10_000.0, 0.25))
     assert message.startswith("All your angles are 0.25 times as large as they should be")
 
