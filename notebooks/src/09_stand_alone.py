@@ -289,6 +289,8 @@ weights = rearrange(weights, "(dy dx) -> dy dx", dy=7)
 claim(torch.linalg.matrix_rank(weights, rtol=1e-4) == 1, "the weights are an outer product")
 
 # %% jupyter={"source_hidden": true}
+score = einsum(q, relative_embeddings(rows, columns)[0], "d, d dy dx -> dy dx")
+weights = rearrange(rearrange(score, "dy dx -> (dy dx)").softmax(0), "(dy dx) -> dy dx", dy=7)
 fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.5))
 plots.signed(axs[0], score, "dx", "dy", "q · r of one query: a row plus a column")
 title = "Its softmax: a row times a column"
@@ -418,14 +420,21 @@ check("stand_alone.local_weights", local_weights)
 # Stuck? `hint("stand_alone.local_weights")`. To read on without solving it:
 # `from solutions.stand_alone import local_weights`.
 
+
 # %%
-colours = rearrange(4 * china - 2, "b c h w -> b 1 c h w")
-x = F.pad(colours, (0, 0, 0, 0, 0, 1), value=2.0)  # a fourth feature: d has to be even
-none = torch.zeros(1, 25, 2)
-map_ = local_weights(x, x, none, none, 25)[0, 0]
-claim((map_.sum((-1, -2)) - 1).abs().max() < 1e-5, "the weights of every window sum to 1")
+@cache
+def similar():
+    """For each pixel the weights of its window, by colours alone: the tables are zeros."""
+    colours = rearrange(4 * china - 2, "b c h w -> b 1 c h w")
+    x = F.pad(colours, (0, 0, 0, 0, 0, 1), value=2.0)  # a fourth feature: d has to be even
+    none = torch.zeros(1, 25, 2)
+    return local_weights(x, x, none, none, 25)[0, 0]
+
+
+claim((similar().sum((-1, -2)) - 1).abs().max() < 1e-5, "the weights of every window sum to 1")
 
 # %% jupyter={"source_hidden": true}
+map_ = similar()
 fig, ax = plt.subplots(figsize=(5.4, 3.7))
 ax.imshow(rearrange(china[0], "c h w -> h w c") * 0.4 + 0.6, zorder=-2)
 for y, w in ((48, 70), (5, 8), (90, 132)):
@@ -539,6 +548,7 @@ for name, picture in shown.items():
     print(f"{name:16} {psnr(picture, clean):.1f} dB")
 
 # %% jupyter={"source_hidden": true}
+shown = {"noisy": noisy, "best blur": best, "local attention": bilateral(noisy)}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 for ax, (name, picture) in zip(axs, shown.items(), strict=True):
     plots.image(ax, picture[20:68, 40:112].clamp(0, 1), name)
