@@ -1,3 +1,5 @@
+import ast
+
 import pytest
 from built import saved
 
@@ -27,16 +29,38 @@ def statuses(notebook):
     return found
 
 
+def bound(source):
+    """The names that a cell binds at its top or inside."""
+    nodes = list(ast.walk(ast.parse(source)))
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+def error(cell):
+    """The error that stopped a cell, or None."""
+    return next((o for o in cell.get("outputs", ()) if o.output_type == "error"), None)
+
+
 @each_chapter
 def test_only_what_is_not_written_yet_stops_a_cell(chapter, tmp_path):
-    notebook = run(saved("learner", chapter), tmp_path, allow_errors=True)
-    errors = {
-        f"{describe(cell, number)}: {output.ename}: {output.evalue}"
-        for number, cell in enumerate(notebook.cells, 1)
-        for output in cell.get("outputs", ())
-        if output.output_type == "error" and output.ename != "NotImplementedError"
-    }
-    assert errors == set()
+    """Without what trains: those cells run in the solved edition, from the same text."""
+    notebook = saved("learner", chapter)
+    untrained = set()
+    for cell in code(notebook):
+        if "nbval-ignore-output" in cell.metadata.get("tags", ()):
+            untrained |= bound(cell.source)
+            cell.source = "raise NotImplementedError"
+    run(notebook, tmp_path, allow_errors=True)
+    errors = []
+    for number, cell in enumerate(notebook.cells, 1):
+        stopped = error(cell)
+        if stopped is None or stopped.ename == "NotImplementedError":
+            continue
+        if stopped.ename == "NameError" and stopped.evalue.split("'")[1] in untrained:
+            untrained |= bound(cell.source)
+        else:
+            errors.append(f"{describe(cell, number)}: {stopped.ename}: {stopped.evalue}")
+    assert errors == []
     assert None not in [cell.execution_count for cell in code(notebook)]
     assert statuses(notebook) == dict.fromkeys(chapter_exercises(chapter), "not attempted")
 
