@@ -2,8 +2,8 @@
 # # 11 · Fast attention
 #
 # For five years everybody tried to make attention cheaper by computing less of it: sparse patterns
-# (chapter 10), low rank, hashing. Most of these methods counted fewer operations and were hardly faster
-# on a real GPU. In 2022 Tri Dao, Dan Fu, Stefano Ermon, Atri Rudra and Christopher Ré looked at the machine
+# (chapter 10), low rank, hashing. Most of these methods counted fewer operations and were hardly faster on
+# a real GPU. In 2022 Tri Dao, Dan Fu, Stefano Ermon, Atri Rudra and Christopher Ré looked at the machine
 # instead of the formula. A GPU spends the time of attention not on computing but on *moving* the map
 # to its memory and back.
 #
@@ -21,9 +21,9 @@
 # | milliseconds | 41.7 | 7.3 |
 #
 # (Figure 2 of the paper.) According to its abstract, training of BERT-large became 15 % faster than the
-# record of the time, and GPT-2 three times as fast as with the usual libraries. Today it is what
-# `torch.nn.functional.scaled_dot_product_attention` calls on a GPU, and hardly a large model is trained
-# without it or its successors, [FlashAttention-2](https://arxiv.org/abs/2307.08691) and
+# record of the time, and GPT-2 three times as fast as with the usual libraries. Today torch's
+# `scaled_dot_product_attention` contains it, and hardly a large model is trained without it or its
+# successors, [FlashAttention-2](https://arxiv.org/abs/2307.08691) and
 # [-3](https://arxiv.org/abs/2407.08608).
 
 # %% [markdown]
@@ -33,7 +33,7 @@
 # |---|---|---|
 # | FlashAttention, forward and backward; the count of its traffic and the floor of its time; windows that share keys; relative positions without a map; the core of a Triton kernel; patterns for FlexAttention; a fair ratio of two times | the same numbers from all; why the paper's table looks as it does; how measurements mislead | scaled dot products (chapter 1), relative positions (8), windows (9), patterns (10) |
 #
-# **About 5 hours**, of which 160 minutes are exercises. Sections 11.1 to 11.5 are the core, in half of that
+# **About 5 hours**, of which 160 minutes are exercises. The first five sections are the core, in half of that
 # time; each later section stands alone. A CPU is enough; Triton, where there is one, runs in its
 # interpreter.
 
@@ -1577,21 +1577,27 @@ claim((places - theirs).abs().max() < 1e-5, "relative_mod: equal to chapter 8's 
 #
 # </details>
 
-# %% jupyter={"source_hidden": true}
+# %%
 i, j = torch.arange(1024)[:, None], torch.arange(1024)
 near = local_mod(0, 0, i, j, width=32, window=7)
 order = fast_tasks.in_blocks_of(4, 32, 32)
-fig, axs = plt.subplots(1, 2, figsize=(6.2, 3.0))
 orders = {"row by row": near, "in blocks of 4 x 4": near[order][:, order]}
+for name, mask in orders.items():
+    print(f"{name}: {fast_tasks.tiles_touched(mask, 16).float().mean():.1%} of the tiles")
+print(f"pairs that count: {near.float().mean():.1%}")
+
+# %% jupyter={"source_hidden": true}
+near = local_mod(0, 0, i, j, width=32, window=7)
+orders = {"row by row": near, "in blocks of 4 x 4": near[order][:, order]}
+fig, axs = plt.subplots(1, 2, figsize=(6.2, 3.0))
 for ax, (name, mask) in zip(axs, orders.items(), strict=True):
     tiles = fast_tasks.tiles_touched(mask, 16)
-    title = f"{name}: {tiles.float().mean():.1%}"
-    plots.heat(ax, tiles, "tile of keys", "tile of queries", title, bar=False)
+    plots.heat(ax, tiles, "tile of keys", "tile of queries", name, bar=False)
 plots.show(
     fig,
-    "Which of 64 by 64 tiles are computed. Row by row, a broad band; in blocks of 4 by 4, a thin band with a thin one on each side.",
+    """Which of 64 by 64 tiles are computed. Row by row, a broad band; in blocks of 4 by 4, a
+    thin band with a thin one on each side.""",
 )
-print(f"pairs that count: {near.float().mean():.1%}")
 
 # %% [markdown]
 # **What you should see.** 20.7 % and 11.8 % of the tiles are computed for the same 4.3 % of the pairs. The order of
