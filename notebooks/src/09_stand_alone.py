@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 9 · Stand-alone self-attention
 #
-# In 2019 attention had entered vision as a guest. Non-local blocks (chapter 7) and augmented
+# In 2019 attention had entered vision as an addition. Non-local blocks (chapter 7) and augmented
 # convolutions (chapter 8) were added to networks that consisted of convolutions, and every gain
 # could be put down to the combination. Nobody knew what attention could do on its own, because
 # attention over all pixels is too expensive in the early layers, where images are large.
 #
-# Prajit Ramachandran, Niki Parmar, Ashish Vaswani and their colleagues at Google removed the host in
+# Prajit Ramachandran, Niki Parmar, Ashish Vaswani and their colleagues at Google took the convolutions away in
 # [Stand-Alone Self-Attention in Vision Models](https://arxiv.org/abs/1906.05909) (NeurIPS 2019). They
 # borrowed the convolution's own idea, the small window, and replaced every spatial convolution of
 # a ResNet by attention within a window.
@@ -247,7 +247,7 @@ plots.show(
 # %% [markdown]
 # $$ r_{dy\,dx} = [\,\text{row}_{dy},\ \text{column}_{dx}\,] $$
 #
-# (Section 3.1 of the [paper](https://arxiv.org/abs/1906.05909).)
+# (Section 2.2 of the [paper](https://arxiv.org/abs/1906.05909).)
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -365,7 +365,7 @@ plots.show(
 # q \cdot k = \begin{pmatrix} 1 & 3 \\ 0 & 1 \end{pmatrix}, \quad
 # q \cdot r = \begin{pmatrix} 0 & -1 \\ 1 & 0 \end{pmatrix}, \quad
 # s = \begin{pmatrix} 1 & 2 \\ 1 & 1 \end{pmatrix}, \quad
-# A = \frac{1}{3 e + e^2} \begin{pmatrix} e & e^2 \\ e & e \end{pmatrix}
+# A = \frac{1}{3 \exp(1) + \exp(2)} \begin{pmatrix} \exp(1) & \exp(2) \\ \exp(1) & \exp(1) \end{pmatrix}
 # $$
 #
 # The pixel to the right gets 0.475 of the weight, each of the others 0.175.
@@ -376,7 +376,7 @@ keys_now = torch.tensor([[[1.0, 0], [1, 1]], [[2, -1], [1, 0]]])
 s = (keys_now + places) @ q_now
 A = rearrange(rearrange(s, "dy dx -> (dy dx)").softmax(0), "(dy dx) -> dy dx", dy=2)
 print(s.tolist(), [[round(a, 3) for a in row] for row in A.tolist()])
-claim(A[0, 1] > 2.7 * A[0, 0], "one score more is e times the weight")
+claim((A[0, 1] / A[0, 0] - math.e).abs() < 1e-5, "a score higher by 1: exp(1) times the weight")
 
 # %% [markdown]
 # ### In symbols
@@ -688,7 +688,7 @@ plots.show(
 # There is no output projection, because the 1 x 1 convolution that follows in a bottleneck does
 # that. With `scaled` the scores are divided by $\sqrt d$; `self.scale` holds the factor.
 #
-# *Paper: section 3.1 projects each head's channels separately, the tables count full projections.
+# *Paper: section 2.2 projects each head's channels separately, the tables count full projections.
 # The class follows the tables (section 9.9 counts both).*
 
 # %% [markdown]
@@ -725,8 +725,8 @@ print("a 3 x 3 and a 7 x 7 convolution      :", 9 * 64**2, 49 * 64**2)
 # %% [markdown]
 # ### Look over there
 #
-# Does the layer need its positions? The smallest task that asks: every pixel must say what stands
-# one row up and two columns to the right. Pixels are independent random numbers, and we look at those
+# Does the layer need its positions? The smallest task that asks this is the following: every pixel must say
+# what stands one row up and two columns to the right. Pixels are independent random numbers, and we look at those
 # whose window of 5 meets no edge. In a real image this is what a detector of parts does: *the wheel
 # is below and to the left of the door*.
 #

@@ -21,8 +21,8 @@
 # | Enwik8 (text) | 0.99, Transformer-XL, 277 M weights | 0.99, 95 M weights |
 #
 # (Table 1 of the paper.) The paper also models a million samples of audio. The idea has stayed:
-# [GPT-3](https://arxiv.org/abs/2005.14165) alternates dense layers with sparse ones "similar to the Sparse
-# Transformer", [Longformer](https://arxiv.org/abs/2004.05150) and
+# [GPT-3](https://arxiv.org/abs/2005.14165) alternates dense layers with sparse ones in local
+# bands, [Longformer](https://arxiv.org/abs/2004.05150) and
 # [BigBird](https://arxiv.org/abs/2007.14062) read documents with local windows and a few global tokens,
 # and [Mistral 7B](https://arxiv.org/abs/2310.06825) attends within a sliding window.
 
@@ -1066,7 +1066,7 @@ claim(ranges["convolutions"][1] < ranges["strided"][0], "convolutions: ahead in 
 
 # %% [markdown]
 # **What you should see.** The ranges of strided and dense attention overlap, although strided has a third
-# of the pairs; so do those of local windows, for an 8 x 8 digit needs little from far away. Fixed is
+# of the pairs, and so does the range of local windows: an 8 x 8 digit needs little from far away. Fixed is
 # behind. On CIFAR-10 the paper has 2.80 bits for strided, 2.82 for dense and 2.85 for fixed (Table 2).
 #
 # Three plain convolutions are ahead of all of them. They assume from the start that neighbours are
@@ -1076,8 +1076,8 @@ claim(ranges["convolutions"][1] < ranges["strided"][0], "convolutions: ahead in 
 # %% [markdown]
 # ### Ablation: the wrong stride
 #
-# The strided pattern owes its sense to the stride being the width, since then its second part is a column.
-# What if the stride is 7 and the image is 8 wide?
+# The strided pattern makes sense for images because the stride is the width: its second part is then a
+# column. What if the stride is 7 and the image is 8 wide?
 #
 # **Predict.** What do the strided keys look like in the image then, and does it hurt?
 #
@@ -1131,8 +1131,8 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 #
 # <details><summary>1. Why are about two times the square root of n keys enough?</summary>
 #
-# One step of l tokens a hop and one local hop of fewer than l tokens lead anywhere; n / l + l is least at
-# l = √n.
+# With about n / l strided keys and l local ones, two steps lead anywhere: first by multiples of l, then by
+# what is left. The sum n / l + l is least at l = √n, where it is 2 √n.
 #
 # </details>
 #
@@ -1145,7 +1145,8 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 #
 # <details><summary>3. What is the difference between reaching a token and copying it?</summary>
 #
-# A path exists, but what passes through one summary token has to fit into its features.
+# It is reached if a path exists. To be copied, it must also get through: everything that passes through a
+# summary token has to fit into its few features.
 #
 # </details>
 #

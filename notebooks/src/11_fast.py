@@ -48,8 +48,8 @@
 # | `block` | a square of block x block queries |
 # | `m`, `l`, `L` | of a row of scores: the largest, the sum of exponentials, the log-sum-exp |
 #
-# The three are FlashAttention's own letters. In formulas $\exp$ is written out, since `e` counts
-# features.
+# The last three are the letters of FlashAttention-2. In formulas $\exp$ is written out, since `e`
+# counts features.
 
 # %%
 import math
@@ -128,8 +128,9 @@ plots.show(
 # ## 11.1 A softmax in one pass
 #
 # Take every pixel of a photograph as a token, and let it ask for its own colour: 13,824 keys. The
-# scores are those of chapter 9's bilateral filter without the distance. The figure shows the scores of one
-# pixel in the order in which they come in, row by row from the top.
+# scores are those of chapter 9's bilateral filter without the distance. The figure shows one
+# pixel, the pixels that get more than a hundredth of its largest weight, and its scores in the order in
+# which they come in, row by row from the top.
 
 # %%
 q, k, v = alike(china, sigma=0.03)  # 13,824 tokens of 4 features; values are colours
@@ -138,17 +139,24 @@ row = q[asks] @ k.T / math.sqrt(4)
 print(f"{len(row)} scores, the largest {row.max():.1f}")
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=(1, 1.25))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.1), width_ratios=(1.1, 1.1, 1.2))
 plots.image(axs[0], china, "The pixel that asks")
-axs[0].plot(55, 50, "o", color="#e69f00")
-axs[1].plot(row, ".", ms=1)
+weights = rearrange(row.softmax(0), "(h w) -> h w", h=96)
+seen = (weights > weights.max() / 100).nonzero()
+plots.image(axs[1], china * 0.4 + 0.6, "Where its weight goes")
+axs[1].plot(seen[:, 1], seen[:, 0], ".", color="#009e73", ms=4)
+for ax in axs[:2]:
+    ax.plot(55, 50, "o", color="#e69f00", ms=4)
+axs[2].plot(row, ".", ms=1)
 largest = {"largest so far": row.cummax(0).values}
-plots.lines(axs[1], range(len(row)), largest, "key j", "score", "The largest so far climbs")
-axs[1].set(ylim=(120, 170), xticks=(0, 5000, 10000))
+plots.lines(axs[2], range(len(row)), largest, "key j", "score", "The largest so far climbs")
+axs[2].set(ylim=(120, 170), xticks=(0, 5000, 10000))
 plots.show(
     fig,
-    """Left, the photograph of a temple with a dot on one pixel. Right, the scores of that pixel
-    with all keys as dots; a line above them, the largest so far, climbs in steps until key 7254.""",
+    """Left, the photograph of a temple with a dot on one pixel. Middle, the photograph pale, with green dots on
+    the pixels that get more than a hundredth of the largest weight: parts of the temple of its colour. Right, its
+    scores with all keys as dots; a line above them, the largest so far, climbs in steps until key
+    7254.""",
 )
 
 # %% [markdown]
@@ -852,6 +860,28 @@ for n in (1024, 4096, 16384):
 claim(64 / 2 < A100[0] / A100[1], "with the map at most 32 operations a byte: memory-bound")
 claim(ways[1] > 4.5 * ways[0], "its floor: over 4.5 times that of computing alone")
 claim(ways[3] == ways[0], "256 rows: compute-bound")
+
+# %% jupyter={"source_hidden": true}
+points = {}
+for name, rows in (("map", None), ("128 rows", 128), ("256 rows", 256)):
+    moved = 2 * traffic(4096, 64, rows)
+    least = floor_seconds(2 * 4096**2 * 64, moved, *A100)
+    points[name] = (4 * 4096**2 * 64 / moved, 4 * 4096**2 * 64 / least / 1e12)
+a_byte = torch.logspace(0.7, 3, 200)
+roof = torch.minimum(A100[1] * a_byte, torch.tensor(A100[0])) / 1e12
+fig, ax = plt.subplots(figsize=(6.0, 2.7))
+title = "An A100: with the map, a fifth of what it could compute"
+plots.lines(ax, a_byte, {"": roof}, "operations a byte", "T operations a second", title)
+for (name, (x, y)), mark in zip(points.items(), "os^", strict=True):
+    ax.plot(x, y, mark, ms=7)
+    ax.annotate(name, (x, y), (6, -12), textcoords="offset points")
+ax.set(xscale="log", yscale="log", ylim=(8, 600))
+plots.show(
+    fig,
+    """The roofline of an A100: T operations a second against operations a byte. A slope rises to a
+    level of 312 at 153 operations a byte. Attention with its map lies on the slope at 32 operations a
+    byte, tiles of 128 rows just below the bend, tiles of 256 rows on the level.""",
+)
 
 # %% [markdown]
 # **What you should see.** There is the answer. On an A100, attention with its map reaches at most 32
@@ -1609,7 +1639,7 @@ plots.show(
 #
 # Chapter 10's fixed pattern reads the own block and the last token of each block before. In rows
 # of one block the first part is dense, and causal. In the order *place by place* so is the
-# second: the query of block $b$ sees the ends of blocks $0 \dots b - 1$. These are two dense pieces, and
+# second: a query sees the ends of all blocks before its own. These are two dense pieces, and
 # `merge` joins them.
 #
 # **Predict.** How many pairs does it have for 4096 tokens and blocks of 64, how many has dense
@@ -1672,15 +1702,15 @@ claim(
 # ## 11.10 Measuring without fooling oneself
 #
 # A processor that works gets warm and slows down; other programs come and go. `Warming` is a
-# machine with a clock of its own that does so in the same way every time: its m-th piece of work
-# takes $1 + m / 100$ seconds, m from 0. Two programs, *ours* and *theirs*, are the same piece of
+# machine with a clock of its own that does so in the same way every time: its piece of work
+# number p takes $1 + p / 100$ seconds, with p from 0. Two programs, *ours* and *theirs*, are the same piece of
 # work. Measure one 20 times, then the other 20 times.
 #
 # **Predict.** Which medians come out? How much faster is ours?
 #
 # <details><summary>Answer</summary>
 #
-# Ours is m = 0 … 19, median 1.095. Theirs is 20 … 39, median 1.295. Ours is 1.18 times as fast, and
+# Ours is p = 0 … 19, median 1.095. Theirs is 20 … 39, median 1.295. Ours is 1.18 times as fast, and
 # they are the same.
 #
 # </details>
