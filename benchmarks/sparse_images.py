@@ -1,4 +1,4 @@
-"""Digits foretold pixel by pixel: dense, local, strided and fixed attention at equal weights.
+"""Digits predicted pixel by pixel: dense, local, strided and fixed attention at equal weights.
 
     python benchmarks/sparse_images.py          writes results/sparse_images.json
 
@@ -25,9 +25,13 @@ from attncourse.tasks.sequences import (
     pixel_streams,
     right,
 )
-from solutions.sparse import SparseTransformer
+from solutions.sparse import SparseSelfAttention, SparseTransformer
 
 OUT = Path(__file__).parent.parent / "results" / "sparse_images.json"
+PICTURES = "convolutions", "dense", "local", "strided", "fixed", "strided, stride 7"
+PICTURES += (
+    "strided, stride 7, true places",
+)  # a control: only the keys are those of stride 7
 LEVELS, STEPS, SEEDS = 4, 400, range(4)
 HALF, SYMBOLS, COPY_STEPS, COPY_STRIDE = 16, 4, 600, 6
 
@@ -36,8 +40,18 @@ def pictures(name: str):
     """The maker of a model for pixels."""
     if name == "convolutions":
         return lambda: CausalConvolutions(LEVELS)
+    name, control, _ = name.partition(", true places")
     pattern, _, stride = name.partition(", stride ")
-    return lambda: SparseTransformer(LEVELS, 64, pattern=pattern, stride=int(stride or 8))
+
+    def make():
+        width = 8 if control else int(stride or 8)  # of rows and columns, as the model has them
+        model = SparseTransformer(LEVELS, 64, pattern=pattern, stride=width)
+        for layer in model.modules():
+            if isinstance(layer, SparseSelfAttention):
+                layer.stride = int(stride or 8)
+        return model
+
+    return make
 
 
 COPIERS = {
@@ -76,7 +90,7 @@ def main(keep: bool) -> None:
     }
     if keep and OUT.is_file():
         found |= json.loads(OUT.read_text(encoding="utf-8"))
-    for name in ("convolutions", "dense", "local", "strided", "fixed", "strided, stride 7"):
+    for name in PICTURES:
         if name in found["pictures"]:
             continue
         row = {"train": [], "test": [], "seconds": []}

@@ -88,8 +88,8 @@ def summary_keys(i: int, stride: int, summaries: int = 1) -> list[int]:
 
 
 def reachable(first: Bool[Tensor, "i j"], then: Bool[Tensor, "i j"]) -> Bool[Tensor, "i j"]:
-    """True where query i hears of key j through two layers: the mask `first` below, `then`
-    above."""
+    """True where a path leads from key j to query i through two layers: the mask `first`
+    below, `then` above."""
     return einsum(then.float(), first.float(), "i a, a j -> i j") > 0
 
 
@@ -102,7 +102,7 @@ def factorised_attention(
     way: str,
     layer: int = 0,
 ) -> Float[Tensor, "*batch head i e"]:
-    """Attention whose heads share out two masks in one of three ways. Builds the whole map.
+    """Attention whose heads use two masks in one of three ways. Builds the whole map.
 
     way  "merged": every head takes both, in one softmax; "interleaved": even layers take the
          first, odd ones the second; "split": the first half of the heads takes the first.
@@ -358,9 +358,9 @@ class Block(nn.Module):
 
 
 class SparseTransformer(nn.Module):
-    """Says for each token of a stream, from those before it alone, how likely each symbol is.
+    """Predicts each token of a sequence from those before it: how likely each symbol is.
 
-    For a picture, n = h w tokens row by row and `stride` its width: then every token is told
+    For a picture, n = h w tokens row by row and `stride` its width: then every token is given
     its row and its column, as in the paper. `pattern`, `summaries` and `way` go to every
     `SparseSelfAttention`.
     """

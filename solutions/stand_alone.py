@@ -10,7 +10,7 @@
 
 Axes     b batch, c = (head d) channels, h w height and width in pixels, dy dx place of a key in
          the window, e features of v
-Units    A is a share: over dy and dx together it sums to 1, for every pixel and head
+Units    A sums to 1 over dy and dx together, for every pixel and head
 Cost     3 c² weights and window c for the tables; 3 c² + 3 window² c multiply-adds a pixel (2
          window² c without q · r). This form makes window² c numbers a pixel: it copies k and v
          into windows
@@ -54,7 +54,7 @@ def inside(height: int, width: int, window: int) -> Bool[Tensor, "h w dy dx"]:
 def relative_embeddings(
     rows: Float[Tensor, "head dy half"], columns: Float[Tensor, "head dx half"]
 ) -> Float[Tensor, "head d dy dx"]:
-    """A vector for each place in the window: what its row says, then what its column says."""
+    """A vector for each place in the window: that of its row, then that of its column."""
     down = rearrange(rows, "head dy half -> head half dy 1")
     across = rearrange(columns, "head dx half -> head half 1 dx")
     down, across = torch.broadcast_tensors(down, across)
@@ -68,7 +68,7 @@ def local_weights(
     columns: Float[Tensor, "head dx half"],
     window: int,
 ) -> Float[Tensor, "b head h w dy dx"]:
-    """The map: how much each pixel takes from each place of its window. 0 beyond the edges."""
+    """The attention weights of each pixel over the places of its window. 0 beyond the edges."""
     near, place = windows(k, window), relative_embeddings(rows, columns)
     content = einsum(q, near, "b head d h w, b head d h w dy dx -> b head h w dy dx")
     position = einsum(q, place, "b head d h w, head d dy dx -> b head h w dy dx")
@@ -100,7 +100,7 @@ class StandAloneSelfAttention2d(nn.Module):
 
     out_channels  as `channels` if not given
     scaled        divide the logits by sqrt(d), which the paper does not
-    grouped       a head projects its own share of the channels, as in the paper's text
+    grouped       a head projects its own part of the channels, as in the paper's text
     Raises ValueError when `heads` does not divide the channels into even widths.
     """
 
@@ -140,12 +140,12 @@ class StandAloneSelfAttention2d(nn.Module):
         return rearrange(x, "b (head d) h w -> b head d h w", head=self.heads)
 
     def attention(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b head h w dy dx"]:
-        """The map: for each head and pixel how much it takes from each place of its window."""
+        """The attention weights of each head and pixel over the places of its window."""
         q, k = self.split(self.query(x)) * self.scale, self.split(self.key(x))
         return local_weights(q, k, self.rows, self.columns, self.window)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
-        """What the heads read, side by side; with a stride, averaged over its pixels."""
+        """The outputs of the heads, side by side; with a stride, averaged over its pixels."""
         q, k = self.split(self.query(x)) * self.scale, self.split(self.key(x))
         v = self.split(self.value(x))
         y = local_attention(q, k, v, self.rows, self.columns, self.window)
@@ -156,7 +156,8 @@ class StandAloneSelfAttention2d(nn.Module):
 class SpatialValues(nn.Module):
     """A 1 x 1 convolution that knows its place: each place of a block mixes several matrices.
 
-    The shares are a softmax over the mixtures, so every place has a weighted mean of matrices.
+    The mixing weights, `shares`, are a softmax over the mixtures: every place has a weighted
+    mean of the matrices.
     """
 
     def __init__(
@@ -175,8 +176,8 @@ class SpatialValues(nn.Module):
         self.mixture = nn.Parameter(torch.randn(mixtures, dim))
 
     def shares(self) -> Float[Tensor, "dy dx mix"]:
-        """How much of each matrix a place of the block takes: (row + column) · mixture, softmax
-        over the mixtures."""
+        """The weight of each matrix at each place of the block: (row + column) · mixture,
+        softmax over the mixtures."""
         place = rearrange(self.rows, "dy d -> dy 1 d") + self.columns
         return einsum(place, self.mixture, "dy dx d, mix d -> dy dx mix").softmax(-1)
 

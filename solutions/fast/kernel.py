@@ -2,9 +2,9 @@
 
 Answers of chapter 11; nothing in the library uses them.
 
-    m' = max(m, max_j s),  fade = e^(m - m')      i
-    l' = fade l + Σ_j e^(s - m')                  i
-    y' = fade y + Σ_j e^(s - m') v                i e
+    m' = max(m, max_j s),  rescale = e^(m - m')   i
+    l' = rescale l + Σ_j e^(s - m')               i
+    y' = rescale y + Σ_j e^(s - m') v             i e
 
 The loop around it is in kernel_triton.py: loads, masks, stores.
 
@@ -35,10 +35,10 @@ def online_step(scores, v, largest, total, read):
     total    i, the sum of e^(score - largest); read  i e, the sum of e^(score - largest) v
     """
     new = tl.maximum(largest, tl.max(scores, 1))
-    fade = tl.exp(largest - new)
+    rescale = tl.exp(largest - new)
     shares = tl.exp(scores - new[:, None])
-    total = fade * total + tl.sum(shares, 1)
-    read = fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")
+    total = rescale * total + tl.sum(shares, 1)
+    read = rescale[:, None] * read + tl.dot(shares, v, input_precision="ieee")
     return new, total, read
 
 

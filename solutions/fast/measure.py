@@ -21,7 +21,7 @@ def traffic(n: int, d: int, rows: int | None = None) -> int:
     """How many numbers one head of attention moves between memory and chip.
 
     Without `rows` the map is in memory: q, k and v are read, y is written; scores are written,
-    read by the softmax, its shares written, and read once more. With `rows` queries at a time
+    read by the softmax, its weights written, and read once more. With `rows` queries at a time
     q is read and y written once, k and v once for each tile of queries.
     """
     if rows is None:

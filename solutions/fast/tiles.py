@@ -1,12 +1,12 @@
-"""Attention by tiles: the scores of some keys at a time, and what was seen so far.
+"""FlashAttention: the scores of a tile of keys at a time, the output so far rescaled.
 
     m' = max(m, max_j s)                    the largest score so far, of a tile's keys j
     l' = e^(m - m') l + Σ_j e^(s - m')      the sum so far
-    y' = e^(m - m') y + Σ_j e^(s - m') v    what was read so far; at the end y / l
+    y' = e^(m - m') y + Σ_j e^(s - m') v    the output so far; at the end y / l
     L = m + log l                           log-sum-exp: all that training keeps of a row
-    y = e^(L_1 - L) y_1 + e^(L_2 - L) y_2   of two readings, L = log(e^L_1 + e^L_2)
-    A = e^(s - L),  δ = Σ_e dy y            the map again, and what softmax takes off
-    ds = A (dy vᵀ - δ),  dv = Aᵀ dy,  dq = ds k / sqrt(d),  dk = dsᵀ q / sqrt(d)
+    y = e^(L_1 - L) y_1 + e^(L_2 - L) y_2   of two outputs, L = log(e^L_1 + e^L_2)
+    A = e^(s - L),  D = Σ_e dy y            the map again, and the sum of A dy v over its row
+    ds = A (dy vᵀ - D),  dv = Aᵀ dy,  dq = ds k / sqrt(d),  dk = dsᵀ q / sqrt(d)
 
 Axes     b batch (any leading axes), i query, j key, d features of q and k, e of v
 Units    L has the units of a score: one added to all scores adds one to L
@@ -36,8 +36,8 @@ def online_softmax(x: Float[Tensor, "*batch j"], tile: int) -> Float[Tensor, "*b
     total = torch.zeros_like(largest)
     for part in x.split(tile, dim=-1):
         new = torch.maximum(largest, reduce(part, "... j -> ... 1", "max"))
-        fade = (largest - new).exp()
-        total = total * fade + reduce((part - new).exp(), "... j -> ... 1", "sum")
+        rescale = (largest - new).exp()
+        total = total * rescale + reduce((part - new).exp(), "... j -> ... 1", "sum")
         largest = new
     return (x - largest).exp() / total
 
@@ -48,11 +48,11 @@ def merge(
     other: Float[Tensor, "*batch i e"],
     other_lse: Float[Tensor, "*batch i"],
 ) -> tuple[Float[Tensor, "*batch i e"], Float[Tensor, "*batch i"]]:
-    """Two readings of the same queries, from different keys, as if all keys had been read at
-    once; and the log-sum-exp of all of their scores.
+    """The outputs of two attentions of the same queries to different keys put together, as if
+    all keys had been there at once; and the log-sum-exp of all of their scores.
 
-    Where nothing was seen log-sum-exp is -inf and the reading 0: so it is given, and returned
-    where neither saw anything.
+    Where a query has no key its log-sum-exp is -inf and its output 0: so it is given, and
+    returned where neither has a key.
     """
     total = torch.logaddexp(lse, other_lse)
     known = total.masked_fill(total == -math.inf, 0)  # -inf - -inf is nan
@@ -85,9 +85,9 @@ def attention_by_tiles(
             j = start + torch.arange(scores.shape[-1], device=q.device)
             scores = scores.masked_fill(rearrange(i, "i -> i 1") < j, -math.inf)
         new = torch.maximum(largest, reduce(scores, "... i j -> ... i 1", "max"))
-        fade, shares = (largest - new).exp(), (scores - new).exp()
-        total = total * fade + reduce(shares, "... i j -> ... i 1", "sum")
-        read = read * fade + shares @ v[..., some, :]
+        rescale, shares = (largest - new).exp(), (scores - new).exp()
+        total = total * rescale + reduce(shares, "... i j -> ... i 1", "sum")
+        read = read * rescale + shares @ v[..., some, :]
         largest = new
     return read / total, rearrange(largest + total.log(), "... i 1 -> ... i")
 
@@ -102,7 +102,7 @@ def attention_gradients(
 ) -> tuple[
     Float[Tensor, "*batch i d"], Float[Tensor, "*batch j d"], Float[Tensor, "*batch j e"]
 ]:
-    """From the gradient dy those of q, k and v, by what the way forward kept: the output y and
+    """From the gradient dy those of q, k and v, by what the forward pass kept: the output y and
     the log-sum-exp of the scaled scores. The map is made again."""
     scale = 1 / math.sqrt(q.shape[-1])
     scores = scale * einsum(q, k, "... i d, ... j d -> ... i j")

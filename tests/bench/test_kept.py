@@ -1,10 +1,11 @@
-"""What was measured and kept, as chapter 11 tells it."""
+"""What was measured and kept, as chapter 11 and docs/benchmarks.md tell it."""
 
 import json
+from pathlib import Path
 
-import matplotlib.pyplot as plt
+from attncourse.bench.kept import goals, page, ways, worst
 
-from attncourse.bench.kept import beyond, draw_goals, goals, ways, worst
+ROOT = Path(__file__).parents[2]
 
 
 def goal(sense, bound, *values):
@@ -13,33 +14,28 @@ def goal(sense, bound, *values):
 
 
 def test_a_goal_is_as_good_as_its_worst_size():
-    faster, slower = goal("faster", 20, 30, 10), goal("slower", 1.2, 0.6, 2.4)
-    assert (worst(faster), beyond(faster)) == (10, 0.5)
-    assert (worst(slower), beyond(slower)) == (2.4, 0.5)
-    less = goal("less", 0.2, 0.1, 0.05)
-    assert (worst(less), beyond(less)) == (0.1, 2)
-    assert beyond(goal("less", 0.2, 0.0)) == beyond(goal("faster", 2, 900)) == 100
+    assert worst(goal("faster", 20, 30, 10)) == 10
+    assert worst(goal("slower", 1.2, 0.6, 2.4)) == 2.4
+    assert worst(goal("less", 0.2, 0.1, 0.05)) == 0.1
     assert worst(goal("", 1, 1, 0)) == 0
-    assert beyond(goal("", 1, 1, 0)) is None
-
-
-def test_goals_are_drawn_about_a_line_at_one():
-    known = {"work": "local", "over": "unfold", "what": "forward + backward"}
-    told = [goal("faster", 20, 40) | known | {"verdict": "reached"}]
-    told += [goal("slower", 1.2, 2.4) | known | {"over": "", "verdict": "missed"}]
-    told += [goal("faster", 2) | known | {"verdict": "not measured"}]
-    fig, ax = plt.subplots()
-    assert draw_goals(ax, told) is ax
-    dots = [line.get_xdata()[0] for line in ax.lines[:-1]]
-    assert dots == [0.5, 2]  # the first goal is at the top
-    labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == ["local / alone, both ways", "local / unfold, both ways"]
-    plt.close(fig)
-
-
-def test_what_was_not_measured_has_no_value():
     assert worst(goal("faster", 2)) is None
-    assert beyond(goal("faster", 2)) is None
+
+
+def test_the_page_has_every_goal_and_counts_the_verdicts(tmp_path):
+    words = {"part": "local", "way": "native", "over": "", "asks": "never slower"}
+    told = [goal("faster", 1, 1.25, 2) | words | {"verdict": "reached"}]
+    told += [goal("faster", 1, 0.5) | words | {"over": "unfold", "verdict": "missed"}]
+    told += [goal("faster", 1) | words | {"verdict": "not measured"}]
+    (tmp_path / "fast_a.json").write_text(json.dumps({"goals": told}))
+    made = page(tmp_path)
+    assert "| local | native | alone | never slower | 1.25 | reached |" in made
+    assert "| local | native | unfold | never slower | 0.5 | missed |" in made
+    assert "| local | native | alone | never slower | - | not measured |" in made
+    assert "Of 3 goals 1 were reached, 1 missed" in " ".join(made.split())
+
+
+def test_the_page_in_docs_is_made_from_the_kept_results():
+    assert (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8") == page()
 
 
 def test_goals_of_all_kept_results_are_found(tmp_path):

@@ -1,4 +1,4 @@
-"""Attention by tiles of keys: largest score, sum and reading are kept, and rescaled."""
+"""Attention by tiles of keys: largest score, sum and output are kept, and rescaled."""
 
 import math
 
@@ -170,14 +170,14 @@ LARGEST = (
 
 FADES = (
     *often(
-        wrong("neither_rescaled", "total * fade", "total",
+        wrong("neither_rescaled", "total * rescale", "total",
               "Neither the sum nor what was read is rescaled when a larger score is found. Both"
               " were made with the old largest: multiply them by e^(old - new).",
-              ("read * fade", "read")),
-        wrong("read_not_rescaled", "read * fade", "read",
+              ("read * rescale", "read")),
+        wrong("read_not_rescaled", "read * rescale", "read",
               "The accumulator is not rescaled: what was read so far was weighted with e^(s -"
               " old). Multiply it by e^(old - new), as you do with the sum."),
-        wrong("sum_not_rescaled", "total * fade", "total",
+        wrong("sum_not_rescaled", "total * rescale", "total",
               "The sum is not rescaled, and what was read is. Both were made with the old"
               " largest: multiply the sum by e^(old - new) as well."),
     ),
@@ -185,7 +185,7 @@ FADES = (
           "What you rescale by is infinite in the first tile, where the old largest is -inf, and"
           " 0 inf is nan. It is e^(old - new), which is 0 there: with exp, and not the other way"
           " round."),
-    wrong("read_rescaled_the_wrong_way", "read * fade", "read * (new - largest).exp()",
+    wrong("read_rescaled_the_wrong_way", "read * rescale", "read * (new - largest).exp()",
           "You rescale what was read by e^(new - old), the sum by e^(old - new). Both take the"
           " second: it is at most 1."),
     wrong("both_rescaled_to_base_two", "(largest - new).exp()", "(largest - new).exp2()",
@@ -194,11 +194,11 @@ FADES = (
 )
 
 SUMS = (
-    wrong("all_of_it_rescaled", 'total * fade + reduce(shares, "... i j -> ... i 1", "sum")',
-          '(total + reduce(shares, "... i j -> ... i 1", "sum")) * fade',
+    wrong("all_of_it_rescaled", 'total * rescale + reduce(shares, "... i j -> ... i 1", "sum")',
+          '(total + reduce(shares, "... i j -> ... i 1", "sum")) * rescale',
           "You rescale the sum after adding the tile, whose shares were made with the new largest"
           " already. Rescale first, then add."),
-    wrong("sum_of_the_last_tile", "total * fade + reduce", "reduce",
+    wrong("sum_of_the_last_tile", "total * rescale + reduce", "reduce",
           "Your sum is that of the last tile alone. Add to what was there, rescaled."),
     wrong("sum_of_means", '"sum"', '"mean"',
           "You add the mean of a tile's shares. It is their sum."),
@@ -209,8 +209,8 @@ READINGS = (
         wrong("never_divided", "read / total", "read",
               "You do not divide by the sum of the shares."),
     ),
-    wrong("read_divided_in_every_tile", "read * fade + shares @ v[..., some, :]",
-          "(read * fade + shares @ v[..., some, :]) / total",
+    wrong("read_divided_in_every_tile", "read * rescale + shares @ v[..., some, :]",
+          "(read * rescale + shares @ v[..., some, :]) / total",
           "You divide by the sum in every tile, so that what came first is divided again and"
           " again. Divide once, after the last tile."),
     wrong("softmax_in_every_tile", "shares @ v",
@@ -219,12 +219,12 @@ READINGS = (
           " with e^(s - largest), and divide by the sum of all at the end."),
     wrong("part_divided_by_the_sum_so_far", "shares @ v[..., some, :]",
           "shares @ v[..., some, :] / total",
-          "You divide each tile's reading by the sum so far, which is not that of the end. Divide"
+          "You divide each tile's output by the sum so far, which is not that of the end. Divide"
           " once, after the last tile."),
-    wrong("read_of_the_last_tile", "read * fade + shares", "shares",
+    wrong("read_of_the_last_tile", "read * rescale + shares", "shares",
           "You overwrite what was read: only the last tile is left. Add to it, after rescaling."),
-    wrong("read_rescaled_too_late", "read * fade + shares @ v[..., some, :]",
-          "(read + shares @ v[..., some, :]) * fade",
+    wrong("read_rescaled_too_late", "read * rescale + shares @ v[..., some, :]",
+          "(read + shares @ v[..., some, :]) * rescale",
           "You rescale what was read after adding the tile, which was weighted with the new"
           " largest already. Rescale first, then add."),
     wrong("divided_by_keys_seen", "read / total", "read / (total * largest.exp())",
@@ -339,9 +339,9 @@ def tiles_by_lists(q, k, v, tile, causal=False):
         if high is None:
             total, y = p.sum(-1), p @ values
         else:
-            fade = torch.exp(high - new)
-            total = fade * total + p.sum(-1)
-            y = fade[..., None] * y + p @ values
+            rescale = torch.exp(high - new)
+            total = rescale * total + p.sum(-1)
+            y = rescale[..., None] * y + p @ values
         high = new
     return y / total[..., None], high + torch.log(total)
 
@@ -380,9 +380,9 @@ EXERCISE = Exercise(
         "largest = -inf, total = 0 (both i 1), read = 0 (i e)\n"
         "for start in range(0, number of keys, tile):\n"
         "    scores of q with k[start : start + tile]; causal: -inf where i < start + j\n"
-        "    new, fade = exp(largest - new), shares = exp(scores - new)\n"
-        "    total = total fade + sum of shares\n"
-        "    read = read fade + shares @ v of the tile\n"
+        "    new, rescale = exp(largest - new), shares = exp(scores - new)\n"
+        "    total = total rescale + sum of shares\n"
+        "    read = read rescale + shares @ v of the tile\n"
         "    largest = new\n"
         "read / total, largest + log(total) without its last axis",
     ),

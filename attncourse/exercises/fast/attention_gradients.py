@@ -66,7 +66,7 @@ MAPS = (
 DELTAS = (
     *often(
         wrong("delta_missing", "(slope - delta)", "slope",
-              "delta is missing: a softmax only moves shares from key to key, so that ds = A (dy"
+              "delta is missing: a softmax only moves weight from key to key, so that ds = A (dy"
               " vᵀ - delta), with delta = sum over e of dy y."),
     ),
     wrong("delta_without_y", "dy * y", "dy",
@@ -124,7 +124,7 @@ VALUES = (
     ),
     wrong("dv_over_queries", "einsum(shares, dy",
           'einsum(shares / reduce(shares, "... i j -> ... 1 j", "sum"), dy',
-          "dv is made with shares that sum to 1 over the queries. They are the ones of the way"
+          "dv is made with shares that sum to 1 over the queries. They are those of the forward"
           " forward, which sum to 1 over the keys: dv = Aᵀ dy."),
     wrong("dv_from_y", "einsum(shares, dy", "einsum(torch.ones_like(shares), dy",
           "dv sums dy over the queries, with no shares. dv = Aᵀ dy."),

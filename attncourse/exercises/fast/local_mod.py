@@ -84,6 +84,11 @@ WINDOWS = (
           "~((abs(down) <= reach) & (abs(across) <= reach))",
           "Your mask is inverted: True where a query may *not* attend. FlexAttention keeps what"
           " is True."),
+    wrong("flat_distance", "(abs(down) <= reach) & (abs(across) <= reach)",
+          "abs(i - j) <= reach * width + reach",
+          "You compare the distance in the flattened line, |i - j|. The first pixel of a row is then"
+          " near the last one of the row above, at the other end of the map. Compare rows and"
+          " columns, each by itself."),
     wrong("not_the_query", "return (abs(down)", "return (j != i) & (abs(down)",
           "The query itself is hidden. It is in the middle of its window."),
     wrong("near_in_columns_alone", "(abs(down) <= reach) & ", "",

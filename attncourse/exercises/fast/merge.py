@@ -1,4 +1,4 @@
-"""Two readings of the same queries put together by their log-sum-exps."""
+"""Two outputs of the same queries put together by their log-sum-exps."""
 
 import torch
 from einops import einsum
@@ -48,7 +48,7 @@ def merge_trials():
 # fmt: off
 SHARES = (
     wrong("nan_where_nothing_was_seen", "total.masked_fill(total == -math.inf, 0)", "total",
-          "Where neither saw anything your reading is nan: -inf - -inf, or 0 / 0. Put a finite"
+          "Where neither saw anything your output is nan: -inf - -inf, or 0 / 0. Put a finite"
           " number for the one that you subtract; the exponential of -inf is 0 then."),
     # where neither saw anything: nan is read, or the log-sum-exp is nan as well
     unsaid("total = torch.logaddexp(lse, other_lse)",
@@ -61,19 +61,19 @@ SHARES = (
            "total = torch.logaddexp(lse, other_lse)"),
     *often(
         wrong("halves", "share * y + rest * other", "(y + other) / 2",
-              "You take the mean of the two readings. The one whose keys score higher counts"
-              " more: its share is e^(its lse - lse of both)."),
+              "You take the mean of the two outputs. The one whose keys score higher counts"
+              " more: its weight is e^(its lse - lse of both)."),
         wrong("shares_exchanged", "share * y + rest * other", "rest * y + share * other",
-              "Your shares are exchanged: a reading is weighted by the log-sum-exp of the other"
+              "Your weights are exchanged: an output is weighted by the log-sum-exp of the other"
               " one."),
         wrong("shares_not_normalised", "known = total", "known = torch.maximum(lse, other_lse)",
               "You weight by e^(lse - the larger one) and do not divide by the sum of both"
-              " weights. The readings are means: their weights must sum to 1."),
+              " weights. The outputs are means: their weights must sum to 1."),
     ),
     wrong("both_in_full", "share * y + rest * other", "y + other",
-          "You add the readings. Each is a mean already; together their shares are 1."),
+          "You add the outputs. Each is a mean already; together their weights are 1."),
     wrong("shares_turned", "((lse - known)", "((known - lse)",
-          "Your shares are upside down: e^(lse of both - lse) is 1 or more. It is e^(lse - lse of"
+          "Your weights are upside down: e^(lse of both - lse) is 1 or more. It is e^(lse - lse of"
           " both).",
           ("(other_lse - known)", "(known - other_lse)")),
     wrong("shares_without_exp", "(lse - known).exp()", "lse / (lse + other_lse)",
@@ -88,13 +88,13 @@ SHARES = (
           ("((lse - known).exp()", "(lse.exp() / known"),
           ("(other_lse - known).exp()", "other_lse.exp() / known")),
     wrong("weights_as_sums", "((lse - known)", "(lse",
-          "You multiply each reading by e^lse and do not divide again. Then it is a sum and no"
+          "You multiply each output by e^lse and do not divide again. Then it is a sum and no"
           " mean: divide by the sum of both e^lse.",
           ("(other_lse - known)", "other_lse")),
     wrong("winner_takes_all", "share * y + rest * other",
           "torch.where((lse >= other_lse)[..., None], y, other)",
-          "You keep the reading with the larger log-sum-exp. The other one counts too, by its"
-          " share."),
+          "You keep the output with the larger log-sum-exp. The other one counts too, by its"
+          " weight."),
     wrong("shares_of_base_two", "known = total", "known = torch.logaddexp2(lse, other_lse)",
           "You weight with powers of 2. Log-sum-exp is a natural logarithm: its inverse is exp.",
           ("((lse - known).exp()", "((lse - known).exp2()"),
@@ -105,20 +105,20 @@ SHARES = (
           "You put 0 for a log-sum-exp of -inf: then what saw nothing counts as if it had seen a"
           " score of 0. e^-inf is 0 by itself."),
     wrong("one_share_for_both", "rest * other", "share * other",
-          "You weight both readings by the share of the first. The second has its own:"
+          "You weight both outputs by the weight of the first. The second has its own:"
           " e^(other_lse - lse of both)."),
     wrong("shares_over_queries", "((lse - known).exp()",
           "(lse.nan_to_num(-1e9, neginf=-1e9).softmax(-1)",
           "Your softmax goes over the queries, the last axis of lse. It goes over the two"
-          " readings: stack them on a new axis, and take that one.",
+          " outputs: stack them on a new axis, and take that one.",
           ("(other_lse - known).exp()", "other_lse.nan_to_num(-1e9, neginf=-1e9).softmax(-1)")),
 )
 
 SUMS = (
     wrong("second_not_weighted", "rest * other", "other",
-          "You weight the first reading and add the second as it is. It has a share as well."),
+          "You weight the first output and add the second as it is. It has a weight as well."),
     wrong("root_of_shares", "share * y + rest * other", "share.sqrt() * y + rest.sqrt() * other",
-          "You weight by the root of a share. It is the share itself."),
+          "You multiply by the root of a weight. It is the weight itself."),
 )
 
 LOGS = (
@@ -145,7 +145,7 @@ LOGS = (
     wrong("log_of_the_mean", "other, total", "other, total - math.log(2)",
           "You take the logarithm of the mean of both, log 2 too little. It is that of their sum."),
     wrong("first_log", "other, total", "other, lse",
-          "You return the log-sum-exp of the first reading. The result has seen all keys: log(e^a"
+          "You return the log-sum-exp of the first output. The result has seen all keys: log(e^a"
           " + e^b)."),
     wrong("mean_of_logs", "other, total", "other, (lse + other_lse) / 2",
           "You return the mean of the two log-sum-exps. It is log(e^a + e^b)."),
@@ -195,7 +195,7 @@ EXERCISE = Exercise(
     hints=(
         "A query read 0.2 from keys whose e^s sum to 3, and 0.8 from keys whose e^s sum"
         " to 1. What had it read from all of them at once?",
-        "Each reading is a mean; what it stands for is e^lse. Together L = log(e^L1 +"
+        "Each output is a mean; what it stands for is e^lse. Together L = log(e^L1 +"
         " e^L2), and y = e^(L1 - L) y1 + e^(L2 - L) y2. Where L is -inf, subtract a finite"
         " number instead.",
         "total = torch.logaddexp(lse, other_lse)\n"

@@ -117,7 +117,7 @@ LARGEST = (
 
 FADES = (
     *often(
-        wrong("not_rescaled", "total * fade", "total",
+        wrong("not_rescaled", "total * rescale", "total",
               "Your sum is not rescaled when a larger entry is found. It was made with the old"
               " largest: multiply it by e^(old - new) before you add."),
     ),
@@ -132,7 +132,7 @@ FADES = (
           "You multiply the sum by old - new. It is the exponential of that: e^(old - new)."),
     wrong("rescaled_to_base_two", "(largest - new).exp()", "(largest - new).exp2()",
           "You rescale with 2^ and sum with e^. Both must have the same base."),
-    wrong("fade_twice", "total * fade", "total * fade * fade",
+    wrong("fade_twice", "total * rescale", "total * rescale * rescale",
           "You rescale the sum twice. Once by e^(old - new) is enough."),
 )
 
@@ -141,14 +141,14 @@ SUMS = (
           "You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s -"
           " new), and the sum so far is brought to that."),
     wrong("rescaled_with_the_new_part",
-          'total * fade + reduce((part - new).exp(), "... j -> ... 1", "sum")',
-          '(total + reduce((part - new).exp(), "... j -> ... 1", "sum")) * fade',
+          'total * rescale + reduce((part - new).exp(), "... j -> ... 1", "sum")',
+          '(total + reduce((part - new).exp(), "... j -> ... 1", "sum")) * rescale',
           "You rescale what you have just added too: it was made with the new largest already."
           " First rescale the old sum, then add."),
-    wrong("part_rescaled_instead", "total * fade + reduce(", "total + fade * reduce(",
+    wrong("part_rescaled_instead", "total * rescale + reduce(", "total + rescale * reduce(",
           "You rescale what the tile adds, and not the sum so far. The tile is summed with the"
           " new largest, the sum with the old one: it is the sum that needs e^(old - new)."),
-    wrong("only_the_last_tile", "total * fade + reduce(", "reduce(",
+    wrong("only_the_last_tile", "total * rescale + reduce(", "reduce(",
           "Your sum is that of the last tile: each one overwrites it. Add to what was there,"
           " after rescaling it."),
     wrong("mean_of_the_tile", '"sum"', '"mean"',

@@ -1,4 +1,4 @@
-"""The heart of a kernel in Triton: what a tile of keys changes in largest, sum and reading."""
+"""The heart of a kernel in Triton: what a tile of keys changes in largest, sum and output."""
 
 import torch
 
@@ -57,30 +57,30 @@ LARGEST = (
 )
 
 FADES = (
-    wrong("nothing_faded", "fade * total", "total",
-          "Neither sum nor reading is rescaled when a larger score is found. Multiply both by"
+    wrong("nothing_faded", "rescale * total", "total",
+          "Neither sum nor output is rescaled when a larger score is found. Multiply both by"
           " e^(old - new) before you add.",
-          ("fade[:, None] * read", "read")),
-    wrong("reading_not_faded", "fade[:, None] * read", "read",
+          ("rescale[:, None] * read", "read")),
+    wrong("reading_not_faded", "rescale[:, None] * read", "read",
           "The accumulator is not rescaled: `read` was weighted with e^(s - old). Multiply it by"
-          " e^(old - new), as you do with the sum: `fade[:, None] * read`."),
-    wrong("sum_not_faded", "fade * total", "total",
-          "The sum is not rescaled, and the reading is. Multiply `total` by e^(old - new) as"
+          " e^(old - new), as you do with the sum: `rescale[:, None] * read`."),
+    wrong("sum_not_faded", "rescale * total", "total",
+          "The sum is not rescaled, and the output is. Multiply `total` by e^(old - new) as"
           " well."),
     wrong("faded_the_wrong_way", "largest - new", "new - largest",
           "What you rescale by is infinite in the first tile, where the old largest is -inf, and"
           " 0 inf is nan. It is e^(old - new), which is 0 there: with exp, and not the other way"
           " round."),
-    wrong("faded_too_late", "fade * total + tl.sum(shares, 1)",
-          "fade * (total + tl.sum(shares, 1))",
+    wrong("faded_too_late", "rescale * total + tl.sum(shares, 1)",
+          "rescale * (total + tl.sum(shares, 1))",
           "You rescale after adding the tile, which was weighted with the new largest already."
           " First rescale what was there, then add.",
-          ('fade[:, None] * read + tl.dot(shares, v, input_precision="ieee")',
-           'fade[:, None] * (read + tl.dot(shares, v, input_precision="ieee"))')),
-    wrong("faded_to_base_two", "fade = tl.exp", "fade = tl.exp2",
+          ('rescale[:, None] * read + tl.dot(shares, v, input_precision="ieee")',
+           'rescale[:, None] * (read + tl.dot(shares, v, input_precision="ieee"))')),
+    wrong("faded_to_base_two", "rescale = tl.exp", "rescale = tl.exp2",
           "You mix exp and exp2. One base for both: `tl.exp`, or `tl.exp2` of scores times"
           " log2(e)."),
-    wrong("all_to_base_two", "fade = tl.exp", "fade = tl.exp2",
+    wrong("all_to_base_two", "rescale = tl.exp", "rescale = tl.exp2",
           "You take powers of 2 everywhere: `tl.exp2`. Softmax has powers of e: `tl.exp`, or"
           " multiply the scores by log2(e) first.",
           ("shares = tl.exp", "shares = tl.exp2")),
@@ -103,21 +103,21 @@ SHARES = (
           " divides at the end, by the sum over all keys: e^(s - new)."),
     wrong("divided_in_every_tile", "return new, total, read",
           "return new, total, read / total[:, None]",
-          "You divide the reading by the sum in every tile. The kernel divides once, after the"
+          "You divide the output by the sum in every tile. The kernel divides once, after the"
           " last one."),
 )
 
 SUMS = (
-    wrong("tile_overwrites", "fade * total + ", "",
+    wrong("tile_overwrites", "rescale * total + ", "",
           "You overwrite what was seen: only the last tile is left. Add to `total` and `read`,"
           " after rescaling them.",
-          ("fade[:, None] * read + ", "")),
-    wrong("reading_overwritten", "fade[:, None] * read + ", "",
+          ("rescale[:, None] * read + ", "")),
+    wrong("reading_overwritten", "rescale[:, None] * read + ", "",
           "You overwrite `read`: only the values of the last tile are left. Add to it, after"
-          " rescaling: `fade[:, None] * read + …`."),
-    wrong("sum_overwritten", "fade * total + ", "",
+          " rescaling: `rescale[:, None] * read + …`."),
+    wrong("sum_overwritten", "rescale * total + ", "",
           "You overwrite `total`: only the shares of the last tile are summed. Add to it, after"
-          " rescaling: `fade * total + …`."),
+          " rescaling: `rescale * total + …`."),
     wrong("sum_of_the_whole_tile", "tl.sum(shares, 1)", "tl.sum(shares)",
           "You sum over the whole tile. Each query has its own sum: `tl.sum(shares, 1)`."),
     wrong("sum_of_scores", "tl.sum(shares, 1)", "tl.sum(scores, 1)",
@@ -130,10 +130,10 @@ def step_by_where(scores, v, largest, total, read):
     high = tl.max(scores, axis=1)
     new = tl.where(high > largest, high, largest)
     shares = tl.exp2((scores - new[:, None]) * 1.4426950408889634)
-    fade = tl.exp2((largest - new) * 1.4426950408889634)
-    read = read * fade[:, None]
+    rescale = tl.exp2((largest - new) * 1.4426950408889634)
+    read = read * rescale[:, None]
     read += tl.dot(shares, v, input_precision="ieee")
-    return new, total * fade + tl.sum(shares, axis=1), read
+    return new, total * rescale + tl.sum(shares, axis=1), read
 
 
 def step_with_an_accumulator(scores, v, m, l, acc):  # noqa: E741
@@ -154,12 +154,13 @@ EXERCISE = Exercise(
     hints=(
         "It is the inside of the loop of `attention_by_tiles`. What does it change, and"
         " in which order?",
-        "new = max(largest, max over j of scores). What was there fades by e^(largest -"
-        " new); the tile adds e^(scores - new), summed over j, and times v. `[:, None]`"
+        "new = max(largest, max over j of scores). What was there is rescaled by e^(largest"
+        " - new); the tile adds e^(scores - new), summed over j, and times v. `[:, None]`"
         " makes i an i 1.",
         "new = tl.maximum(largest, tl.max(scores, 1))\n"
-        "fade: tl.exp of largest - new;  shares: tl.exp of scores - new[:, None]\n"
-        "total: faded, plus tl.sum(…, 1);  read: faded[:, None], plus tl.dot(shares, v)\n"
+        "rescale: tl.exp of largest - new;  shares: tl.exp of scores - new[:, None]\n"
+        "total: times rescale, plus tl.sum(…, 1)\n"
+        "read: times rescale[:, None], plus tl.dot(shares, v)\n"
         "return new, total, read",
     ),
     minutes=12,

@@ -1,4 +1,4 @@
-"""Attention whose heads share out two masks: merged, interleaved or split."""
+"""Attention whose heads use two masks: merged, interleaved or split."""
 
 from dataclasses import replace
 

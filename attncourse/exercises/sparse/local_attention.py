@@ -48,7 +48,7 @@ BLOCKS = (
     wrong("filled_up_in_front", "q = in_blocks(q, window)",
           "q, k, v = (F.pad(x, (0, 0, -n % window, 0)) for x in (q, k, v))\n"
           "q = in_blocks(q, window)",
-          "You fill up in front: the zeros are then earlier keys, and they take their share. Fill"
+          "You fill up in front: the zeros are then earlier keys, and they get some of the weight. Fill"
           " up behind, and cut the result to the first n.",
           (":n, :", "-n:, :")),
 )

@@ -51,9 +51,9 @@ LAYERS = (
           " other."),
     wrong("or_one_hop", " > 0", ".bool() | first | then",
           "You add what one hop alone reaches. It is reached in two only if some token between"
-          " hands it on."),
+          " passes it on."),
     wrong("or_upper_hop", " > 0", ".bool() | then",
-          "You add what the upper layer shows. Of the lower tokens it hears only through the lower"
+          "You add what the upper layer shows. What they read it reaches only through the lower"
           " layer."),
     wrong("or_itself", " > 0", ".bool() | torch.eye(len(first), dtype=torch.bool)",
           "You add the diagonal. A token hears of itself only if some way leads there."),

@@ -29,7 +29,7 @@ COLUMNS = (
     *often(
         wrong("filled_in_front", "in_blocks(x, stride)",
               "in_blocks(F.pad(x, (0, 0, -n % stride, 0)), stride)",
-              "You fill up in front: the zeros are then earlier keys, and they take their share."
+              "You fill up in front: the zeros are then earlier keys, and they get some of the weight."
               " Fill up behind, where the causal mask hides them."),
         wrong("as_many_columns", "in_blocks(x, stride), columns",
               "F.pad(x, (0, 0, 0, -n % stride)), columns, place=stride",
@@ -39,7 +39,7 @@ COLUMNS = (
     ),
     wrong("zeros_in_front", "in_blocks(x, stride)",
           "in_blocks(F.pad(x, (0, 0, -n % stride, 0)), stride)",
-          "You fill up in front: the zeros are then earlier keys, and they take their share. Fill"
+          "You fill up in front: the zeros are then earlier keys, and they get some of the weight. Fill"
           " up behind, where the causal mask hides them.",
           (":n, :", "-n:, :")),
     wrong("tokens_left_over", "n = q.shape[-2]",

@@ -54,7 +54,7 @@ ROOTS = (
     wrong("even_windows_too", "root if root % 2 else root - 1", "root",
           "Yours may be even. A window has a middle, so its width is odd."),
     wrong("next_odd_number_above", "root - 1", "root + 1",
-          "From an even root you go up to the next odd number: too dear. Go down."),
+          "From an even root you go up to the next odd number: that costs more than the convolution. Go down."),
     wrong("rounded_up", "root if root % 2 else root - 1", "root + 2 if root % 2 else root + 1",
           "Yours is one step too large: it costs more than the convolution. Round down.",
           ("return 0", "return 1")),

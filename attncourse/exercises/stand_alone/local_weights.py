@@ -141,15 +141,15 @@ SUMS = (
 EDGES = (
     *often(
         wrong("beyond_the_edges_too", ".masked_fill(~seen, -math.inf)", "",
-              "Zeros beyond the edges take their share: a key of zeros has the score q · r, not"
+              "Zeros beyond the edges get some of the weight: a key of zeros has the score q · r, not"
               " -inf. Hide what is not `inside`."),
         wrong("mask_turned_over", "~seen", "seen",
               "Your mask is inverted: `inside` is True where a query may attend, and you hide just"
               " that."),
         wrong("filled_with_zero", "-math.inf", "0.0",
-              "Scores beyond the edges become 0, and exp(0) = 1 is a full share. Fill with -inf."),
+              "Scores beyond the edges become 0, and exp(0) = 1 counts in full. Fill with -inf."),
         wrong("hidden_after_the_softmax", ".masked_fill(~seen, -math.inf)", "",
-              "You hide the places beyond the edges after the softmax: they have taken their share."
+              "You hide the places beyond the edges after the softmax: they have taken part in its sum."
               " Hide the scores.",
               (", dy=window)", ", dy=window) * seen")),
     ),

@@ -43,15 +43,15 @@ SHARES = (
               'self.rows + rearrange(self.columns, "dx d -> dx 1 d")',
               "Rows and columns are exchanged: the first axis of a block, dy, has the rows."),
         wrong("over_rows_of_the_block", ".softmax(-1)", ".softmax(0)",
-              "Your softmax runs over dy. It runs over the mixtures: a place shares itself out"
-              " among the matrices."),
+              "Your softmax runs over dy. It runs over the mixtures: the weights of each"
+              " place sum to 1."),
         wrong("over_columns_of_the_block", ".softmax(-1)", ".softmax(1)",
-              "Your softmax runs over dx. It runs over the mixtures: a place shares itself out"
-              " among the matrices."),
+              "Your softmax runs over dx. It runs over the mixtures: the weights of each"
+              " place sum to 1."),
         wrong("over_the_block", ".softmax(-1)",
               ".flatten(0, 1).softmax(0).unflatten(0, (self.block, -1))",
-              "Your softmax runs over the places of the block. It runs over the mixtures: a place"
-              " shares itself out among the matrices."),
+              "Your softmax runs over the places of the block. It runs over the mixtures: the"
+              " weights of each place sum to 1."),
         wrong("no_softmax", ".softmax(-1)", "",
               "The softmax is missing: the shares of a place sum to 1 over the mixtures."),
     ),
@@ -117,7 +117,7 @@ MIXES = (
     wrong("best_matrix_alone", "self.shares()[dy][:, dx]",
           "self.shares()[dy][:, dx]\n"
           "shares = F.one_hot(shares.argmax(-1), self.mixtures).to(shares)",
-          "You take the matrix with the largest share. All of them count, each by its share."),
+          "You take the matrix with the largest weight. All of them count, each by its weight."),
 )
 # fmt: on
 
@@ -163,7 +163,7 @@ EXERCISE = Exercise(
     blank=("shares", "forward"),
     slips=(*SHARES, *TILES, *MIXES),
     hints=(
-        "Which axis of dy dx mix has to sum to 1, if a place shares itself out?",
+        "Which axis of dy dx mix has to sum to 1, if the weights of a place sum to 1?",
         (
             "mix. Each place has the vector row + column; its product with the vector of"
             " each mixture is a score. Pixel h, w has the place h % block, w % block: index"

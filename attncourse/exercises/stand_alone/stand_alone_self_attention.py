@@ -125,7 +125,7 @@ CALLS = (
               "You pass the columns where the rows belong: `local_attention` takes the rows first.",
               ("v, self.rows, self.columns", "v, self.columns, self.rows")),
         nested("edges_not_hidden", "beyond_the_edges_too",
-               "Zeros beyond the edges take their share. `local_attention` hides them: call it, or"
+               "Zeros beyond the edges get some of the weight. `local_attention` hides them: call it, or"
                " hide what is not `inside`."),
         nested("tables_not_used", "no_place",
                "The tables are not used: q · r is missing."),
