@@ -155,7 +155,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Spatial attention",
         "CBAM's two gates and their order, BAM, SResNet's layer, GALA, Grad-CAM",
         "a task that needs both what and where, and what a network looks at in clutter",
-        120,
+        150,
         (
             "channel_gate",
             "spatial_gate",
@@ -174,7 +174,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Non-local and dual attention",
         "the non-local block in four forms, DANet's position and channel attention, its head",
         "maps that can only be read by their legend, and which pixel looks where",
-        120,
+        150,
         (
             "mean_iou",
             "gaussian_weights",
@@ -193,7 +193,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Relative positions in the plane",
         "relative logits gathered, skewed and as one product; the augmented convolution",
         "who finds a thing where it never was in training, and what memory that takes",
-        110,
+        150,
         (
             "gathered_logits",
             "rel_to_abs",
