@@ -38,7 +38,7 @@
 # |---|---|---|
 # | the non-local block in its four forms, two of them without the map that defines them; DANet's two attentions and its head; mIoU | arrows from every pixel to the entry of a legend that it needs; what a pixel of a photograph looks at; where the paper and the code of DANet part | attention from chapter 1, CBAM from chapter 6 |
 #
-# The first reading takes sections 7.1 to 7.5 and 7.7, about two hours.
+# A first reading leaves out what is marked so, and takes about two hours.
 
 # %% [markdown]
 # | letter | what it counts |
