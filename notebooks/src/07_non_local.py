@@ -562,7 +562,8 @@ plots.show(
 # ### Exercise: `NonLocal`
 #
 # The functions above do the four forms. `self.pair` is the $w$ of the concatenation, `self.pool` the
-# pooling. The form `"dot"` may go without its map, but need not.
+# pooling. The form `"dot"` may go without its map, but need not. If you skipped section 7.4, run
+# `from solutions.non_local import concatenation_weights` first.
 
 # %% exercise="non_local.non_local"
 

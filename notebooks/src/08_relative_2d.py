@@ -187,8 +187,8 @@ for line, tables, name in zip(axs, (near, right), ("near me", "to my right"), st
     maps = rearrange(weights, "(h w) (y x) -> h w y x", h=9, y=9)
     for ax, (row, column) in zip(line, ((2, 3), (6, 7)), strict=True):
         plots.image(ax, photo, name)
-        where = dict(extent=(-0.5, 129.5, 89.5, -0.5), cmap="viridis", vmin=0, vmax=maps.max())
-        ax.imshow(maps[row, column], alpha=0.6, **where)
+        where = dict(extent=(-0.5, 129.5, 89.5, -0.5), cmap="viridis", vmin=0)
+        ax.imshow(maps[row, column], alpha=0.65, **where)
         ax.plot(10 * column + 4.5, 10 * row + 4.5, "x", color="w", mew=2)
 plots.show(fig, "A photograph four times under weights: a spot around a cross, or right of it.")
 
@@ -221,7 +221,7 @@ names = "you have: a column an offset", "you want: a column a key"
 for ax, table, name, across in zip(
     axs, (offset, wanted), names, ("row of the table r", "key j"), strict=True
 ):
-    plots.signed(ax, table, across, "query i", name, limit=4, bar=False)
+    plots.signed(ax, table, across, "query i", name, limit=8, bar=False)
     for i, j in [(i, j) for i in range(n) for j in range(table.shape[1])]:
         ax.text(j, i, int(table[i, j]), ha="center", va="center")
 plots.show(fig, "Five rows from -4 to 4; and a square whose diagonal is 0.")
@@ -851,8 +851,8 @@ title = "A little attention may cost weights; much of it saves them"
 parts = [s / 16 for s in range(17)]
 plots.lines(ax, parts, drawn_curves, "part of the channels", "weights over a 3 x 3", title)
 ax.axhline(1, color="#888888", lw=1, ls=":")
-alt = """Two curves over the part of the channels that attention gets; both start above the dotted line
-at 1 and fall to less than a half."""
+alt = """Two curves over the part of the channels that attention gets; both first rise above the dotted
+line at 1 and then fall to less than a half."""
 plots.show(fig, alt)
 
 # %%

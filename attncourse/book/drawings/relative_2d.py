@@ -31,8 +31,8 @@ def two_tables() -> Figure:
     corner = (x0 + 2.5 * side, top - 3.5 * side)
     arrow(ax, (x0 + 2.5 * side, top - 2.05 * side), corner, colour="#d55e00")
     arrow(ax, corner, (x0 + 4.95 * side, corner[1]), colour="#d55e00")
-    ax.text(corner[0] - 0.15, corner[1] + 0.6, "2 down", ha="right", va="center", size=8.5)
-    ax.text(corner[0] + 0.7, corner[1] - 0.15, "3 right", ha="center", va="top", size=8.5)
+    over = (picture.middle[0], top + 0.2)
+    ax.text(*over, "2 down, 3 right", ha="center", va="bottom", color="#d55e00", weight="bold")
     for left, n, offset, name, letters in (
         (7.1, h, 2, "$R$", "r d"),
         (10.3, w, 3, "$C$", "s d"),
