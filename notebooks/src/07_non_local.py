@@ -28,8 +28,8 @@
 # (Table 2c of the paper.) A ResNet-50 with five blocks beats a ResNet-101 without. In
 # [DANet](https://arxiv.org/abs/1809.02983) (CVPR 2019) Jun Fu and colleagues let pixels ask pixels *and*
 # channels ask channels, and reached 81.5 % mIoU on the test set of Cityscapes, street scenes to be
-# segmented (the paper's Table 3). Three years later vision Transformers kept the attention and dropped
-# the convolutions.
+# segmented (the paper's Table 3). Vision Transformers, in 2020, kept the attention and dropped the
+# convolutions.
 
 # %% [markdown]
 # ### What you will do

@@ -379,9 +379,11 @@ print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}"
 # | MViTv2, Segment Anything | $q_i \cdot R_{\downarrow} + q_i \cdot C_{\rightarrow}$ | the same number |
 # | Swin | a number $B_{\downarrow \rightarrow}$, whatever $q_i$ | $(2h-1)(2w-1)$ for each head |
 #
-# **Decomposed relative positions** is what MViTv2 calls the second row: it *is* your `axis_logits` and their
-# broadcast sum, on queries not divided by $\sqrt d$. [Swin](https://arxiv.org/abs/2103.14030) needs windows of
-# 7 x 7 only, so it can afford a table of all offsets, a **bias table**, one number each.
+# **Decomposed relative positions** is what MViTv2 calls the second row. It *is* your `axis_logits` and their
+# broadcast sum. (*Released code of
+# [Segment Anything](https://github.com/facebookresearch/segment-anything): the queries in it are not divided by
+# $\sqrt d$, and offsets count query minus key.*) [Swin](https://arxiv.org/abs/2103.14030) has windows of 7 x 7
+# only, so it can afford a table of all offsets, a **bias table** of one number each.
 
 
 # %%
