@@ -95,7 +95,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Positions",
         "sinusoidal, learned, relative and rotary positions, skewing, CoordConv",
         "who still finds a neighbour in a longer sequence, and why",
-        120,
+        180,
         (
             "sinusoidal",
             "learned_positions",
@@ -115,7 +115,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "The Transformer",
         "encoder and decoder, label smoothing, warm-up, greedy and beam decoding, a cache",
         "dates that are translated, and where the model looks for each figure",
-        120,
+        240,
         (
             "feed_forward",
             "residual",
@@ -137,7 +137,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Channel attention",
         "squeeze-and-excitation, its four placements, gather-excite, ECA",
         "gains that undo a change of light, and the papers' tables coming out",
-        75,
+        120,
         (
             "squeeze",
             "squeeze_excite",
@@ -155,7 +155,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Spatial attention",
         "CBAM's two gates and their order, BAM, SResNet's layer, GALA, Grad-CAM",
         "a task that needs both what and where, and what a network looks at in clutter",
-        120,
+        150,
         (
             "channel_gate",
             "spatial_gate",
@@ -174,7 +174,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Non-local and dual attention",
         "the non-local block in four forms, DANet's position and channel attention, its head",
         "maps that can only be read by their legend, and which pixel looks where",
-        120,
+        150,
         (
             "mean_iou",
             "gaussian_weights",
@@ -193,7 +193,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Relative positions in the plane",
         "relative logits gathered, skewed and as one product; the augmented convolution",
         "who finds a thing where it never was in training, and what memory that takes",
-        110,
+        150,
         (
             "gathered_logits",
             "rel_to_abs",
@@ -212,7 +212,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Stand-alone self-attention",
         "windows, local attention with relative embeddings, a stem, the cost law",
         "a network without convolutions, and what its windows can and cannot read",
-        120,
+        150,
         (
             "windows",
             "inside",
@@ -231,7 +231,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Sparse attention",
         "local, strided and fixed patterns, two hops, heads, attention in blocks",
         "who copies from far back, what memory allows, and digits drawn pixel by pixel",
-        120,
+        150,
         (
             "map_bytes",
             "local_mask",
@@ -251,7 +251,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Fast attention",
         "online softmax, tiles, halos, a kernel in Triton, patterns for FlexAttention",
         "where the time goes on this machine, and how near to its floor one comes",
-        180,
+        300,
         (
             "online_softmax",
             "merge",

@@ -38,7 +38,7 @@ FORMS = ("gaussian", "embedded", "dot", "concatenation")
 def gaussian_weights(
     q: Float[Tensor, "*batch i m"], k: Float[Tensor, "*batch j m"]
 ) -> Float[Tensor, "*batch i j"]:
-    """For each query i the shares of the keys j: exp(q_i · k_j) over its sum, not scaled."""
+    """For each query i its weights over the keys j: exp(q_i · k_j) over its sum, not scaled."""
     return einsum(q, k, "... i m, ... j m -> ... i j").softmax(-1)
 
 
@@ -180,7 +180,7 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def attention(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b i j"]:
-        """The map: for each pixel i the shares of the pixels j."""
+        """The map: for each pixel i its weights over the pixels j."""
         x = rearrange(x, "b c ... -> b (...) c")
         return gaussian_weights(self.query(x), self.key(x))
 
@@ -205,7 +205,7 @@ class ChannelAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def attention(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c c"]:
-        """The map: for each channel the shares of all channels, over the last axis.
+        """The map: for each channel its weights over all channels, on the last axis.
 
         Products are summed over all pixels, so in single precision at least: half precision is
         summed in single, double in double. The map has the type of x.

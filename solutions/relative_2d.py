@@ -1,7 +1,7 @@
 """Relative positions in the plane: a pixel knows how far, and in which direction, another is.
 
     s_ij = q_i · (k_j + R_(y-h) + C_(x-w)) / sqrt(d)    query at h w, key at y x
-    A = softmax over j of s                             shares, b head i j
+    A = softmax over j of s                             weights, b head i j
     o = [A v, heads side by side] W_o                   attention, dv maps
     out = [conv(x), o]                                  augmented, F - dv and dv maps
 
@@ -231,7 +231,7 @@ def fit_table(
     """A table for an axis of n pixels, 2n - 1 rows, out of one for another length.
 
     An offset keeps its meaning in pixels: a shorter axis uses the middle of the table, on a
-    longer one all offsets beyond the last share its vector. With `stretch` the ends keep
+    longer one all offsets beyond the last have its vector. With `stretch` the ends keep
     theirs instead, for the same scene in another resolution: rows between are interpolated.
     """
     r, s = len(table), 2 * n - 1
@@ -270,7 +270,7 @@ def halved(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c y x"]
 
 
 class AttentionAugmentedConv2d(nn.Module):
-    """A convolution that gives a share of its output channels to attention over all pixels.
+    """A convolution that gives part of its output channels to attention over all pixels.
 
     kappa       dk / out_channels, and `upsilon` dv / out_channels: 0 is a convolution, 1 is
                 attention alone
@@ -295,7 +295,7 @@ class AttentionAugmentedConv2d(nn.Module):
     ):
         super().__init__()
         if not 0 <= upsilon <= 1:
-            raise ValueError(f"{upsilon=} is no share: it is between 0 and 1")
+            raise ValueError(f"{upsilon=} is no fraction: it is between 0 and 1")
         if not kernel % 2:
             raise ValueError(f"{kernel=} is even: the two parts would differ in size")
         if upsilon == 1 and out_channels % heads:

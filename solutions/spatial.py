@@ -5,7 +5,7 @@
     y = M_s(M_c x) M_c x                     CBAM            channel first, then spatial
     y = x + x σ(B_c + B_s)                   BAM             b c and b h w make b c h w
     y = x σ(f3 up(relu f2(relu f1 x̄)))       SResNet         x̄: mean over c; 46 weights
-    y = x tanh(a (g + l) + m g l)            GALA            g: b c, l: b h w, a and m: c
+    y = x tanh(a (g + l) + μ g l)            GALA            g: b c, l: b h w, a and μ: c
     L = relu(Σ_c (mean of ∂s/∂A_c) A_c)      Grad-CAM        A: b c h w, s: score of a class
 
 Axes     b batch, c channels, h w height and width in pixels, m = c / reduction
@@ -248,7 +248,7 @@ class SpatialLayer(nn.Module):
 
 class GALA(nn.Module):
     """Global and local attention: what the whole image and what the pixel itself say, summed
-    and multiplied, with a share of each for every channel. A gain may turn the sign."""
+    and multiplied; every channel weighs the two by itself. A gain may turn the sign."""
 
     def __init__(self, channels: int, reduction: int = 4):
         super().__init__()

@@ -98,12 +98,16 @@ class Reader(nn.Module):
 
 
 def train_reader(
-    make: Callable[[], nn.Module], seed: int, places: int = 4, steps: int = 600
+    make: Callable[[], nn.Module],
+    seed: int,
+    places: int = 4,
+    steps: int = 600,
+    rate: float = 2e-2,
 ) -> Reader:
     """Make a gate and teach it, with its reader, to name the sign."""
     torch.manual_seed(seed)
     reader = Reader(make())
-    optimizer = torch.optim.Adam(reader.parameters(), lr=2e-2)
+    optimizer = torch.optim.Adam(reader.parameters(), lr=rate)
     for _ in range(steps):
         image, answer, *_ = cued_signs(32, places)
         optimizer.zero_grad()
@@ -113,10 +117,15 @@ def train_reader(
 
 
 @torch.no_grad()
-def accuracy(reader: nn.Module, places: int = 4, examples: int = 2000) -> float:
-    """The share of signs named rightly, on images that do not depend on the caller."""
+def accuracy(
+    reader: nn.Module, places: int = 4, examples: int = 2000, images: int = 1000
+) -> float:
+    """The fraction of signs named rightly, on images that do not depend on the caller.
+
+    images  which images: another number gives others, as for choosing a learning rate
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1000 + places)
+        torch.manual_seed(images + places)
         image, answer, *_ = cued_signs(examples, places)
     return (reader(image).argmax(-1) == answer).float().mean().item()
 

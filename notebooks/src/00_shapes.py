@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 0 · Shapes
 #
-# About 60 min, of which 9 are exercises. A CPU is enough.
+# **About 1 hour**, of which 9 minutes are exercises. A CPU is enough.
 #
 # Attention is easy to write down and easy to get wrong. Most of its code does not compute
 # anything: it cuts pictures into pieces, moves axes past each other and puts the pieces together

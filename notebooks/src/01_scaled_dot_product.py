@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 1 · Scaled dot-product attention
 #
-# About 120 min, of which 45 are exercises. A CPU is enough.
+# **About 2 hours**, of which 45 minutes are exercises. A CPU is enough.
 #
 # In 2014 a neural translator consisted of two recurrent networks. The first read the sentence and
 # compressed it into a single vector; the second wrote the translation from that vector alone. It

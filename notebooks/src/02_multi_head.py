@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2 · Multi-head attention
 #
-# About 90 min, of which 34 are exercises. A CPU is enough.
+# **About 1½ hours**, of which 34 minutes are exercises. A CPU is enough.
 #
 # With one softmax a query has one set of weights, and what it reads is one mean. But a token
 # often has to look at several others for several reasons. In a sentence a verb needs its subject

@@ -1,10 +1,55 @@
 # %% [markdown]
 # # 7 · Non-local and dual attention
 #
-# You will let every pixel of an image look at every other: the non-local block in its four forms,
-# two of them without the map they are defined by, then the two attentions of DANet and its
-# segmentation head. They read maps that cannot be read without the legend, and you see where
-# each pixel looks. **120 min · CPU is enough**
+# A convolution sees three pixels across. To connect two corners of an image one stacks dozens of them,
+# and the signal weakens on the way. In 2005 Antoni Buades, Bartomeu Coll and Jean-Michel Morel had shown
+# for photographs that distance need not matter: their
+# [non-local means](https://doi.org/10.1109/CVPR.2005.38) remove noise from a pixel by averaging pixels
+# that look alike, wherever they are.
+#
+# **About 2½ hours**, of which 79 minutes are exercises. A CPU is enough.
+
+# %% [markdown]
+# In 2017 Xiaolong Wang, Ross Girshick, Abhinav Gupta and Kaiming He made a trainable layer of the idea,
+# [Non-local Neural Networks](https://arxiv.org/abs/1711.07971) (CVPR 2018). They noticed that one form of
+# it is the attention of the Transformer, which had appeared in the same year for translation. So
+# attention came to images by two roads at once.
+
+# %% [markdown]
+# ### What came of it
+#
+# | Kinetics, video, top-1 | ResNet-50 | ResNet-101 |
+# |---|---|---|
+# | without | 71.8 % | 73.1 % |
+# | 1 non-local block | 72.7 % | 74.3 % |
+# | 5 blocks | 73.8 % | 75.1 % |
+# | 10 blocks | 74.3 % | 75.1 % |
+#
+# (Table 2c of the paper.) A ResNet-50 with five blocks beats a ResNet-101 without. In
+# [DANet](https://arxiv.org/abs/1809.02983) (CVPR 2019) Jun Fu and colleagues let pixels ask pixels *and*
+# channels ask channels, and reached 81.5 % mIoU on the test set of Cityscapes, street scenes to be
+# segmented (the paper's Table 3). Vision Transformers, in 2020, kept the attention and dropped the
+# convolutions.
+
+# %% [markdown]
+# ### What you will do
+#
+# | you write | you see | you need |
+# |---|---|---|
+# | the non-local block in its four forms, two of them without the map that defines them; DANet's two attentions and its head; mIoU | arrows from every pixel to the entry of a legend that it needs; what a pixel of a photograph looks at; where the paper and the code of DANet part | attention from chapter 1, CBAM from chapter 6 |
+#
+# A first reading leaves out what is marked so, and takes about two hours.
+
+# %% [markdown]
+# | letter | what it counts |
+# |---|---|
+# | `b` | images |
+# | `c`, `m` | channels; features in the middle of a bottleneck |
+# | `h` `w` | height and width in pixels; $n = h w$ |
+# | `i`, `j` | what asks (query), what is looked at (key); $N$ is the number of keys |
+# | `e` | features of a value |
+#
+# Until section 7.8 queries and keys are pixels. There they are channels.
 
 # %%
 import math
@@ -20,6 +65,7 @@ from torch.nn import functional as F
 # %%
 from attncourse import check, hint
 from attncourse.book import claim, plots
+from attncourse.book.drawings import non_local as drawn
 from attncourse.papers import counting
 from attncourse.tasks import scenes as scene_tasks
 from attncourse.tasks.pictures import photograph
@@ -31,28 +77,19 @@ torch.manual_seed(0)
 scenes = unseen()
 
 # %% [markdown]
-# | letter | what it counts |
-# |---|---|
-# | `b` | images |
-# | `c`, `m` | channels, features in the middle of a bottleneck |
-# | `h` `w` | height and width in pixels; $n = h w$ |
-# | `i`, `j` | what asks (query), what is looked at (key); $N$ is the number of keys |
-# | `e` | features of a value |
-#
-# Until section 7.8 queries and keys are pixels. There they are channels.
-
-# %% [markdown]
 # ## 7.1 A map and its legend
 #
-# Countries in three colours, and left of them a legend: which colour means what. Each pixel of a
-# country is to be named. The legend is drawn anew for each map.
+# The task of this chapter is to read maps. There are countries in three colours, and left of them a legend
+# that says which colour means what. Every pixel of a country is to be named, and the legend is drawn
+# anew for each map. In photographs the legend stands for anything far away that decides what a thing
+# is: the road that makes a grey patch a car and not a roof.
 
-# %%
+# %% jupyter={"source_hidden": true}
 palette = torch.cat([SYMBOLS, torch.ones(1, 3)])  # paper is class -1, the last colour
 fig, axs = plt.subplots(2, 3, figsize=(6.4, 3.2))
 for (above, below), b in zip(axs.T, (5, 21, 44), strict=True):
-    plots.image(above, scenes.image[b], f"Map {b}")
-    plots.image(below, palette[scenes.truth[b]], "means")
+    plots.image(above, scenes.image[b], f"map {b}")
+    plots.image(below, palette[scenes.truth[b]], "the answer")
 plots.show(
     fig,
     "Three maps of red, green and blue countries; left of each three pairs of a colour and a"
@@ -60,44 +97,46 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** The countries begin in column 5, the legend stands in columns 0 and 1. A network of
-# three 3 x 3 convolutions sees three pixels far. What share of the pixels can it name rightly, at
+# **Predict.** The countries begin in column 5, and the legend stands in columns 0 and 1. A network of
+# three 3 x 3 convolutions sees three pixels far. Which fraction of the pixels can it name rightly, at
 # best?
 #
 # <details><summary>Answer</summary>
 #
-# One third. The legend gives each colour one of three classes by the throw of a die, and no pixel
-# within reach of a country depends on that die. Whatever is answered, it is right with probability
-# 1/3. This holds for every network that does not reach the legend, however well trained.
+# One third. The legend gives each colour one of three classes by the throw of a die, and no pixel within
+# reach of a country depends on that die. This holds for every network that does not reach the legend,
+# however well it is trained.
 #
 # </details>
 
 # %% [markdown]
 # ### How segmentation is scored
 #
-# Shares of pixels flatter a network that forgets small classes. So one takes, for each class, the
-# pixels that are *rightly* called so over those that are called so or are so:
+# The fraction of right pixels flatters a network that forgets small classes. **Intersection over union**
+# (IoU) takes each class by itself. Let $P$ be the pixels that are *called* so and $T$ those that *are* so:
 #
-# $$ \mathrm{IoU}_k = \frac{|P_k \cap T_k|}{|P_k \cup T_k|} \qquad
-# \text{mIoU} = \text{mean over the classes } k $$
+# $$ \mathrm{IoU} = \frac{|P \cap T|}{|P \cup T|} \qquad
+# \text{mIoU} = \text{its mean over the classes} $$
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `predicted`, `truth` | any | the class of each pixel |
 # | `mean_iou(…)` | one number | intersections and unions over **all** pixels, then divided |
 #
-# A pixel whose truth is no class (-1 and 255 are common) is not counted. A class that is in neither
-# is left out.
+# A pixel whose truth is no class (-1 and 255 are common) is not counted. A class that is in neither is left
+# out of the mean.
 
 # %% [markdown]
-# **Predict.** What is the largest mIoU without the legend?
+# **Predict.** Three classes are equally frequent. What is the mIoU of calling everything class 0?
 #
 # <details><summary>Answer</summary>
 #
-# Say class $k$ on a share $p_k$ of the pixels. A third of those are right, so
-# $I = p_k / 3$ and $U = p_k + 1/3 - p_k/3$, and $\mathrm{IoU}_k = p_k / (1 + 2 p_k)$. This curve
-# bends down, so its sum under $\sum p_k = 1$ is largest for equal shares:
-# $\frac{1/3}{5/3} = \frac15$. Who always says the same class gets $\frac13 \cdot \frac13 = \frac19$.
+# Class 0 has an intersection of one third and a union of everything: 1/3. The two others have no
+# intersection: 0. The mean is 1/9, although a third of the pixels is right.
+#
+# Throwing dice does better: each class has $|P \cap T| = 1/9$ and $|P \cup T| = 5/9$, so 1/5. This is also
+# the most that can be had without the legend: calling a fraction $p$ of the pixels a class gives
+# $p / (1 + 2p)$, which bends downwards, so that equal fractions are best.
 #
 # </details>
 
@@ -117,10 +156,16 @@ check("non_local.mean_iou", mean_iou)
 dice = torch.randint(KINDS, scenes.truth.shape, generator=torch.Generator().manual_seed(0))
 guessed = mean_iou(dice, scenes.truth, KINDS).item()
 constant = mean_iou(torch.zeros_like(dice), scenes.truth, KINDS).item()
-print(f"by dice {guessed:.3f}, always class 0 {constant:.3f}, all right", end=" ")
-print(mean_iou(scenes.truth, scenes.truth, KINDS).item())
+print(f"by dice {guessed:.3f}, always class 0 {constant:.3f}")
+claim(mean_iou(scenes.truth, scenes.truth, KINDS) == 1, "all right: 1")
 claim(abs(guessed - 1 / 5) < 0.01, "dice reach 1/5, the ceiling without the legend")
 claim(abs(constant - 1 / 9) < 0.02, "one class for all reaches 1/9")
+
+# %% [markdown]
+# ### A network that cannot reach
+#
+# All comparisons below train the same small network: two convolutions, something in the middle, one
+# convolution more. Here there is nothing in the middle.
 
 
 # %%
@@ -131,7 +176,7 @@ def reader(middle, seed, steps=300):
         "nothing": lambda: None,
         "CBAM": lambda: CBAM(32, reduction=8),
         "position": lambda: PositionAttention(32),
-        "channel": lambda: ChannelAttention(),
+        "channel, paper": lambda: ChannelAttention(),
         "channel, released": lambda: ChannelAttention(released=True),
     } | {form: lambda form=form: NonLocal(32, form) for form in FORMS}
     return scene_tasks.train(lambda: Segmenter(middles[middle]()), seed, steps)
@@ -149,56 +194,73 @@ def scores(middle, seeds=2, steps=300):
 
 
 def report(middle, seeds=2, steps=300):
-    """One line: the lowest and the highest score."""
-    low, *_, high = scores(middle, seeds, steps)
-    print(f"{middle:18} mIoU {low:.2f} … {high:.2f}   ({seeds} seeds, {steps} steps)")
+    """One line: the mIoU of each seed."""
+    found = " ".join(f"{score:.2f}" for score in scores(middle, seeds, steps))
+    print(f"{middle:18} mIoU {found}   ({steps} steps)")
 
 
 # %% tags=["nbval-ignore-output"]
 report("nothing", seeds=3)
 named_so = [named(reader("nothing", seed), scenes.image) for seed in range(3)]
 right = [scene_tasks.accuracy(predicted, scenes.truth) for predicted in named_so]
-print("pixels named rightly:", *(f"{share:.3f}" for share in sorted(right)))
-
-# %%
-named_so = [named(reader("nothing", seed), scenes.image) for seed in range(3)]
-right = [scene_tasks.accuracy(predicted, scenes.truth) for predicted in named_so]
-claim(max(right) < 0.38, "without the legend one pixel in three is right")
+print("pixels named rightly:", *(f"{fraction:.3f}" for fraction in sorted(right)))
+claim(max(right) < 0.38, "without the legend one pixel in three is right, and no more")
 claim(scores("nothing", seeds=3)[-1] < 0.22, "and the mIoU stays below 1/5, chance aside")
 
 # %% [markdown]
-# **What you should see.** A third, give or take the 200 maps, and 0.11 to 0.2: between one class for
-# all and an even guess. Nothing is wrong with the training. More convolutions would reach the legend
-# at last, a step of one pixel each; a network 18 wide needs many. Attention needs one.
+# **What you should see.** A third of the pixels is right, give or take what 200 maps allow, and the mIoU is
+# between 1/9 and 1/5. Nothing is wrong with the training. More convolutions would reach the legend in the
+# end, one pixel for each of them; a map 18 pixels wide needs many. Attention needs one layer.
 
 # %% [markdown]
 # ## 7.2 Every pixel asks every pixel
 #
-# A non-local operation (Wang et al. 2018, equation 1) gives each pixel $i$ a mixture of what all
-# pixels $j$ hold:
+# A non-local operation gives each pixel $i$ a mixture of what all pixels $j$ hold:
 #
 # $$ y_i = \frac{1}{\mathcal C} \sum_j f(q_i, k_j)\, v_j $$
 #
-# $f$ says how much $j$ matters for $i$, and $\mathcal C$ makes the sum comparable between images of
-# different size. The paper has four $f$. The first:
+# (Wang et al. 2018, equation 1.) The function $f$ says how much $j$ matters for $i$, and $\mathcal C$ makes
+# the sum comparable between images of different size. The paper has four $f$. The first is called
+# **Gaussian**:
 #
 # $$ f = e^{q_i \cdot k_j} \qquad \mathcal C = \sum_j f(q_i, k_j) $$
-
-# %% [markdown]
-# **Predict.** $f / \mathcal C$ is something you wrote in chapter 1, but for one factor. Which?
-#
-# <details><summary>Answer</summary>
-#
-# Exponentials over their sum are a softmax over $j$. Scaled dot-product attention divides by
-# $\sqrt m$ first; the paper does not. So: attention with scale 1. (The code that the authors
-# released does divide by $\sqrt m$.)
-#
-# </details>
 #
 # | | axes | what it is |
 # |---|---|---|
 # | $q$, $k$ | `… i m`, `… j m` | pixels as tokens, any axes in front |
-# | `gaussian_weights(q, k)` | `… i j` | for each pixel its shares of all |
+# | `gaussian_weights(q, k)` | `… i j` | for each pixel its weights over all |
+
+# %% [markdown]
+# ### Once by hand
+#
+# Take three pixels with one feature each, 0, 1 and 2, which are queries, keys and values at once. The pixel
+# with the 1 asks. Its products with the keys are 0, 1 and 2, their exponentials 1, 2.72 and 7.39, and over
+# their sum 11.11 the weights are 0.09, 0.24 and 0.67. The mixture is
+# 0.09 · 0 + 0.24 · 1 + 0.67 · 2 = 1.58.
+#
+# The largest weight does not go to the pixel that is *equal* to the query but to the one that is
+# *larger*. Keep this in mind.
+
+# %%
+values = torch.tensor([0.0, 1.0, 2.0])
+weights = (1.0 * values).exp() / (1.0 * values).exp().sum()
+print(*(f"{x:.2f}" for x in values.exp()), f"sum {values.exp().sum():.2f}")
+print("weights", *(f"{w:.2f}" for w in weights), f"mixture {(weights * values).sum():.2f}")
+claim(weights.argmax() == 2, "the pixel with the 1 looks most at the pixel with the 2")
+
+# %% [markdown]
+# **Predict.** $f / \mathcal C$ is something that you wrote in chapter 1, but for one factor. Which?
+#
+# <details><summary>Answer</summary>
+#
+# Exponentials over their sum are a softmax over $j$. Scaled dot-product attention divides by $\sqrt m$
+# first; the paper does not. So it is attention with scale 1.
+#
+# </details>
+#
+# *Paper: no scale. Released code
+# ([video-nonlocal-net](https://github.com/facebookresearch/video-nonlocal-net)): the products are divided by
+# $\sqrt m$. Ours: the paper's.*
 
 # %% [markdown]
 # ### Exercise: `gaussian_weights`
@@ -222,65 +284,96 @@ claim(apart < 1e-5, "with scale 1, torch's attention is the Gaussian form")
 # %% [markdown]
 # ### What a pixel of a photograph looks at
 #
-# The plain *Gaussian* form compares pixels as they are: $q = k = x$. Take the three colours of each
-# pixel for its features. On the right the same with colours standardised: their mean off, divided by
-# their spread.
+# The plain Gaussian form compares pixels as they are, $q = k = x$. We take the three colours of each pixel
+# of a photograph (from scikit-learn) as its features, once raw and once *standardised*: minus their mean, over their standard deviation.
+#
+# Beside them stands the ancestor. **Non-local means** compare not pixels but patches, here of 3 x 3
+# pixels, and not by a product but by their distance: $e^{-\|p_i - p_j\|^2 / \tau}$ over its sum.
 
 
 # %%
 def colour_maps(standardise):
-    """The map of a small photograph, each pixel described by its colour: h w p q."""
+    """The map of a small photograph, each pixel described by its colour; p q is the key."""
     x = rearrange(photograph("china", 24, 36), "h w c -> (h w) c")
     if standardise:
         x = (x - x.mean(0)) / x.std(0)
     return rearrange(gaussian_weights(x, x), "(h w) (p q) -> h w p q", h=24, p=24)
 
 
-# %%
-photo, askers = photograph("china", 24, 36), {"sky": (2, 30), "trees": (21, 4)}
-fig, axs = plt.subplots(2, 3, figsize=(6.4, 3.4))
-for row, (what, (h, w)) in zip(axs, askers.items(), strict=True):
-    plots.image(row[0], photo, f"A pixel of the {what} asks")
-    row[0].plot(w, h, "x", color="red", markersize=9, markeredgewidth=2)
-    for ax, standardise in zip(row[1:], (False, True), strict=True):
-        shares = colour_maps(standardise)[h, w]
-        title = "Standardised: its like" if standardise else "Raw: all like the brightest"
-        plots.heat(ax, shares, "", "", title, high=shares.quantile(0.98).item(), bar=False)
-        ax.set(xticks=[], yticks=[])
-plots.show(fig, "Raw maps are alike for both; standardised, sky finds sky, dark finds dark.")
+def patch_maps(tau=0.2):
+    """The weights of non-local means for the same photograph."""
+    x = rearrange(photograph("china", 24, 36), "h w c -> 1 c h w")
+    patches = F.unfold(F.pad(x, [1] * 4, mode="reflect"), 3)[0].T
+    weights = (-torch.cdist(patches, patches).square() / tau).softmax(-1)
+    return rearrange(weights, "(h w) (p q) -> h w p q", h=24, p=24)
+
+
+# %% jupyter={"source_hidden": true}
+def draw_map(ax, weights, name):
+    """The weights of one query, bright for the largest 2 in 100."""
+    plots.heat(ax, weights, "", "", name, high=weights.quantile(0.98).item(), bar=False)
+    ax.set(xticks=[], yticks=[])
+
+
+# %% jupyter={"source_hidden": true}
+shown = {"raw product": colour_maps(False), "standardised": colour_maps(True)}
+shown["non-local means"] = patch_maps()
+fig, axs = plt.subplots(2, 4, figsize=(6.4, 2.6))
+for row, what, h, w in zip(axs, ("sky", "trees"), (2, 21), (30, 4), strict=True):
+    plots.image(row[0], photograph("china", 24, 36), f"from the {what}")
+    row[0].plot(w, h, "x", color="red", markersize=8, markeredgewidth=2)
+    for ax, (name, maps) in zip(row[1:], shown.items(), strict=True):
+        draw_map(ax, maps[h, w], name)
+alt = """A photograph of a temple twice, a cross in the sky and one in the trees. The raw maps are alike
+for both; standardised, sky finds sky and trees find what is dark; so do non-local means."""
+plots.show(fig, alt)
 
 # %%
 favourite = rearrange(colour_maps(False), "h w p q -> (h w) (p q)").argmax(-1)
 claim(len(favourite.unique()) == 1, "with raw colours all 864 pixels prefer the same one")
 brightest = rearrange(photograph("china", 24, 36), "h w c -> (h w) c").norm(dim=-1).argmax()
 claim(favourite[0] == brightest, "it is the one with the longest vector: the brightest")
+own = rearrange(patch_maps(), "h w p q -> (h w) (p q)").argmax(-1)
+claim((own == torch.arange(864)).all(), "non-local means: each pixel prefers itself")
 
 # %% [markdown]
-# **What you should see.** A product is no likeness. Colours are never negative, so the brightest pixel
-# has the largest product with everyone: all look there. With the mean off, sky agrees with sky and the
-# tree with what is dark, be it wood or leaves. If your right maps look like the left ones, your softmax runs over $i$.
+# **What you should see.** A product is not a similarity. Colours are never negative, so the brightest pixel has
+# the largest product with everyone, and all look there, as in the example by hand. With the mean taken off,
+# sky agrees with sky, and the tree with what is dark, be it wood or leaves. A distance has no such fault:
+# $-\|a - b\|^2 = 2\, a \cdot b - \|a\|^2 - \|b\|^2$ takes the length of the key off again.
+#
+# If your right maps look like the left ones, your softmax runs over $i$.
 
 # %% [markdown]
-# The *embedded* Gaussian leaves this to training: queries and keys are each a linear layer of $x$,
-# so the network chooses what likeness means. Three letters, and you are back at attention; the paper
-# says so itself.
+# The **embedded Gaussian** leaves this to training: queries and keys are each a linear layer of $x$, so
+# that the network decides what similarity means. With that we are back at the Transformer's attention,
+# as the paper says itself.
 
 # %% [markdown]
 # ## 7.3 Dot product: a map that nobody needs
 #
-# The third form drops the exponential. Then the sum of $f$ may be 0, so the paper divides by
-# the number of keys:
+# The third form drops the exponential. Then the sum of $f$ may be 0, so the paper divides by the number of
+# keys instead:
 #
 # $$ f = q_i \cdot k_j \qquad \mathcal C = N $$
+#
+# Nothing stands between the two products now, and three matrices may be multiplied in either order.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.two_orders(),
+    "Above, queries times keys make a large square map i j, which times the values gives y. Below, keys"
+    " times values make a small matrix m e, and the queries times it give the same y.",
+)
 
 # %% [markdown]
-# **Predict.** For 56 x 56 pixels and $m = e = 64$: how many numbers has the map? Nothing stands
-# between the two products now. Which other order is there, and how large is *its* tensor in the middle?
+# **Predict.** For 56 x 56 pixels and $m = e = 64$: how many numbers has the tensor in the middle, above and
+# below?
 #
 # <details><summary>Answer</summary>
 #
-# $3136^2 = 9.8$ million. $(q k^\top) v = q (k^\top v)$, and $k^\top v$ has $64 \cdot 64 = 4096$
-# numbers: 2401 times fewer, and it does not grow with the image.
+# Above $3136^2$, nearly ten million. Below $64 \cdot 64 = 4096$: that is 2401 times fewer, and it does not
+# grow with the image.
 #
 # </details>
 #
@@ -292,7 +385,7 @@ claim(favourite[0] == brightest, "it is the one with the longest vector: the bri
 # %% [markdown]
 # ### Exercise: `dot_product_mixture`
 #
-# Without a tensor `i j`: the check counts.
+# Write it without a tensor `i j`. The check counts.
 
 # %% exercise="non_local.dot_product_mixture"
 
@@ -325,10 +418,14 @@ def spent(mix, side):
     return counting.count(lambda: mix(tokens, tokens, tokens)).multiply_adds
 
 
-claim(spent(by_map, 56) == 16 * spent(by_map, 28), "with the map: 16 times")
-claim(spent(dot_product_mixture, 56) == 4 * spent(dot_product_mixture, 28), "without: 4 times")
+claim(
+    spent(by_map, 56) == 16 * spent(by_map, 28), "with the map, four times the pixels: 16 times"
+)
+claim(
+    spent(dot_product_mixture, 56) == 4 * spent(dot_product_mixture, 28), "without it: 4 times"
+)
 
-# %%
+# %% jupyter={"source_hidden": true}
 sides, ways = [7, 14, 28, 56], {"with the map": by_map, "without": dot_product_mixture}
 counted = {name: [spent(mix, side) / 1e6 for side in sides] for name, mix in ways.items()}
 fig, ax = plt.subplots(figsize=(4.6, 2.6))
@@ -339,41 +436,56 @@ ax.set(xscale="log", yscale="log")
 plots.show(fig, "Two straight lines: the one with the map is steeper, and soon far above.")
 
 # %% [markdown]
-# **What you should see.** Slopes of 2 and 1, and a verdict that says "right, but too dear" for the way by
-# the map. They meet where $n$ equals the width, 64. If your result differs, look for a softmax, which
-# forbids the exchange: $\operatorname{softmax}(q k^\top) v$ has no second order. That is what "linear
-# attention" is about, and what it gives up.
+# **What you should see.** The lines have slopes of 2 and 1, and the check calls the way by the map right but
+# too expensive. They meet where $n$ equals the width, 64. If your result differs, look for a softmax, which
+# forbids the exchange: $\operatorname{softmax}(q k^\top) v$ has no second order. **Linear attention**
+# ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) replaces the softmax by a product of
+# features, $\phi(q)\,\phi(k)^\top$, to get this order back, and gives up the sharp focus.
 
 # %% [markdown]
-# ## 7.4 Concatenation: a sum in disguise
+# ## 7.4 Concatenation: a sum in disguise (may be skipped at first reading)
 #
-# The fourth form reads both vectors with one row of weights:
+# The fourth form reads both vectors, one behind the other, with one row of weights:
 #
 # $$ f = \operatorname{relu}\bigl(w \cdot [q_i, k_j]\bigr) \qquad \mathcal C = N $$
 #
-# Written down as it stands, this makes all pairs first: a tensor `i j 2m`.
+# Written down as it stands, this makes all pairs of vectors first: a tensor `i j 2m`.
 
 # %% [markdown]
-# **Predict.** Can you do without that tensor? What would happen with a softmax over $j$ in place of the
+# **Predict.** Can you do without that tensor? And what would happen with a softmax over $j$ in place of the
 # relu?
 #
 # <details><summary>Answer</summary>
 #
-# $w \cdot [q_i, k_j] = w_q \cdot q_i + w_k \cdot k_j$: one number for each query, one for each key,
-# added crosswise. And a softmax over $j$ does not see what is the same for all $j$: the query would
-# cancel, and every pixel would get the same map. Only the relu lets query and key meet.
+# $w \cdot [q_i, k_j] = w_q \cdot q_i + w_k \cdot k_j$: one number for each query and one for each key,
+# added crosswise. A softmax over $j$ does not see what is the same for all $j$: the query would cancel,
+# and every pixel would get the same map. Only the relu lets query and key meet.
 #
 # </details>
-#
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.crosswise(),
+    "A column of numbers, one for each query, and a row, one for each key; a table of their sums; and"
+    " the same table with its negative entries set to 0.",
+)
+
+# %%
+a, b = torch.tensor([1.0, -2, 3]), torch.tensor([0.0, 1, -1, 2])
+sums = rearrange(a, "i -> i 1") + b
+claim((sums[0] == torch.tensor([1.0, 2, 0, 3])).all(), "first row of the table: 1 2 0 3")
+same = (sums.softmax(-1) - sums.softmax(-1)[0]).abs().max() < 1e-6
+claim(same, "with a softmax in place of the relu all rows are equal: the query has cancelled")
+
+# %% [markdown]
 # | | axes | what it is |
 # |---|---|---|
 # | $q$, $k$, $w$ | `… i m`, `… j m`, `two_m` | the first half of $w$ reads the query |
-# | `concatenation_weights(q, k, w)` | `… i j` | |
-
-# %% [markdown]
+# | `concatenation_weights(q, k, w)` | `… i j` | the table, rectified, over $N$ |
+#
 # ### Exercise: `concatenation_weights`
 #
-# A `ValueError` where $w$ is not twice as long as a query.
+# Raise a `ValueError` where $w$ is not twice as long as a query.
 
 # %% exercise="non_local.concatenation_weights"
 
@@ -401,46 +513,57 @@ for name, make in (("by pairs", by_pairs), ("by a sum", concatenation_weights)):
     print(f"{name}: largest tensor {largest:,} numbers")
 
 # %% [markdown]
-# **What you should see.** 2,458,624 numbers against 38,416: the $2m = 64$ is gone. If values are off,
-# the halves of $w$ may be exchanged, or each part rectified before they are added.
+# **What you should see.** The largest tensor has 38,416 numbers and not 2,458,624: the factor $2m = 64$ is
+# gone. If values are off, the halves of $w$ may be exchanged, or each part rectified before the sum.
 
 # %% [markdown]
 # ## 7.5 The block
 #
-# Around the operation stands a bottleneck, and around that a residual:
-#
+# The operation becomes a layer by two wrappers: a **bottleneck** that halves the channels inside, and a
+# **residual** or skip connection around it. A normalisation whose weight starts at 0 stands before the
+# sum, so that the block **starts as the identity** and can be put into a network that is trained already.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.non_local_block(),
+    "x goes through three layers to queries, keys and values. Queries times keys, through a softmax,"
+    " make a map A of pixels by pixels; A times the values goes through a layer and a norm, and is"
+    " added to x.",
+)
+
+# %% [markdown]
 # $$ z = x + \operatorname{norm}(W y) \qquad q, k, v = \text{layers of } x, \text{ to } m = c/2 $$
 #
-# In the paper $q$, $k$, $v$ are $\theta$, $\phi$, $g$. A 1 x 1 convolution is a linear layer on each
-# pixel; here it is an `nn.Linear` on the last axis, so a row, an image and a video all fit. `norm`
-# starts with weight 0: **the block starts as the identity** and can be put into a trained network.
+# The paper calls $q$, $k$, $v$ by $\theta$, $\phi$, $g$. A 1 x 1 convolution is a linear layer on each
+# pixel; here it is an `nn.Linear` on the last axis, so that a row, an image and a video all fit.
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `x`, `forward(x)` | `b c h w` | |
 # | `attention(x)` | `b i j` | the map of the form |
-# | `pool(tokens)` | `b … m` to `b j m` | given: max pooling if `subsample` > 1, and flat |
+# | `pool(tokens)` | `b … m` to `b j m` | given: max pooling if `subsample` > 1, then flat |
 
 # %% [markdown]
-# **Predict.** `subsample=2` pools 2 x 2. If queries were pooled too, what would $x$ be added to? So
-# what is pooled, and what does it save? Which parameters get a gradient in the very first step?
+# **Predict.** `subsample=2` pools 2 x 2, to save work. Which of $q$, $k$, $v$ may be pooled? And which
+# parameters get a gradient in the very first step?
 #
 # <details><summary>Answer</summary>
 #
-# To a map of a quarter of the pixels. So only keys and values are pooled: every pixel still asks,
-# and the map has $n \cdot n / 4$ entries. In the first step only `norm` learns: what lies before it is
-# multiplied by its weight, 0.
+# Keys and values. If queries were pooled too, y would have a quarter of the pixels and could not be added to
+# x. So every pixel still asks, and the map has $n \cdot n / 4$ entries. In the first step only `norm`
+# learns: what lies before it is multiplied by its weight, 0.
 #
 # </details>
 #
-# The paper pools after the layers; the code the authors released pools before them, which is cheaper
-# and not the same.
+# *Paper: pools after the layers. Released code: pools before them, which is cheaper and not the same. Ours:
+# the paper's.*
 
 # %% [markdown]
 # ### Exercise: `NonLocal`
 #
 # The functions above do the four forms. `self.pair` is the $w$ of the concatenation, `self.pool` the
-# pooling. `"dot"` may, but need not, go without its map.
+# pooling. The form `"dot"` may go without its map, but need not. If you skipped section 7.4, run
+# `from solutions.non_local import concatenation_weights` first.
 
 # %% exercise="non_local.non_local"
 
@@ -464,41 +587,39 @@ print("learns at once:", *(n for n, p in layer.named_parameters() if p.grad.abs(
 # %% [markdown]
 # ### It reads the legend
 #
-# The same small network, with one block between its convolutions.
+# Now the same small network, with one block between its convolutions.
 
 # %% tags=["nbval-ignore-output"]
 report("nothing", seeds=3)
 report("embedded", seeds=3)
-
-# %%
 claim(scores("nothing", seeds=3)[-1] < 0.22, "without the block: chance")
 claim(scores("embedded", seeds=3)[0] > 0.95, "with it, nearly every pixel is right")
 
 
 # %%
 def legend_maps():
-    """What each pixel of the unseen maps looks at: b h w p q."""
+    """What each pixel of the unseen maps looks at: b h w p q, p q the key."""
     network = reader("embedded", 0)
     with torch.no_grad():
         weights = network.middle.attention(network.stem(scenes.image))
     return rearrange(weights, "b (h w) (p q) -> b h w p q", h=12, p=12)
 
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 weights = legend_maps()
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 for ax, b in zip(axs, (5, 21, 44), strict=True):
-    plots.image(ax, scenes.image[b], f"Who looks where, map {b}")
+    plots.image(ax, scenes.image[b], f"map {b}: who looks where")
     for h, w in [(1, 9), (5, 15), (10, 11), (7, 6)]:
         for key in weights[b, h, w].flatten().topk(3).indices.tolist():
-            share = weights[b, h, w].flatten()[key].item()
+            weight = weights[b, h, w].flatten()[key].item()
             at = dict(xy=(key % 18, key // 18), xytext=(w, h))
-            ax.annotate("", **at, arrowprops=dict(arrowstyle="->", alpha=share, lw=1.5))
+            ax.annotate("", **at, arrowprops=dict(arrowstyle="->", alpha=weight, lw=1.5))
 plots.show(
     fig, "Arrows from four pixels of each map to the legend, to the entry of their colour."
 )
 
-# %%
+# %% tags=["nbval-ignore-output"]
 weights, b = legend_maps()[:, :, 5:], rearrange(torch.arange(200), "b -> b 1 1")
 on_legend = weights[..., :2].sum((-1, -2)).mean().item()
 country = rearrange(scenes.image[..., 5:], "b c h w -> b h w 1 c")
@@ -506,56 +627,55 @@ kind = (country - scene_tasks.COLOURS).square().sum(-1).argmin(-1)
 row = rearrange(scenes.entry[b, kind, 0], "b h w -> b h w 1")  # the first of two rows
 entry = (torch.arange(12) == row) | (torch.arange(12) == row + 1)
 right = (weights[..., :2].sum(-1) * entry).sum(-1).mean().item()
-claim(on_legend > 0.9, "nine tenths of what countries look at is the legend")
-claim(right > 0.9, "and nearly all of it the entry of their own colour")
+claim(on_legend > 0.9, "more than nine tenths of the weights of countries lie on the legend")
+claim(right > 0.9, "and more than nine tenths on the entry of their own colour")
 
 # %% [markdown]
-# **What you should see.** Each pixel looks at the symbol beside its own colour, across the whole map, and
-# at nothing else. Nobody told it that there is a legend. A pixel of the country is 5 to 17 columns
-# away: a distance that costs the block nothing, since it knows no distance at all.
+# **What you should see.** Each pixel looks at the symbol beside its own colour, across the whole map, and at
+# little else. Nobody told the network that there is a legend. A pixel of a country is 5 to 17 columns
+# away from it, and this distance costs the block nothing, since it knows no distance at all.
 
 # %% [markdown]
 # ### Ablation: the four forms, and CBAM
 #
-# All forms get the same 300 steps. CBAM (chapter 6) sees the whole image too, but through two pooled
-# numbers for each channel.
+# All get the same 300 steps. CBAM (chapter 6) sees the whole image as well, but through two pooled numbers
+# for each channel.
 
 # %% tags=["nbval-ignore-output"]
 for middle in ("embedded", "gaussian", "dot", "concatenation", "CBAM"):
     report(middle)
-
-# %%
-claim(scores("embedded")[0] > 0.95, "embedded: solved")
-claim(scores("dot")[-1] < 0.8, "dot product: not yet, after 300 steps")
+claim(scores("embedded")[0] > 0.95, "embedded: both seeds have solved it")
+claim(scores("dot")[-1] < 0.95, "dot product: neither has, after 300 steps")
 claim(0.2 < scores("CBAM")[-1] < 0.9, "CBAM: better than chance, and far from solved")
 
 # %% [markdown]
-# **What you should see.** The embedded form is there, the others on their way, with large differences
-# between seeds: these are speeds, not limits (with 600 steps the dot product reached 1.00 with one seed and
-# 0.43 with another). A softmax can look at one entry alone; a dot product that is divided by $N$ mixes in
-# every other pixel a little. On Kinetics the four came out alike: 72.5 to 72.9 % top-1, against 71.8 %
-# without (Wang et al., Table 2a).
+# **What you should see.** The embedded form has solved the task; the others are on their way, with large
+# differences between seeds. These are speeds and not limits. A softmax can look at one entry alone; a dot
+# product that is divided by $N$ mixes in a little of every other pixel.
+#
+# On Kinetics the four came out alike: 72.5, 72.7, 72.9 and 72.8 % top-1 for Gaussian, embedded, dot
+# product and concatenation, against 71.8 % without (Wang et al., Table 2a).
 
 # %% [markdown]
-# ## 7.6 What it costs
+# ## 7.6 What it costs (may be skipped at first reading)
 #
-# $n$ pixels, $N$ keys, from $c$ channels to $m$ and back.
+# Let there be $n$ pixels and $N$ keys, $c$ channels outside and $m$ inside.
 #
-# **Predict.** How many multiply-adds do the layers take, how many the two products with the map? From how
-# many pixels on is a block with $m = c/2$ dearer than a 3 x 3 convolution of $c$ to $c$ channels?
+# **Predict.** How many multiply-adds do the layers take, and how many the two products with the map? From
+# how many pixels on does a block with $m = c/2$ cost more than a 3 x 3 convolution of $c$ to $c$ channels?
 #
 # <details><summary>Answer</summary>
 #
-# Four layers of $c m$ on each pixel, and $q k^\top$ and $A v$ with $n N m$ each. A convolution takes
-# $9 c^2$ a pixel; the block $4 c \cdot c/2 + 2 n \cdot c/2 = 2 c^2 + n c$. They meet at $n = 7 c$: for 64
-# channels at 448 pixels, 21 x 21.
+# Four layers of $c m$ for each pixel, and $n N m$ each for $q k^\top$ and $A v$. A convolution takes $9 c^2$
+# for a pixel, the block $4 c \cdot c/2 + 2 n \cdot c/2 = 2 c^2 + n c$. They meet at $n = 7 c$: for 64
+# channels at 448 pixels, about 21 x 21.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise: `multiply_adds`
 #
-# Of the embedded form, for one image. The projections work on every pixel, also where keys are pooled.
+# Count the embedded form, for one image. The layers work on every pixel, also where keys are pooled.
 
 # %% exercise="non_local.multiply_adds"
 
@@ -575,12 +695,14 @@ def costs(side):
     return [counting.count(lambda f=f: f.eval()(x)).multiply_adds for f in layers]
 
 
-print(f"{costs(21)[0]:,} and {costs(21)[1]:,}: they meet at 21 x 21 pixels")
-claim(costs(21)[0] - costs(21)[1] == 441 * 64 * (448 - 441), "(7c - n) c for each pixel")
+print(f"at 21 x 21 pixels: convolution {costs(21)[0]:,}, block {costs(21)[1]:,}")
+claim(
+    costs(21)[0] - costs(21)[1] == 441 * 64 * (448 - 441), "they differ by (7c - n) c a pixel"
+)
 claim(costs(20)[1] == multiply_adds(64, 32, 400, 400), "the formula is what is counted")
 claim(costs(20)[2] == multiply_adds(64, 32, 400, 100), "with pooling too")
 
-# %%
+# %% jupyter={"source_hidden": true}
 sides = [4, 8, 12, 16, 24, 32, 48]
 names = "3 x 3 convolution", "non-local", "non-local, keys pooled", "CBAM"
 each = torch.stack([torch.tensor(costs(side)) / side**2 for side in sides])
@@ -593,13 +715,13 @@ ax.legend(ncols=2, loc="upper left")
 plots.show(fig, "A flat line for the convolution; the block crosses it at 448 pixels.")
 
 # %% [markdown]
-# **Predict.** When is CBAM cheaper than a non-local block, for $c$ channels and reduction 16?
+# **Predict.** CBAM with reduction 16 takes $c^2/4$ for the whole image and 98 for each pixel. When is it
+# cheaper than a block?
 #
 # <details><summary>Answer</summary>
 #
-# CBAM sends two pooled vectors through its MLP, $2 \cdot 2 c^2 / 16 = c^2/4$ for the whole image, and
-# convolves two maps with 7 x 7, $98$ a pixel. The block takes $2 c^2 + n c$ a pixel. Already for one
-# pixel $2c^2 + c > c^2/4 + 98$ from 8 channels on, and more pixels only help CBAM. So: always, and by far.
+# The block takes $2 c^2 + n c$ for each pixel. Already for one pixel $2c^2 + c > c^2/4 + 98$ from 8
+# channels on, and more pixels only help CBAM. So: always, and by far.
 #
 # </details>
 
@@ -614,29 +736,71 @@ claim(cbam(64, 400) == costs(20)[3], "the formula is what is counted")
 always = all(
     cbam(c, n) < multiply_adds(c, c // 2, n, n) for c in range(8, 2049, 8) for n in range(1, 99)
 )
-claim(always, "from 8 channels on, CBAM is cheaper, on maps of any size tried")
+claim(always, "from 8 to 2048 channels and up to 98 pixels, CBAM is cheaper")
 print(f"28 x 28, 256 channels: {multiply_adds(256, 128, 784, 784) / cbam(256, 784):.0f} times")
 
 # %% [markdown]
-# **What you should see.** A gate multiplies what is there; it moves nothing. Attention moves features
-# between pixels and pays for every pair. So the paper puts its blocks where maps are small: it
-# adds 1 to 10 of them to the middle stages of a ResNet, at 28 x 28 and 14 x 14 pixels.
+# **What you should see.** A gate multiplies what is there and moves nothing. Attention moves features between
+# pixels and pays for every pair. So the paper puts its blocks where maps are small: 1 to 10 of them in
+# the middle stages of a ResNet, at 28 x 28 and 14 x 14 pixels.
+
+# %% [markdown]
+# ### Three ways to pay less
+#
+# **Criss-cross attention** ([Huang et al. 2019](https://arxiv.org/abs/1811.11721)) lets a pixel ask its own
+# row and column only, and does so twice: then everything reaches everything over one corner. **Axial
+# attention** ([Ho et al. 2019](https://arxiv.org/abs/1912.12180)) does rows and columns in two separate
+# layers. **GCNet** ([Cao et al. 2019](https://arxiv.org/abs/1904.11492)) found that in trained networks the
+# maps hardly depend on the query, as in our raw colours, and computes *one* map for all.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.three_routes(),
+    "Three maps of eight by eight pixels: all cells coloured for non-local attention; one row and one"
+    " column through a cross for criss-cross attention; two soft spots and no cross for GCNet.",
+)
+
+# %%
+for side in (14, 28, 97):
+    n = side * side
+    routes = {"non-local": n * n, "criss-cross, twice": 2 * n * (2 * side - 1), "GCNet": n}
+    print(
+        f"{side} x {side}:", *(f"{name} {pairs:,}" for name, pairs in routes.items()), sep="  "
+    )
+
+# %% [markdown]
+# **What you should see.** The number of weights in the maps grows with the square of the pixels, with their
+# power of three halves, or with the pixels alone. On our maps with a legend GCNet could not work: there every
+# pixel needs a map of its own.
 
 # %% [markdown]
 # ## 7.7 DANet: position attention
 #
-# For segmentation Fu et al. (2019) take the embedded form with three changes: queries and keys have
-# $c/8$ features, values keep all $c$, and in place of a last layer with a norm there is one number,
-# $\gamma$, which starts at 0.
-#
+# In a street scene two pixels of the same bus may be far apart, and should be labelled alike. Fu et al. (2019)
+# let each pixel gather from the pixels that are similar to it. Their **position attention** is the
+# embedded form without a bottleneck for the values, and with one number in place of the last layer and the
+# norm: $\gamma$, which starts at 0.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.position_attention(),
+    "x goes through three layers to queries and keys of c / 8 features and values of c. Queries times"
+    " keys, through a softmax, make a map of pixels by pixels; it times the values, times gamma, is"
+    " added to x.",
+)
+
+# %% [markdown]
 # $$ z = x + \gamma\, A\, v \qquad A = \operatorname{softmax}_j(q_i \cdot k_j) $$
 #
 # | | axes | what it is |
 # |---|---|---|
-# | `attention(x)` | `b i j` | i, j pixels |
+# | `attention(x)` | `b i j` | i, j pixels; no scale here either |
 # | `forward(x)` | `b c h w` | |
 #
-# No scale here either.
+# *Paper (section 3.2): queries and keys have all $c$ channels and pass a batch normalisation and a ReLU.
+# Released code ([DANet](https://github.com/CASIA-IVA-Lab/DANet)): plain layers to $c/8$; asked about it,
+# the authors wrote that they would correct the statement
+# ([issue 45](https://github.com/CASIA-IVA-Lab/DANet/issues/45)). Ours: as released.*
 
 # %% [markdown]
 # **Predict.** How many parameters has it with 512 channels? And the non-local block?
@@ -673,44 +837,56 @@ moved = (layer(flat[..., order]) - layer(flat)[..., order]).abs().max()
 claim(moved < 1e-3, "it does not know where a pixel stands: shuffled pixels, shuffled result")
 
 # %% tags=["nbval-ignore-output"]
-report("position", steps=600)
-
-# %%
-claim(scores("position", steps=600)[0] > 0.9, "position attention reads the legend as well")
+report("position", seeds=3, steps=600)
+claim(
+    scores("position", 3, 600)[0] > 0.9, "after 600 steps position attention reads the legend"
+)
 
 # %% [markdown]
-# **What you should see.** 1 in the end, with twice the steps of the block: after 300 the three seeds tried
-# stood at 0.26, 0.61 and 0.95. While $\gamma$ is near 0, little reaches what lies behind it. A published
-# port of this layer starts with $\gamma = 1$ by mistake: then it is no identity, and a trained network
-# around it is disturbed at once.
+# **What you should see.** All three seeds read the legend in the end, with twice the steps of the block. While
+# $\gamma$ is near 0, little reaches the layers behind it, so that they start slowly; a norm whose weight
+# starts at 0 has the same fault and recovers faster. The port of this layer in
+# [pytorchcv](https://github.com/osmr/imgclsmob) starts with $\gamma = 1$ instead: then the layer is no
+# identity, and a trained network around it is disturbed at once.
 
 # %% [markdown]
 # ## 7.8 DANet: channel attention
 #
-# Turn the image on its side: now the *feature maps* are the tokens, each with $n$ features. There are
-# no layers at all:
-#
-# $$ E_{ij} = \sum_{\text{pixels}} x_i\, x_j \qquad A = \operatorname{softmax}_j E \qquad z = x + \gamma A x $$
-#
-# That is the paper. The code its authors released has $\operatorname{softmax}_j(\max_j E_{ij} - E_{ij})$.
+# Some feature maps respond to the same things, say to wheels and to cars. Should they not learn from each
+# other? **Channel attention** turns the image on its side: now the *feature maps* are the tokens, with $n$
+# features each. There are no layers at all.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.channel_attention(),
+    "x, flattened to one row of n numbers for each channel, is multiplied with itself to a map of"
+    " channels by channels; a softmax makes weights A of it, and gamma A x is added to x.",
+)
 
 # %% [markdown]
-# **Predict.** What is $\operatorname{softmax}(\max - E)$ in simpler terms? To which channel does a channel
-# attend then, and to which in the paper's formula, if maps have mean 0 and like size, and there are many
-# pixels?
-#
-# <details><summary>Answer</summary>
-#
-# A softmax does not see a shift: it is $\operatorname{softmax}(-E)$. The channel *least* like it gets
-# most. In the paper's formula $E_{ii}$ is a sum of squares and grows with $n$, other products grow slower:
-# the softmax is all but the identity, and a channel attends to itself.
-#
-# </details>
+# $$ E_{ij} = \sum_{\text{pixels}} x_i\, x_j \qquad A = \operatorname{softmax}_j E \qquad z = x + \gamma A x $$
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `attention(x)` | `b i j` | i, j **channels** |
-# | `released` | True or False | the code's reading or the paper's |
+# | `released` | True or False | which of two readings |
+#
+# *Paper (equation 3): $\operatorname{softmax}_j E_{ij}$. Released code:
+# $\operatorname{softmax}_j(\max_j E_{ij} - E_{ij})$. Ours: the paper's, and the code's with
+# `released=True`; the check accepts either under its own name.*
+
+# %% [markdown]
+# **Predict.** What is $\operatorname{softmax}(\max - E)$ in simpler terms? To which channel does a channel
+# attend then?
+#
+# <details><summary>Answer</summary>
+#
+# A softmax does not see a shift, so it is $\operatorname{softmax}(-E)$: the channel *least* like it gets the
+# most. A maximum against overflow would be *subtracted from* $E$ and change nothing. Asked about it, the
+# authors wrote that the operation improves convergence in training
+# ([issue 45](https://github.com/CASIA-IVA-Lab/DANet/issues/45)).
+#
+# </details>
 
 # %% [markdown]
 # ### Exercise: `ChannelAttention`
@@ -723,6 +899,12 @@ check("non_local.channel_attention", ChannelAttention)
 # %% [markdown]
 # Stuck? `hint("non_local.channel_attention")`. To read on without solving it:
 # `from solutions.non_local import ChannelAttention`.
+
+# %% [markdown]
+# ### On a photograph
+#
+# Eight maps of one photograph: its colours, some differences of them, its edges. All are standardised, to
+# mean 0 and standard deviation 1.
 
 
 # %%
@@ -738,8 +920,19 @@ def feature_maps():
 
 NAMES = ["red", "green", "blue", "dark", "red−blue", "green−red", "down", "across"]
 
-# %%
-x, rows = feature_maps(), dict(ylabel="channel i", yticks=range(8), yticklabels=NAMES)
+# %% jupyter={"source_hidden": true}
+x = feature_maps()
+fig, axs = plt.subplots(2, 4, figsize=(6.4, 2.4))
+for ax, grid, name in zip(axs.flat, x[0], NAMES, strict=True):
+    plots.signed(ax, grid, "", "", name, limit=3, bar=False)
+    ax.set(xticks=[], yticks=[])
+plots.show(
+    fig,
+    "Eight maps of a photograph of a temple (from scikit-learn): red, green and blue look alike, dark is"
+    " their negative, two show differences of colours, two show edges.",
+)
+
+# %% jupyter={"source_hidden": true}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 3.4))
 e = einsum(x, x, "b i h w, b j h w -> b i j")[0] / 864
 paper, code = (ChannelAttention(released).attention(x)[0] for released in (False, True))
@@ -749,57 +942,110 @@ plots.heat(axs[2], code, "channel j", "", "Code: the least like", bar=False)
 for ax in axs:
     ax.set(xticks=range(8), yticks=[])
     ax.set_xticklabels(NAMES, rotation=90)
-axs[0].set(**rows)
-plots.show(fig, "Likeness of eight channels; the paper's diagonal; the code's other places.")
+axs[0].set(ylabel="channel i", yticks=range(8), yticklabels=NAMES)
+alt = "Likeness of eight channels; the paper's map, a diagonal; the code's, bright elsewhere."
+plots.show(fig, alt)
 
 # %%
 x = feature_maps()
 paper, code = (ChannelAttention(released).attention(x)[0] for released in (False, True))
 e = einsum(x, x, "b i h w, b j h w -> b i j")[0]
-claim(paper.diagonal().min() > 0.99, "paper: each channel attends to itself")
+claim(paper.diagonal().min() > 0.99, "paper: each of these channels attends to itself")
 claim((code.argmax(-1) == e.argmin(-1)).all(), "code: each to the one least like it")
 for i in (0, 3, 6):
     print(f"released code: {NAMES[i]:8} attends to {NAMES[code[i].argmax()]}")
 
 # %% [markdown]
-# **What you should see.** A diagonal, and its opposite. So the published formula adds $\gamma$ times
-# the channel to itself, nearly; the code that was released does the opposite. Asked about it, the authors said
-# that it keeps the loss from diverging. A maximum that is there against overflow is *subtracted from* E and
-# changes nothing. The check accepts the code's form under its own name.
-
-# %% tags=["nbval-ignore-output"]
-report("channel")
-report("channel, released")
-
-# %%
-least = scores("position", steps=600)[0]
-for middle in ("channel", "channel, released"):
-    claim(scores(middle)[-1] < least - 0.2, f"{middle}: far behind position attention")
+# **What you should see.** For *standardised* maps the paper's formula gives the diagonal: all rows of $x$ are
+# equally long, and no product of two equally long vectors exceeds that of one with itself. Then $A x = x$,
+# and the layer adds $\gamma$ times each channel to itself. The maps inside a network are not standardised,
+# as the next section shows.
 
 # %% [markdown]
-# **What you should see.** Near chance after 300 steps. After 600 the code's form reached 0.11, 0.45 and 0.67
-# with three seeds, the paper's 0.11 to 0.26: $E$ does count over the whole image which colour stands beside
-# which symbol, but no pixel can ask for one entry. For a legend it is the wrong tool. On Cityscapes, where
-# it helps to know what kind of scene it is, it gained 4.25 points (below).
+# ### In a trained network
+#
+# We train the reader with both readings for the same 600 steps and three seeds as position attention had
+# above, and look at the maps inside.
+
+# %% tags=["nbval-ignore-output"]
+for middle in ("position", "channel, paper", "channel, released"):
+    report(middle, seeds=3, steps=600)
+
+
+# %%
+def inside(middle, seed):
+    """Maps of channels by channels in a trained reader, and how long each channel is."""
+    network = reader(middle, seed, 600)
+    with torch.no_grad():
+        x = network.stem(scenes.image)
+        return network.middle.attention(x), rearrange(x, "b c h w -> b c (h w)").norm(dim=-1)
+
+
+# %% tags=["nbval-ignore-output"]
+own, others_louder = torch.arange(32), []
+for seed in range(3):
+    weights, length = inside("channel, paper", seed)
+    best = weights.argmax(-1)
+    itself, largest = (best == own).float().mean(), weights.amax(-1).mean()
+    print(f"seed {seed}: attends most to itself {itself:.2f}, largest weight {largest:.2f}")
+    others_louder.append((length.gather(-1, best) >= length * 0.999)[best != own].all().item())
+    claim(itself < 0.8 and largest > 0.7, "many channels attend to another, and to one only")
+claim(all(others_louder), "each channel that prefers another prefers a louder one")
+
+# %% [markdown]
+# **What you should see.** Inside the trained reader a good part of the channels attends most to *another*
+# channel, and nearly all its weight goes to that single one. This is section 7.2's brightest pixel again:
+# $E$ is a plain product, summed over 216 pixels, so its differences are large and the softmax picks one.
+#
+# That one is always louder. Since $E_{ij} \le \|x_i\|\,\|x_j\|$ (Cauchy and Schwarz), channel $i$ can prefer
+# $j$ to itself, $E_{ij} > \|x_i\|^2$, only if $\|x_j\| > \|x_i\|$.
+
+# %% tags=["nbval-ignore-output"]
+least = scores("position", 3, 600)[0]
+for middle in ("channel, paper", "channel, released"):
+    claim(
+        scores(middle, 3, 600)[-1] < least - 0.1,
+        f"{middle}: every seed behind every of position",
+    )
+
+# %% [markdown]
+# **What you should see.** With equal budgets both readings of channel attention stay behind position attention
+# in every seed; the released form gets further than the paper's in some. $E$ does count, over the whole
+# image, which colour stands beside which symbol, but no pixel can ask for one entry. For a legend this is
+# the wrong tool. On Cityscapes, where it helps to know what kind of scene it is, it gained 4.25 points
+# (Fu et al., Table 1; section 7.9).
 
 # %% [markdown]
 # ## 7.9 The head: both in parallel
 #
-# DANet keeps the backbone's maps at 1/8 of the image and puts two branches on top, each a 3 x 3
-# convolution to a quarter of the channels, an attention, and another 3 x 3 convolution. The branches are added
-# and classified; in training each is classified alone too, and the three losses are added.
-#
-# **Predict.** Parameters for 2048 channels and 19 classes: millions, or tens of millions? Where are they?
+# DANet keeps the backbone's maps at 1/8 of the image's resolution and puts two branches on top, side by side,
+# because "which pixels are alike" and "which maps belong together" are different questions. The branches
+# are added and classified. In training each branch is also classified *alone*, and the three losses are
+# added.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.danet_head(),
+    "x goes into two branches: a 3 x 3 convolution to a quarter of the channels, position or channel"
+    " attention, and another 3 x 3. Each branch is classified alone, and so is their sum.",
+)
+
+# %% [markdown]
+# **Predict.** Why are the branches classified alone, although only the sum is used afterwards? And are there
+# millions or tens of millions of parameters, for 2048 channels and 19 classes?
 #
 # <details><summary>Answer</summary>
 #
-# $2 \cdot 2048 \cdot 512 \cdot 9 = 18.9$ million in the first convolutions, 4.7 in the second, 0.33 in the
-# attention: 23.95 million. A ResNet-50 has 25.6.
+# Under a loss on the sum alone one branch could do all the work while the other stays at zero; a loss of its
+# own makes each useful. And tens of millions: $2 \cdot 2048 \cdot 512 \cdot 9$, nearly 19 million, in the
+# first convolutions, a quarter of that in the second. A whole ResNet-50 has about as many.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise: `DANetHead`
+#
+# The layers are there. Decide which of them each of the three outputs needs.
 
 # %% exercise="non_local.danet_head"
 
@@ -816,11 +1062,10 @@ with torch.device("meta"):  # shapes without numbers: nothing is allocated
 size = {name: sum(p.numel() for p in part.parameters()) for name, part in head.named_children()}
 for name, count in size.items():
     print(f"{name:15} {count:12,}")
-claim(sum(size.values()) == 23_954_619, "23.95 million parameters")
-
+claim(sum(size.values()) == 23_954_619, "23,954,619 parameters in all")
 
 # %% [markdown]
-# What the paper reports for a dilated ResNet-50 on Cityscapes, validation (Fu et al., Table 1):
+# The paper reports for a dilated ResNet-50 on Cityscapes, validation (Fu et al., Table 1):
 #
 # | | mIoU | gain |
 # |---|---|---|
@@ -829,18 +1074,66 @@ claim(sum(size.values()) == 23_954_619, "23.95 million parameters")
 # | + position attention | 75.74 | 5.71 |
 # | + both | 76.34 | 6.31 |
 #
-# One run each, no spread given. Both together add 0.6 to the better of the two: they help with much of
-# the same.
+# These are one run each, and no spread is given. Both together add 0.6 to the better of the two (Table 1):
+# they help with much of the same.
 
 # %% [markdown]
-# ## What to take along
+# ## What you have learnt
 #
-# | | attends over | weights | cost a pixel | starts as the identity by |
+# | | attends over | weights | multiply-adds a pixel | starts as the identity by |
 # |---|---|---|---|---|
 # | non-local, Gaussian forms | pixels | softmax, scale 1 | $2c^2 + nc$ | norm weight 0 |
-# | dot product | pixels | over $N$ | $\frac52 c^2$ | norm weight 0 |
+# | dot product | pixels | product over $N$ | $\frac52 c^2$ | norm weight 0 |
 # | concatenation | pixels | relu, over $N$ | $2c^2 + \frac12 nc$ | norm weight 0 |
 # | position attention | pixels | softmax, scale 1 | $\frac54 c^2 + \frac98 nc$ | $\gamma = 0$ |
 # | channel attention | channels | softmax of E or −E | $2c^2$ | $\gamma = 0$ |
 #
 # None of them knows where a pixel stands. Chapter 8 tells them.
+
+# %% [markdown]
+# ### Explain it to somebody
+#
+# 1. What can a non-local block do that a gate cannot?
+# <details><summary>Answer</summary>It moves features from any pixel to any other; a gate only scales what is there.</details>
+#
+# 2. Why is a plain product of colours a bad similarity?
+# <details><summary>Answer</summary>The longest vector has the largest product with nearly everyone, so all look at the brightest pixel.</details>
+#
+# 3. Why does the dot-product form need no map, and the softmax form does?
+# <details><summary>Answer</summary>Without anything between the two products they can be done in the other order; a softmax stands between them.</details>
+
+# %% [markdown]
+# 4. Why do these blocks start as the identity?
+# <details><summary>Answer</summary>So that they can be put into a trained network without disturbing it.</details>
+#
+# 5. What did the released code of DANet's channel attention turn around?
+# <details><summary>Answer</summary>It takes the softmax of max − E, that is of −E: a channel gathers from those least like it.</details>
+
+# %% [markdown]
+# ### What came after
+#
+# - [GCNet](https://arxiv.org/abs/1904.11492) (Cao et al., 2019): one map for all queries, at the cost of a
+#   squeeze-and-excitation block.
+# - [CCNet](https://arxiv.org/abs/1811.11721) (Huang et al., 2019) and
+#   [Axial-DeepLab](https://arxiv.org/abs/2003.07853) (Wang et al., 2020): rows and columns instead of all.
+# - [Disentangled non-local networks](https://arxiv.org/abs/2006.06668) (Yin et al., 2020) separate what
+#   belongs to the pair from what belongs to the key alone, the brightest pixel of section 7.2.
+# - [SAGAN](https://arxiv.org/abs/1805.08318) (Zhang et al., 2018) put the block into a network that makes
+#   images.
+
+# %% [markdown]
+# - [DETR](https://arxiv.org/abs/2005.12872) (Carion et al., 2020) detects objects by a Transformer over the
+#   pixels of a ResNet; [ViT](https://arxiv.org/abs/2010.11929) (Dosovitskiy et al., 2020) drops the ResNet.
+# - [Linear attention](https://arxiv.org/abs/2006.16236) (Katharopoulos et al., 2020) and
+#   [efficient attention](https://arxiv.org/abs/1812.01243) (Shen et al., 2018) return to the order of
+#   section 7.3.
+
+# %% [markdown]
+# ### References
+#
+# - Wang, Girshick, Gupta, He. Non-local Neural Networks. <https://arxiv.org/abs/1711.07971>
+# - Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation.
+#   <https://arxiv.org/abs/1809.02983>
+# - Buades, Coll, Morel. A non-local algorithm for image denoising. CVPR 2005.
+#   <https://doi.org/10.1109/CVPR.2005.38>
+# - Vaswani et al. Attention Is All You Need. <https://arxiv.org/abs/1706.03762>

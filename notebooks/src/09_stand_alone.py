@@ -34,7 +34,7 @@
 # |---|---|---|
 # | windows and their mask, relative embeddings, local attention, the layer, the stem, the cost law | a classic denoising filter that is local attention; what a window cannot see; the paper's counts, to the digit | attention weights (chapter 1), heads (2), relative positions (3) |
 #
-# **About 2½ hours**, of which 80 minutes are exercises. A CPU is enough.
+# **About 2½ hours**, of which 79 minutes are exercises. A CPU is enough.
 #
 # | letter | what it counts |
 # |---|---|

@@ -33,7 +33,7 @@
 # |---|---|---|
 # | four patterns, their reach in two steps, three ways to use them in heads, and attention that never builds the map | who can copy from far back, what memory allows, digits drawn pixel by pixel | masks (chapter 1), heads (2), causality (4) |
 #
-# **About 2½ hours**, of which 75 minutes are exercises. A CPU is enough.
+# **About 2½ hours**, of which 76 minutes are exercises. A CPU is enough.
 #
 # | letter | what it counts |
 # |---|---|

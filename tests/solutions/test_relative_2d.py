@@ -488,7 +488,7 @@ def test_every_parameter_is_taught():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (dict(upsilon=1.2), "upsilon=1.2 is no share"),
+        (dict(upsilon=1.2), "upsilon=1.2 is no fraction"),
         (dict(kernel=2), "kernel=2 is even"),
         (dict(upsilon=1, heads=5), "out_channels=12 is not a multiple of heads=5"),
     ],

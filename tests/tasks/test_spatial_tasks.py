@@ -114,6 +114,13 @@ def test_training_and_testing_do_not_depend_on_the_caller():
     assert accuracy(again, places=1, examples=50) == found
 
 
+def test_other_images_may_be_asked_for_and_the_rate_changes_what_is_learnt():
+    reader = train_reader(nn.Identity, seed=1, places=1, steps=3)
+    assert accuracy(reader, 1, 400) != accuracy(reader, 1, 400, images=9000)
+    slower = train_reader(nn.Identity, seed=1, places=1, steps=3, rate=1e-3)
+    assert not torch.equal(slower.read.weight, reader.read.weight)
+
+
 @pytest.mark.parametrize("test", [False, True])
 def test_a_digit_lies_in_its_box(test):
     image, label, box = clutter(20, test)

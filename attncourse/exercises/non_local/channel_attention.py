@@ -64,8 +64,8 @@ ENERGIES = (
 
 SHARES = (
     wrong("over_the_other_channels", ".softmax(-1)", ".softmax(-2)",
-          "Your softmax runs over the first of the two channel axes. Each channel i shares out"
-          " over the channels j, the last axis."),
+          "Your softmax runs over the first of the two channel axes. Each channel i divides"
+          " its weight among the channels j, the last axis."),
     wrong("flag_ignored", "(-energy if self.released else energy)", "energy",
           "With released=True you have softmax(E) still: is `released` looked at? It is"
           " softmax(max − E). E − max or max + E is no other softmax than that of E."),

@@ -1,4 +1,4 @@
-"""Gaussian weights: shares of the keys by plain products, a softmax without a scale."""
+"""Gaussian weights: weights of the keys by plain products, a softmax without a scale."""
 
 import torch
 from torch.nn import functional as F
@@ -61,13 +61,13 @@ PRODUCTS = (
 SHARES = (
     wrong("shares_of_queries", ".softmax(-1)", ".softmax(-2)",
           "Your weights sum to 1 over the queries i: the softmax runs over the wrong axis. Each"
-          " query shares out over the keys, the last axis."),
+          " query divides its weight among the keys, the last axis."),
     wrong("exponential_over_n", ".softmax(-1)", ".exp() / k.shape[-2]",
           "You divide the exponentials by the number of keys. Divide by their sum over the"
           " keys."),
     wrong("maximum_off_the_columns", "return einsum", "scores = einsum",
           "You take the largest score of each *key* off before the exponential: that changes the"
-          " shares. Take that of each query's row off, over the last axis: it cancels.",
+          " weights. Take that of each query's row off, over the last axis: it cancels.",
           (".softmax(-1)", "\nreturn (scores - scores.amax(-2, keepdim=True)).softmax(-1)")),
     wrong("exponential_over_all", "return einsum", "shares = einsum",
           "You divide by the sum of all exponentials, over examples, queries and keys. Each query"

@@ -37,7 +37,7 @@ SHARES = (
               ("max(share(kappa)", "max(share(upsilon)")),
     ),
     wrong("keys_by_upsilon_too", "share(kappa)", "share(kappa * upsilon)",
-          "The keys get kappa of the values' channels. Both are shares of out_channels."),
+          "The keys get kappa of the values' channels. Both are fractions of out_channels."),
 )
 
 ROUNDINGS = (

@@ -42,50 +42,50 @@ BRANCHES = (
           "You squash g and l by tanh before they are combined. Combine first, then squash once.",
           ('"b h w -> b 1 h w")', '"b h w -> b 1 h w").tanh()')),
     wrong("global_left_out", "a * (g + l) + m * g * l", "a * l + m * l",
-          "The global branch plays no part in your map: a (g + l) + m g l."),
+          "The global branch plays no part in your map: a (g + l) + μ g l."),
     wrong("local_left_out", "(a * (g + l) + m * g * l)", "(a * g + m * g).expand_as(x)",
-          "The local branch plays no part in your map: a (g + l) + m g l."),
+          "The local branch plays no part in your map: a (g + l) + μ g l."),
 )
 
 SHARES = (
     *often(
         wrong("shares_exchanged", "a * (g + l) + m * g * l", "m * (g + l) + a * g * l",
-              "The shares are exchanged: `self.additive` belongs to the sum, `self.multiplicative`"
+              "The two coefficients are exchanged: `self.additive` belongs to the sum, `self.multiplicative`"
               " to the product."),
     ),
     wrong("shares_left_out", "a * (g + l) + m * g * l", "g + l + g * l",
-          "The shares of the channels are left out: a (g + l) + m g l."),
+          "The coefficients of the channels are left out: a (g + l) + μ g l."),
     wrong("additive_on_global_alone", "a * (g + l)", "a * g + l",
-          "The share of the sum belongs to both terms: a (g + l). You have a g + l."),
+          "The coefficient of the sum belongs to both terms: a (g + l). You have a g + l."),
     wrong("each_its_share", "a * (g + l) + m * g * l", "a * g + m * l",
-          "You give one share to g and the other to l. They belong to sum and product: a (g + l) +"
-          " m g l."),
+          "You give one coefficient to g and the other to l. They belong to sum and product: a (g + l) +"
+          " μ g l."),
     wrong("product_in_the_sum", "a * (g + l) + m * g * l", "a * (g + l + m * g * l)",
-          "You multiply the product by both shares: a (g + l + m g l). It is a (g + l) + m g l."),
+          "You multiply the product by both coefficients: a (g + l + μ g l). It is a (g + l) + μ g l."),
     wrong("one_share_for_all", 'rearrange(self.additive, "c -> c 1 1")', "self.additive.mean()",
-          "All channels have the same share. Each has its own: `self.additive` and"
+          "All channels have the same coefficients. Each has its own: `self.additive` and"
           " `self.multiplicative` hold c numbers, `c -> c 1 1`.",
           ('rearrange(self.multiplicative, "c -> c 1 1")', "self.multiplicative.mean()")),
     wrong("shares_squashed", "self.additive,", "self.additive.sigmoid(),",
-          "You squash the shares. They are plain numbers: a (g + l) + m g l.",
+          "You squash the coefficients. They are plain numbers: a (g + l) + μ g l.",
           ("self.multiplicative,", "self.multiplicative.sigmoid(),")),
 )
 
 TERMS = (
     *often(
         wrong("sum_alone", " + m * g * l", "",
-              "The product is missing: m g l is added to a (g + l)."),
+              "The product is missing: μ g l is added to a (g + l)."),
     ),
     wrong("product_alone", "a * (g + l) + m", "m",
-          "The sum is missing: a (g + l) is added to m g l."),
+          "The sum is missing: a (g + l) is added to μ g l."),
     wrong("terms_subtracted", ") + m * g", ") - m * g",
-          "You subtract the product. It is added: a (g + l) + m g l."),
+          "You subtract the product. It is added: a (g + l) + μ g l."),
     wrong("terms_multiplied", ") + m * g", ") * m * g",
-          "You multiply the two terms. They are added: a (g + l) + m g l."),
+          "You multiply the two terms. They are added: a (g + l) + μ g l."),
     wrong("squared_sum", "m * g * l", "m * (g + l) ** 2",
-          "Your second term is m (g + l)². It is the product: m g l."),
+          "Your second term is μ (g + l)². It is the product: μ g l."),
     wrong("pixels_averaged", "m * g * l", "m * g * l.mean((2, 3), keepdim=True)",
-          "In the product l is averaged over the pixels. Each pixel keeps its own: m g l."),
+          "In the product l is averaged over the pixels. Each pixel keeps its own: μ g l."),
 )
 
 SQUASHES = (
@@ -163,10 +163,10 @@ EXERCISE = Exercise(
     hints=(
         "g says something of each channel, l of each pixel. Which combination of the two is"
         " like BAM's, which like CBAM's?",
-        "The sum is like BAM, the product like CBAM; each channel has its share of both. a"
-        " and m have one number a channel: `c -> c 1 1` meets b c h w.",
+        "The sum is like BAM, the product like CBAM; each channel weighs both. a and"
+        " μ have one number a channel: `c -> c 1 1` meets b c h w.",
         "channels: up(relu(down(mean of x)))     pixels: collapse(relu(shrink(x)))\n"
-        "attention: tanh of a (g + l) + m g l, with g b c 1 1 and l b 1 h w\n"
+        "attention: tanh of a (g + l) + μ g l, with g b c 1 1 and l b 1 h w\n"
         "forward: x times attention(x)",
     ),
     minutes=12,

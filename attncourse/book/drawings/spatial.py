@@ -1,0 +1,216 @@
+"""Diagrams of chapter 6: gates for channels and for pixels, and Grad-CAM."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from attncourse.book.diagrams import (
+    ATTENTION,
+    DATA,
+    HIDDEN,
+    INK,
+    LEARNED,
+    arrow,
+    canvas,
+    join,
+    label,
+    layer,
+    matrix,
+    shade,
+    step,
+    tensor,
+    vector,
+)
+
+GAINS = (0.15, 0.9, 0.35, 0.7, 0.05, 1.0)  # of six channels, front first
+SPOT = np.exp(-((np.arange(5)[:, None] - 1.5) ** 2 + (np.arange(5) - 2.5) ** 2) / 2.5)
+CUBE = (1.1, 1.6, 1.5)  # depth, height and width of the tensors
+
+
+def scaled(gains=GAINS) -> list:
+    """The colour of data for each channel, paler the smaller its gain."""
+    return [shade(DATA, gain) for gain in gains]
+
+
+def pixels(ax, x, y, grid, colour=DATA, side=0.26):
+    """A small map, with both its letters beneath: arrows come from the left."""
+    box = matrix(ax, x, y, grid, "", "", colour, side)
+    label(ax, (box.middle[0], y - 0.12), "h w", "center", "top")
+    return box
+
+
+def channel_gate() -> Figure:
+    """x to M_c to y: two pools, one MLP for both, added before the sigmoid."""
+    fig, ax = canvas(15.4, 5.3)
+    tensor(ax, 0.5, 1.4, CUBE, "c h w", "$x$", [DATA] * 6)
+    mean = vector(ax, 4.9, 3.15, [0.5, 0.6, 0.5, 0.4, 0.5, 0.6], "c", side=0.26)
+    most = vector(ax, 4.9, 0.75, [0.6, 0.9, 0.5, 0.8, 0.5, 1.0], "c", side=0.26)
+    arrow(ax, (3.3, 3.5), mean.left, text="mean")
+    arrow(ax, (3.3, 2.1), most.left, text="max")
+    layer(ax, 6.2, 1.75, "one MLP\nfor both:\n$W_{up}$ relu $W_{down}$", 2.6, 1.7)
+    arrow(ax, mean.right, (6.15, 3.05))
+    arrow(ax, most.right, (6.15, 2.15))
+    join(ax, 9.9, 2.6)
+    arrow(ax, (8.87, 3.05), (9.7, 2.75))
+    arrow(ax, (8.87, 2.15), (9.7, 2.45))
+    gains = vector(ax, 10.95, 1.82, GAINS, "c", "$M_c$", ATTENTION, side=0.26)
+    arrow(ax, (10.15, 2.6), gains.left, text="σ")
+    arrow(ax, gains.right, (12.35, 2.6), text="scale")
+    tensor(ax, 12.5, 1.4, CUBE, "c h w", "$y$", scaled())
+    arrow(ax, (1.25, 0.95), (1.25, 0.25), (13.25, 0.25), (13.25, 0.98))
+    return fig
+
+
+def spatial_gate() -> Figure:
+    """x to M_s to y: each pixel described by two numbers, one convolution, sigmoid."""
+    fig, ax = canvas(15.4, 5.3)
+    tensor(ax, 0.5, 1.4, CUBE, "c h w", "$x$", [DATA] * 6)
+    most = pixels(ax, 5.3, 3.15, 0.2 + 0.8 * SPOT)
+    mean = pixels(ax, 5.3, 0.9, 0.1 + 0.5 * SPOT)
+    arrow(ax, (3.3, 3.8), most.left, text="max over c")
+    arrow(ax, (3.5, 1.55), mean.left, text="mean over c")
+    conv = layer(ax, 7.5, 2.05, "convolution\n7 x 7,\n2 maps to 1", 2.15, 1.3)
+    arrow(ax, most.right, (7.45, 3.0))
+    arrow(ax, mean.right, (7.45, 2.4))
+    gains = pixels(ax, 10.4, 2.05, SPOT, ATTENTION)
+    label(ax, (gains.middle[0], 3.6), "$M_s$")
+    arrow(ax, conv.right, gains.left, text="σ")
+    arrow(ax, gains.right, (12.4, 2.7), text="")
+    tensor(ax, 12.6, 1.4, CUBE, "c h w", "$y$", [shade(DATA, 0.45)] * 6)
+    arrow(ax, (1.25, 0.95), (1.25, 0.25), (13.35, 0.25), (13.35, 0.98))
+    return fig
+
+
+def cbam() -> Figure:
+    """Two gates in a row, each with its own product."""
+    fig, ax = canvas(15.4, 6.2)
+    cube = (0.9, 1.4, 1.3)
+    tensor(ax, 0.4, 0.75, cube, "c h w", "$x$", [DATA] * 6)
+    y, first, second = 1.45, 5.3, 11.2
+    for middle, name in ((first, "channel gate"), (second, "spatial gate")):
+        layer(ax, middle - 2.35, 3.75, name.replace(" ", "\n"), 1.6, 1.0, ATTENTION)
+        join(ax, middle, y, "×")
+    what = vector(ax, first - 0.13, 3.45, GAINS, "", "$M_c$", ATTENTION, side=0.26)
+    where = matrix(ax, second - 0.4, 3.68, SPOT, "", "$M_s$", ATTENTION, side=0.23)
+    tensor(ax, 6.6, 0.75, cube, "c h w", "$x'$", scaled())
+    tensor(ax, 12.6, 0.75, cube, "c h w", "$y$", [shade(DATA, 0.6 * g) for g in GAINS])
+    for middle, start, gains in ((first, 2.8, what), (second, 9.0, where)):
+        arrow(ax, (start, y), (middle - 0.28, y))
+        ax.plot(middle - 1.55, y, "o", color=INK, ms=4)
+        arrow(ax, (middle - 1.55, y), (middle - 1.55, 3.7))
+        arrow(ax, (middle - 0.72, 4.25), (gains.left[0], 4.25))
+        arrow(ax, (middle, gains.bottom[1]), (middle, y + 0.27))
+    arrow(ax, (first + 0.27, y), (6.25, y))
+    arrow(ax, (second + 0.27, y), (12.25, y))
+    step(ax, first - 0.9, 5.75, "1 which channels")
+    step(ax, second - 0.9, 5.75, "2 which pixels")
+    return fig
+
+
+def bam() -> Figure:
+    """Two branches of logits, their sum squashed once, x scaled and added to itself."""
+    fig, ax = canvas(15.4, 5.9)
+    tensor(ax, 0.5, 2.1, CUBE, "c h w", "$x$", [DATA] * 6)
+    layer(ax, 4.1, 4.1, "channel\nbranch", 1.75, 0.95)
+    layer(ax, 4.1, 1.7, "spatial\nbranch", 1.75, 0.95)
+    arrow(ax, (3.2, 3.6), (4.05, 4.4))
+    arrow(ax, (3.2, 2.8), (4.05, 2.3))
+    what = vector(ax, 6.8, 3.75, GAINS, "c", "$B_c$", ATTENTION, side=0.26)
+    where = pixels(ax, 6.3, 1.52, SPOT, ATTENTION)
+    label(ax, (6.95, 3.0), "$B_s$")
+    arrow(ax, (5.9, 4.57), what.left)
+    arrow(ax, (5.9, 2.17), where.left)
+    join(ax, 8.6, 3.2)
+    arrow(ax, (7.15, 4.3), (8.42, 3.4))
+    arrow(ax, where.right, (8.42, 3.0))
+    both = [shade(ATTENTION, 0.2 + 0.8 * g) for g in GAINS]
+    tensor(ax, 9.9, 2.1, (1.0, 1.4, 1.2), "c h w", "$M$", both)
+    arrow(ax, (8.85, 3.2), (9.6, 3.2), text="σ")
+    join(ax, 12.85, 2.75, "×")
+    arrow(ax, (12.1, 2.75), (12.6, 2.75))
+    join(ax, 13.95, 2.75)
+    arrow(ax, (13.1, 2.75), (13.7, 2.75))
+    arrow(ax, (14.2, 2.75), (14.8, 2.75))
+    label(ax, (15.05, 2.75), "$y$")
+    ax.plot([1.25, 1.25, 12.85], [1.75, 0.45, 0.45], color=INK, lw=1.2)
+    arrow(ax, (12.85, 0.45), (12.85, 2.5))
+    arrow(ax, (12.85, 0.45), (13.95, 0.45), (13.95, 2.5))
+    return fig
+
+
+def spatial_layer() -> Figure:
+    """The mean channel shrinks by two and grows again, between three small convolutions."""
+    fig, ax = canvas(15.4, 4.6)
+    tensor(ax, 0.5, 1.3, (1.0, 1.5, 1.5), "c h w", "$x$", [DATA] * 6)
+    six = np.exp(-((np.arange(6)[:, None] - 2) ** 2 + (np.arange(6) - 3) ** 2) / 4)
+    three = six.reshape(3, 2, 3, 2).mean((1, 3))
+    grown = three.repeat(2, 0).repeat(2, 1)
+    places = (
+        (3.95, 1.35, six, DATA, "6 x 6"),
+        (8.0, 1.74, three, DATA, "3 x 3"),
+        (10.25, 1.35, grown, DATA, "6 x 6"),
+        (13.35, 1.35, six, ATTENTION, "6 x 6"),
+    )
+    boxes = [matrix(ax, x, y, grid, "", "", c, 0.26) for x, y, grid, c, _ in places]
+    for box, (*_, size) in zip(boxes, places, strict=True):
+        label(ax, (box.middle[0], 1.1), size, "center", "top")
+    arrow(ax, (3.15, 2.13), boxes[0].left, text="mean")
+    words = ("5 x 5, relu,\nthen 3 x 3 with\nstride 2, relu", "repeat\n2 x 2", "3 x 3\nσ")
+    for one, two, text in zip(boxes[:-1], boxes[1:], words, strict=True):
+        arrow(ax, one.right, two.left)
+        middle = (one.right[0] + two.left[0]) / 2
+        ax.text(middle, 2.3, text, ha="center", va="bottom", size=8.5)
+    return fig
+
+
+def gala() -> Figure:
+    """g for channels, l for pixels; their sum and product weighted for each channel, tanh."""
+    fig, ax = canvas(15.4, 5.6)
+    tensor(ax, 0.5, 1.9, CUBE, "c h w", "$x$", [DATA] * 6)
+    layer(ax, 4.0, 3.8, "global:\nmean, MLP", 2.1, 0.95)
+    layer(ax, 4.0, 1.35, "local:\n1x1, 1x1", 2.1, 0.95)
+    arrow(ax, (3.2, 3.4), (3.95, 4.1))
+    arrow(ax, (3.2, 2.6), (3.95, 2.0))
+    g = vector(ax, 7.15, 3.45, GAINS, "c", "$g$", ATTENTION, side=0.26)
+    pixels(ax, 6.7, 1.15, SPOT, ATTENTION)
+    label(ax, (7.35, 2.65), "$l$")
+    arrow(ax, (6.2, 4.25), g.left)
+    arrow(ax, (6.15, 1.8), (6.62, 1.8))
+    top, low = (
+        layer(ax, 9.2, 3.6, "$a\\,(g + l)$", 1.8),
+        layer(ax, 9.2, 1.5, "$\\mu\\, g\\, l$", 1.8),
+    )
+    for box in (top, low):
+        arrow(ax, (7.5, 4.2), (9.15, box.middle[1] + 0.1))
+        arrow(ax, (8.1, 1.9), (9.15, box.middle[1] - 0.1))
+    join(ax, 11.85, 2.85)
+    arrow(ax, top.right, (11.7, 3.05))
+    arrow(ax, low.right, (11.7, 2.65))
+    signs = ["#b2182b", "#f4a582", "#f7f7f7", "#92c5de", "#2166ac", "#d6604d"]
+    arrow(ax, (12.1, 2.85), (13.0, 2.85), text="tanh")
+    tensor(ax, 13.35, 2.15, (0.7, 1.4, 0.9), "c h w", "gains", signs)
+    return fig
+
+
+def grad_cam() -> Figure:
+    """Forward to a score, backward to the maps, and the maps weighed by the mean gradients."""
+    fig, ax = canvas(15.4, 6.6)
+    image = matrix(ax, 0.5, 4.2, 0.15 + 0.85 * SPOT, "", "image", side=0.28)
+    features = layer(ax, 2.7, 4.45, "features", 1.7, 0.9)
+    arrow(ax, image.right, features.left)
+    tensor(ax, 5.6, 3.95, CUBE, "c h w", "$A$", [DATA] * 6)
+    arrow(ax, features.right, (5.2, 4.9))
+    head = layer(ax, 9.7, 4.45, "head", 1.3, 0.9)
+    arrow(ax, (8.4, 4.9), head.left)
+    scores = vector(ax, 12.1, 4.15, [0.1, 0.1, 1, 0.1, 0.1], "", "scores", HIDDEN, side=0.3)
+    arrow(ax, head.right, scores.left)
+    label(ax, (12.75, 4.9), "$s$ of one class", "left")
+    back = tensor(ax, 5.6, 0.75, CUBE, "c h w", "", [shade(LEARNED, 0.6)] * 6)
+    arrow(ax, (12.25, 3.95), (12.25, 2.0), (8.5, 2.0), colour="#d55e00")
+    ax.text(10.4, 2.1, r"backward: $\partial s / \partial A$", ha="center", va="bottom")
+    gains = vector(ax, 3.75, 1.0, GAINS, "c", "$\\alpha$", ATTENTION, side=0.26)
+    arrow(ax, (5.2, back.middle[1] - 0.3), (gains.right[0], back.middle[1] - 0.3))
+    ax.text(4.72, 2.0, "mean\nover\npixels", ha="center", va="bottom", size=8.5)
+    matrix(ax, 0.8, 1.15, SPOT, "h w", "$L$", ATTENTION, side=0.26)
+    arrow(ax, (3.65, 1.8), (2.2, 1.8))
+    ax.text(2.95, 1.65, "relu of\n$\\sum \\alpha_c A_c$", ha="center", va="top", size=8.5)
+    return fig
