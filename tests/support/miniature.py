@@ -63,7 +63,7 @@ def check(id, answer):
 SCRIPT = """# %% [markdown]
 # # 7 · Miniature
 #
-# You will write two things. **5 min · CPU is enough**
+# You will write two things. **About 5 minutes**, of which 5 minutes are exercises.
 
 # %%
 import matplotlib.pyplot as plt

@@ -73,6 +73,15 @@ def chained(crash: Crash) -> tuple[str, str] | None:
     return None
 
 
+def either(crash: Crash) -> tuple[str, str] | None:
+    """The two names of `one or other`, where nothing is compared."""
+    for node in _nodes(crash, ast.BoolOp):
+        names = [value.id for value in node.values if isinstance(value, ast.Name)]
+        if isinstance(node.op, ast.Or) and len(names) == len(node.values) == 2:
+            return names[0], names[1]
+    return None
+
+
 def joined(crash: Crash) -> str:
     """The word that joins, or turns, two truth values: "and", "or", "not"; "" if none does."""
     for node in _nodes(crash, ast.BoolOp, ast.UnaryOp):

@@ -32,6 +32,12 @@ def _truth(found: re.Match, crash: Crash, shapes: Shapes) -> str:
             f"Python takes `{both[0]}` for two comparisons joined by `and`, which wants one yes"
             f" or no. For tensors write `{both[1]}`."
         )
+    if either := lines.either(crash):
+        one, other = either
+        return (
+            f"`{one} or {other}` asks whether `{one}` is true, and a tensor holds many numbers."
+            f" Ask whether it is given: `{other} if {one} is None else {one}`."
+        )
     if word := lines.joined(crash):
         instead = {"and": "&", "or": "|", "not": "~"}[word]
         brackets = ", with each comparison in brackets" if word != "not" else ""
