@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import isfunction
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -71,10 +72,12 @@ def _statistics_move(case: Case) -> Fault | None:
         counted = [n for n in trial.weights or () if n.endswith("num_batches_tracked")]
         if trial.evaluate or not counted:
             continue
-        mine, right = (_runs(case, one, trial) for one in (case.answer, case.ex.solution))
         if fault := _still(case, trial):
             return fault
-        for name in counted:
+        for probe, name in product(case.ex.probes, counted):
+            mine, right = (
+                _runs(case, one, trial, probe) for one in (case.answer, case.ex.solution)
+            )
             if mine.get(name, 0) > right.get(name, 0):
                 layer = name.rpartition(".")[0]
                 return Fault(
@@ -113,9 +116,9 @@ def _after(case: Case, answer: Callable, trial: Prepared) -> dict[str, Tensor]:
     return built.state_dict()
 
 
-def _runs(case: Case, answer: Callable, trial: Prepared) -> dict[str, int]:
-    """How often each BatchNorm has run after one call."""
+def _runs(case: Case, answer: Callable, trial: Prepared, probe: str) -> dict[str, int]:
+    """How often each BatchNorm has run after one call of a probe."""
     built = build(case.ex, answer, trial).answer
-    outcome(case.ex, built, case.last_probe, trial.fresh())
+    outcome(case.ex, built, probe, trial.fresh())
     state = built.state_dict()
     return {n: int(state[n]) for n in trial.weights if n in state and "num_batches" in n}

@@ -1,4 +1,4 @@
-"""Other sizes: an axis of length 1; even where it was odd, and odd where it was even."""
+"""Other sizes: of length 1; even where it was odd, and odd where it was even; two alike."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +13,8 @@ ONE = (
     "`squeeze()` without an axis takes away every axis of length 1, and broadcasting hides one"
     " that is missing."
 )
+ALIKE = "Is something done otherwise where two axes are of one size?"
+SQUARE = (("h", "w"), ("height", "width"), ("i", "j"))  # what is often of one size in practice
 OTHER = "Is a size taken for granted, or right for even or for odd sizes alone?"
 
 
@@ -27,6 +29,11 @@ def varied(ex: Exercise, trial: Prepared) -> Iterator[Varied]:
             name = f"with an axis of length 1, {letter} = 1"
             one = resized(ex, trial, name, {letter: 1})
             yield Varied(one, "needs_longer_axes", ONE, free)
+    for one, other in SQUARE:
+        if {one, other} <= trial.sizes.keys():
+            size = trial.sizes[other]
+            square = resized(ex, trial, f"with {one} = {other} = {size}", {one: size})
+            yield Varied(square, "needs_two_sizes", ALIKE)
 
 
 def resized(ex: Exercise, trial: Prepared, name: str, new: Mapping[str, int]) -> Prepared:

@@ -1,9 +1,11 @@
 """What a query says to each row of the map, and to each column: two small products."""
 
+import torch
+
 from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Cost, Exercise, Trial
 from attncourse.exercises.relative_2d.shared import INDICES, TURNED, indexed
-from solutions.relative_2d import axis_logits, offsets, relative_logits_1d
+from solutions.relative_2d import axis_logits, relative_logits_1d
 
 
 def axis_trials():
@@ -77,11 +79,11 @@ ENDS = (
 # fmt: on
 
 
-def rows_by_products(q, rows, columns):
+def rows_one_by_one(q, rows, columns):
     h, w = q.shape[-3:-1]
-    down = q @ rows[offsets(h, q.device)].mT
-    across = q.unsqueeze(-2) @ columns[offsets(w, q.device)].mT
-    return down, across.squeeze(-2)
+    down = [q[..., n, :, :] @ rows[h - 1 - n : 2 * h - 1 - n].mT for n in range(h)]
+    across = [q[..., n, :] @ columns[w - 1 - n : 2 * w - 1 - n].mT for n in range(w)]
+    return torch.stack(down, -3), torch.stack(across, -2)
 
 
 def rows_by_skew(q, rows, columns):
@@ -108,7 +110,7 @@ EXERCISE = Exercise(
     ),
     minutes=6,
     difficulty=2,
-    otherwise=(rows_by_products, rows_by_skew),
+    otherwise=(rows_one_by_one, rows_by_skew),
     laws=("examples_do_not_mix",),
     cost=Cost(largest_tensor=2.5),
 )
