@@ -8,7 +8,9 @@ from attncourse.checker.crashes.words import Crash, Shapes, Table, shown, told
 
 def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     text = "the two matrices share no axis of equal size"
-    if told(shapes):
+    if len(re.findall(r"@|matmul|bmm|\bmm\(", crash.line)) > 1:  # of what lies between
+        text += " (a line of several products: make them one by one)"
+    elif told(shapes):
         text += f": {told(shapes)}"
     text += ". `@` sums the last axis of the left over the last but one of the right"
     remedy = lines.product_remedy(crash)
@@ -17,7 +19,7 @@ def _product(found: re.Match, crash: Crash, shapes: Shapes) -> str:
 
 def _layer(found: re.Match, crash: Crash, shapes: Shapes) -> str:
     has, wants = found[2], found[3]
-    if "self." not in crash.line and "@" in crash.line:
+    if "self." not in crash.line and re.search(r"@|matmul|\bmm\(", crash.line):
         return _product(found, crash, shapes)
     text = f"a layer is given a last axis of {has} and wants one of {wants}"
     return text + (f": {told(shapes)}." if told(shapes) else ".")

@@ -23,7 +23,8 @@ def explain(departure: Departure) -> Fault | None:
         for name in given:
             if all(_stays(departure, i, name) for i in case.sheet.declared):
                 text = (
-                    f"`{name}` makes no difference to what `{probe}` returns: it is not used."
+                    f"`{name}` makes no difference to what `{probe}` returns: it is not used,"
+                    " or it cancels."
                 )
                 return Fault(text, _evidence(departure), "makes_no_difference")
     for name in departure.trial.init:

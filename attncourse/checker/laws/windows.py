@@ -154,10 +154,13 @@ def equal_values_stay(look: Look) -> str | None:
             f"{number(y.min().item())} at its edges: zeros beyond the edge take a share. Hide "
             "them before the softmax."
         )
-    return (
-        f"With all values 1 you return {number(y.flatten()[0].item())} instead of 1: your "
-        "weights do not sum to 1 over the window."
-    )
+    told = f"With all values 1 you return {number(y.flatten()[0].item())} instead of 1: "
+    summed = [n for n, size in look.trial.sizes.items() if size > 1 and close(y, size + 0 * y)]
+    if summed:
+        return (
+            f"{told}as many as there are {summed[0]}. Is that axis summed, which should stay?"
+        )
+    return f"{told}your weights do not sum to 1 over the window."
 
 
 @law

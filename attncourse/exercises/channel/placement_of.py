@@ -54,7 +54,8 @@ PROBES = (
           " is left comes from the branch."),
     wrong("nothing_of_x", "torch.ones(1, 1, 1, 1)", "-torch.ones(1, 1, 1, 1)",
           'You say "none of the four" of all four: does anything of x come through? Where x is 0 or'
-          " negative the ReLU of the block leaves 0. Probe with x above 0."),
+          " negative the ReLU of the block leaves 0. Probe with x above 0, and with numbers that"
+          " floats hold exactly."),
     wrong("linear_branch", "torch.ones_like", "lambda t: t",
           "Your branch returns its input, so that a gate before it and one behind it look alike."
           " Let it return a constant."),

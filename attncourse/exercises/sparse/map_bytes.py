@@ -42,7 +42,8 @@ NUMBERS = often(
     wrong("bits_not_bytes", "* 4", "* 32",
           "You take 32 a number: those are bits. It is 4 bytes."),
     wrong("eight_bytes", "* 4", "* 8",
-          "You take 8 bytes a number. Single precision has 4."),
+          "Your map takes twice as much: 8 bytes a number, where single precision has 4, or two"
+          " maps."),
 )
 
 LAYERS = often(
