@@ -25,7 +25,7 @@ FIGURE = Figure(
     ours="stand-alone",
     over=("ResNet-26",),
 )
-SIDES, TINY = (64, 128), (32,)
+SIDES, TINY = (64, 128), (64,)
 
 
 def cases(setting: Setting) -> list[Case]:

@@ -424,6 +424,7 @@ def test_a_title_says_how_the_times_compare_at_the_largest_size():
 def test_the_plan_is_the_cpu_with_both_allocators_and_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(running.platform, "libc_ver", lambda: ("glibc", "2.39"))
+    monkeypatch.setattr(running.reporting, "instructions", lambda: "AVX2")
     assert [run.get("allocator") for run in running.plan(None, 1)] == ["default", "tuned", None]
     assert running.plan(None, 1)[-1] == NEVER
     with pytest.raises(UserError, match="no CUDA device"):
@@ -433,6 +434,10 @@ def test_the_plan_is_the_cpu_with_both_allocators_and_a_gpu_where_there_is_one(m
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [run["device"] for run in running.plan(None, 1)] == ["cpu", "cpu", "cuda"]
     assert [run["device"] for run in running.plan("cuda", 1)] == ["cuda"]
+    monkeypatch.setattr(running.reporting, "instructions", lambda: "AVX512")
+    cpu = [run for run in running.plan(None, 1) if run["device"] == "cpu"]
+    assert [run["instructions"] for run in cpu] == ["AVX512", "AVX512", "AVX2"]
+    monkeypatch.setattr(running.reporting, "instructions", lambda: "AVX2")
     monkeypatch.setattr(running.platform, "libc_ver", lambda: ("", ""))
     assert [run["allocator"] for run in running.plan("cpu", 1)] == ["default"]
 

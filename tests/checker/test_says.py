@@ -229,7 +229,7 @@ def test_a_count_says_which_power():
         return 2 * (queries + keys) * dim + 2 * queries * keys * dim
 
     assert says("multi_head.multiply_adds", answer) == (
-        "You have `dim ** 1` where `dim ** 2` belongs."
+        "Your result is that of `dim ** 1` where `dim ** 2` belongs."
     )
 
 

@@ -227,14 +227,14 @@ def test_a_whole_course_has_no_problems_and_each_defect_is_told(whole):
     expect_only(examine(whole.root), "notebooks/src/02_old.py belongs to no chapter")
     (whole.root / "notebooks" / "src" / "02_old.py").unlink()
 
-    whole.edit("**5 min", "**6 min")
+    whole.edit("**About 5 min", "**About 6 min")
     problems = examine(whole.root)
     assert problems[0] == (
-        "notebooks/src/07_miniature.py: the first cell says 6 min, attncourse/course.py 5; "
-        "make them agree"
+        "notebooks/src/07_miniature.py: the opening does not say "
+        '"**About 5 minutes**, of which 5 minutes are exercises"'
     )
     assert all("Run `make notebooks`." in p for p in problems[1:])
-    whole.edit("**6 min", "**5 min")
+    whole.edit("**About 6 min", "**About 5 min")
 
     whole.edit("x = torch.arange(3.0)", "doubled_at_last = x * twice")
     assert any("can be read in notebooks/src/07_miniature.py" in p for p in examine(whole.root))

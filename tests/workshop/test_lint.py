@@ -15,15 +15,15 @@ def test_a_sound_script_has_no_complaints(miniature):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("**5 min", "**half an hour", "does not say how many minutes"),
-        ("**5 min", "**7 min", "the first cell says 7 min, attncourse/course.py 5"),
+        ("**About 5 min", "**About 6 min", 'does not say "**About 5 minutes**, of which 5'),
+        ("which 5 minutes", "which 7 minutes", 'does not say "**About 5 minutes**, of which 5'),
         ("7.1 Double", "7.1 Double \N{ROCKET}", "line 14: an emoji, U+1F680"),
         ("7.1 Double", "7.1 Simply double", 'line 14: "Simply" explains nothing'),
         ('print("the end")', "x = 1\n" * 13, "13 lines of code; at most 12"),
         ('print("the end")', "%matplotlib inline", "not Python"),
         ('print("the end")', "plt.show()", "a figure needs words"),
         ('print("the end")', "", "an empty code cell"),
-        ("## 7.1 Double", "word " * 91, "91 words of prose; at most 90"),
+        ("## 7.1 Double", "word " * 121, "121 words of prose; at most 120"),
         ('# %% exercise="miniature.gain"', "# %%\nGain = 1", "miniature.gain: cited 0 times"),
         ('exercise="miniature.gain"\n', 'exercise="miniature.gain"\nx = 1\n', "leave it empty"),
         ('exercise="miniature.gain"', 'exercise="miniature.gani"', '"miniature.gani" is cited'),

@@ -12,6 +12,7 @@ from attncourse.checker.diagnosis import (
     element,
     everywhere,
     ignored,
+    ignored_first,
     infinite,
     kept,
     kind,
@@ -39,7 +40,7 @@ WAYS = (
     slip,  # a slip gives the same, on every trial or on those like this one
     count,  # of a number: terms that are too many or too few
     rewritten_first,  # of masks, counts and several returns: one expression for another
-    ignored,  # an input makes no difference
+    ignored_first,  # of numbers: an argument makes no difference
     kind,  # type, number of returns, shape, dtype, device
     moved,  # the right numbers, moved along one axis
     precision,  # right in the first digits
@@ -50,6 +51,7 @@ WAYS = (
     nan,  # nan
     everywhere,  # the same factor, or the same number added, everywhere
     rewritten,  # one expression for another; another input
+    ignored,  # an input makes no difference, or an argument of `__init__`
     two_slips,  # two slips at once that are seldom made together
     stage,  # the first layer that is given something else
     rearranged_inside,  # of a module: the right numbers at other places

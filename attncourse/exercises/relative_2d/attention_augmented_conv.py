@@ -84,15 +84,20 @@ def queries(name: str, q: str, message: str) -> Wrong:
     )
 
 
+def _where_smaller(pool: str) -> str:
+    """A pooling of torch's where the map is to become smaller, and only there."""
+    return f"(x if self.stride == 1 else F.{pool}_pool2d(x, 3, self.stride, 1))"
+
+
 # fmt: off
 STRIDES = (
-    wrong("zeros_are_counted", "halved(x, self.stride)", "F.avg_pool2d(x, 3, self.stride, 1)",
+    wrong("zeros_are_counted", "halved(x, self.stride)", _where_smaller("avg"),
           "At the border your means count the zeros outside the picture. A mean is over the pixels"
           " that there are: `halved`, or count_include_pad=False."),
     wrong("smaller_zeros_counted", "halved(x, 2)", "F.avg_pool2d(x, 3, 2, 1)",
           "For `downsample` your means count the zeros outside the picture. A mean is over the"
           " pixels that there are: `halved`, or count_include_pad=False."),
-    wrong("all_zeros_counted", "halved(x, self.stride)", "F.avg_pool2d(x, 3, self.stride, 1)",
+    wrong("all_zeros_counted", "halved(x, self.stride)", _where_smaller("avg"),
           "Your means count the zeros outside the picture, with a stride and with `downsample`. A"
           " mean is over the pixels that there are: `halved`, or count_include_pad=False.",
           ("halved(x, 2)", "F.avg_pool2d(x, 3, 2, 1)")),
@@ -105,12 +110,11 @@ STRIDES = (
           "To make the map smaller you take every other pixel. It is the mean of each 3x3 window:"
           " `halved`.",
           ("halved(x, 2)", "x[..., ::2, ::2]")),
-    wrong("stride_takes_the_largest", "halved(x, self.stride)",
-          "F.max_pool2d(x, 3, self.stride, 1)",
+    wrong("stride_takes_the_largest", "halved(x, self.stride)", _where_smaller("max"),
           "With a stride you take the largest of each window. It is the mean: `halved`."),
     wrong("smaller_by_the_largest", "halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)",
           "For `downsample` you take the largest of each window. It is the mean: `halved`."),
-    wrong("always_the_largest", "halved(x, self.stride)", "F.max_pool2d(x, 3, self.stride, 1)",
+    wrong("always_the_largest", "halved(x, self.stride)", _where_smaller("max"),
           "To make the map smaller you take the largest of each window. It is the mean: `halved`.",
           ("halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)")),
     wrong("smaller_by_windows_of_2", "halved(x, 2)", "F.avg_pool2d(x, 2, ceil_mode=True)",

@@ -11,7 +11,7 @@ from solutions.scaled_dot_product import scaled_dot_product_attention
 def test_a_squeeze_that_takes_too_much_is_caught():
     verdict = check(ATTENTION, lambda *a: scaled_dot_product_attention(*a).squeeze())
     assert verdict.status == "not yet"
-    assert "A `squeeze` takes away every axis of length 1" in first_line(verdict)
+    assert "`squeeze()` takes all of them away" in first_line(verdict)
 
 
 def test_of_several_numbers_the_wrong_one_is_named():
