@@ -76,6 +76,8 @@ class Sketch:
             return False
         rtol, atol = TOLERANCE.get(precision, COARSE)
         slack = SLACK * (rtol * self.scale + atol * math.sqrt(math.prod(self.shape)))
+        if not math.isfinite(slack):  # numbers too large to be squared
+            return self.sums == other.sums
         return all(abs(a - b) <= slack for a, b in zip(self.sums, other.sums, strict=True))
 
 
@@ -129,7 +131,7 @@ def _of_tensor(y: Tensor) -> Sketch:
     number = min(SUMS, len(flat) // 2)
     sums = (_weights(len(flat), number) @ flat).tolist() if number else []
     length = flat.norm().item() if len(flat) else 0.0
-    scale = 2.0 ** math.ceil(math.log2(length)) if length else 0.0
+    scale = 2.0 ** math.ceil(math.log2(length)) if 0 < length < math.inf else length
     return Sketch("tensor", shape, dtype, tuple(sums), scale, odd, finite)
 
 

@@ -1,4 +1,7 @@
-"""Learner notebooks cut to the exercises of an assignment."""
+"""Learner notebooks cut to the exercises of an assignment.
+
+What stays runs as far as it is written, and nothing in it points at answers that are not there.
+"""
 
 import ast
 import re
@@ -10,31 +13,108 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from attncourse import course, places
-from attncourse.classroom.pruning import names_used
+from attncourse.classroom.reach import bound_in, taken
 from attncourse.course import Chapter
 from attncourse.errors import UserError
 from attncourse.exercises.record import Exercise
-from attncourse.exercises.source import stub
+from attncourse.exercises.source import source, stub
 
 # "To read on without solving it: `from solutions.channel import squeeze`.": not here
 IMPORT = re.compile(r"[^.`]*`from solutions[^`]*`[^.\n]*\.?")
 
 
 def cut(chapter: Chapter, ids: Sequence[str]) -> NotebookNode:
-    """The notebook of a chapter with these exercises; what others would have written is imported
-    where it is used, and left out where it is not."""
+    """The notebook of a chapter with these exercises. A section that asks for none of them, and
+    for others, is left out; so are cells that use what others would have written, unless one of
+    these is built on it: then it is imported."""
     path = places.notebooks() / f"{chapter.stem}.ipynb"
     if not path.is_file():
         raise UserError(f"there is no {path}: build it with `attncourse build`.")
     notebook = deepcopy(nbformat.read(path, as_version=4))
-    cells = [_without_way_round(cell) for cell in notebook.cells]
-    for id in chapter.ids:
-        if id not in ids:
-            cells = _without(cells, id)
-    for ex in (course.exercise(id) for id in ids if id not in chapter.ids):
-        cells = _with_own(cells, ex)
+    others = {id: course.exercise(id) for id in chapter.ids if id not in ids}
+    called = set().union(*(taken(source(course.exercise(id))) for id in ids))
+    given = [id for id, ex in others.items() if ex.name in called]
+    cells, gone = [], []
+    for section in _sections(notebook.cells):
+        asked = [id for cell in section if (id := cell.metadata.get("exercise"))]
+        wanted = not asked or any(id in ids for id in asked)
+        for cell in section:
+            id = cell.metadata.get("exercise")
+            if id in given:
+                cell.source = f"from {others[id].solution.__module__} import {others[id].name}"
+                del cell.metadata["exercise"]
+                cells.append(cell)
+            elif not wanted or id in others or any(_asks(cell, other) for other in others):
+                gone.append(cell)
+            else:
+                cells.append(_without_way_round(cell))
+    cells = that_mean_something(notebook.cells, _that_run(cells, gone))
     notebook.cells = [cell for cell in cells if cell.source.strip()]
+    for ex in (course.exercise(id) for id in ids if id not in chapter.ids):
+        notebook.cells = _with_own(notebook.cells, ex)
     return notebook
+
+
+def _sections(cells: Sequence[NotebookNode]) -> list[list[NotebookNode]]:
+    """The cells under each heading of the second level; those before the first as one."""
+    found: list[list[NotebookNode]] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def _that_run(cells: list[NotebookNode], gone: list[NotebookNode]) -> list[NotebookNode]:
+    """Without the cells that use a name which only cells bind that are gone."""
+    gone = [*gone]
+    while True:
+        lost = set().union(*map(_binds, gone)) - set().union(*map(_binds, cells))
+        broken = [
+            cell
+            for cell in cells
+            if cell.cell_type == "code"
+            and "exercise" not in cell.metadata
+            and taken(cell.source) & lost
+        ]
+        if not broken:
+            return cells
+        gone += broken
+        cells = [cell for cell in cells if not any(cell is one for one in broken)]
+
+
+def that_mean_something(
+    every: Sequence[NotebookNode], left: Sequence[NotebookNode]
+) -> list[NotebookNode]:
+    """Without the texts that belong to cells which are gone: the title of an exercise, what one
+    should see, and a section of which no code is left."""
+    stays = {id(cell) for cell in left}
+    for number, cell in enumerate(every):
+        if cell.cell_type == "markdown" and not _stays_with(every, number, stays):
+            stays.discard(id(cell))
+    return [cell for cell in left if id(cell) in stays]
+
+
+def _stays_with(every: Sequence[NotebookNode], number: int, stays: set[int]) -> bool:
+    """Whether what a text speaks of is still there."""
+    text = every[number].source
+    if text.startswith("**What you should see.**"):
+        before = (c for c in reversed(every[:number]) if c.cell_type == "code")
+        return all(id(c) in stays for c in [*before][:1])
+    depth = len(text) - len(text.lstrip("#"))
+    if depth < 2:
+        return True
+    code = []
+    for cell in every[number + 1 :]:
+        mark = len(cell.source) - len(cell.source.lstrip("#"))
+        if cell.cell_type == "markdown" and 0 < mark <= depth:
+            break
+        code += [cell] if cell.cell_type == "code" else []
+    return not code or any(id(c) in stays for c in code)
+
+
+def _binds(cell: NotebookNode) -> set[str]:
+    return bound_in(cell.source) if cell.cell_type == "code" else set()
 
 
 def _without_way_round(cell: NotebookNode) -> NotebookNode:
@@ -42,24 +122,6 @@ def _without_way_round(cell: NotebookNode) -> NotebookNode:
     if cell.cell_type == "markdown" and "`from solutions" in cell.source:
         cell.source = IMPORT.sub("", cell.source).strip()
     return cell
-
-
-def _without(cells: list[NotebookNode], id: str) -> list[NotebookNode]:
-    """Without one exercise."""
-    ex = course.exercise(id)
-    rest = [c for c in cells if c.metadata.get("exercise") != id and not _asks(c, id)]
-    used = any(c.cell_type == "code" and ex.name in names_used(c.source) for c in rest)
-    found = []
-    for cell in cells:
-        if cell.metadata.get("exercise") == id:
-            if not used:
-                continue
-            cell.source = f"from {ex.solution.__module__} import {ex.name}  # given"
-            del cell.metadata["exercise"]
-        elif _asks(cell, id):
-            continue
-        found.append(cell)
-    return found
 
 
 def _with_own(cells: list[NotebookNode], ex: Exercise) -> list[NotebookNode]:

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from attncourse import course, places
 from attncourse.classroom.leaks import silent_hints
-from attncourse.classroom.reach import Module, Name, Reach, names_in
+from attncourse.classroom.reach import Module, Name, Reach
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import stub
 
@@ -209,14 +209,6 @@ def code(notebook: NotebookNode) -> str:
                 continue
             cells.append(cell.source)
     return "\n\n".join(cells) + "\n"
-
-
-def names_used(source: str) -> set[str]:
-    """The names in a piece of source; none where it is not Python."""
-    try:
-        return names_in(ast.parse(source))
-    except SyntaxError:
-        return set()
 
 
 def _record(id: str) -> str:

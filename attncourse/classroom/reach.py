@@ -60,6 +60,26 @@ def bound(node: ast.stmt) -> set[str]:
     return found
 
 
+def bound_in(source: str) -> set[str]:
+    """The names that a piece of source binds; none where it is not Python."""
+    try:
+        return set().union(*map(bound, ast.parse(source).body))
+    except SyntaxError:
+        return set()
+
+
+def taken(source: str) -> set[str]:
+    """The names that a piece of source takes from what stands before it."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return set()
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    own = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
+    own |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return {n.id for n in names} - own
+
+
 def is_import(node: ast.AST) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
