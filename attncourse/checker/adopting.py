@@ -1,5 +1,5 @@
-"""Where solutions are not there, an answer that passed takes the place of the one that is blanked:
-what is given in a notebook, and calls it, goes on with the learner's own."""
+"""Where solutions are not there, an answer that passed takes the place of the blanked one: what
+is given in a notebook, and calls it, goes on with the learner's own."""
 
 import sys
 from typing import Any

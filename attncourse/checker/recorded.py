@@ -12,7 +12,6 @@ from attncourse.checker.ending import undisturbed
 from attncourse.checker.equal import UNKNOWN
 from attncourse.checker.running import calm
 from attncourse.checker.sketch import load
-from attncourse.checker.trials import Prepared
 from attncourse.checker.tried import Refused, Right, Tried
 from attncourse.checker.varied import Varied
 from attncourse.exercises.record import Exercise, Slip

@@ -160,6 +160,7 @@ def _import_without(source: str, ex: Exercise) -> str | None:
 def _asks(cell: NotebookNode, id: str) -> bool:
     """Whether a cell checks an exercise, or points to its hints."""
     return f'check("{id}"' in cell.source or (
-        cell.cell_type == "markdown" and cell.source.lstrip().startswith("Stuck?")
+        cell.cell_type == "markdown"
+        and cell.source.lstrip().startswith("Stuck?")
         and f'"{id}"' in cell.source
     )

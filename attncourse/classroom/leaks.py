@@ -56,8 +56,10 @@ def leaks(
                 found.append(f'{where}: "{line}" is of the answer to {id}')
         if str(places.TOP) in text:
             found.append(f"{where}: names a folder of this machine")
-        if where.count("/") == 4 and where.startswith("package/attncourse/exercises/") and re.search(
-            r"^\s*(\*often\(|wrong\(|by_hand\()", text, re.M
+        if (
+            where.count("/") == 4
+            and where.startswith("package/attncourse/exercises/")
+            and re.search(r"^\s*(\*often\(|wrong\(|by_hand\()", text, re.M)
         ):
             found.append(f"{where}: holds slips as edits of an answer")
     return found

@@ -1,9 +1,9 @@
 """A course folder for nbgrader, which its own commands take as it is.
 
-`source/` holds notebooks with stubs between nbgrader's marks, so that no answer is in it either. A
-check is a locked cell whose text is the points earned; its card says what is wrong. There are no
-hidden tests. What is neither an exercise nor needed by one is left out: nbgrader runs all cells of
-every submission.
+`source/` holds notebooks with stubs between nbgrader's marks, and no answer either. A check
+is a locked cell whose text is the points earned; its card says what is wrong. There are no
+hidden tests. What is neither an exercise nor needed by one is left out, for nbgrader runs every
+cell of every submission.
 """
 
 import re
@@ -24,7 +24,7 @@ from attncourse.exercises.source import source, stub
 SCHEMA = 3
 STUB = "raise NotImplementedError"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-CONFIG = '''"""nbgrader for this assignment: what stands in place of an answer, and how long a cell may run.
+CONFIG = '''"""nbgrader here: what stands for an answer, and how long a cell may run.
 
 Every check takes under a second; nbgrader's own limit is 30. Submissions run with your rights:
 grade where you would run your students' programs.
@@ -39,7 +39,7 @@ c.ExecutePreprocessor.timeout = 60
 # Else a student's cell with nbclient's usual tag would not be run, and have all its points.
 c.NotebookClient.skip_cells_with_tag = "{nobody}"
 '''
-README = '''# {title}: nbgrader
+README = """# {title}: nbgrader
 
 In this folder, in an active environment where nbgrader and `../{folder}/package` are installed
 (no answers are needed to grade):
@@ -53,7 +53,7 @@ Hand out `release/{name}` with `../{folder}.zip`, which installs what the notebo
 students hand in lies in `submitted/STUDENT/{name}/`. {due}
 Submissions run with your rights, and a student who means to can forge points here: where that
 matters, grade the same files with `attncourse grade`.
-'''
+"""
 
 
 def write_course(folder: Path, assignment: Assignment) -> Path:
@@ -72,14 +72,16 @@ def write_course(folder: Path, assignment: Assignment) -> Path:
     )
     (target / "nbgrader_config.py").write_text(config, encoding="utf-8")
     due = assignment.due
-    late = f"`nbgrader db assignment add {name} --duedate={due}` tells it the date." if due else ""
+    late = (
+        f"`nbgrader db assignment add {name} --duedate={due}` tells it the date." if due else ""
+    )
     text = README.format(title=assignment.title, folder=folder.name, name=name, due=late)
     (target / "README.md").write_text(text, encoding="utf-8")
     return target
 
 
 def graded(notebook: NotebookNode, assignment: Assignment) -> NotebookNode:
-    """A notebook of the assignment with nbgrader's metadata, its exercises and what they need."""
+    """A notebook of the assignment with nbgrader's metadata: exercises and what they need."""
     notebook.cells = that_mean_something(notebook.cells, _needed(notebook.cells))
     for cell in notebook.cells:
         id = cell.metadata.get("exercise")

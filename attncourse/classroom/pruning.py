@@ -1,8 +1,8 @@
 """The package that a student installs: what the assignment needs of the course, and no answer.
 
-Answers of the assignment are blanked always. So are those of every other exercise, unless what is
-given in the notebooks runs them. What nothing needs is left out, and with it what computes the
-same in another way.
+Answers of the assignment are blanked always. So are those of every other exercise, unless what
+is given in the notebooks runs them. What nothing needs is left out, and with it what computes
+the same in another way.
 """
 
 import ast
@@ -81,11 +81,16 @@ def prune(
     """
     chosen = {id: course.exercise(id) for id in ids}
     others = {id: ex for id, ex in course.exercises().items() if id not in chosen}
-    given = {f"notebook {stem}": Module(f"notebook {stem}", code(nb)) for stem, nb in notebooks.items()}
+    given = {
+        f"notebook {stem}": Module(f"notebook {stem}", code(nb))
+        for stem, nb in notebooks.items()
+    }
     changed = {_record(id): handed_record(ex, records[id], hints) for id, ex in chosen.items()}
     changed["attncourse.course"] = cut_course(ids)
     roots = [Name(name) for name in given]
-    roots += [Name(module, "EXERCISE") for module in changed if module.startswith("attncourse.ex")]
+    roots += [
+        Name(module, "EXERCISE") for module in changed if module.startswith("attncourse.ex")
+    ]
 
     # What runs the answer of another chapter? Looked at with only this assignment blanked.
     sources = _Sources(given, changed, chosen.values())
@@ -97,13 +102,15 @@ def prune(
     sources = _Sources(given, changed, blank)
     there = Reach(sources.read, whole)
     there.add([*roots, *ALWAYS], "the assignment")
-    pruned = Pruned(kept=dict(sorted(needed.items(), key=lambda one: list(others).index(one[0]))))
+    pruned = Pruned(
+        kept=dict(sorted(needed.items(), key=lambda one: list(others).index(one[0])))
+    )
     for name in there.kept:
         if name not in given:
             text = there.text(name)
             ast.parse(text, _place(name))
             pruned.files[_place(name)] = text.encode()
-    for id, ex in chosen.items():
+    for id in chosen:
         place = f"attncourse/exercises/{id.replace('.', '/')}.json"
         pruned.files[place] = _as_text(records[id]).encode()
     pruned.files |= _data_beside(pruned.files)

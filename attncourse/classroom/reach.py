@@ -1,8 +1,8 @@
 """What of our packages is needed for something in them: definitions, followed from use to use.
 
 Sources are read, never imported. A module is kept whole, or definition by definition: then of
-its top level there stays what the wanted names need. An import within a function counts like any
-other, for the function may be called.
+its top level there stays what the wanted names need. An import within a function counts like
+any other, for the function may be called.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What `check` needs to know of a solution and of its slips, as data that gives neither away."""
+"""What `check` needs to know of a solution and its slips, as data that gives neither away."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from attncourse.exercises.record import Exercise, Slip, Trial
 
 
 def record(ex: Exercise) -> dict[str, Any]:
-    """The record of an exercise. Raises UserError where this machine cannot run its solution."""
+    """The record of an exercise. Raises UserError where this machine cannot run it."""
     if reason := ex.needs():
         raise UserError(f"{ex.id} cannot be handed out from this machine: {reason}")
     known = Sheet(ex)
@@ -45,7 +45,9 @@ def inputs_as_data(ex: Exercise) -> dict[str, Any]:
     """The trials as data, of each kind; without the kinds that hold what is no data."""
     made = {"trials": ex.trials(), "refuses": ex.refuses()}
     made |= {"remark": [ex.remark()]} if ex.remark else {}
-    return {kind: found for kind, trials in made.items() if (found := _data(trials)) is not None}
+    return {
+        kind: found for kind, trials in made.items() if (found := _data(trials)) is not None
+    }
 
 
 def _data(trials: Iterable[Trial]) -> list[Any] | None:
@@ -86,7 +88,9 @@ def _gradients(known: Sheet) -> dict[int, Any]:
         return {}
     probe = list(known.ex.probes)[-1]
     found = {index: known.expected_gradients(index, probe) for index in known.declared}
-    return {index: _slopes(slopes) for index, slopes in found.items() if isinstance(slopes, dict)}
+    return {
+        index: _slopes(slopes) for index, slopes in found.items() if isinstance(slopes, dict)
+    }
 
 
 def _slopes(found: Mapping[str, Any]) -> dict[str, Any]:

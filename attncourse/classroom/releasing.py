@@ -120,7 +120,7 @@ def dependencies() -> list[str]:
 def pyproject(assignment: Assignment) -> str:
     """How the package of an assignment is installed."""
     needs = "".join(f"    {json.dumps(one)},\n" for one in dependencies())
-    text = (TEXTS / "pyproject.toml").read_text(encoding="utf-8")
+    text = (TEXTS / "package.toml").read_text(encoding="utf-8")
     return text.replace("VERSION", assignment.package).replace("DEPENDENCIES", needs.rstrip())
 
 
@@ -145,23 +145,26 @@ def readme(template: Path, assignment: Assignment, first: str) -> str:
     return text
 
 
-def zipped(folder: Path) -> Path:
-    """A zip beside a folder, with the folder in it; the same files give the same bytes."""
+def zipped(folder: Path, inside: str | None = None) -> Path:
+    """A zip beside a folder, with the folder in it, or its files in `inside`; the same files
+    give the same bytes."""
+    inside = f"{folder.name}/" if inside is None else inside
     target = folder.with_name(f"{folder.name}.zip")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+            name = f"{inside}{path.relative_to(folder).as_posix()}"
             entry = zipfile.ZipInfo(name, MOMENT)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            mode = 0o755 if path.read_bytes()[:2] == b"#!" else 0o644
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, mode << 16
             archive.writestr(entry, path.read_bytes())
     part.replace(target)
     return target
 
 
 def uses(assignment: Assignment) -> dict[str, list[str]]:
-    """The exercises that belong to chapters on which a later one of the assignment builds: their
-    notebooks ask students for their own answer once more."""
+    """By notebook, the exercises of earlier ones on which it builds: there students put their
+    own answer once more."""
     found: dict[str, list[str]] = {}
     for stem in assignment.chapters:
         for cell in cut(course.chapter(stem), assignment.ids).cells:

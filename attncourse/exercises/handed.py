@@ -47,7 +47,7 @@ def _remark(id: str) -> Trial:
 
 
 def trial_as_data(trial: Trial) -> dict[str, Any]:
-    """A trial in the types of JSON. Raises TypeError for what is no data, such as a function."""
+    """A trial in the types of JSON. Raises TypeError for what is no data, as a function."""
     return {
         "name": trial.name,
         "sizes": dict(trial.sizes),

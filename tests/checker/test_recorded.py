@@ -1,4 +1,4 @@
-"""From a record, where the solution is not there, `check` says what it says beside the solution."""
+"""From a record, without the solution, `check` says what it says beside the solution."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A sketch is had by the value it is of, up to the tolerance, and gives the value away to nobody."""
+"""A sketch is had by the value it is of, up to the tolerance, and does not give it away."""
 
 import json
 

@@ -16,7 +16,9 @@ from attncourse.classroom.leaks import leaks
 from attncourse.classroom.nbgrading import write_course
 from attncourse.exercises.source import source, stub
 
-ASSIGNMENT = plan("05", "squeeze,squeeze_excite,added_parameters", "squeeze=1,squeeze_excite=2.5")
+ASSIGNMENT = plan(
+    "05", "squeeze,squeeze_excite,added_parameters", "squeeze=1,squeeze_excite=2.5"
+)
 FULL = dict(ASSIGNMENT.points)
 RIGHT = {id: source(course.exercise(id)) for id in FULL}
 SUMMED = 'def squeeze(x):\n    return reduce(x, "b c h w -> b c", "sum")'
@@ -28,7 +30,7 @@ def mended(**changes):
     return RIGHT | {f"channel.{name}": text for name, text in changes.items()}
 
 
-# What each of them wrote, and what it is worth: squeeze 1, squeeze_excite 2.5, added_parameters 1
+# What each of them wrote, and what it is worth: the exercises are worth 1, 2.5 and 1
 CLASS = {
     "ada": (RIGHT, 4.5),
     "bo": ({}, 0),
@@ -41,7 +43,10 @@ CLASS = {
     "ida": (mended(squeeze=WARNS), 4.5),
     "jon": (mended(squeeze='print("so")\n' + RIGHT["channel.squeeze"]), 4.5),
     "kim": (mended(squeeze="def squeeze(x):\n    raise SystemExit"), 3.5),
-    "lou": (mended(squeeze='def squeeze(x):\n    return reduce(x, "b c h w -> b c", "max")'), 3.5),
+    "lou": (
+        mended(squeeze='def squeeze(x):\n    return reduce(x, "b c h w -> b c", "max")'),
+        3.5,
+    ),
     "max": ({"channel.added_parameters": RIGHT["channel.added_parameters"]}, 1),
 }
 

@@ -63,7 +63,9 @@ def test_an_import_inside_a_function_is_followed():
 
 
 def test_a_package_hands_on_only_what_is_asked_for():
-    assert reached(Name("user")).text("lib") == '"""The library."""\n\nfrom lib.a import first\n'
+    assert (
+        reached(Name("user")).text("lib") == '"""The library."""\n\nfrom lib.a import first\n'
+    )
 
 
 def test_a_module_that_is_kept_whole_stays_to_the_letter():

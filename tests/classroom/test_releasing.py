@@ -45,7 +45,9 @@ def student(folder, tmp_path_factory):
     (libraries / "torch.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
     def run(*arguments):
-        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "ATTNCOURSE_DATA")}
+        kept = {
+            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "ATTNCOURSE_DATA")
+        }
         command = [str(python), *map(str, arguments)]
         return subprocess.run(command, cwd=home, env=kept, capture_output=True, text=True)
 
