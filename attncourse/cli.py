@@ -176,9 +176,14 @@ def release(
     are given; what is asked for beside it is the teacher's.
     """
     from attncourse.classroom.assignment import plan
+    from attncourse.classroom.releasing import refuse_there
     from attncourse.classroom.releasing import release as hand_out
 
     assignment = plan(chapters, exercises, points, due, hints, title)
+    more = [f"{folder.name}-nbgrader"] * nbgrader + [
+        f"{folder.name}-gradescope.zip"
+    ] * gradescope
+    refuse_there(folder, *more)
     with console.status("") as status:
         done = hand_out(folder, assignment, lambda what: status.update(escape(what)))
         beside = []

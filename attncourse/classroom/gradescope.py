@@ -19,7 +19,6 @@ from typing import Any
 from attncourse import places
 from attncourse.classroom.assignment import FILE, Assignment
 from attncourse.classroom.releasing import TEXTS, zipped
-from attncourse.errors import UserError
 
 COURSE = ("attncourse", "solutions", "notebooks/learner", "results")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -32,8 +31,6 @@ PASSED, FAILED = "passed", "failed"
 def write_autograder(folder: Path, assignment: Assignment) -> Path:
     """Write the zip of an autograder beside the folder of an assignment."""
     root, part = places.root(), folder.with_name(f"{folder.name}-gradescope")
-    if part.exists() or part.with_suffix(".zip").exists():
-        raise UserError(f"{part} or {part}.zip is there: move it away first.")
     try:
         shutil.copytree(folder, part / "assignment")
         for name in COURSE:

@@ -17,7 +17,6 @@ from attncourse import course
 from attncourse.classroom.assignment import Assignment
 from attncourse.classroom.cutting import that_mean_something
 from attncourse.classroom.reach import bound_in, taken
-from attncourse.errors import UserError
 from attncourse.exercises.record import Exercise
 from attncourse.exercises.source import source, stub
 
@@ -59,8 +58,6 @@ matters, grade the same files with `attncourse grade`.
 def write_course(folder: Path, assignment: Assignment) -> Path:
     """Write a course folder beside the folder of an assignment."""
     target = folder.with_name(f"{folder.name}-nbgrader")
-    if target.exists():
-        raise UserError(f"{target} is there: move it away first.")
     name = re.sub(r"[^\w-]+", "_", folder.name)
     place = target / "source" / name
     place.mkdir(parents=True)

@@ -16,8 +16,9 @@ from nbformat import NotebookNode
 
 from attncourse import course, places
 from attncourse.classroom.leaks import silent_hints
-from attncourse.classroom.reach import Module, Name, Reach
-from attncourse.exercises.record import Exercise
+from attncourse.classroom.reach import Module, Name, Reach, needs
+from attncourse.errors import Broken
+from attncourse.exercises.record import Exercise, file_of
 from attncourse.exercises.source import stub
 
 ROOMS = ("attncourse", "solutions")
@@ -113,12 +114,27 @@ def prune(
     for id in chosen:
         place = f"attncourse/exercises/{id.replace('.', '/')}.json"
         pruned.files[place] = _as_text(records[id]).encode()
+    _refuse_trials_of_answers(chosen, there, sources.read)
     pruned.files |= _data_beside(pruned.files)
     for name in running.kept:
         if name.startswith(("solutions", "attncourse.tasks")):
             lines = running.text(name).splitlines()
             pruned.given[f"package/{_place(name)}"] = {line.strip() for line in lines}
     return pruned
+
+
+def _refuse_trials_of_answers(chosen: Mapping[str, Exercise], there: Reach, read) -> None:
+    """Raises Broken where the trials of one exercise, as code, run the answer to another."""
+    answers = {_definition(ex): id for id, ex in chosen.items()}
+    for id in chosen:
+        module = Module(_record(id), there.text(_record(id)))
+        for node in module.statements:
+            for name in needs(module, node, read):
+                if answers.get(name, id) != id:
+                    raise Broken(
+                        f"{id}: its trials run the answer to {answers[name]}, which is not handed"
+                        f" out. Write them without it in {file_of(id)}."
+                    )
 
 
 class _Sources:

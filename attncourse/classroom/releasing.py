@@ -18,7 +18,7 @@ from attncourse.classroom.cutting import cut
 from attncourse.classroom.leaks import leaks, silent_hints
 from attncourse.classroom.pruning import Pruned, prune
 from attncourse.classroom.recording import record
-from attncourse.errors import Broken, UserError
+from attncourse.errors import UserError
 
 TEXTS = Path(__file__).parent / "texts"  # README, Makefile, pyproject of what is handed out
 MOMENT = (2020, 1, 1, 0, 0, 0)  # of every file in the zip: the same release, the same bytes
@@ -46,14 +46,13 @@ def release(
     folder: Path, assignment: Assignment, say: Callable[[str], None] = lambda _: None
 ) -> Released:
     """Write an assignment into a new folder, whole or not at all, and a zip beside it."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there and not empty: name a new folder.")
+    refuse_there(folder)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         pruned = _write(part, assignment, say)
         if found := leaks(part, map(course.exercise, assignment.ids), pruned.given):
             more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-            raise Broken(f"nothing is handed out: {'; '.join(found[:3])}{more}")
+            raise UserError(f"nothing is handed out: {'; '.join(found[:3])}{more}")
         if folder.exists():
             folder.rmdir()
         part.rename(folder)
@@ -72,7 +71,30 @@ def release(
     )
 
 
+def refuse_there(folder: Path, *names: str) -> None:
+    """Raises UserError where a folder has something in it, or one of these names lies beside
+    it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there and not empty: name a new folder.")
+    for path in (folder.with_name(name) for name in names):
+        if path.exists():
+            raise UserError(f"{path} is there: move it away first.")
+
+
 def _write(folder: Path, assignment: Assignment, say: Callable[[str], None]) -> Pruned:
+    pruned = write_package(folder / "package", assignment, say)
+    shutil.copytree(folder / "package/attncourse/notebooks", folder / "notebooks")
+    first = f"{assignment.chapters[0]}.ipynb"
+    for name in ("README.md", "Makefile"):
+        _put(folder / name, readme(TEXTS / name, assignment, first))
+    assignment.write(folder)
+    return pruned
+
+
+def write_package(
+    folder: Path, assignment: Assignment, say: Callable[[str], None] = lambda _: None
+) -> Pruned:
+    """Write what a student installs: notebooks, records, and what they need of the course."""
     chapters = [course.chapter(stem) for stem in assignment.chapters]
     notebooks = {c.stem: cut(c, assignment.ids) for c in chapters}
     records = {}
@@ -83,17 +105,12 @@ def _write(folder: Path, assignment: Assignment, say: Callable[[str], None]) -> 
     pruned = prune(assignment.ids, notebooks, records, assignment.hints)
     texts = {f"{stem}.ipynb": nbformat.writes(nb) + "\n" for stem, nb in notebooks.items()}
     for name, text in texts.items():
-        _put(folder / "notebooks" / name, text)
-        _put(folder / "package/attncourse/notebooks" / name, text)
+        _put(folder / "attncourse/notebooks" / name, text)
     for place, data in pruned.files.items():
-        _put(folder / "package" / place, data)
+        _put(folder / place, data)
     for path in _results(texts.values()):
-        _put(folder / "package/attncourse/results" / path.name, path.read_bytes())
-    _put(folder / "package/pyproject.toml", pyproject(assignment))
-    first, *_ = texts
-    for name in ("README.md", "Makefile"):
-        _put(folder / name, readme(TEXTS / name, assignment, first))
-    assignment.write(folder)
+        _put(folder / "attncourse/results" / path.name, path.read_bytes())
+    _put(folder / "pyproject.toml", pyproject(assignment))
     return pruned
 
 

@@ -46,7 +46,7 @@ CLASS = {
     "kim": (mended(squeeze="def squeeze(x):\n    raise SystemExit"), 1),
     "lou": (
         mended(squeeze='def squeeze(x):\n    return reduce(x, "b c h w -> b c", "max")'),
-        3.5,
+        1,
     ),
     "max": ({"channel.added_parameters": RIGHT["channel.added_parameters"]}, 1),
 }
