@@ -132,8 +132,8 @@ def _refuse_trials_of_answers(chosen: Mapping[str, Exercise], there: Reach, read
             for name in needs(module, node, read):
                 if answers.get(name, id) != id:
                     raise Broken(
-                        f"{id}: its trials run the answer to {answers[name]}, which is not handed"
-                        f" out. Write them without it in {file_of(id)}."
+                        f"{id}: its trials run the answer to {answers[name]}, which is not"
+                        f" handed out. Write them without it in {file_of(id)}."
                     )
 
 
