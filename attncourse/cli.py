@@ -175,6 +175,7 @@ def release(
     answer to these exercises: `check` there compares with a record. FOLDER.zip is what students
     are given; what is asked for beside it is the teacher's.
     """
+    from attncourse.exercises import interpreter  # noqa: F401, I001 (goes before Triton)
     from attncourse.classroom.assignment import plan
     from attncourse.classroom.releasing import refuse_there
     from attncourse.classroom.releasing import release as hand_out

@@ -104,11 +104,7 @@ class Recorded(Tried):
         return UNKNOWN
 
     def of_slip_varied(self, slip: Slip, way: int, varied: Varied, probe: str) -> Any:
-        for index, group in self.varied.items():
-            for number, one in enumerate(group):
-                if one.varied is varied:
-                    return self._of_slip(slip, way, "varied", index, number, probe)
-        return None
+        return self._of_slip(slip, way, "varied", *self.place_of(varied), probe)
 
     def expected_gradients(self, index: int, probe: str) -> Any:
         return self._each("gradients", index) or None

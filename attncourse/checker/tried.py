@@ -68,6 +68,14 @@ class Tried:
                 for index in self.to_vary
             }
 
+    def place_of(self, varied: Varied) -> tuple[int, int]:
+        """Of which trial a variation is, and which of its variations."""
+        return next(
+            (index, group.index(varied))
+            for index, group in self.every_variation.items()
+            if varied in group
+        )
+
     @cached_property
     def remark(self) -> Prepared | None:
         """The trial outside the contract proper, if there is one."""

@@ -1,13 +1,16 @@
 """What `check` needs to know of a solution and its slips, as data that gives neither away."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attncourse import course
 from attncourse.checker.ending import undisturbed
 from attncourse.checker.recognition import right_everywhere
 from attncourse.checker.running import Crash, calm
 from attncourse.checker.sheet import Sheet
 from attncourse.checker.sketch import dump, sketch
+from attncourse.checker.trials import Prepared
 from attncourse.errors import UserError
 from attncourse.exercises.handed import trial_as_data
 from attncourse.exercises.record import Exercise, Slip, Trial
@@ -77,9 +80,16 @@ def _varied(known: Sheet) -> dict[int, dict[int, Any]]:
         found[index] = {
             number: _each(right[one].outcomes)
             for number, one in enumerate(known.every_variation[index])
-            if one in right
+            if one in right and not _runs_answers(one.trial)
         }
     return found
+
+
+def _runs_answers(trial: Prepared) -> bool:
+    """Whether a trial passes in the answer to an exercise, which may not be handed out."""
+    functions = (inspect.unwrap(x) for x in trial.inputs.values() if inspect.isfunction(x))
+    answers = {inspect.unwrap(ex.solution) for ex in course.exercises().values()}
+    return any(function in answers for function in functions)
 
 
 def _gradients(known: Sheet) -> dict[int, Any]:
@@ -121,8 +131,10 @@ def _way(known: Sheet, slip: Slip, way: int) -> dict[str, Any]:
     if quiet:
         kept["varied"] = {
             i: {
-                n: {p: _kept(known.of_slip_varied(slip, way, one.varied, p)) for p in quiet}
-                for n, one in enumerate(group)
+                known.place_of(one.varied)[1]: {
+                    p: _kept(known.of_slip_varied(slip, way, one.varied, p)) for p in quiet
+                }
+                for one in group
             }
             for i, group in known.varied.items()
         }

@@ -76,3 +76,14 @@ def test_a_record_holds_no_number_of_an_expected_outcome():
     for index in known.declared:
         for x in known.expected(index, "squeeze").flatten().tolist():
             assert f"{x:.8g}"[:9] not in text
+
+
+def test_a_variation_that_passes_in_another_answer_is_left_out():
+    ex = course.exercise("relative_2d.relative_weights")
+
+    def passed_in(known):
+        names = (one.varied.trial.name for group in known.varied.values() for one in group)
+        return [name for name in names if "another `logits`" in name]
+
+    assert passed_in(sheet(ex))
+    assert not passed_in(Recorded(ex, json.loads(json.dumps(record(ex)))))
