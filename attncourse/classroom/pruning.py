@@ -102,7 +102,7 @@ def prune(
     blank = [*chosen.values(), *(ex for id, ex in others.items() if id not in needed)]
     sources = _Sources(given, changed, blank)
     there = Reach(sources.read, whole)
-    there.add([*roots, *ALWAYS], "the assignment")
+    there.add([*roots, *_kernels(chosen.values()), *ALWAYS], "the assignment")
     pruned = Pruned(
         kept=dict(sorted(needed.items(), key=lambda one: list(others).index(one[0])))
     )
@@ -121,6 +121,12 @@ def prune(
             lines = running.text(name).splitlines()
             pruned.given[f"package/{_place(name)}"] = {line.strip() for line in lines}
     return pruned
+
+
+def _kernels(exercises: Iterable[Exercise]) -> list[Name]:
+    """Kernels in Triton around an answer, which are found by the name of its module."""
+    modules = dict.fromkeys(f"{ex.solution.__module__}_triton" for ex in exercises)
+    return [Name(name) for name in modules if read(name)]
 
 
 def _refuse_trials_of_answers(chosen: Mapping[str, Exercise], there: Reach, read) -> None:

@@ -146,8 +146,8 @@ def readme(template: Path, assignment: Assignment, first: str) -> str:
     rows = [f"| `{id}` | {worth:g} |" for id, worth in assignment.points.items()]
     total = sum(assignment.points.values())
     due = (assignment.due or "").replace("T", ", ").removesuffix(", 00:00:00")
-    rungs = {0: "There are no hints in this assignment.", 1: "Each exercise has one hint."}
-    hints = rungs.get(assignment.hints, f"Each exercise has up to {assignment.hints} hints.")
+    hints = f'`hint("…")` gives hints one at a time, at most {assignment.hints}.'
+    hints = hints if assignment.hints else "There are no hints in this assignment."
     text = template.read_text(encoding="utf-8")
     for name, value in {
         "TITLE": assignment.title,
