@@ -41,6 +41,13 @@ def test_answers_of_earlier_chapters_stay_where_given_cells_run_them():
     assert not any(place.startswith("solutions/fast") for place in found.files)
 
 
+def test_answers_of_other_chapters_that_only_tables_of_papers_build_are_blanked():
+    found = pruned(course.chapter("05").ids, "05_channel")
+    assert found.kept == {}
+    text = found.files["solutions/spatial.py"].decode()
+    assert not written(text, "ChannelGate")
+
+
 def test_a_record_is_without_slips_other_answers_and_further_hints():
     text = pruned(["channel.squeeze"]).files["attncourse/exercises/channel/squeeze.py"].decode()
     assert "slips=()" in text
