@@ -130,8 +130,10 @@ def _of_tensor(y: Tensor) -> Sketch:
         return Sketch("tensor", shape, dtype, mark=_near(flat.item())[0])
     number = min(SUMS, len(flat) // 2)
     sums = (_weights(len(flat), number) @ flat).tolist() if number else []
-    length = flat.norm().item() if len(flat) else 0.0
-    scale = 2.0 ** math.ceil(math.log2(length)) if 0 < length < math.inf else length
+    peak = flat.abs().max().item() if len(flat) else 0.0
+    length = peak * (flat / peak).norm().item() if peak else 0.0  # squares may overflow
+    power = min(math.ceil(math.log2(length)), 1023) if 0 < length < math.inf else None
+    scale = length if power is None else 2.0**power
     return Sketch("tensor", shape, dtype, tuple(sums), scale, odd, finite)
 
 

@@ -52,6 +52,12 @@ def test_rounding_is_forgiven_and_an_error_is_not():
     assert not same(WIDE.float(), expected)
 
 
+def test_numbers_whose_squares_overflow_are_compared():
+    huge = torch.cat([WIDE.flatten(), torch.full((3,), -1e300, dtype=torch.float64)])
+    assert same(huge * (1 + 1e-9), kept(huge))
+    assert not same(huge * (1 + 1e-4), kept(huge))
+
+
 @pytest.mark.parametrize("number", [0.3, 1.0, 2.0, -7.5e3, 1e-3, 0.0])
 def test_single_numbers_are_known_up_to_rounding(number):
     for make in (float, lambda x: torch.tensor([x], dtype=torch.float64)):
