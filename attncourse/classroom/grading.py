@@ -1,8 +1,8 @@
 """`attncourse check`: the exercises of a saved notebook, for who wrote it.
 
-The same worker as in `attncourse grade`, without a sandbox, with the whole course beside it, and
-with nothing asked from outside: it shields from accidents, not from malice. Check notebooks of
-strangers where you would run their programs.
+The same worker as in `attncourse grade`, without a sandbox, with the whole course beside it,
+and with nothing asked from outside: it shields from accidents, not from malice. Check notebooks
+of strangers where you would run their programs.
 """
 
 from dataclasses import asdict, dataclass, field

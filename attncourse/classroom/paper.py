@@ -1,7 +1,7 @@
-"""What an answer is asked outside of what its notebook knows, and whether the replies are right.
+"""What an answer is asked outside of what its notebook knows, and whether it replies right.
 
-Inputs are drawn from a secret seed, one for each run; the solution, and every published variant,
-answers the same questions here. Only numbers that came out of the sandbox are looked at: the
+Inputs are drawn from a secret seed, one for each run; the solution, and every published
+variant, answers the same questions here. Only numbers that came out of the sandbox are looked at: the
 words that a check says inside decide nothing by themselves.
 """
 

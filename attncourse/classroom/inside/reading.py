@@ -241,6 +241,10 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
     changes, always = set(), False
     for inner in _run_at_once(node):
         match inner:
+            case ast.Call(ast.Attribute(ast.Call(ast.Name("globals" | "vars")))):
+                always = True
+            case ast.Subscript(ast.Call(ast.Name("globals" | "vars" | "locals"))):
+                always = True
             case ast.Attribute() | ast.Subscript() if not isinstance(inner.ctx, ast.Load):
                 changes |= _root(inner)
             case ast.Call(ast.Attribute(attr=method) as called) if CHANGES.fullmatch(method):
@@ -251,10 +255,6 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
             case ast.Call(ast.Name("setattr" | "delattr"), [target, *_]):
                 changes |= _root(target)
             case ast.Call(ast.Name(name)) if name in ANYTHING:
-                always = True
-            case ast.Call(ast.Attribute(ast.Call(ast.Name("globals" | "vars")))):
-                always = True
-            case ast.Subscript(ast.Call(ast.Name("globals" | "vars" | "locals"))):
                 always = True
             case ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython")))):
                 always = True

@@ -1,7 +1,7 @@
 """Executes a notebook as far as its exercises need it, and forks for each exercise.
 
-torch is imported once; statements run in order in one process; at the check cell of an exercise a
-copy of that process is made, in which the answer is checked and answers what is asked from
+torch is imported once; statements run in order in one process; at the check cell of an exercise
+a copy of that process is made, in which the answer is checked and answers what is asked from
 outside. So an exercise that hangs or dies costs itself, and is taken as it stands there. Every
 statement and every exercise is announced before it begins: who watches from outside knows what
 ran when all of it had to be ended.

@@ -1,14 +1,14 @@
 """A program that nobody trusts, shut in as far as this machine can.
 
-The rungs of the ladder, the best first; each is tried once, and the first that works is taken and
-stands in every report:
+The rungs of the ladder, the best first; each is tried once, and the first that works is taken
+and stands in every report:
 
-    bubblewrap    a file system of its own, read only but for 64 MiB; no other processes, no network
-    landlock      the kernel refuses files, TCP and signals outside; a filter refuses the network
-    user          another user's rights, where there is an administrator who can give them up
+    bubblewrap    a file system of its own, 64 MiB of it to write in; no processes but its own
+    landlock      the kernel refuses files and signals outside
+    user          another user's rights, where there is an administrator who gives them up
     none          nothing is held off; only when it is asked for by name
 
-On all but the last: limits of memory, processes, files and output; an unprivileged user where the
-caller is root; nothing is left running. One touches `ladder` and `box`. `confine` and what it
+On all but the last: no network; limits of memory, processes, files and output; an unprivileged
+user where the caller is root; nothing is left running. One touches `ladder` and `box`. `confine` and what it
 imports run as a script before the program and import nothing else of ours.
 """

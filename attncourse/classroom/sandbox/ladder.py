@@ -92,7 +92,7 @@ def trees() -> tuple[str, ...]:
 
 @cache
 def sites() -> tuple[str, ...]:
-    """The folders from which libraries are imported, for those that do not lie in the prefix."""
+    """The folders outside of the prefix from which libraries are imported."""
     usual = {p for p in sys.path if p.startswith((sys.prefix, sys.base_prefix))}
     specs = [importlib.util.find_spec(name) for name in LIBRARIES]
     found = {str(Path(s.origin).parents[1]) for s in specs if s and s.origin}
@@ -224,8 +224,8 @@ def climb(stage: Path, unsafe: bool) -> tuple[Rung, list[str]]:
     if unsafe:
         return NONE, why
     raise UserError(
-        f"no sandbox works here ({'; '.join(why) or 'none was to be tried'}). Install bubblewrap,"
-        " or grade in a container or a virtual machine that you throw away, with --unsafe."
+        f"no sandbox works here ({'; '.join(why) or 'none was to be tried'}). Install"
+        " bubblewrap, or grade in a container or a virtual machine that you throw away, with --unsafe."
     )
 
 

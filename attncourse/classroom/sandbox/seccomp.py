@@ -1,6 +1,6 @@
 """A filter of system calls: no network, no new namespaces, no look into other processes.
 
-It refuses what the rungs of the ladder leave open, or open only in part: UDP under Landlock, user
+It refuses what the rungs of the ladder leave open, or open in part: UDP under Landlock, user
 namespaces within bubblewrap, memory that belongs to no file. Known for two architectures; on
 others it is left out, and says so.
 """
