@@ -149,6 +149,77 @@ def _show(report) -> None:
     console.print(f"Exercises: {counts}.")
 
 
+@app.command()
+def release(
+    folder: Annotated[Path, typer.Argument(help="a new folder; FOLDER.zip is made beside it")],
+    chapters: Annotated[str, typer.Option(help="by numbers or names, as 05,06")],
+    exercises: Annotated[
+        str, typer.Option(help="of these chapters, as squeeze,eca; all, if none is named")
+    ] = "",
+    points: Annotated[
+        str, typer.Option(help="2 for each; squeeze=1,eca=3 for some; 1 where nothing is said")
+    ] = "",
+    due: Annotated[str | None, typer.Option(help="a date, as 2027-03-01T23:59")] = None,
+    hints: Annotated[int, typer.Option(min=0, max=3, help="rungs that are handed out")] = 3,
+    title: Annotated[str | None, typer.Option(help="default: those of the chapters")] = None,
+    nbgrader: Annotated[
+        bool, typer.Option("--nbgrader", help="a course folder as well: FOLDER-nbgrader")
+    ] = False,
+    gradescope: Annotated[
+        bool, typer.Option("--gradescope", help="an autograder as well: FOLDER-gradescope.zip")
+    ] = False,
+):
+    """Hand out an assignment: notebooks, checks, hints and named slips, without the answers.
+
+    What the notebooks need of the course goes into a package that students install. It holds no
+    answer to these exercises: `check` there compares with a record. FOLDER.zip is what students
+    are given; what is asked for beside it is the teacher's.
+    """
+    from attncourse.classroom.assignment import plan
+    from attncourse.classroom.releasing import refuse_there
+    from attncourse.classroom.releasing import release as hand_out
+
+    assignment = plan(chapters, exercises, points, due, hints, title)
+    more = [f"{folder.name}-nbgrader"] * nbgrader + [
+        f"{folder.name}-gradescope.zip"
+    ] * gradescope
+    refuse_there(folder, *more)
+    with console.status("") as status:
+        done = hand_out(folder, assignment, lambda what: status.update(escape(what)))
+        beside = []
+        if nbgrader:
+            from attncourse.classroom.nbgrading import write_course
+
+            beside.append(write_course(done.folder, assignment))
+        if gradescope:
+            from attncourse.classroom.gradescope import write_autograder
+
+            beside.append(write_autograder(done.folder, assignment))
+    _say_released(done, assignment)
+    for path in beside:
+        console.print(f"for you, not for students: {path}", soft_wrap=True)
+
+
+def _say_released(done, assignment) -> None:
+    worth = sum(assignment.points.values())
+    console.print(
+        f"{done.zip}: {len(assignment.points)} exercises, {worth:g} points", soft_wrap=True
+    )
+    for id, why in done.kept.items():
+        console.print(f"answer to {id} is in it: {escape(why)} runs it", soft_wrap=True)
+    for stem, ids in done.uses.items():
+        console.print(
+            f"{stem} asks once more for what {', '.join(ids)} asks for: it builds on that",
+            soft_wrap=True,
+        )
+    for id, rungs in done.hints.items():
+        console.print(
+            f"hints of {id}: {rungs}, for the next holds a line of the answer", soft_wrap=True
+        )
+    for line in done.shown:
+        console.print(f"given code, which the notebooks need: {escape(line)}", soft_wrap=True)
+
+
 @app.command("test")
 def run_all(
     only: Annotated[

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from attncourse.checker import rules
 from attncourse.course import exercise
+from attncourse.exercises.handed import handed_out
 
 _given: dict[str, int] = {}
 
@@ -40,6 +41,8 @@ def hint(id: str, rung: int | None = None) -> Note:
     is not.
     """
     ex = exercise(id)
+    if not ex.hints:
+        return Note(id, "There are no hints to this exercise in this assignment.")
     if rung is None:
         rung = _given[id] = min(_given.get(id, 0) + 1, len(ex.hints))
     elif not 1 <= rung <= len(ex.hints):
@@ -56,6 +59,8 @@ def solution(id: str, sure: bool | None = None) -> Note:
     Where nobody can be asked (a notebook that runs by itself), `sure=True` shows it.
     """
     ex = exercise(id)
+    if handed_out(id):
+        return Note(id, "The solution is not part of this assignment.")
     if sure is None:
         try:
             sure = input(f"Show the solution of {id}? [y/N] ").strip().lower() in {"y", "yes"}

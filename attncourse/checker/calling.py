@@ -1,9 +1,11 @@
 """An answer called: what its probes give on a trial, what they change, and their gradients."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
-from inspect import signature
+from functools import cache, partial, wraps
+from inspect import isfunction, signature
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from attncourse.checker.building import build, in_order
 from attncourse.checker.running import Crash, attempt
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
+from attncourse.exercises.source import docstrings
 
 
 @dataclass(frozen=True)
@@ -159,3 +162,34 @@ def _trainable(names: Mapping[str, Tensor], built: nn.Module) -> list[str]:
     if own.keys() <= names.keys():
         return list(own)
     return [n for n in names if "running_" not in n and "num_batches" not in n]
+
+
+def to_be_called_once(ex: Exercise, trial: Prepared) -> list[str]:
+    """Functions among the inputs of which the stub says that they are called once."""
+    said = "\n".join(docstrings(ex))
+    names = [n for n, x in trial.inputs.items() if isfunction(x)]
+    return [n for n in names if re.search(rf"`{n}`[^.]*\bonce\b", said)]
+
+
+def calls_in(ex: Exercise, answer: Callable, trial: Prepared) -> dict[str, int]:
+    """How often each function that is to be called once, and each BatchNorm in training, runs
+    in one call of the last probe; by their names."""
+    counted: Counter[str] = Counter()
+
+    def watched(name: str, function: Callable) -> Callable:
+        @wraps(function)
+        def call(*given, **named):
+            counted[name] += 1
+            return function(*given, **named)
+
+        return call
+
+    built = build(ex, answer, trial).answer
+    inputs = trial.fresh()
+    inputs |= {name: watched(name, inputs[name]) for name in to_be_called_once(ex, trial)}
+    outcome(ex, built, list(ex.probes)[-1], inputs)
+    if ex.is_module and not trial.evaluate:
+        state = built.state_dict()
+        norms = [n for n in trial.weights or () if n.endswith("num_batches_tracked")]
+        counted |= {n: int(state[n]) for n in norms if n in state}
+    return dict(counted)

@@ -6,6 +6,7 @@ from typing import Any
 
 from attncourse.checker.calling import Result, run
 from attncourse.checker.equal import digest, same
+from attncourse.checker.recorded import Recorded
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import Sheet, sheet
 from attncourse.checker.trials import Prepared
@@ -26,7 +27,7 @@ class Case:
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def sheet(self) -> Sheet:
+    def sheet(self) -> Sheet | Recorded:
         """The trials, with what the solution and the slips make of them."""
         return sheet(self.ex)
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from attncourse.checker.running import Crash
+from attncourse.checker.sketch import Sketch, sketch
 
 
 def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
-    """Equal in type, shape and value: broadcasting must never make an answer right."""
+    """Equal in type, shape and value: broadcasting must never make an answer right. Of what is
+    expected there may be a `Sketch` alone."""
     if isinstance(expected, (tuple, list)):
         return (
             isinstance(y, (tuple, list))
@@ -22,6 +24,9 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
         )
     if isinstance(expected, Crash) or isinstance(y, Crash):
         return isinstance(y, Crash) and isinstance(expected, Crash)
+    if isinstance(expected, Sketch) or isinstance(y, Sketch):
+        y, expected = (y, expected) if isinstance(expected, Sketch) else (expected, y)
+        return expected.matches(y, dtype)
     if isinstance(expected, float):
         return isinstance(y, float) and math.isclose(y, expected, rel_tol=1e-6, abs_tol=1e-8)
     if not isinstance(expected, Tensor):
@@ -40,6 +45,8 @@ def hopeless(y: Any) -> bool:
     """A crash, or a number that is not finite: nothing to compare with."""
     if isinstance(y, (tuple, list)):
         return any(map(hopeless, y))
+    if isinstance(y, Sketch):
+        return not y.finite
     return isinstance(y, Crash) or (
         isinstance(y, Tensor) and y.is_floating_point() and not y.isfinite().all()
     )
@@ -74,8 +81,13 @@ def parts_comparable(y: Any, right: Any) -> bool:
         isinstance(right, tuple)
         and isinstance(y, (tuple, list))
         and len(y) == len(right)
-        and all(comparable(a, b) for a, b in zip(y, right, strict=True))
+        and all(comparable(a, b) or _of_shape(a, b) for a, b in zip(y, right, strict=True))
     )
+
+
+def _of_shape(y: Any, right: Any) -> bool:
+    """A tensor of the shape of one of which only a sketch is left."""
+    return isinstance(right, Sketch) and isinstance(y, Tensor) and y.shape == right.shape
 
 
 def nearly(y: Any, right: Any) -> bool:
@@ -100,6 +112,19 @@ def same_numbers(y: Tensor, right: Tensor, rtol: float = 1e-5) -> bool:
     return torch.allclose(y.flatten().sort().values, right.flatten().sort().values, rtol=rtol)
 
 
+UNKNOWN = "unknown"  # the digest of what only a sketch is left of
+
+
+def zero(x: Any) -> bool:
+    """Whether all numbers of a tensor are 0, or of one that only a sketch is left of."""
+    if isinstance(x, Sketch):
+        return x.finite and not x.scale and (bool(x.sums) or x.mark == ZERO)
+    return not x.abs().max() > 0
+
+
+ZERO = sketch(0.0).mark  # of a tensor of one element
+
+
 def digest(y: Any) -> tuple[tuple[int, ...], float, float] | None:
     """Shape, sum and sum of magnitudes of a tensor, quick to compare; else None."""
     if not isinstance(y, Tensor) or not y.is_floating_point():
@@ -110,6 +135,8 @@ def digest(y: Any) -> tuple[tuple[int, ...], float, float] | None:
 
 def may_be_same(one: Any, other: Any) -> bool:
     """False only where two digests belong to outcomes that are not the `same`."""
+    if UNKNOWN in (one, other):
+        return True
     if one is None or other is None:
         return one is other
     (shape, total, size), (other_shape, other_total, other_size) = one, other

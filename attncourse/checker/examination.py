@@ -3,6 +3,7 @@
 from typing import Any
 
 from attncourse.checker import rules
+from attncourse.checker.adopting import adopt
 from attncourse.checker.case import Case
 from attncourse.checker.ending import SECONDS, Stopped, limited, undisturbed
 from attncourse.checker.examiners import (
@@ -89,7 +90,10 @@ def check(id: str | Exercise, answer: Any, *, seconds: float = SECONDS) -> Verdi
         case = Case(ex, answer)
         with calm(), limited(seconds) as guard:
             try:
-                return examined(case)
+                verdict = examined(case)
+                if verdict and not case.sheet.knows_the_solution:
+                    adopt(ex, answer)
+                return verdict
             except (Stopped, KeyboardInterrupt, MemoryError) as error:
                 with undisturbed():
                     if fault := stopped(case, guard, error):

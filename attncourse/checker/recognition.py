@@ -5,7 +5,9 @@ from typing import Any
 
 from attncourse.checker.case import Case
 from attncourse.checker.equal import may_be_same, same
+from attncourse.checker.recorded import Recorded
 from attncourse.checker.running import Crash
+from attncourse.checker.sheet import Sheet
 from attncourse.exercises.record import Slip
 
 
@@ -61,17 +63,22 @@ def _fits_so(
 
 def right_on_trials(case: Case, slip: Slip, way: int, probe: str) -> bool:
     """Whether a slip gives what is right on all declared trials, as the answer does."""
+    return right_everywhere(case.sheet, slip, way, probe)
+
+
+def right_everywhere(known: Sheet | Recorded, slip: Slip, way: int, probe: str) -> bool:
+    """Whether a slip gives what is right on all declared trials."""
     return all(
-        same(case.sheet.of_slip(slip, i, probe, way), case.sheet.expected(i, probe))
-        for i in case.sheet.declared
+        same(known.of_slip(slip, i, probe, way), known.expected(i, probe))
+        for i in known.declared
     )
 
 
-def known_by(case: Case, trace: Callable[[Callable], Any], mine: Any) -> Slip | None:
+def known_by(case: Case, trace: Callable[[Slip], Any], mine: Any) -> Slip | None:
     """The slip that gives what is right, and leaves the same trace as the answer: its
     gradients, or what it spends."""
     for slip in case.sheet.slips:
-        if right_on_trials(case, slip, 0, case.last_probe) and _alike(trace(slip.answer), mine):
+        if right_on_trials(case, slip, 0, case.last_probe) and _alike(trace(slip), mine):
             return slip
     return None
 

@@ -5,36 +5,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
 from attncourse.checker.building import begin, build
-from attncourse.checker.calling import gradients, outcome, run_built
+from attncourse.checker.calling import call, calls_in, gradients, outcome, run, run_built
 from attncourse.checker.ending import undisturbed
 from attncourse.checker.equal import chosen, digest, fingerprint, hopeless, same
-from attncourse.checker.running import Crash, calm
-from attncourse.checker.trials import VALUES, Prepared, prepare, three_more
-from attncourse.checker.varied import Varied, variations
+from attncourse.checker.recorded import Recorded
+from attncourse.checker.running import Crash, attempt, calm
+from attncourse.checker.trials import Prepared
+from attncourse.checker.tried import Refused, Right, Tried
+from attncourse.checker.varied import Varied
 from attncourse.exercises.edited import slips_of
+from attncourse.exercises.handed import handed_out
 from attncourse.exercises.record import Exercise, Slip, Trial
-
-
-class Right(NamedTuple):
-    """A variation of a trial, with what the solution gives for each probe that it answers."""
-
-    varied: Varied
-    outcomes: Mapping[str, Any]
-
-
-class Refused(NamedTuple):
-    """A trial that must be refused, what the error's text must say, with which errors the
-    solution refuses it, by probe, and what its other probes give."""
-
-    trial: Prepared
-    says: tuple[int | str, ...]
-    errors: Mapping[str, Crash]
-    others: Mapping[str, Any]
+from attncourse.papers.counting import Count, count
 
 
 def refuses(y: Any) -> bool:
@@ -50,39 +37,35 @@ def refusals(ex: Exercise, answer: Callable, trial: Prepared) -> dict[str, Any]:
     return {probe: outcome(ex, built, probe, trial.fresh()) for probe in ex.probes}
 
 
-class Sheet:
+def spent(ex: Exercise, answer: Callable, trial: Prepared) -> Count:
+    """What an answer spends in one call of its last probe."""
+    built, probe = build(ex, answer, trial).answer, list(ex.probes)[-1]
+    return count(lambda: call(ex, built, probe, trial.fresh()))
+
+
+class Sheet(Tried):
     """Trials of one exercise, with what the solution and the slips make of them."""
 
+    knows_the_solution = True
+
     def __init__(self, ex: Exercise):
-        self.ex = ex
+        super().__init__(ex)
         self._outcomes: dict[tuple[str, int, str], Any] = {}
         self._digests: dict[tuple[str, int, str], Any] = {}
         self._layers: dict[int, nn.Module] = {}
         self._gradients: dict[tuple[int, str], Any] = {}
 
     @cached_property
-    def trials(self) -> tuple[Prepared, ...]:
-        """The declared trials, then the variations on the first of them."""
-        with undisturbed(), calm():
-            trials = [prepare(self.ex, t, t.name) for t in self.ex.trials()]
-            more = [*three_more(self.ex, trials[0])]
-            if trials[-1].inputs.keys() != trials[0].inputs.keys():  # with a mask, say
-                more += three_more(self.ex, trials[-1], large=False)
-            return (*trials, *more)
-
-    @cached_property
     def varied(self) -> dict[int, tuple[Right, ...]]:
         """The first trial, and the last if it has other inputs, varied in what the stub leaves
         open; with what the solution makes of each, as far as it makes something of it."""
-        last = len(self.declared) - 1
-        other = self.trials[0].inputs.keys() != self.trials[last].inputs.keys()
         with undisturbed(), calm():
-            return {i: tuple(self._varied(i)) for i in ([0, last] if other else [0])}
+            return {i: tuple(self._varied(i)) for i in self.to_vary}
 
     def _varied(self, index: int) -> Iterator[Right]:
         trial, answered = self.trials[index], {None}
         built = build(self.ex, self.ex.solution, trial).answer
-        for varied in variations(self.ex, trial, self.trials[0] if index else None):
+        for varied in self.every_variation[index]:
             if varied.after not in answered:
                 continue
             if self.ex.is_module:
@@ -95,28 +78,13 @@ class Sheet:
                 answered.add(varied)
                 yield Right(varied, outcomes)
 
-    @property
-    def declared(self) -> range:
-        """The indices of the trials that the exercise lists itself."""
-        return range(sum(t.group == VALUES for t in self.trials))
-
-    @cached_property
-    def remark(self) -> Prepared | None:
-        """The trial outside the contract proper, if there is one."""
-        with undisturbed(), calm():
-            return self.ex.remark and prepare(self.ex, self.ex.remark(), "remark")
-
     @cached_property
     def refused(self) -> tuple[Refused, ...]:
         """The trials that must end in a ValueError, with what the solution makes of them."""
         with undisturbed(), calm():
-            return tuple(self._refused(trial) for trial in self.ex.refuses())
+            return tuple(self._refused(*pair) for pair in self.prepared_to_refuse())
 
-    def _refused(self, trial: Trial) -> Refused:
-        try:
-            prepared = prepare(self.ex, trial, trial.name)
-        except ValueError:  # no module can be built
-            prepared = prepare(self.ex, trial, trial.name, weights=False)
+    def _refused(self, trial: Trial, prepared: Prepared) -> Refused:
         found = refusals(self.ex, self.ex.solution, prepared)
         errors = {probe: y for probe, y in found.items() if refuses(y)}
         others = {probe: y for probe, y in found.items() if not isinstance(y, Crash)}
@@ -160,6 +128,43 @@ class Sheet:
                 )
         return self._gradients[key]
 
+    def of_slip_varied(self, slip: Slip, way: int, varied: Varied, probe: str) -> Any:
+        """What a slip makes of a variation."""
+        return run(self.ex, slip.answers[way](), varied.trial).outcomes.get(probe)
+
+    def gradients_of_slip(self, slip: Slip, index: int, probe: str) -> Any:
+        """The gradients of a slip, as `gradients` gives them."""
+        return gradients(self.ex, slip.answer, self.trials[index], probe)
+
+    @property
+    def spent(self) -> Count:
+        """What the solution spends on the first trial."""
+        return spent(self.ex, self.ex.solution, self.trials[0])
+
+    def spent_of_slip(self, slip: Slip) -> Any:
+        """What a slip spends there, or the Crash it ends in."""
+        return attempt(lambda: spent(self.ex, slip.answer, self.trials[0]))
+
+    @property
+    def in_other_mode(self) -> Mapping[str, Any]:
+        """What the solution gives in the other mode."""
+        return run(self.ex, self.ex.solution, self.other_mode).outcomes
+
+    @property
+    def of_negated(self) -> Mapping[str, Any]:
+        """What the solution gives for other numbers of the same shapes."""
+        return run(self.ex, self.ex.solution, self.negated).outcomes
+
+    @property
+    def of_remark(self) -> Mapping[str, Any]:
+        """What the solution gives outside the contract proper."""
+        return run(self.ex, self.ex.solution, self.remark).outcomes
+
+    def calls_in(self, index: int) -> Mapping[str, int]:
+        """How often functions that are to be called once, and each BatchNorm in training, run
+        in one call of the solution."""
+        return calls_in(self.ex, self.ex.solution, self.trials[index])
+
     def _outcome(
         self, name: str, answer: Callable[[], Callable], index: int, probe: str
     ) -> Any:
@@ -195,9 +200,11 @@ class Sheet:
 
 
 @cache
-def sheet(ex: Exercise) -> Sheet:
-    """The sheet of an exercise, made once."""
-    return Sheet(ex)
+def sheet(ex: Exercise) -> Sheet | Recorded:
+    """What is known of an exercise, made once: from its solution, or from the record that is
+    handed out in its place."""
+    record = handed_out(ex.id)
+    return Sheet(ex) if record is None else Recorded(ex, record)
 
 
 def slips(ex: Exercise) -> tuple[Slip, ...]:

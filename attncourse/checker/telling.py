@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attncourse.checker.equal import same
+from attncourse.checker.sketch import Sketch
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.letters import SINGLE, largest, number, place, spell
 
@@ -22,6 +23,10 @@ def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> st
         return f"`{probe}` returns a coroutine: it is written with `async def`."
     if isinstance(right, tuple):
         return _wrong_parts(probe, y, right, axes, trial)
+    if isinstance(right, Sketch):
+        if right.kind != "tensor":
+            return _wrong_value(probe, y, right)
+        right = right.like
     if not isinstance(right, Tensor):
         if type(y) is not type(right):
             return f"`{probe}` returns {_kind(y)}; it should return {_kind(right)}."
@@ -39,9 +44,17 @@ def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> st
         return _wrong_shape(probe, y, right, axes, trial)
     if y.dtype != right.dtype:
         return f"`{probe}` returns {dtype_of(y)}; it should return {dtype_of(right)}."
-    if y.device != right.device:
+    if y.device != right.device and not right.is_meta:
         return f"`{probe}` returns a tensor on {y.device}; it should stay on {right.device}."
     return None
+
+
+def _wrong_value(probe: str, y: Any, right: Sketch) -> str | None:
+    """Of what is no tensor, where only a sketch is left: another type, or another value."""
+    if type(y).__name__ != right.kind:
+        wanted = "None" if right.kind == "NoneType" else f"a value of type {right.kind}"
+        return f"`{probe}` returns {_kind(y)}; it should return {wanted}."
+    return None if same(y, right) else f"`{probe}` returns {y!r}, which is not right."
 
 
 def _wrong_parts(probe: str, y: Any, right: tuple, axes: Any, trial: Prepared) -> str | None:
@@ -88,6 +101,8 @@ def worst(y: Any, right: Any, axes: Any) -> str:
     wrong."""
     if isinstance(right, tuple):
         return _worst_of_several(y, right, axes)
+    if isinstance(right, Sketch):
+        return "Other numbers than the solution's: of the right shape, and not the right ones."
     if right.dtype == torch.bool:
         off = y.bool() != right
         if not off.any():  # of another type alone, which has been said

@@ -36,6 +36,10 @@ class Verdict:
     def __repr__(self) -> str:
         return f"{self.id}: {self.status}\n{self.message}"
 
+    def worth(self, points: float) -> "Worth":
+        """The same, as points earned of so many: all of them, or 0."""
+        return Worth(self, points)
+
     def _repr_html_(self) -> str:
         """A card in literal colours: readable in light and dark, and in a notebook not
         trusted."""
@@ -52,6 +56,26 @@ class Verdict:
             f"{self.status}</div>"
             f'<div style="color: #202124; margin-top: 3px">{first}</div>{more}</div>'
         )
+
+
+@dataclass(frozen=True, repr=False)
+class Worth:
+    """A verdict as a graded cell of nbgrader ends in it: its text is the points, and nothing
+    else; beside it there is the card."""
+
+    verdict: Verdict
+    points: float
+
+    @property
+    def earned(self) -> float:
+        return float(self.points) if self.verdict else 0.0
+
+    def __repr__(self) -> str:
+        return repr(self.earned)
+
+    def _repr_html_(self) -> str:
+        said = f"{self.earned:g} of {self.points:g} points"
+        return f'{self.verdict._repr_html_()}<div style="font-size: 13px">{said}</div>'
 
 
 def _html(line: str) -> str:

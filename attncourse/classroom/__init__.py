@@ -1,4 +1,4 @@
-"""Grades in: the exercises of a saved notebook, checked in a process of their own.
+"""Assignments out, grades in: what students are given, and what they hand in.
 
-It imports `checker`; nothing imports it but the commands.
+It imports `checker` and `book`; nothing imports it but the commands.
 """

@@ -2,11 +2,13 @@
 
 from attncourse.checker.departure import Departure
 from attncourse.checker.fault import Fault
+from attncourse.checker.telling import worst
 
 
 def explain(departure: Departure) -> Fault:
     evidence = departure.seen, *departure.done, *_right_before(departure)
-    return Fault(departure.worst, evidence)
+    cause = departure.worst or worst(departure.y, departure.right, departure.axes)
+    return Fault(cause, evidence)
 
 
 def _right_before(departure: Departure) -> tuple[str, ...]:

@@ -1,18 +1,9 @@
 """Does a BatchNorm in training, or a function that is to be called once, run more often than in
 the solution?"""
 
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import wraps
-from inspect import isfunction
-
-from attncourse.checker.building import build
-from attncourse.checker.calling import outcome
+from attncourse.checker.calling import calls_in, to_be_called_once
 from attncourse.checker.case import Case
 from attncourse.checker.fault import Fault
-from attncourse.checker.trials import Prepared
-from attncourse.exercises.source import docstrings
 
 
 def examine(case: Case) -> Fault | None:
@@ -21,45 +12,23 @@ def examine(case: Case) -> Fault | None:
 
 def _asks_again(case: Case) -> Fault | None:
     """A function among the inputs of which the stub says that it is called once."""
-    said = "\n".join(docstrings(case.ex))
     for index in case.sheet.declared:
         trial = case.trials[index]
-        names = [n for n, x in trial.inputs.items() if isfunction(x)]
-        once = [n for n in names if re.search(rf"`{n}`[^.]*\bonce\b", said)]
+        once = to_be_called_once(case.ex, trial)
         if not once:
             continue
-        mine, right = (
-            _calls(case, one, trial, once) for one in (case.answer, case.ex.solution)
-        )
+        mine, right = calls_in(case.ex, case.answer, trial), case.sheet.calls_in(index)
         for name in once:
-            if mine[name] > right[name]:
-                verb = "is" if right[name] == 1 else "are"
+            if mine.get(name, 0) > right.get(name, 0):
+                verb = "is" if right.get(name) == 1 else "are"
                 return Fault(
                     f"The values are right, but `{name}` is called {mine[name]} times where"
-                    f" {right[name]} {verb} enough: the stub says once. Keep what it returns.",
+                    f" {right.get(name, 0)} {verb} enough: the stub says once. Keep what it"
+                    " returns.",
                     (trial.seen,),
                     "calls_too_often",
                 )
     return None
-
-
-def _calls(case: Case, answer: Callable, trial: Prepared, names: Sequence[str]) -> Counter[str]:
-    """How often each of these functions runs in one call."""
-    counted: Counter[str] = Counter()
-
-    def watched(name: str, function: Callable) -> Callable:
-        @wraps(function)
-        def call(*given, **named):
-            counted[name] += 1
-            return function(*given, **named)
-
-        return call
-
-    built = build(case.ex, answer, trial).answer
-    inputs = trial.fresh()
-    inputs |= {name: watched(name, inputs[name]) for name in names}
-    outcome(case.ex, built, case.last_probe, inputs)
-    return counted
 
 
 def _statistics_move(case: Case) -> Fault | None:
@@ -68,23 +37,15 @@ def _statistics_move(case: Case) -> Fault | None:
         counted = [n for n in trial.weights or () if n.endswith("num_batches_tracked")]
         if trial.evaluate or not counted:
             continue
-        mine, right = (_runs(case, one, trial) for one in (case.answer, case.ex.solution))
+        mine, right = calls_in(case.ex, case.answer, trial), case.sheet.calls_in(index)
         for name in counted:
             if mine.get(name, 0) > right.get(name, 0):
                 layer = name.rpartition(".")[0]
                 return Fault(
                     f"The values are right, but `self.{layer}` runs {mine[name]} times where"
-                    f" {right[name]} is enough: in training each call moves its statistics."
-                    " Keep the first result.",
+                    f" {right.get(name, 0)} is enough: in training each call moves its"
+                    " statistics. Keep the first result.",
                     (trial.seen,),
                     "calls_too_often",
                 )
     return None
-
-
-def _runs(case: Case, answer: Callable, trial: Prepared) -> dict[str, int]:
-    """How often each BatchNorm has run after one call."""
-    built = build(case.ex, answer, trial).answer
-    outcome(case.ex, built, case.last_probe, trial.fresh())
-    state = built.state_dict()
-    return {n: int(state[n]) for n in trial.weights if n in state and "num_batches" in n}

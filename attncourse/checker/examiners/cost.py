@@ -1,20 +1,17 @@
 """Where cost is the point: does it spend more than it may, counted against the solution?"""
 
-from collections.abc import Callable
-
-from attncourse.checker.building import build
-from attncourse.checker.calling import call
 from attncourse.checker.case import Case
 from attncourse.checker.fault import Fault
 from attncourse.checker.recognition import known_by
 from attncourse.checker.running import Crash, attempt
-from attncourse.papers import counting
+from attncourse.checker.sheet import spent
 
 
 def examine(case: Case) -> Fault | None:
     if not case.ex.cost:
         return None
-    mine, right = attempt(lambda: _spent(case, case.answer)), _spent(case, case.ex.solution)
+    trial, right = case.trials[0], case.sheet.spent
+    mine = attempt(lambda: spent(case.ex, case.answer, trial))
     if isinstance(mine, Crash):
         return None
     seen = case.trials[0].seen
@@ -30,7 +27,7 @@ def examine(case: Case) -> Fault | None:
         if factor is None or yours <= factor * ours:
             continue
         unit = "numbers" if what == "largest tensor" else "multiply-adds"
-        if slip := known_by(case, lambda one: attempt(lambda: _spent(case, one)), mine):
+        if slip := known_by(case, case.sheet.spent_of_slip, mine):
             dear = f"{yours:,} {unit} where {ours:,} are enough."
             return Fault(slip.message, (dear, seen), slip.name)
         where = "your largest tensor holds" if what == "largest tensor" else "you spend"
@@ -40,10 +37,3 @@ def examine(case: Case) -> Fault | None:
             what.replace(" ", "_").replace("-", "_"),
         )
     return None
-
-
-def _spent(case: Case, answer: Callable) -> counting.Count:
-    """What an answer spends on the first trial."""
-    trial = case.trials[0]
-    built = build(case.ex, answer, trial).answer
-    return counting.count(lambda: call(case.ex, built, case.last_probe, trial.fresh()))

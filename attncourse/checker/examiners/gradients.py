@@ -9,11 +9,12 @@ from torch import Tensor
 from attncourse.checker.calling import gradients
 from attncourse.checker.case import Case
 from attncourse.checker.crashes import crashed
-from attncourse.checker.equal import nearly, same
+from attncourse.checker.equal import nearly, same, zero
 from attncourse.checker.fault import Fault
 from attncourse.checker.recognition import known_by
 from attncourse.checker.running import Crash
 from attncourse.checker.trials import Prepared
+from attncourse.exercises.record import Slip
 
 Gradients = Mapping[str, Tensor | None]
 
@@ -31,17 +32,18 @@ def examine(case: Case) -> Fault | None:
         if isinstance(mine, Crash):
             fault = crashed(mine, probe, trial)
             return Fault(fault.cause, ("While gradients are computed:", *fault.evidence))
-        if fault := _compared(case, trial, mine, right):
+        if fault := _compared(case, index, mine, right):
             return fault
     return None
 
 
-def _compared(case: Case, trial: Prepared, mine: Gradients, right: Gradients) -> Fault | None:
+def _compared(case: Case, index: int, mine: Gradients, right: Gradients) -> Fault | None:
     """What is lost, or is not what it should be, on one trial."""
+    trial = case.trials[index]
     lost = [
         name
         for name, wanted in right.items()
-        if mine.get(name) is None and wanted is not None and wanted.abs().max() > 0
+        if mine.get(name) is None and wanted is not None and not zero(wanted)
     ]
     pairs = ((n, mine.get(n), wanted) for n, wanted in right.items())
     known = ((n, got, g) for n, got, g in pairs if got is not None and g is not None)
@@ -49,8 +51,8 @@ def _compared(case: Case, trial: Prepared, mine: Gradients, right: Gradients) ->
     if not lost and off is None:
         return None
 
-    def trace(answer: Any) -> Any:
-        return gradients(case.ex, answer, trial, case.last_probe)
+    def trace(slip: Slip) -> Any:
+        return case.sheet.gradients_of_slip(slip, index, case.last_probe)
 
     if slip := known_by(case, trace, mine):
         return Fault(slip.message, (trial.seen,), slip.name)

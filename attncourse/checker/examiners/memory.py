@@ -1,7 +1,5 @@
 """Does it keep state: does the order of the calls matter?"""
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from attncourse.checker.calling import run
@@ -26,18 +24,17 @@ def examine(case: Case) -> Fault | None:
 
 def _kept_by_shape(case: Case) -> Fault | None:
     """Whether other numbers of the same shapes get what the first ones got."""
-    trial = case.trials[0]
-    other = replace(trial, inputs=trial.inputs | {n: -trial.inputs[n] for n in trial.drawn})
-    if not trial.drawn:
+    other = case.sheet.negated
+    if other is None:
         return None
-    mine, right = (run(case.ex, one, other).outcomes for one in (case.answer, case.ex.solution))
+    mine, right = run(case.ex, case.answer, other).outcomes, case.sheet.of_negated
     for probe, y in mine.items():
         first = case.sheet.expected(0, probe)
         if same(y, first) and not same(right[probe], first):
             return Fault(
                 f"`{probe}` returns what it returned before for other numbers: a result is"
                 " kept, by the shape of the input. Compute from the arguments alone.",
-                (trial.seen,),
+                (case.trials[0].seen,),
                 "remembers_earlier_calls",
             )
     return None

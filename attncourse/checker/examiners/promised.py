@@ -77,9 +77,9 @@ def _slip(case: Case, varied: Varied, probe: str, y: Any) -> Fault | None:
     if isinstance(y, Crash):
         return None
     for slip in case.sheet.slips:
-        for way, answer in enumerate(slip.answers):
+        for way in range(len(slip.answers)):
             if right_on_trials(case, slip, way, probe):
-                theirs = run(case.ex, answer(), varied.trial).outcomes.get(probe)
+                theirs = case.sheet.of_slip_varied(slip, way, varied, probe)
                 if same(theirs, y):
                     return Fault(slip.message, (varied.trial.seen,), slip.name)
     return None
