@@ -103,8 +103,8 @@ def mark(
     folder: Path | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Marked:
-    """Mark one notebook. `folder`: where it runs, if not in a scratch folder; `files`: what lies
-    beside it, by name. What hangs, dies or takes too much costs the exercise that did so: the
+    """Mark one notebook. `folder`: where it runs, if not in a scratch folder; `files`: what
+    lies beside it, by name. What hangs, dies or takes too much costs the exercise that did so: the
     box is begun anew for the others."""
     marking = Marking(data, terms, box, folder, files or {})
     if len(data) > LARGEST:
@@ -227,7 +227,7 @@ class Marking:
 
     def _notebook(self, header: dict[str, Any]) -> bool:
         if "why" in header:
-            self.marked.why = f"it is no Jupyter notebook: {clean(header['why'], 1)}"
+            self.marked.why = f"it is not a Jupyter notebook ({clean(header['why'], 1)})"
             self.found = {}
             return False
         self.found = {}
@@ -268,8 +268,8 @@ class Marking:
             else:
                 found.status, found.slip = NOT_YET, None
                 found.message = (
-                    f"`{fault}` is right on the trials of the notebook, and departs on others of"
-                    " the same kind. Does it compute its result from what it is given?"
+                    f"`{fault}` is right on the trials of the notebook, and departs on others"
+                    " of the same kind. Does it compute its result from what it is given?"
                 )
         self._stands(found)
 

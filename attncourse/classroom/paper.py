@@ -1,8 +1,8 @@
 """What an answer is asked outside of what its notebook knows, and whether it replies right.
 
 Inputs are drawn from a secret seed, one for each run; the solution, and every published
-variant, answers the same questions here. Only numbers that came out of the sandbox are looked at: the
-words that a check says inside decide nothing by themselves.
+variant, answers the same questions here. Only numbers that
+came out of the sandbox are looked at: the words of a check decide nothing by themselves.
 """
 
 from collections.abc import Callable, Iterator, Mapping

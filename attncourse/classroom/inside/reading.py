@@ -204,7 +204,7 @@ def parse(source: str, number: int) -> tuple[str, list[Statement]]:
 
 
 def _without_cell_magic(source: str) -> str:
-    """Without `%%time` and its like over what is run all the same; without what is no Python."""
+    """Without `%%time` and its like over what is run all the same; empty if it is no Python."""
     lines = source.split("\n")
     for at, line in enumerate(lines):
         if not line.strip():

@@ -9,6 +9,6 @@ and stands in every report:
     none          nothing is held off; only when it is asked for by name
 
 On all but the last: no network; limits of memory, processes, files and output; an unprivileged
-user where the caller is root; nothing is left running. One touches `ladder` and `box`. `confine` and what it
-imports run as a script before the program and import nothing else of ours.
+user where the caller is root; nothing is left running. One touches `ladder` and `box`.
+`confine` and what it imports run as a script before the program, and import nothing else of ours.
 """

@@ -225,7 +225,7 @@ def climb(stage: Path, unsafe: bool) -> tuple[Rung, list[str]]:
         return NONE, why
     raise UserError(
         f"no sandbox works here ({'; '.join(why) or 'none was to be tried'}). Install"
-        " bubblewrap, or grade in a container or a virtual machine that you throw away, with --unsafe."
+        " bubblewrap, or grade in a container that you throw away, with --unsafe."
     )
 
 
