@@ -103,9 +103,12 @@ def mark(
     folder: Path | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Marked:
-    """Mark one notebook. `folder`: where it runs, if not in a scratch folder; `files`: what
-    lies beside it, by name. What hangs, dies or takes too much costs the exercise that did so: the
-    box is begun anew for the others."""
+    """Mark one notebook. What hangs, dies or takes too much costs the exercise that did so: the
+    box is begun anew for the others.
+
+    folder  where it runs, if not in a scratch folder
+    files   what lies beside it, by name
+    """
     marking = Marking(data, terms, box, folder, files or {})
     if len(data) > LARGEST:
         marking.marked.why = f"it is larger than {LARGEST // 2**20} MiB"

@@ -10,5 +10,5 @@ and stands in every report:
 
 On all but the last: no network; limits of memory, processes, files and output; an unprivileged
 user where the caller is root; nothing is left running. One touches `ladder` and `box`.
-`confine` and what it imports run as a script before the program, and import nothing else of ours.
+`confine` and what it imports run as a script before the program; they import nothing of ours.
 """
