@@ -114,8 +114,7 @@ def test_what_is_right_is_verified_outside_alone(marked):
         assert not found[name][SQUEEZE].verified
 
 
-def test_what_is_marked_is_marked_the_same_again(marked, folder, tmp_path):
-    whole, found, _ = marked
+def test_what_is_marked_is_marked_the_same_again(folder, tmp_path):
     rules = Rules({SQUEEZE: 2.0, OTHER: 3.0}, seconds=3.0)
     data = honest.saved(*honest.CELLS["plain"])
     for n in range(2):
@@ -125,7 +124,7 @@ def test_what_is_marked_is_marked_the_same_again(marked, folder, tmp_path):
         assert [m.status for m in again.students[0].marks] == ["passed", "not attempted"]
 
 
-def test_begun_again_it_goes_on_where_it_was(marked, folder, tmp_path):
+def test_begun_again_it_goes_on_where_it_was(folder, tmp_path):
     rules = Rules({SQUEEZE: 2.0}, seconds=3.0)
     handed = [_submission("one", honest.saved(*honest.CELLS["plain"]))]
     told = []

@@ -116,7 +116,8 @@ class Box:
 def _uid(number: int) -> int:
     """A user whom nobody is, another one for each box, so that limits of one count alone."""
     with suppress(OSError, ValueError):
-        mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").open())
+        text = Path("/proc/self/uid_map").read_text()
+        mapped = sum(int(line.split()[2]) for line in text.splitlines())
         if mapped < 2**31:
             return 50_000 + (os.getpid() * 61 + number) % 15_000
     return 1_900_000_000 + os.getpid() % 2**22 * 60 + number % 60

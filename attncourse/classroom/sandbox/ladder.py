@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -239,10 +238,9 @@ def _missing(rung: Rung) -> str:
         return "this kernel has none"
     if rung is USER and not administrator():
         return "only an administrator can become somebody else"
+    if rung in (LANDLOCK, USER) and administrator():
+        closed = [p for one in (os.path.realpath(python()), *trees()) for p in Path(one).parents]
+        for folder in sorted({p for p in closed if not p.stat().st_mode & 0o001}):
+            return f"Python lies in {folder}, which other users may not enter"
     return ""
 
-
-def first_line(process: subprocess.CompletedProcess) -> str:
-    """What a program that failed says about it."""
-    lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
-    return (lines[-1] if lines else f"it ends with {process.returncode}")[:200]
