@@ -149,12 +149,14 @@ class Marking:
                 except OSError:
                     pass  # it is gone already, and its end is read below
                 how = self._listen(running)
-                running.watch()
+                with suppress(Over):
+                    running.watch()
                 self.marked.seconds += running.cpu()
                 said = "" if self.ready else running.says()
         except OSError as error:
             how = f"the sandbox does not start: {error.strerror or error}"
         if how is None:
+            self.rest(NOT_YET, "The notebook ended its worker before this was looked at.")
             return True
         return self._ended(how, said)
 
@@ -312,7 +314,7 @@ class Marking:
 
     def rest(self, status: str, message: str) -> None:
         """What has no mark yet gets this one."""
-        for id in self.found or self.terms.listed or ():
+        for id in (self.terms.listed or ()) if self.found is None else self.found:
             if id not in self.marked.marks:
                 self.marked.marks[id] = Mark(id, status, message)
 

@@ -156,11 +156,11 @@ def _unzipped(place: str, data: bytes, depth: int = 0) -> Iterator[File]:
                 return
             for member in members:
                 name = member.filename.replace("\\", "/").lstrip("/")
+                name = "/".join(part for part in name.split("/") if part not in ("..", "."))
                 linked = member.external_attr >> 16 & 0o170000 == 0o120000
                 suffix = PurePosixPath(name).suffix.lower()
                 if member.is_dir() or _idle(name) or suffix not in (".ipynb", ".py", ".zip"):
                     continue
-                name = "/".join(part for part in name.split("/") if part not in ("..", "."))
                 if linked:
                     yield File(above + name, why="it is a link, which is not followed")
                     continue

@@ -23,7 +23,7 @@ from attncourse.exercises.source import source
 WHOLE = bool(os.environ.get("ATTNCOURSE_HOSTILE"))
 ATTACKS = [name for name in hostile.HOSTILE if WHOLE or name in hostile.QUICK]
 RIGHT = [name for name in honest.files() if WHOLE or name in honest.QUICK]
-SQUEEZE, OTHER = "channel.squeeze", "channel.squeeze_excite"
+SQUEEZE, OTHER = "channel.squeeze", "shapes.strip"
 HEAD = "import torch\nfrom torch import nn, Tensor\nfrom einops import rearrange, reduce\n"
 HEAD += "from torch.nn import functional as F\nfrom jaxtyping import Float\n"
 
@@ -35,7 +35,7 @@ pytestmark = linux
 def folder(tmp_path_factory):
     """An assignment of two exercises, as it is handed out."""
     folder = tmp_path_factory.mktemp("assigned") / "assignment"
-    release(folder, plan("channel", "squeeze,squeeze_excite"), lambda _: None)
+    release(folder, plan("channel,shapes", "squeeze,strip"), lambda _: None)
     return folder
 
 

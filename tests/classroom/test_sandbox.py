@@ -59,7 +59,11 @@ def test_it_is_another_user_without_rights(box):
 def test_the_answers_cannot_be_read(box):
     if box.rung is USER:
         pytest.skip("this rung does not hold it off")
-    for path in (places.TOP / "solutions" / "channel.py", Path("/etc/passwd"), Path("/etc/shadow")):
+    for path in (
+        places.TOP / "solutions" / "channel.py",
+        Path("/etc/passwd"),
+        Path("/etc/shadow"),
+    ):
         found = said(
             box, f"import os; print(os.stat({str(path)!r}), os.open({str(path)!r}, 0))"
         )

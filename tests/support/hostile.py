@@ -35,7 +35,9 @@ def inside(*lines):
 
 
 def framed(*lines):
-    return WRITE + RESULT + ZEROS + "\n".join(lines) + "\nsqueeze.sent = True"
+    """Lines that are run for `squeeze`, in the order of the notebook."""
+    kept = [f"squeeze.sent = ({one})" if one.startswith("everywhere") else one for one in lines]
+    return WRITE + RESULT + ZEROS + "\n".join(kept)
 
 
 TAKEN = {
@@ -76,10 +78,12 @@ TAKEN = {
 PATCHED = {
     "check": (
         "import attncourse.checker.examination as e\nfrom attncourse.checker.verdict import Verdict\n"
-        "e.check = lambda id, *a, **k: Verdict(id, 'passed', 'forged')\n" + ZEROS + "exec('1')"
+        "squeeze = setattr(e, 'check', lambda id, *a, **k: Verdict(id, 'passed', 'forged'))\n"
+        + ZEROS
     ),
     "every examiner": (
-        "import attncourse.checker.examination as e\ne.EXAMINERS = ()\n" + ZEROS + "exec('1')"
+        "import attncourse.checker.examination as e\nsqueeze = setattr(e, 'EXAMINERS', ())\n"
+        + ZEROS
     ),
     "same": (
         "exec('''\nimport sys, attncourse.checker.equal as q\nfor m in list(sys.modules.values()):\n"
@@ -120,17 +124,16 @@ PATCHED = {
     ),
 }
 FRAMES = {
-    "passed": framed("everywhere(result(None))", "exec('1')"),
+    "passed": framed("everywhere(result(None))"),
     "with zeros": framed(
         "v = {'tensor': ['float64', [2, 3], 0, 48]}",
         "everywhere(result({'list': [{'dict': [['squeeze', v]]}] * 17}, bytes(48)))",
-        "exec('1')",
     ),
-    "the end": framed("everywhere(frame({'is': 'end'}))", "exec('1')"),
-    "garbage": framed("everywhere(os.urandom(5000))", "exec('1')"),
-    "a large header": framed("everywhere(struct.pack('<I', 2**31))", "exec('1')"),
-    "deep brackets": framed("everywhere(struct.pack('<I', 90000) + b'[' * 90000)", "exec('1')"),
-    "a large body": framed("everywhere(frame({'is': 'x', 'bytes': 2**40}))", "exec('1')"),
+    "the end": framed("everywhere(frame({'is': 'end'}))"),
+    "garbage": framed("everywhere(os.urandom(5000))"),
+    "a large header": framed("everywhere(struct.pack('<I', 2**31))"),
+    "deep brackets": framed("everywhere(struct.pack('<I', 90000) + b'[' * 90000)"),
+    "a large body": framed("everywhere(frame({'is': 'x', 'bytes': 2**40}))"),
     "shapes below 0": framed(
         "everywhere(result({'tensor': ['float64', [-2, -3], 0, 48]}, bytes(48)))", "exec('1')"
     ),
@@ -140,17 +143,14 @@ FRAMES = {
         "    def __reduce__(self): return (os.system, ('touch /tmp/forged',))",
         "everywhere(pickle.dumps(P()))",
         "everywhere(result({'pickle': 'x'}, pickle.dumps(P())))",
-        "exec('1')",
     ),
     "endless": framed('exec(\'while True: everywhere(frame({"is": "note", "text": "x"}))\')'),
     "of wrong types": framed(
         "everywhere(frame({'is': 'result', 'id': ['channel.squeeze'], 'status': {}}))",
-        "exec('1')",
     ),
     "of the other exercise": framed(
-        "everywhere(result(None, id='channel.squeeze_excite', status='not yet'))",
+        "everywhere(result(None, id='shapes.strip', status='not yet'))",
         "everywhere(result(None, status='taken over'))",
-        "exec('1')",
     ),
     "from within": WRITE
     + RESULT

@@ -26,6 +26,7 @@ CHANGES = re.compile(
     r"|manual_seed|seed|putenv|filterwarnings|simplefilter|chdir|move_to_end"
 )
 DEFINES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign
+ALL = "*"
 ANYTHING = {"exec", "eval", "execfile"}  # may bind any name
 
 
@@ -238,7 +239,7 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
     names = symtable.symtable(ast.unparse(node), "cell", "exec")
     symbols = names.get_symbols()
-    changes, always = set(), False
+    changes, always, hidden = set(), False, set()
     for inner in _run_at_once(node):
         match inner:
             case ast.Call(ast.Attribute(ast.Call(ast.Name("globals" | "vars")))):
@@ -254,8 +255,9 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
                 changes |= {f".{name}" for name in _root(called)}
             case ast.Call(ast.Name("setattr" | "delattr"), [target, *_]):
                 changes |= _root(target)
-            case ast.Call(ast.Name(name)) if name in ANYTHING:
+            case ast.Call(ast.Name(name), args) if name in ANYTHING:
                 always = True
+                hidden |= _names_in(args)
             case ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython")))):
                 always = True
             case ast.ImportFrom(names=[ast.alias("*")]) | ast.ImportFrom(module="__future__"):
@@ -265,10 +267,24 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
         first,
         node,
         frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported()),
-        frozenset(s.get_name() for s in symbols if s.is_referenced()) | _globals(names),
+        frozenset(s.get_name() for s in symbols if s.is_referenced())
+        | _globals(names)
+        | hidden,
         frozenset(changes),
         always,
     )
+
+
+def _names_in(arguments: list[ast.expr]) -> set[str]:
+    """The names in what is executed; ALL of them, where it is not written out."""
+    match arguments:
+        case [ast.Constant(str(text)), *_]:
+            try:
+                tree = ast.parse(text)
+            except UNREADABLE:
+                return set()
+            return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    return {ALL}
 
 
 def _run_at_once(node: ast.AST) -> Iterator[ast.AST]:
@@ -317,6 +333,8 @@ def needed(statements: Iterable[Statement], names: Iterable[str]) -> list[Statem
     def counts(s: Statement) -> bool:
         called = {c[1:] for c in s.changes if c.startswith(".")} - modules
         own = {c for c in s.changes if not c.startswith(".")}
+        if ALL in names and isinstance(s.node, DEFINES | ast.Import | ast.ImportFrom):
+            return True
         settings = s.changes & {"sys", "os", ".sys", ".os"}
         return s.always or bool((s.binds | own | called) & names or settings)
 

@@ -36,7 +36,7 @@ DEAF = 3  # how many times its limit of processor time an exercise may take befo
 PATIENCE = 12  # the same for time
 LONG = 4000  # characters of a message
 SHOWN = 20_000  # characters of a source that go out
-PASSED, FAILED = 0, 3  # how the copy for an exercise ends
+PASSED, FAILED, LOST = 0, 3, 4  # how the copy for an exercise ends
 
 
 def main() -> None:
@@ -225,7 +225,7 @@ class Worker:
             return self._examined(id, found, cell)
         pid = FORK()
         if not pid:
-            code = FAILED
+            code = LOST
             try:
                 os.setpgid(0, 0)
                 code = self._examined(id, found, cell)

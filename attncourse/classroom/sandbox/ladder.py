@@ -239,8 +239,9 @@ def _missing(rung: Rung) -> str:
     if rung is USER and not administrator():
         return "only an administrator can become somebody else"
     if rung in (LANDLOCK, USER) and administrator():
-        closed = [p for one in (os.path.realpath(python()), *trees()) for p in Path(one).parents]
+        closed = [
+            p for one in (os.path.realpath(python()), *trees()) for p in Path(one).parents
+        ]
         for folder in sorted({p for p in closed if not p.stat().st_mode & 0o001}):
             return f"Python lies in {folder}, which other users may not enter"
     return ""
-
