@@ -194,8 +194,10 @@ class Marking:
                 got = reader.read(limit, watch)
             except TimeoutError:
                 return f"does not return within {limit:.0f} s: what does it wait for?"
-            except (Over, Garbled) as error:
+            except Over as error:
                 return str(error)
+            except Garbled as error:
+                return f"sends what is no report ({error})"
             if got is None:
                 return "ends its worker: does it call exit, or take all the memory?"
             header, body = got
@@ -305,7 +307,7 @@ class Marking:
             return True
         if kind == "statement" and which not in self.left_out:
             self.left_out.append(which)
-            self._note(f"cell {which[0]}, line {which[1]} {how} It is left out.")
+            self._note(f"cell {which[0]}, line {which[1]} is left out: it {how}")
         elif kind == "exercise":
             name = self._name(which)
             self._stands(Mark(which, NOT_YET, f"`{name}` {how}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import filelock
 
-from attncourse import course
+from attncourse import course, places
 from attncourse.classroom import marking
 from attncourse.classroom.marking import (
     NOT_ATTEMPTED,
@@ -112,7 +112,12 @@ def _marked(
 ) -> dict[str, Marked]:
     """What came of each notebook, by the digest of all that decides it."""
     common = _digest(
-        VERSION, list(terms.listed), terms.seconds, box.rung.name, _of_folder(package)
+        VERSION,
+        list(terms.listed),
+        terms.seconds,
+        box.rung.name,
+        _of_folder(package),
+        _of_folder(places.TOP),
     )
     todo: dict[str, tuple[Submission, File]] = {}
     for one in handed:
@@ -165,12 +170,12 @@ def _digest(*parts: Any) -> str:
 
 
 def _of_folder(folder: Path) -> str:
-    """A digest of the Python and the records in a package."""
+    """A digest of the code and the records in a package."""
     whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    rooms = [folder / name for name in ("attncourse", "solutions")]
+    for path in sorted(path for room in rooms for path in room.rglob("*")):
         place = path.relative_to(folder)
-        named = place.parts[0] in ("attncourse", "solutions")
-        if named and path.is_file() and "__pycache__" not in place.parts:
+        if path.is_file() and "__pycache__" not in place.parts:
             whole.update(f"{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 

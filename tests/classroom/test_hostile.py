@@ -77,7 +77,7 @@ def test_an_attack_costs_no_other_exercise(marked, name):
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_honest_keep_every_point(marked, name):
-    whole, found, _ = marked
+    _, found, _ = marked
     mark = found[f"honest: {name}"][SQUEEZE]
     assert (mark.status, mark.verified) == ("passed", True), mark
 

@@ -126,11 +126,15 @@ for n in range(6):
     if not os.fork(): a = b'x' * 2**27; time.sleep(60)
 time.sleep(60)
 """
-    with box.started([ladder.python(), "-c", program]) as running, pytest.raises(Over) as error:
-        for _ in range(600):
-            running.watch()
-            time.sleep(0.1)
-    assert "memory" in str(error.value)
+    with box.started([ladder.python(), "-c", program]) as running:
+
+        def watch():
+            for _ in range(600):
+                running.watch()
+                time.sleep(0.1)
+
+        with pytest.raises(Over, match="memory"):
+            watch()
 
 
 def test_nothing_outlives_a_box(box):
@@ -151,7 +155,13 @@ time.sleep(60)
 
 
 def test_two_boxes_do_not_count_each_others_processes(box):
-    program = "import os, time\nfor n in range(40):\n    if not os.fork(): time.sleep(60)\nprint(1, flush=True); time.sleep(60)"
+    program = """
+import os, time
+for n in range(40):
+    if not os.fork(): time.sleep(60)
+print(1, flush=True)
+time.sleep(60)
+"""
     with box.started([ladder.python(), "-c", program]) as one:
         assert one.process.stdout.read(1) == b"1"
         with box.started([ladder.python(), "-c", program]) as other:

@@ -1,4 +1,4 @@
-"""Whose notebook it is, however systems export it; and nothing is read that was not handed in."""
+"""Whose notebook it is, however systems export it; nothing else is read."""
 
 import io
 import os
