@@ -1,4 +1,4 @@
-"""`attncourse grade` as a teacher meets it: one line for what is wrong, and one run at a time."""
+"""`attncourse grade` as a teacher meets it: what is wrong is one line; one run at a time."""
 
 import json
 

@@ -5,14 +5,8 @@ import json
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from attncourse.classroom.inside.reading import (
-    NoNotebook,
-    checks,
-    exercises,
-    needed,
-    parse,
-    read,
-)
+from attncourse.classroom.inside.finding import checks, exercises
+from attncourse.classroom.inside.reading import NoNotebook, needed, parse, read
 
 NAMES = {"multi_head.split_heads": "split_heads", "multi_head.merge_heads": "merge_heads"}
 

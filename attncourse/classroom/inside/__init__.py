@@ -6,6 +6,7 @@ alone, and of the course only what checks: they run beside the package of an ass
 which there are no answers. Imports run down this list:
 
     worker              executes a notebook, and forks for each exercise
-    answering, reading  calls an answer as it is asked to; which statements an exercise needs
+    answering           calls an answer as it is asked to
+    finding, reading    where exercises stand; which statements they need
     frames              what goes through the pipe
 """

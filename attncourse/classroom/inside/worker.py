@@ -17,6 +17,7 @@ Frames that go out, by what "is" says:
 """
 
 import ast
+import ctypes
 import inspect
 import linecache
 import os
@@ -28,13 +29,14 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any
 
-from . import frames, reading
+from . import finding, frames, reading
 from .frames import frame, packed, write
 
 START = 3600.0  # seconds until a request must be here
 DEAF = 3  # how many times its limit of processor time an exercise may take before it is killed
 PATIENCE = 12  # the same for time
 LONG = 4000  # characters of a message
+DUMPABLE = 4  # whether other processes of this user may look into one's memory
 SHOWN = 20_000  # characters of a source that go out
 PASSED, FAILED, LOST = 0, 3, 4  # how the copy for an exercise ends
 
@@ -88,8 +90,8 @@ class Worker:
             self.send(**{"is": "notebook", "why": str(error)[:300]})
             return False
         self.names, unknown = self._names()
-        self.found = reading.exercises(self.notebook, self.names)
-        notes = [*self.notebook.notes, *reading.odd(self.notebook, self.names), *unknown]
+        self.found = finding.exercises(self.notebook, self.names)
+        notes = [*self.notebook.notes, *finding.odd(self.notebook, self.names), *unknown]
         self.send(
             **{
                 "is": "notebook",
@@ -113,7 +115,7 @@ class Worker:
         mentioned = dict.fromkeys(c.exercise for c in self.notebook.cells if c.exercise)
         for cell in self.notebook.cells:
             text = self.notebook.texts.get(cell.number, "")
-            mentioned |= dict.fromkeys(id for id, _ in reading.checks(cell, text))
+            mentioned |= dict.fromkeys(id for id, _ in finding.checks(cell, text))
         names, unknown = {}, []
         for id in mentioned if ids is None else ids:
             try:
@@ -122,7 +124,7 @@ class Worker:
                 unknown.append(str(error.args[0]))
         return names, unknown
 
-    def _source(self, found: reading.Found) -> str:
+    def _source(self, found: finding.Found) -> str:
         """What an answer is, as text, to compare submissions by."""
         parts = [s for s in self.notebook.statements if found.name in s.binds]
         return "\n".join(s.source for s in parts if isinstance(s.node, reading.DEFINES))[:SHOWN]
@@ -130,7 +132,8 @@ class Worker:
     # ------------------------------------------------------------ running it
 
     def warm(self) -> None:
-        """Have the checker do once what it does once, before any limit counts."""
+        """Have the checker do once what it does once, before any limit counts; then no copy of
+        this process may look into it."""
         import torch
         from IPython.core.interactiveshell import InteractiveShell
         from traitlets.config import Config
@@ -150,6 +153,8 @@ class Worker:
                 known = sheet(ex)
                 for ready in ("trials", "varied", "refused", "slips"):
                     getattr(known, ready, None)
+        with suppress(OSError, AttributeError, TypeError):  # on Linux
+            ctypes.CDLL(None).prctl(DUMPABLE, 0, 0, 0, 0)
         self.send(**{"is": "ready"})
 
     def run(self) -> None:
@@ -209,7 +214,7 @@ class Worker:
 
     # ------------------------------------------------------------ one exercise
 
-    def examine(self, id: str, found: reading.Found, cell: int) -> int | None:
+    def examine(self, id: str, found: finding.Found, cell: int) -> int | None:
         """Check and ask an answer in a copy of this process. Returns how that ended."""
         if found.name not in self.shell.user_ns:
             text = f"`{found.name}` is not defined in this notebook."
@@ -254,7 +259,7 @@ class Worker:
             return "late" if os.WTERMSIG(status) == signal.SIGXCPU else "lost"
         return os.WEXITSTATUS(status) if os.WEXITSTATUS(status) in (PASSED, FAILED) else "lost"
 
-    def _examined(self, id: str, found: reading.Found, cell: int) -> int:
+    def _examined(self, id: str, found: finding.Found, cell: int) -> int:
         """In the copy: the verdict in words, then what the answer makes of the questions."""
         with suppress(ImportError):
             import resource

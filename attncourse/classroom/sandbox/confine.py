@@ -15,7 +15,7 @@ import sys
 import time
 from contextlib import suppress
 
-SUBREAPER, DEATH, DUMPABLE = 36, 1, 4
+SUBREAPER, DEATH = 36, 1
 TURNS = 200  # looks for what is left over, at most
 
 
