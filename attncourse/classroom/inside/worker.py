@@ -38,7 +38,7 @@ PATIENCE = 12  # the same for time
 LONG = 4000  # characters of a message
 DUMPABLE = 4  # whether other processes of this user may look into one's memory
 SHOWN = 20_000  # characters of a source that go out
-PASSED, FAILED, LOST = 0, 3, 4  # how the copy for an exercise ends
+PASSED, FAILED, LOST = 91, 92, 93  # how the copy for an exercise ends: not as others do
 
 
 def main() -> None:
