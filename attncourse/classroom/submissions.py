@@ -33,6 +33,9 @@ class File:
     data: bytes = b""
     why: str = ""
 
+    def __post_init__(self):
+        self.path = "".join(c if c.isprintable() else "_" for c in self.path)
+
 
 @dataclass
 class Submission:
@@ -54,6 +57,7 @@ def collect(paths: Iterable[Path], one: bool = False) -> list[Submission]:
         files = list(_files(path))
         label = path.stem if path.is_file() else path.resolve().name
         for name, file in _named(files, label, one):
+            name = "".join(c if c.isprintable() else "_" for c in name)[:200]
             student = found.setdefault(name, Submission(name))
             if file.path.endswith(".py"):
                 if len(student.modules) < MODULES:

@@ -134,6 +134,13 @@ def test_a_broken_zip_is_told(tmp_path, data):
     assert "zip cannot be read" in ann.notebooks[0].why
 
 
+def test_names_hold_no_control_characters(tmp_path):
+    path = zipped({"a\x1b[31m\u202e/b\x07.ipynb": "1"}, tmp_path / "z.zip")
+    (one,) = collect([path])
+    assert one.student == "a_[31m_"
+    assert one.notebooks[0].path.isprintable()
+
+
 def test_what_is_not_there_is_one_line(tmp_path):
     with pytest.raises(UserError, match="there is no file"):
         collect([tmp_path / "nowhere"])
