@@ -261,8 +261,10 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
                 hidden |= _names_in(args)
             case ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython")))):
                 always = True
-            case ast.Call(ast.Name("open"), [_, ast.Constant("w" | "a" | "x" | "wb"), *_]):
-                always = True  # perhaps what is imported later
+            case ast.Call(ast.Name("open"), [path, ast.Constant("w" | "a" | "x" | "wb"), *_]):
+                # perhaps what is imported later
+                other = isinstance(path, ast.Constant) and not str(path.value).endswith(".py")
+                always |= not other
             case ast.Call(ast.Attribute(attr=method)) if method in WRITES:
                 always = True
             case ast.ImportFrom(names=[ast.alias("*")]) | ast.ImportFrom(module="__future__"):
