@@ -186,6 +186,12 @@ class Marking:
     def _listen(self, running: Running) -> str | None:
         """Hear frames until the end; None where it is a good one, else how it ended."""
         reader = Reader(running.process.stdout.fileno())
+        try:
+            return self._heard(running, reader)
+        finally:
+            reader.close()
+
+    def _heard(self, running: Running, reader: Reader) -> str | None:
         seconds, turns = self.terms.seconds, {}
         while True:
             before = running.cpu()

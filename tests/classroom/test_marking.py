@@ -81,6 +81,7 @@ def test_a_failing_word_is_enough_to_fail(marking):
 )
 def test_what_is_no_report_ends_the_box_and_not_the_grader(marking, header, monkeypatch):
     monkeypatch.setattr(Reader, "__init__", lambda self, fd: None)
+    monkeypatch.setattr(Reader, "close", lambda self: None)
     monkeypatch.setattr(Reader, "read", lambda self, *_: (header, b""))
 
     class Running:

@@ -175,16 +175,31 @@ class Reader:
         self.header, self.most = header, body + header
         self.buffer = bytearray()
         self.come: queue.Queue[bytes | None] = queue.Queue(64)
-        threading.Thread(target=self._fill, args=(fd,), daemon=True).start()
+        self.over = threading.Event()
+        own = os.dup(fd)  # whose number is nobody else's until the thread is done with it
+        threading.Thread(target=self._fill, args=(own,), daemon=True).start()
 
     def _fill(self, fd: int) -> None:
         """In a thread of its own: no system waits for pipes as all others do."""
         try:
-            while more := os.read(fd, 2**16):
-                self.come.put(more)
+            while not self.over.is_set() and (more := os.read(fd, 2**16)):
+                self._put(more)
         except OSError:
             pass
-        self.come.put(None)
+        finally:
+            os.close(fd)
+        self._put(None)
+
+    def _put(self, more: bytes | None) -> None:
+        while not self.over.is_set():
+            try:
+                return self.come.put(more, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        self.over.set()
 
     def read(self, seconds: float, watch: Callable[[], None] = lambda: None) -> Any:
         """The next frame as (header, body); None where the pipe is closed. Meanwhile `watch` is
