@@ -134,6 +134,7 @@ COLOURS = {
     "taken over": "blue",
     "not yet": "red",
     "not attempted": "yellow",
+    "could not be marked": "magenta",
 }
 
 
@@ -219,6 +220,57 @@ def _say_released(done, assignment) -> None:
         )
     for line in done.shown:
         console.print(f"given code, which the notebooks need: {escape(line)}", soft_wrap=True)
+
+
+@app.command()
+def grade(
+    submissions: Annotated[
+        list[Path], typer.Argument(help="notebooks, folders, zips: what students handed in")
+    ],
+    into: Annotated[Path, typer.Option(help="a folder for the reports")],
+    assignment: Annotated[
+        Path | None, typer.Option(help="the folder that was handed out; default: the course")
+    ] = None,
+    chapters: Annotated[str, typer.Option(help="of the course, as 05,06")] = "",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="at a time; default: all cores")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="of processor time an exercise")] = 10.0,
+    taken_over: Annotated[
+        float, typer.Option(min=0, max=1, help="share of the points for the course's own")
+    ] = 0.0,
+    ready: Annotated[
+        float, typer.Option(min=0, max=1, help="share for a ready function of torch")
+    ] = 1.0,
+    one_student: Annotated[
+        bool, typer.Option("--one-student", help="all of it is one student's")
+    ] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="go on where no sandbox works: trust everybody")
+    ] = False,
+):
+    """Grade what students handed in, each in a sandbox, with reports for all.
+
+    Stopped, the same command goes on where it was. The exit code is 0 if all could be marked.
+    """
+    from attncourse.classroom.command import grade as mark_all
+
+    whole = mark_all(
+        submissions,
+        assignment,
+        into,
+        console,
+        chapters=chapters,
+        jobs=jobs,
+        seconds=seconds,
+        taken_over=taken_over,
+        ready=ready,
+        unsafe=unsafe,
+        one_student=one_student,
+    )
+    left = sum(any(mark.unmarked for mark in one.marks) for one in whole.students)
+    if left:
+        _fail(f"{left} of {len(whole.students)} could not be marked; each page says why.")
 
 
 @app.command("test")

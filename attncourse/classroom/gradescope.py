@@ -66,6 +66,7 @@ def _graded(root: Path, python: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as made:
         into = Path(made) / "report"
         asked = ["--assignment", str(root / "source" / "assignment"), "--into", str(into)]
+        asked.append("--one-student")
         command = [*python, "grade", str(root / "submission"), *asked]
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=LIMIT

@@ -8,7 +8,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
 from attncourse import cli
-from attncourse.classroom.grading import find_exercises, needed, parse
 
 SETUP = "import torch\nfrom einops import rearrange\nfrom attncourse import check"
 IMPORTED = "from solutions.multi_head import split_heads"
@@ -18,6 +17,7 @@ def split_heads(x, heads):
         raise ValueError(f"{x.shape[-1]} features in {heads} heads")
     return rearrange(x, "b n (head d) -> b head n d", head=heads)
 """
+SPLIT_ID = "multi_head.split_heads"
 MERGE = "def merge_heads(x):\n    return rearrange(x, PATTERN)"
 
 
@@ -82,7 +82,7 @@ def test_an_answer_that_hangs_or_kills_its_kernel_costs_itself_only(folder):
     told = verdicts["scaled_dot_product.softmax"]["message"]
     assert "does not come to an end: stopped after 5 s in line 2, `while True: pass`" in told
     assert "does not return within 5 s" in verdicts["shapes.strip"]["message"]
-    assert "ends its kernel" in verdicts["multi_head.split_heads"]["message"]
+    assert "ends its process" in verdicts["multi_head.split_heads"]["message"]
     assert verdicts["multi_head.merge_heads"]["status"] == "passed"
     assert code == 1
 
@@ -137,7 +137,7 @@ def test_what_is_taken_over_is_counted_apart(folder):
         (nbformat.writes(new_notebook()), "has no exercises"),
         (
             nbformat.writes(new_notebook(cells=[exercise("multi_head.split_haeds", "")])),
-            'cell 1: There is no exercise "multi_head.split_haeds". '
+            'There is no exercise "multi_head.split_haeds". '
             'Did you mean "multi_head.split_heads"?',
         ),
         (
@@ -165,61 +165,25 @@ def test_a_file_that_is_not_there_names_the_nearest(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_what_is_deleted_counts_as_not_attempted(tmp_path):
+    path = notebook(tmp_path / "02_multi_head (1).ipynb", SETUP, exercise(SPLIT_ID, SPLIT))
+    verdicts, _, code = graded(path)
+    statuses = {id: found["status"] for id, found in verdicts.items()}
+    assert statuses.pop(SPLIT_ID) == "passed"
+    assert set(statuses.values()) == {"not attempted"}
+    assert (len(statuses), code) == (4, 1)
+
+
+def test_an_exercise_that_the_course_has_no_longer_withholds_no_verdict(tmp_path):
+    gone = exercise("multi_head.gone", "def gone(): pass")
+    verdicts, notes, _ = graded(
+        notebook(tmp_path / "a.ipynb", SETUP, gone, exercise(SPLIT_ID, SPLIT))
+    )
+    assert verdicts[SPLIT_ID]["status"] == "passed"
+    assert "multi_head.gone" in notes[0]
+
+
 def test_a_folder_is_not_a_notebook(tmp_path):
     result = CliRunner().invoke(cli.app, ["check", str(tmp_path)])
     assert result.exit_code == 1
     assert "is a folder" in result.stderr
-
-
-# ---------------------------------------------------------------- what is run of a notebook
-
-
-def run_of(*cells):
-    """The statements that are kept of these cells, each on a line."""
-    statements = [one for number, cell in enumerate(cells, 1) for one in parse(cell, number)]
-    return [one.source.lstrip("#\n") for one in needed(statements, {"answer"})]
-
-
-def test_imports_and_definitions_are_kept_and_the_rest_is_not():
-    assert run_of("import a\nprint(a)\nx = slow()\ndef f(): return 1", "f()\n!ls") == [
-        "import a",
-        "def f(): return 1",
-    ]
-
-
-def test_what_a_definition_needs_is_kept_too():
-    assert run_of("c = 2\nb = c + 1\nx = 5\ndef answer(x): return x * b") == [
-        "c = 2",
-        "b = c + 1",
-        "def answer(x): return x * b",
-    ]
-
-
-def test_an_answer_may_be_assigned_and_mended():
-    assert run_of("answer = lambda x: x", "answer.name = 'a'\nother.name = 'b'") == [
-        "answer = lambda x: x",
-        "answer.name = 'a'",
-    ]
-
-
-def test_what_decorators_bases_and_defaults_name_is_kept():
-    cell = "d = make()\nb = base()\nn = 3\n@d\nclass A(b):\n    def f(self, k=n): return k"
-    assert len(run_of(cell)) == 4
-
-
-def test_lines_keep_the_numbers_the_learner_sees():
-    (statement,) = parse("\n\n# a comment\n@once\ndef f():\n    return 1", 3)
-    assert statement.where == "cell 3, line 4"
-    assert statement.source.splitlines()[3:] == ["@once", "def f():", "    return 1"]
-
-
-def test_exercises_are_found_by_metadata_or_by_check():
-    cells = {
-        1: exercise("multi_head.split_heads", "def split_heads(): pass"),
-        2: new_code_cell('attncourse.check("multi_head.merge_heads", merge)\ncheck(1, 2)'),
-        3: new_code_cell('check("multi_head.split_heads", split_heads)'),
-    }
-    assert find_exercises(cells) == {
-        "multi_head.split_heads": (1, "split_heads"),
-        "multi_head.merge_heads": (2, "merge"),
-    }

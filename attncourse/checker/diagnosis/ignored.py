@@ -16,7 +16,7 @@ from attncourse.checker.trials import Prepared
 
 def explain(departure: Departure) -> Fault | None:
     case, probe = departure.case, departure.probe
-    if hopeless(departure.y):
+    if hopeless(departure.y) or not case.sheet.knows_the_solution:
         return None
     given = parameters(case.ex, probe)
     if len(given) > 1 or case.ex.is_module:
