@@ -64,7 +64,7 @@ def pool(picture: Float[Tensor, "height width c"], p: int, q: int) -> Float[Tens
 
 
 def enlarge(picture: Float[Tensor, "h w c"], p: int, q: int) -> Float[Tensor, "height width c"]:
-    """Each pixel as a patch of p x q equal ones."""
+    """Each pixel as a patch of p x q equal pixels."""
     return repeat(picture, "h w c -> (h p) (w q) c", p=p, q=q)
 
 

@@ -5,17 +5,56 @@
 #
 # Attention is easy to write down and easy to get wrong. Most of its code does not compute
 # anything: it cuts pictures into pieces, moves axes past each other and puts the pieces together
-# again. PyTorch does this with `reshape`, `permute` and `transpose`, which see numbers and no
+# again. PyTorch does this with `reshape`, `permute` and `transpose`, which know sizes but not
 # names. If two axes are exchanged by mistake, the shapes still fit, the network still trains, and
 # the result is quietly worse.
+#
+# Here is such a mistake. Two photographs of 96 x 144 pixels were to be laid side by side.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from einops import einsum, rearrange, reduce, repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from attncourse import check, hint, solution
+from attncourse.book import claim, diagrams, plots
+from attncourse.tasks.pictures import photograph
+
+# %% jupyter={"source_hidden": true}
+photos = torch.stack([photograph("china"), photograph("flower")])
+right = photos.permute(1, 0, 2, 3).reshape(96, 288, 3)
+wrong = photos.permute(1, 2, 0, 3).reshape(96, 288, 3)
+fig, axs = plt.subplots(2, 1, figsize=(3.6, 3.0))
+plots.image(axs[0], right, f"meant: shape {' '.join(map(str, right.shape))}")
+plots.image(axs[1], wrong, f"got: shape {' '.join(map(str, wrong.shape))}")
+plots.show(
+    fig,
+    """Above, a temple and a dahlia side by side. Below, a picture of the same size in which both
+    are mixed, as if seen through a grating.""",
+)
+
+# %% [markdown]
+# **This is the bug.** Both results have the shape 96 288 3 and hold the same numbers, so no error
+# is raised. In the code the two differ by one pair of exchanged numbers, `permute(1, 0, 2, 3)` and
+# `permute(1, 2, 0, 3)`. Reading them does not tell which is right.
 
 # %% [markdown]
 # Alex Rogozhnikov answered this with a small language in which every change of axes names the
 # axes before and after it. He published the library in 2018 and described it in [Einops: Clear
 # and Reliable Tensor Manipulations with Einstein-like
-# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). `rearrange(x, "b h w c -> b
-# (h w) c")` says what it does, and it raises an error if `x` does not have four axes. All code of
-# this course is written in it, and you will find it in many implementations of vision
+# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). These two lines do the same:
+# they cut every picture of a batch into a left and a right half of `w` pixels each.
+#
+# ```python
+# x.view(b, h, 2, w, c).permute(2, 0, 1, 3, 4).reshape(2 * b, h, w, c)
+# rearrange(x, "b h (side w) c -> (side b) h w c", side=2)
+# ```
+#
+# The second one says what it does, and it raises an error if `x` does not have four axes. All
+# changes of axes in this course are written in this way, and so are many implementations of vision
 # transformers.
 
 # %% [markdown]
@@ -32,7 +71,10 @@
 # | BiT-L, a ResNet-152x4 | 87.54 % | 9,900 |
 #
 # (Table 2 of that paper; both were pre-trained on JFT-300M, a collection of Google's that is not
-# public.) You write its first step in section 0.2.
+# public.) **Top-1 accuracy** is the share of test pictures whose best-scored class is the right one.
+# A TPUv3-core-day is a day's work of one core of Google's third generation of accelerator chips.
+# BiT-L is a convolutional network, a ResNet of 152 layers made four times as wide. You write the
+# first step of the vision transformer in section 0.2.
 
 # %% [markdown]
 # ### What you will do
@@ -48,12 +90,14 @@
 # %% [markdown]
 # ### The letters
 #
-# Every axis has a letter or a word. It means the same in text, formulas, code and figures.
+# Every axis has a letter or a word that means the same everywhere: in text, formulas, code and
+# figures. `x` and `y` are no axes; each section says anew what they stand for.
 #
 # | letter | axis |
 # |---|---|
 # | `b` | pictures of a batch |
-# | `h` `w` | height and width of a picture in pixels |
+# | `h` `w` | height and width of a picture in pixels; of the small one where there are two |
+# | `height` `width` | the same of the large picture, which is cut into patches or put together |
 # | `c` | channels: red, green, blue |
 # | `row` `column` | rows and columns of patches |
 # | `p` `q` | height and width of a patch in pixels |
@@ -61,20 +105,7 @@
 # | `i` `j` | the two partners wherever all pairs are formed |
 # | `d` | the features of one of them |
 
-# %%
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from einops import einsum, rearrange, reduce, repeat
-from jaxtyping import Float
-from torch import Tensor
-
-from attncourse import check, hint, solution
-from attncourse.book import claim, diagrams, plots
-from attncourse.tasks.pictures import photograph
-
 # %% jupyter={"source_hidden": true}
-photos = torch.stack([photograph("china"), photograph("flower")])
 print("b h w c =", *photos.shape)
 fig, axs = plt.subplots(1, 2)
 for b, name in enumerate(["a temple", "a dahlia"]):
@@ -104,30 +135,38 @@ grid = diagrams.numbers
 
 
 def four_moves(ax, table):
-    """Each move on one table: what goes in, an arrow, what comes out."""
-    for x, y in (0.8, 4.8), (8.6, 4.8), (6.9, 0.5):
-        grid(ax, x, y, table, "h", "w")
-    for x, y, column in (11.7, 4.8, (1, 4)), (0.8, 0.5, (1, 4)), (10.75, 0.5, (4, 13)):
+    """Each move on one table, one below the other: what goes in, an arrow, what comes out."""
+    for y in 7.5, 5.2, 0.6:
+        grid(ax, 0.7, y, table, "h", "w")
+    for x, y, column in (4.1, 5.2, (1, 4)), (0.7, 2.9, (1, 4)), (6.4, 0.6, (4, 13)):
         grid(ax, x, y, np.array([column]).T, "h")
-    grid(ax, 6.9, 1.9, [[1, 0, 2]])
-    grid(ax, 4.0, 5.1, table.flatten(), "", "(h w)")
-    grid(ax, 2.95, 0.5, [[1, 1, 1], [4, 4, 4]], "h", "w")
-    for x, y, end in (2.75, 5.4, 3.85), (10.55, 5.4, 11.25), (1.5, 1.1, 2.5), (8.85, 1.1, 10.3):
+    grid(ax, 3.65, 7.8, table.flatten(), "", "(h w)")
+    grid(ax, 3.0, 2.9, [[1, 1, 1], [4, 4, 4]], "h", "w")
+    grid(ax, 3.15, 0.9, [[1, 0, 2]], "", "w")
+    ax.text(2.82, 1.2, "×", ha="center", va="center", size=12)
+    ways = (2.65, 8.1, 3.5), (2.65, 5.8, 3.75), (1.45, 3.5, 2.65), (5.1, 1.2, 6.05)
+    for x, y, end in ways:
         diagrams.arrow(ax, (x, y), (end, y))
 
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(12.6, 7.0, 5.8)
+fig, ax = diagrams.canvas(7.4, 9.6, 3.7)
 four_moves(ax, np.array([[0, 1, 2], [3, 4, 5]]))
-names = "rearrange  h w -> (h w)", "reduce  h w -> h", "repeat  h -> h w", "einsum  h w, w -> h"
-for (x, y), name in zip([(0.3, 6.4), (8.1, 6.4), (0.3, 2.8), (6.4, 2.8)], names, strict=True):
-    ax.text(x, y, name, weight="bold")
-ax.text(9.55, 1.2, "multiply,\nadd over w", ha="center", va="bottom", size=8.5)
+names = (
+    "rearrange   h w -> (h w)",
+    "reduce   h w -> h",
+    "repeat   h -> h w",
+    "einsum   h w, w -> h",
+)
+for y, name in zip((9.0, 6.7, 4.4, 2.1), names, strict=True):
+    ax.text(0.2, y, name, weight="bold")
+for x, y, what in (3.17, 5.9, "mean"), (2.0, 3.6, "copy"), (5.55, 1.3, "add\nover w"):
+    ax.text(x, y, what, ha="center", va="bottom", size=8)
 plots.show(
     fig,
     """Four moves on the table 0 1 2, 3 4 5. rearrange joins its axes to 0 1 2 3 4 5; reduce
-    averages each row to 1 and 4; repeat copies 1 and 4 three times; einsum with the weights
-    1 0 2 gives 4 and 13.""",
+    averages each row to 1 and 4; repeat copies 1 and 4 three times; einsum multiplies each row
+    with the weights 1 0 2 and adds, which gives 4 and 13.""",
 )
 
 # %% [markdown]
@@ -175,7 +214,9 @@ print("(w h)", *rearrange(x, "h w -> (w h)").tolist())
 # `Float[Tensor, "b h w c"]` is a **shape annotation** of the library
 # [jaxtyping](https://docs.kidger.site/jaxtyping/): a tensor of floating-point numbers with four
 # axes. The same letter is the same size wherever it stands. A new word such as `width` is an axis
-# of some other size. A star, as in `"*batch d"`, stands for any number of axes in front.
+# of some other size. A star, as in `"*batch d"`, stands for any number of axes in front. Where one
+# axis stands alone, as in `" c"`, a space is written before it; only code checkers need it, which
+# would otherwise take the letter for the name of a variable.
 
 # %% [markdown]
 # ## 0.1 rearrange: side by side
@@ -250,7 +291,8 @@ check("shapes.strip", interleaved)
 hint("shapes.strip", 1)
 
 # %% [markdown]
-# The next figure shows what the right and the wrong function do to the photographs.
+# The next figure shows what the right and the wrong function do to the photographs. The lower
+# picture is the bug of the opening.
 
 # %% jupyter={"source_hidden": true}
 right, wrong = strip(photos), interleaved(photos)
@@ -267,7 +309,7 @@ claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip a
 # %% [markdown]
 # **What you should see.** The upper picture is the strip, and the lower one mixes both photographs
 # column by column. Both have the shape 96 288 3, so no shape gives the mistake away: only the order
-# of the letters differs. If your strip looks like the lower one, exchange them.
+# of the letters differs. If your strip looks like the lower one, swap `b` and `w` in your bracket.
 
 # %% [markdown]
 # ## 0.2 rearrange: cut into patches
@@ -280,20 +322,32 @@ claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip a
 # %% jupyter={"source_hidden": true}
 pixels = np.arange(24).reshape(4, 6)
 number = np.kron([[0, 1], [2, 3]], np.ones((2, 3)))
-fig, ax = diagrams.canvas(12.4, 4.6, 5.8)
-grid(ax, 1.3, 1.2, pixels, "(row p)", "(column q)", "4 x 6 pixels", number / 3 + 0.1)
-diagrams.arrow(ax, (5.2, 2.4), (7.3, 2.4), text="p = 2, q = 3")
-for n, (x, y) in enumerate([(7.8, 2.75), (10.3, 2.75), (7.8, 0.5), (10.3, 0.5)]):
-    patch = pixels[number == n].reshape(2, 3)
-    grid(ax, x, y, patch, "", "", f"n = {n}", np.full((2, 3), n / 3 + 0.1))
+
+
+def whole_and_patches(ax, whole, parts):
+    """The picture with its left edge at `whole`, its patches from `parts` on, pixel 22 framed."""
+    grid(ax, whole, 1.1, pixels, "(row p)", "(column q)", "4 x 6 pixels", number / 3 + 0.1)
+    corners = [(parts, 2.75), (parts + 2.6, 2.75), (parts, 0.5), (parts + 2.6, 0.5)]
+    for n, (x, y) in enumerate(corners):
+        names = ("p", "q") if n == 0 else ("", "")
+        patch = pixels[number == n].reshape(2, 3)
+        grid(ax, x, y, patch, *names, f"n = {n}", np.full((2, 3), n / 3 + 0.1))
+    for corner in (whole + 4 * 0.6, 1.1), (parts + 2.6 + 0.6, 0.5):
+        ax.add_patch(plt.Rectangle(corner, 0.6, 0.6, fill=False, lw=2.4, ec="#d55e00"))
+
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(11.8, 4.6, 5.4)
+whole_and_patches(ax, 1.3, 7.2)
+diagrams.arrow(ax, (5.1, 2.3), (6.6, 2.3), text="p = 2,\nq = 3")
 said = """A picture of four by six numbered pixels is cut into four patches of two by three. The
-    last, n = 3, holds the pixels 15, 16, 17 and 21, 22, 23."""
+    last, n = 3, holds the pixels 15, 16, 17 and 21, 22, 23; pixel 22 is framed on both sides."""
 plots.show(fig, said)
 
 # %% [markdown]
 # ### Follow one pixel
 #
-# Pixel 22 of the figure stands at $y = 3$, $x = 4$. Hence it lies in row
+# Pixel 22, framed in the figure, stands at $y = 3$, $x = 4$. Hence it lies in row
 # $\lfloor 3 / 2 \rfloor = 1$ and column $\lfloor 4 / 3 \rfloor = 1$ of the patches, and the
 # number of its patch is $n = 1 \cdot 2 + 1 = 3$, since each row holds two patches. Within the patch
 # it stands in row $3 \bmod 2 = 1$ and column $4 \bmod 3 = 1$.
@@ -339,8 +393,13 @@ cut = patches(photo, 16, 16)
 fig, axs = plt.subplots(6, 9, figsize=(4.8, 3.4))
 for n, ax in enumerate(axs.flat):
     plots.image(ax, cut[n], "")
-fig.suptitle("54 patches, row by row", fontsize=9)
-plots.show(fig, "The temple in 54 square pieces with white gaps between them.")
+    if n in (0, 1, 2, 8, 9, 10, 17, 45, 53):
+        behind = dict(fc="white", ec="none", pad=0.8)
+        ax.text(0.5, 0.5, n, size=8, va="top", bbox=behind)
+fig.suptitle("54 patches, row by row; some bear their number n", fontsize=9)
+plots.show(
+    fig, "The temple in 54 square pieces with white gaps; some are numbered, row by row."
+)
 
 # %% [markdown]
 # **What you should see.** The figure shows the photograph with white gaps between its 54 patches.
@@ -350,15 +409,27 @@ plots.show(fig, "The temple in 54 square pieces with white gaps between them.")
 # %% [markdown]
 # ## 0.3 rearrange: put together again
 #
-# A **mosaic** is the inverse: it lays tiles out in a given number of columns. Tile number $n$ goes
-# to row $\lfloor n / \text{columns} \rfloor$ and column $n \bmod \text{columns}$. Read the
-# figure of section 0.2 from right to left to see it.
+# A vision transformer computes something for every patch. To look at it one needs a picture again,
+# so the patches are to be put back together, row by row.
 #
-# **Predict.** You cut the photograph into patches and put them together again. By how much does the
-# result differ from the photograph?
+# **Predict.** You cut the photograph into patches and put them together again. By how much do the
+# numbers of the result differ from those of the photograph?
 # <details><summary>Answer</summary>
 # By 0, exactly: nothing is computed, numbers only move.
 # </details>
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(11.8, 4.6, 5.4)
+whole_and_patches(ax, 7.8, 0.7)
+diagrams.arrow(ax, (5.3, 2.3), (6.5, 2.3), text="2 columns")
+said = """The four patches of the last figure, now at the left, are put together to the picture of
+    four by six pixels; pixel 22 of patch n = 3 returns to the lower right."""
+plots.show(fig, said)
+
+# %% [markdown]
+# A **mosaic** lays tiles out in a given number of columns. Tile number $n$ goes to row
+# $\lfloor n / \text{columns} \rfloor$ and column $n \bmod \text{columns}$. In the figure, tile 3
+# goes to row $\lfloor 3 / 2 \rfloor = 1$ and column $3 \bmod 2 = 1$.
 
 # %% [markdown]
 # ### Exercise: `mosaic`
@@ -406,8 +477,10 @@ plots.show(
 # %% [markdown]
 # ## 0.4 reduce: pool
 #
-# **Average pooling** makes a smaller picture, in which each pixel is the mean of one patch. The
-# small picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
+# A decision about a whole region needs no single pixels. Convolutional networks therefore shrink
+# their pictures from stage to stage, and gather-excite (chapter 05) judges each region by a coarse
+# picture. **Average pooling** makes one: each pixel of the small picture is the mean of one
+# patch. The small picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
 
 # %% jupyter={"source_hidden": true}
 fine = np.array([[1, 3, 0, 0], [5, 7, 0, 0], [2, 2, 8, 0], [2, 2, 0, 0]])
@@ -473,8 +546,10 @@ plots.show(
 # %% [markdown]
 # ## 0.5 repeat: enlarge
 #
-# **Nearest-neighbour upsampling** goes in the opposite direction: each pixel becomes a patch of `p`
-# by `q` equal pixels. Row $y$ of the result is row $\lfloor y / p \rfloor$ of the picture, and the
+# What was computed on the coarse picture must act on the fine one: a gate multiplies every pixel,
+# and a map of attention over 6 x 9 patches is laid over 96 x 144 pixels. **Nearest-neighbour
+# upsampling** makes a small picture large: each pixel becomes a patch of `p` by `q` equal pixels.
+# Row $y$ of the result is row $\lfloor y / p \rfloor$ of the picture, and the
 # same holds for the columns.
 #
 # **Predict.** What is `pool(enlarge(x, p, q), p, q)`? And what is `enlarge(pool(x, p, q), p, q)`?
@@ -537,34 +612,38 @@ plots.show(fig, "The temple; the temple in blocks of one colour; grey with the e
 # %% [markdown]
 # ## 0.6 reduce: the mean colour
 #
+# To decide which channels of a picture matter, a network needs a short summary of each of them.
 # **Global average pooling** keeps one number for each channel of each picture, the mean over all of
-# its pixels:
+# its pixels.
 #
-# $$ z_{bc} = \frac{1}{h\, w} \sum_{y,\, x} \text{pictures}_{b\, y\, x\, c} $$
+# **Predict.** You pass the 54 patches of the photograph instead of `b` pictures. What are the
+# numbers that come out?
+# <details><summary>Answer</summary>
+# 54 colours, n c: they are the pixels of the pooled picture, row by row.
+# </details>
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(9, 3.6, 4.4)
 rgb = ["#d55e00", "#009e73", "#0072b2"]
-box = diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "one picture", rgb)
+fig, ax = diagrams.canvas(8.6, 3.8, 4.2)
+diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "picture b", rgb)
 diagrams.arrow(ax, (4.2, 1.8), (6.6, 1.8), text="mean over h, w")
-z = diagrams.vector(ax, 6.9, 1.1, [0.7, 0.5, 0.3], "c", "z", side=0.45)
+for c, colour in enumerate(rgb):
+    diagrams.matrix(ax, 7.0, 2.0 - 0.45 * c, [[1]], colour=colour, side=0.45)
+diagrams.title(ax, 7.22, 2.45, "$z_b$")
+diagrams.label(ax, (7.22, 0.95), "c", "center", "top")
 plots.show(
     fig,
-    """A picture as three planes, red, green and blue, of h by w pixels. The mean over h and w
-    leaves a vector z with one number for each channel c.""",
+    """A picture as three planes of h by w pixels, drawn in orange, green and blue. The mean over h
+    and w leaves a vector z with one cell for each channel c, in the same three colours.""",
 )
 
 # %% [markdown]
-# **Predict.** If you pass the 54 patches of the photograph instead of pictures, what comes out?
-# Where have you seen those numbers before?
-# <details><summary>Answer</summary>
-# 54 colours come out, n c: the pixels of the pooled picture, row by row.
-# </details>
+# $$ z_{bc} = \frac{1}{h\, w} \sum_{y=0}^{h-1} \sum_{x=0}^{w-1} \text{pictures}_{b\, y\, x\, c} $$
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `pictures` | `b h w c` | a batch of pictures |
-# | `channel_means(pictures)` | `b c` | their mean colours |
+# | `channel_means(pictures)` | `b c` | their mean colours, $z$ |
 
 # %% [markdown]
 # ### Exercise: `channel_means`
@@ -606,10 +685,12 @@ claim(
 # %% [markdown]
 # ## 0.7 einsum: weigh the channels
 #
-# The eye sees green as brighter than blue. The luma of a television signal therefore weighs the
-# channels differently:
+# Spatial attention (chapter 06) needs one number for each pixel, which says how much the pixel
+# matters, and it must make it of all channels. A weighted sum is the simplest way. The best-known
+# one makes a grey picture: the eye sees green as brighter than blue, so the luma $\ell$ of a
+# television signal weighs the channels differently:
 #
-# $$ y = 0.299\,R + 0.587\,G + 0.114\,B \qquad\qquad \text{(ITU-R BT.601)} $$
+# $$ \ell = 0.299\,R + 0.587\,G + 0.114\,B \qquad\qquad \text{(ITU-R BT.601)} $$
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(11.4, 3.6, 5)
@@ -617,10 +698,13 @@ diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "picture", rgb)
 shades = [0.3, 0.6, 0.1]
 diagrams.vector(ax, 5.2, 1.1, shades, "c", "weights", diagrams.LEARNED, side=0.45)
 ax.text(4.5, 1.75, "×", size=13, ha="center", va="center")
-diagrams.arrow(ax, (6.0, 1.75), (8.0, 1.75), text="sum over c")
-diagrams.tensor(ax, 8.5, 0.9, (0.3, 1.5, 2.1), "1 h w", "y", "#999999")
+diagrams.arrow(ax, (6.0, 1.75), (8.0, 1.75), text="add over c")
+ax.add_patch(plt.Rectangle((8.6, 1.0), 2.1, 1.5, fc="#999999"))
+diagrams.label(ax, (8.48, 1.75), "h", "right", "center")
+diagrams.label(ax, (9.65, 0.88), "w", "center", "top")
+diagrams.title(ax, 9.65, 2.5, r"luma $\ell$")
 said = """The three planes of a picture are multiplied with a vector of three weights and summed
-    over the channels c; one grey plane of h by w is left."""
+    over the channels c; one flat grey plane of h by w is left."""
 plots.show(fig, said)
 
 # %% [markdown]
@@ -666,11 +750,13 @@ warmth = grey(dahlia, torch.tensor([1.0, 0.0, -1.0]))
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
 plots.image(axs[0], dahlia, "The dahlia, h w c")
 plots.image(axs[1], luma, "0.299 R + 0.587 G + 0.114 B")
-plots.image(axs[2], warmth, "R − B: the blossom alone", -1, 1)
-plots.show(fig, "The dahlia in colour; in grey; red minus blue, where it alone is bright.")
+plots.image(axs[2], warmth, "R − B: the blossom stands out", -1, 1)
+plots.show(
+    fig, "The dahlia in colour; in grey; red minus blue, where the blossom is the brightest."
+)
 
 # %% [markdown]
-# **What you should see.** In the right picture the blossom stands out by itself: its darkest
+# **What you should see.** In the right picture the blossom stands out from the leaves: its darkest
 # pixel in the middle is brighter than the brightest of the leaves at the left. Which weights are
 # the right ones depends on the picture, and learning to choose them is what channel attention
 # does.
@@ -678,22 +764,27 @@ plots.show(fig, "The dahlia in colour; in grey; red minus blue, where it alone i
 # %% [markdown]
 # ## 0.8 einsum: all pairs
 #
-# Vectors that point in the same direction have a large **inner product**. Attention compares every
-# query with every key in this way, so it needs the products of all pairs at once:
+# Of vectors of equal length, those that point the same way have the largest **inner product**.
+# Attention (chapter 01) compares each of one set of vectors, the **queries**, with each of another,
+# the **keys**. It needs the products of all pairs at once, here of the rows of `x` and of `y`:
 #
 # $$ s_{ij} = \sum_d x_{id}\, y_{jd} $$
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(11.4, 4.0, 5.2)
+fig, ax = diagrams.canvas(10.6, 4.7, 5.0)
 rows, columns = np.array([[1, 0], [1, 1], [0, 2]]), np.array([[1, 1], [2, 0]])
 dark, light = [0.9, 0.9], [0.2, 0.2]
-grid(ax, 0.8, 1.2, rows, "i", "d", "x", [light, light, dark])
-grid(ax, 3.6, 1.5, columns, "j", "d", "y", [dark, light])
-diagrams.arrow(ax, (5.1, 2.1), (8.1, 2.1), text="multiply,\nadd over d")
-grid(ax, 8.8, 1.2, rows @ columns.T, "i", "j", "s", [light, light, [0.9, 0.2]])
-ax.text(5.7, 0.2, "dark: 0 · 1 + 2 · 1 = 2", ha="center", size=8.5)
+grid(ax, 0.8, 0.8, rows, "i", "d", "x", [light, light, dark])
+grid(ax, 3.2, 2.5, columns, "j", "d", "y", [dark, light])
+grid(ax, 8.6, 0.8, rows @ columns.T, "i", "j", "s", [light, light, [0.9, 0.2]])
+for way in ((2.05, 1.1), (8.5, 1.1)), ((4.45, 3.4), (5.6, 3.4), (8.5, 1.3)):
+    ax.plot(*zip(*way, strict=True), color=diagrams.INK, lw=0.9)
+ax.text(
+    5.2, 1.75, "multiply, add over d:\n0 · 1 + 2 · 1 = 2", ha="center", va="center", size=8.5
+)
 said = """x holds three vectors of two features, y two. s is a table of three by two: the third of
-    x, (0, 2), and the first of y, (1, 1), have the inner product 2."""
+    x, (0, 2), and the first of y, (1, 1), are dark; a line leads from each to the dark cell of s,
+    which holds their inner product 2."""
 plots.show(fig, said)
 
 # %% [markdown]
@@ -747,11 +838,12 @@ def resemblance():
 # %% jupyter={"source_hidden": true}
 table = resemblance()
 chosen = rearrange(table[5 * 18 + 9], "(row column) -> row column", column=18)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3), width_ratios=[1, 1.2])
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=[1, 1.2])
 plots.image(axs[0], photograph("flower"), "The patch in the frame …")
 frame = plt.Rectangle((9 * 8 - 0.5, 5 * 8 - 0.5), 8, 8, fill=False, lw=2, ec="white")
 axs[0].add_patch(frame)
 plots.signed(axs[1], chosen, "column", "row", "… resembles the blossom", limit=1)
+fig.axes[-1].set_ylabel("similarity")
 plots.show(fig, "Left the dahlia, one patch framed. Right a map: blossom red, leaves blue.")
 
 # %%
@@ -776,13 +868,15 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 # things in every exercise of the course, whether the text mentions them or not.
 
 # %% [markdown]
-# 1. **The type stays.** What comes in as double goes out as double, and half precision as half.
+# 1. **The type stays.** What comes in as double goes out as double, and half precision
+#    (16 bits a number) as half.
 # 2. **Gradients flow** to everything that the result depends on.
 # 3. **Inputs are not changed.** They belong to the caller.
 # 4. **The device is that of the input**: a tensor that you make yourself takes `device=x.device`.
 # 5. **Nothing is kept** from one call to the next.
-# 6. **Any size is accepted**: one picture, one pixel, even or odd sizes; a star as in `*batch` stands
-#    for any number of axes.
+# 6. **Any size and any layout in memory is accepted**: one picture, one pixel, even or odd sizes,
+#    and numbers that lie in memory in any order (`view` and `torch.kron` want one order); a star as in
+#    `*batch` stands for any number of axes.
 
 # %% [markdown]
 # Here is `channel_means` six times, and each version breaks one rule. Read the first line of each
@@ -836,8 +930,8 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 # | `strip` | `b h w c -> h (b w) c` | heads of attention, side by side (chapter 02) |
 # | `patches` | `(row p) (column q) c -> (row column) p q c` | the first layer of a vision transformer |
 # | `mosaic` | `(row column) p q c -> (row p) (column q) c` | a map of attention, drawn as a picture |
-# | `pool` | `(h p) (w q) c -> h w c` | gather-excite (chapter 05), BAM (chapter 06) |
-# | `enlarge` | `h w c -> (h p) (w q) c` | a coarse map laid over a fine one (Grad-CAM, chapter 06) |
+# | `pool` | `(h p) (w q) c -> h w c` | gather-excite, which judges whole regions (chapter 05) |
+# | `enlarge` | `h w c -> (h p) (w q) c` | a coarse map laid over a photograph: Grad-CAM, which shows what a decision rests on (chapter 06) |
 # | `channel_means` | `b h w c -> b c` | squeeze-and-excitation (chapter 05) |
 # | `grey` | `h w c, c -> h w` | spatial attention (chapter 06) |
 # | `similarity` | `i d, j d -> i j` | the scores of attention (chapter 01) |
@@ -871,8 +965,9 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 #
 # 5. Which of the eight functions lose information?
 # <details><summary>Answer</summary>
-# pool, channel_means and grey do, because they sum numbers up. similarity does as well: it keeps
-# lengths and angles and forgets the directions. The others can be undone.
+# pool, channel_means and grey do, because they sum numbers up. similarity does as well: even
+# similarity(x, x) tells only the lengths of the vectors and the angles between them, and not where
+# they point. The others can be undone if you know the sizes.
 # </details>
 
 # %% [markdown]

@@ -14,8 +14,8 @@
 # Translation by Jointly Learning to Align and Translate](https://arxiv.org/abs/1409.0473) (ICLR
 # 2015). Their network keeps one vector for each word of the source. Before it writes a word, it
 # compares its state with all of them and takes their mean, weighted by how well each one fits.
-# These weights are computed by the network itself, so they are learned with everything else. The
-# step has been called **attention** ever since.
+# The network computes these weights itself, and learns how along with everything else. The step has
+# been called **attention** ever since.
 
 # %% [markdown]
 # ### What came of it
@@ -43,6 +43,9 @@
 
 # %% [markdown]
 # ### The letters
+#
+# A letter also stands for the size of its axis, as in $\sqrt d$. The weight of key $j$ for query $i$
+# is $a_{ij}$; these are the entries of the **attention map** $A$.
 #
 # | letter | what it counts |
 # |---|---|
@@ -73,8 +76,8 @@ from attncourse.tasks.denoising import blur, patches, places, psnr
 # ### A dictionary that answers inexact questions
 #
 # A Python dictionary compares your **query** with its **keys**, and returns the **value** of the
-# one key that is equal. If there is none, it fails. Attention is the soft version of it. It
-# computes for every key a **score** that says how well the key fits the query. The **softmax**
+# one key that is equal. If there is none, it fails. Attention is the soft version of it. For every
+# key it computes a **score** that says how well the key fits the query. The **softmax**
 # turns the scores into **attention weights**, which are positive and sum to 1. The answer is the
 # mean of all values with these weights. Since every step is differentiable, what makes a good
 # query or key can be learned.
@@ -82,36 +85,38 @@ from attncourse.tasks.denoising import blur, patches, places, psnr
 
 # %% jupyter={"source_hidden": true}
 def one_query(ax, q, k, s, a, v, y):
-    """One query, from left to right: keys, scores, weights, values, output."""
-    number = diagrams.numbers
-    number(ax, 0.7, 3.6, q, "", "d", "query q")
-    number(ax, 0.7, 0.8, k, "j", "d", "keys k")
-    number(ax, 4.9, 0.8, s, "", "j", "scores")
-    number(ax, 8.3, 0.8, a, "", "j", "weights", a, diagrams.ATTENTION, form="{:.2f}")
-    number(ax, 10.0, 0.8, v, "j", "e", "values v")
-    number(ax, 13.1, 1.4, y, "", "e", "output y", form="{:.1f}")
-    texts = {"q · k": (3.2, 4.8), "/ √d, softmax": (5.6, 8.2), "weighted\nsum": (11.3, 13.0)}
-    for text, (start, end) in texts.items():
-        diagrams.arrow(ax, (start, 1.7), (end, 1.7), text=text)
+    """One query: above, keys, scores and weights; below, weights, values and output."""
+    number, green = diagrams.numbers, diagrams.ATTENTION
+    number(ax, 0.8, 6.9, q, "", "d", "query q")
+    number(ax, 0.8, 4.1, k, "j", "d", "keys k")
+    number(ax, 5.1, 4.1, s, "j", "", "scores")
+    number(ax, 8.9, 4.1, a, "j", "", "weights", a, green, 0.75, "{:.2f}")
+    number(ax, 2.3, 0.6, a, "j", "", "weights", a, green, 0.75, "{:.2f}")
+    number(ax, 4.5, 0.8, v, "j", "e", "values v")
+    number(ax, 8.3, 1.4, y, "", "e", "output y", None, diagrams.DATA, 0.7, "{:.1f}")
+    ax.text(3.65, 1.72, "×", size=13, ha="center", va="center")
+    diagrams.arrow(ax, (3.35, 5.0), (4.7, 5.0), text="q · k")
+    diagrams.arrow(ax, (5.85, 5.0), (8.45, 5.0), text="/ √d, softmax")
+    diagrams.arrow(ax, (5.85, 1.72), (8.15, 1.72), text="add over j")
 
 
 # %% jupyter={"source_hidden": true}
 q, k = np.array([[1, 2, 0, 1]]), np.array([[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 2, 0]])
 s, v = k @ q.T, np.array([[10, 0], [0, 10], [10, 10]])
 a = np.exp(s / 2) / np.exp(s / 2).sum()
-fig, ax = diagrams.canvas(14.8, 5)
+fig, ax = diagrams.canvas(10.4, 8.1, 4.9)
 one_query(ax, q, k, s, a, v, a.T @ v)
 said = """A query of four features is compared with three keys. The scores 4, 2, 0 become the
-    weights 0.67, 0.24, 0.09, and the values (10, 0), (0, 10), (10, 10), summed with these weights,
-    become the output (7.6, 3.3)."""
+    weights 0.67, 0.24, 0.09. Below, the values (10, 0), (0, 10), (10, 10) are multiplied with these
+    weights and added to the output (7.6, 3.3)."""
 plots.show(fig, said)
 
 # %% [markdown]
 # ### Once by hand
 #
-# The query $(1, 2, 0, 1)$ has with the first key $(2, 1, 0, 0)$ the inner product
-# $1 \cdot 2 + 2 \cdot 1 = 4$, with the others 2 and 0. There are $d = 4$ features, so all scores are
-# divided by $\sqrt 4 = 2$, which leaves 2, 1 and 0. Their exponentials are 7.39, 2.72 and 1, with the
+# The query $(1, 2, 0, 1)$ meets the keys $(2, 1, 0, 0)$, $(0, 1, 1, 0)$ and $(0, 0, 2, 0)$. Its inner
+# products with them are $1 \cdot 2 + 2 \cdot 1 = 4$, $2 \cdot 1 = 2$ and 0. There are $d = 4$ features,
+# so all scores are divided by $\sqrt 4 = 2$, which leaves 2, 1 and 0. Their exponentials are 7.39, 2.72 and 1, with the
 # sum 11.11. Divided by it, they are the weights 0.67, 0.24 and 0.09. The output is
 # $0.67 \cdot (10, 0) + 0.24 \cdot (0, 10) + 0.09 \cdot (10, 10)$, or nearly $(7.6, 3.3)$: mostly the
 # value of the key that fits best.
@@ -137,10 +142,11 @@ claim((y - torch.tensor([7.6, 3.3])).abs().max() < 0.06, "the output is nearly (
 scores = torch.tensor([2.0, 0.0, 1.0, -1.0])
 wanted = [0.644, 0.087, 0.237, 0.032]
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 1.9))
-axs[0].bar(range(4), scores, color="C5")
+axs[0].bar_label(axs[0].bar(range(4), scores, color="C5"), fmt="{:g}", padding=1)
 axs[0].set(title="Scores: any number", xlabel="key j", ylabel="score", xticks=range(4))
+axs[0].set_ylim(-1.6, 2.6)
 axs[0].axhline(0, color="black", linewidth=0.8)
-axs[1].bar(range(4), wanted, color="C0")
+axs[1].bar_label(axs[1].bar(range(4), wanted, color="C0"), fmt="{:.2f}", padding=1)
 axs[1].set(title="Weights, in the same order", xlabel="key j", ylabel="weight")
 axs[1].set(ylim=(0, 1), xticks=range(4))
 plots.show(fig, "Bars: scores 2, 0, 1, -1 of four keys become weights 0.64, 0.09, 0.24, 0.03.")
@@ -150,17 +156,18 @@ plots.show(fig, "Bars: scores 2, 0, 1, -1 of four keys become weights 0.64, 0.09
 # sum:
 #
 # $$
-# a_{j} = \frac{\exp x_j}{\sum_{j'} \exp x_{j'}}
-# = \frac{\exp(x_j - t)}{\sum_{j'} \exp(x_{j'} - t)}
+# a_{j} = \frac{\exp s_j}{\sum_{j'} \exp s_{j'}}
+# = \frac{\exp(s_j - t)}{\sum_{j'} \exp(s_{j'} - t)}
 # \quad\text{for every number } t \qquad\text{(Bahdanau et al. 2015, eq. 6)}
 # $$
 #
 # | | axes | what it is |
 # |---|---|---|
-# | $x$ | `... j` | scores, any number of axes in front |
+# | $s$, in the code `x` | `... j` | scores, any number of axes in front |
 # | $a$ | `... j` | weights, each row with sum 1 |
 #
-# The second form holds because the factor $\exp(-t)$ stands above and below the fraction line.
+# The second form holds because numerator and denominator both get the factor $\exp(-t)$, which
+# cancels.
 
 # %% [markdown]
 # **Predict.** Two keys have the scores $0$ and $\ln 3$. What are their weights? And what are they
@@ -201,10 +208,10 @@ claim(softmax(two + 1000).isfinite().all(), "with 1000 added, all weights are st
 # ### Ablation: what if nothing is subtracted?
 
 # %%
-for x in (10.0, 88.0, 89.0, 1000.0):
-    row = torch.tensor([x, 0.0])
+for score in (10.0, 88.0, 89.0, 1000.0):
+    row = torch.tensor([score, 0.0])
     naive = row.exp() / row.exp().sum()
-    print(f"score {x:4g}   naive {naive[0]:.4f}   yours {softmax(row)[0]:.4f}")
+    print(f"score {score:4g}   naive {naive[0]:.4f}   yours {softmax(row)[0]:.4f}")
 
 # %% [markdown]
 # **What you should see.** The naive form turns into `nan` between the scores 88 and 89, whereas
@@ -260,8 +267,9 @@ plots.show(fig, "Query i through W_q plus key j through W_k, then tanh, then u: 
 #
 # <details><summary>Answer</summary>
 #
-# Each tanh lies in $(-1, 1)$, so the difference lies in $(-2, 2)$. In general
-# $|s| \le \sum_m |u_m|$. At $g = 0$ it is $\tanh 2 - \tanh(-2) = 2 \tanh 2 = 1.928$.
+# It lies in $(0, 1.93]$. Since tanh rises, the difference is positive, and it is largest at $g = 0$,
+# where it is $\tanh 2 - \tanh(-2) = 2 \tanh 2 = 1.928$. For any $u$ and any inputs $|s| \le \sum_m
+# |u_m|$, which is 2 here.
 # </details>
 
 # %% jupyter={"source_hidden": true}
@@ -315,8 +323,8 @@ def at(*xs):
 # Seven keys stand at the places 0 to 6, and their values are the squares 0 to 36. Three queries
 # stand at 5, 1 and 3.
 #
-# **Predict.** If $\sum_m|u_m| = 2$, can a key get nine tenths of the attention, with weights
-# however clever?
+# **Predict.** Let $\sum_m|u_m| = 2$, and choose the other weights as you like. Can one of the seven
+# keys get nine tenths of the attention?
 #
 # <details><summary>Answer</summary>
 #
@@ -351,6 +359,7 @@ plots.heat(
     "query i",
     "Queries at 5, 1, 3 find the keys there",
 )
+fig.axes[-1].set_ylabel("weight")
 plots.show(fig, "Map, 3 queries by 7 keys: one bright cell a row, at the keys 5, 1 and 3.")
 
 # %% [markdown]
@@ -385,7 +394,7 @@ fig, ax = plt.subplots(figsize=(4.6, 2.4))
 for c, (name, (x, y)) in enumerate(arrows.items()):
     ax.annotate("", (x, y), (0, 0), arrowprops=dict(arrowstyle="->", color=f"C{c}", lw=1.8))
     ax.text(1.1 * x, 1.12 * y, name, color=f"C{c}", ha="center", va="center")
-ax.set(xlim=(-3, 3), ylim=(-2.6, 2.2), xlabel="feature d = 0", ylabel="feature d = 1")
+ax.set(xlim=(-3, 3), ylim=(-2.6, 2.2), xlabel="feature 0", ylabel="feature 1")
 ax.set(aspect="equal", title="k1 points along q, k2 against it, k0 across")
 plots.show(fig, "Arrows from 0: q (2, 1), k0 (1, -2) across, k1 (2, 1.5) along, k2 against.")
 
@@ -434,8 +443,9 @@ check("scaled_dot_product.dot_product_scores", dot_product_scores)
 # | general | $q^\top W k$ | a matrix |
 # | concat | $u^\top \tanh(W [q; k])$ | two layers: Bahdanau's, with $W = [W_q\ W_k]$ |
 #
-# *General* is the inner product again, after a linear layer. Multi-head attention, in chapter 02,
-# will use exactly that, with a layer for queries and one for keys.
+# *General* is the inner product again, after a linear layer for the query. Multi-head attention, in
+# chapter 02, has a layer for the keys as well: $(W_q q)^\top (W_k k) = q^\top W k$ with
+# $W = W_q^\top W_k$.
 
 # %%
 torch.manual_seed(0)
@@ -490,8 +500,18 @@ claim(s.argmax() == 2 and cosine.argmax() == 0, "the longest key wins, not the b
 # %% [markdown]
 # ## 1.4 Why the scores are divided by $\sqrt d$
 #
-# Take queries and keys whose features are independent, with mean 0 and variance 1. The histograms
-# show how widely their inner products spread.
+# Take queries and keys whose features are independent, with mean 0 and variance 1.
+#
+# **Predict.** What is the variance of $q \cdot k$ for $d = 64$?
+#
+# <details><summary>Answer</summary>
+#
+# A product of two such numbers has mean $0 \cdot 0 = 0$ and variance $\mathrm E[q^2]\,\mathrm
+# E[k^2] = 1$. Variances of independent terms add, so $d$ terms have the variance $d = 64$ and a
+# standard deviation of 8. (Vaswani et al. 2017, section 3.2.1, footnote 4)
+# </details>
+#
+# The histograms show how widely the inner products spread.
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
@@ -507,18 +527,8 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** What is the variance of $q \cdot k$ for $d = 64$?
-#
-# <details><summary>Answer</summary>
-#
-# A product of two such numbers has mean $0 \cdot 0 = 0$ and variance $\mathrm E[q^2]\,\mathrm
-# E[k^2] = 1$. Variances of independent terms add, so $d$ terms have the variance $d = 64$ and a
-# standard deviation of 8. (Vaswani et al. 2017, section 3.2.1, footnote 4)
-# </details>
-#
 # Divided by $\sqrt d$, the scores have variance 1, whatever $d$ is.
-
-# %% [markdown]
+#
 # What does this do to the weights? Their **entropy** $H = -\sum_j a_j \log_2 a_j$ says over how
 # many keys the attention is spread: $H = 0$ bits means one key, and $H = \log_2 n$ means all $n$
 # keys alike.
@@ -558,11 +568,12 @@ claim((scaled[:, 1] - 8.28).abs().max() < 0.1, "over sqrt(d), 8.28 bits for ever
 raw, scaled = (torch.tensor([spread(d, d**p) for d in widths.tolist()]) for p in (0, -0.5))
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3))
 titles = "Raw, the variance of q·k is d ...", "... and one key takes nearly all"
-labels = "variance of the scores", "entropy of the weights, bits"
+labels = "variance of the scores", "entropy in bits"
 for panel, ax in enumerate(axs):
     ys = {"raw": raw[:, panel], "over sqrt(d)": scaled[:, panel]}
     plots.lines(ax, widths, ys, "features d", labels[panel], titles[panel]).set(xscale="log")
 axs[0].set(yscale="log")
+axs[0].get_legend().remove()
 axs[1].set(ylim=(0, 9), yticks=(0, 3, 6, 9))
 plots.show(
     fig, "Against d: raw variance up to 1024, raw entropy down to 0; scaled, both level."
@@ -572,7 +583,7 @@ plots.show(
 # **What you should see.** Without the division the variance is $d$, and the entropy sinks until
 # one key holds nearly everything: less than a third of a bit is left at $d = 1024$. After the
 # division the variance is 1 and the entropy 8.28 bits for every $d$. A weight near 1 or 0 also
-# has next to no gradient, since $\partial a / \partial s = a (1 - a)$, so unscaled attention is
+# has next to no gradient, since $\partial a_j / \partial s_j = a_j (1 - a_j)$, so unscaled attention is
 # hard to train. If your right-hand columns drift, check the scale.
 
 # %% [markdown]
@@ -593,9 +604,10 @@ claim(bits > 8.99, "with d = 1024 divided by d, attention is hardly more than a 
 # ## 1.5 Masks: who may look where
 #
 # A model that draws a picture pixel by pixel must not look at what it has not drawn yet. A **causal
-# mask** forbids it: query $i$ may attend to the keys $j \le i$ only. Read row by row, a picture of 4 by
+# mask**, which comes from the decoder of the transformer (Vaswani et al. 2017, section 3.2.3), forbids
+# it: query $i$ may attend to the keys $j \le i$ only. Read row by row, a picture of 4 by
 # 6 pixels is a sequence of 24 tokens. The left panel shows the mask of four tokens, the right one what
-# token $i = 14$ of the picture may see.
+# token $i = 14$ of the picture, which is framed, may see.
 
 # %% jupyter={"source_hidden": true}
 later = np.triu(np.ones((4, 4), bool), 1)
@@ -606,8 +618,11 @@ diagrams.numbers(ax, 1.2, 1.0, ~later, "query i", "key j", title, ~later, hidden
 title = "what token 14 sees"
 order = np.arange(24).reshape(4, 6)
 diagrams.numbers(ax, 7.6, 1.0, order, "h", "w", title, np.full((4, 6), 0.5), hidden=seen)
+ax.add_patch(
+    plt.Rectangle((7.6 + 2 * 0.6, 1.0 + 0.6), 0.6, 0.6, fill=False, lw=2.4, ec="#d55e00")
+)
 said = """Left, a table of four queries and four keys with ones on and below the diagonal and grey
-    hatching above it. Right, 24 numbered pixels, of which those after number 14 are hatched."""
+    hatching above it. Right, 24 numbered pixels: 14 is framed, and those after it are hatched."""
 plots.show(fig, said)
 
 # %% [markdown]
@@ -764,8 +779,9 @@ claim((a.sum(-1) - 1).abs().max() < 1e-6, "the weights of each row sum to 1")
 # All its scores are 0, so the $i + 1$ allowed keys get the same weight: $1 / (i + 1)$ each.
 # </details>
 #
-# A row without any allowed key would be $0/0$. The papers leave this open; we take torch's
-# convention, by which a query that may attend to nothing gets the weights 0.
+# A row without any allowed key would be $0/0$. The papers leave this open. We take the convention of
+# torch's function `scaled_dot_product_attention`, by which a query that may attend to nothing gets the
+# weights 0. (`nn.MultiheadAttention` gives `nan`, as you will see.)
 
 # %% [markdown]
 # ### Exercise: `attention_weights`
@@ -798,15 +814,16 @@ for ax, query, title in zip(axs, (0 * q, q), titles, strict=True):
     for i in range(5):
         box = (i + 0.5, i - 0.5), 5 - i, 1
         ax.add_patch(plt.Rectangle(*box, fc="#d9d9d9", ec="#888888", hatch="////", lw=0))
+fig.axes[-1].set_ylabel("weight")
 plots.show(
     fig,
     "Two causal maps, 6 by 6, hatched above the diagonal. Left, each row is even; right, not.",
 )
 
 # %% [markdown]
-# **What you should see.** Both maps are hidden above the diagonal. On the left the weights of the
-# rows decrease evenly from 1 to 1/6. On the right the rows prefer certain keys, and row 0 is
-# still 1, because with a single key there is no choice.
+# **What you should see.** Both maps are hidden above the diagonal. On the left each row is even, and
+# the weights fall from 1 in row 0 to 1/6 in row 5. On the right the rows prefer certain keys, and row
+# 0 is still 1, because with a single key there is no choice.
 
 # %% [markdown]
 # ### The query that may attend to nothing
@@ -820,9 +837,16 @@ print("naive, query 0 of example 1:", naive[1, 0])
 print("yours, query 0 of example 1:", ours[1, 0])
 claim(naive[1].isnan().all() and (ours[1] == 0).all(), "nan in the naive form, 0 in yours")
 
+# %%
+torch.manual_seed(0)
+layer, tokens = nn.MultiheadAttention(8, 1, batch_first=True), torch.randn(2, 6, 8)
+padding = torch.tensor([[False] * 6, [True] * 6])  # the second example is nothing else
+theirs, _ = layer(tokens, tokens, tokens, key_padding_mask=padding)
+claim(theirs[1].isnan().all(), "nn.MultiheadAttention gives nan where all keys are padding")
+
 # %% [markdown]
-# **What you should see.** The naive form gives six times `nan`, and yours gives six times 0. The
-# largest score of the row is $-\infty$, and $-\infty - (-\infty)$ is not a number. A single such
+# **What you should see.** The naive form gives six times `nan`, as torch's layer does, and yours gives
+# six times 0. The largest score of the row is $-\infty$, and $-\infty - (-\infty)$ is not a number. A single such
 # row is enough to turn every weight of a network into `nan` at the next step of training. If
 # yours is $1/6$, you filled in a large negative number where $-\infty$ belongs.
 
@@ -843,32 +867,45 @@ claim((late.sum(-1)[:-1] < 1).all(), "rows that lost keys no longer sum to 1")
 # ## 1.7 Scaled dot-product attention
 #
 # The map says *from where* a query reads, and the values say *what* it reads there. The last step
-# is therefore a weighted mean of the values. The figure shows the whole mechanism with its axes.
+# is therefore a weighted mean of the values. The figure shows the whole mechanism with its axes; `@`
+# is the matrix product, as in Python, the first one of $q$ and $k^\top$. The mask hides the last key.
 
 
 # %% jupyter={"source_hidden": true}
-def whole(ax, q, k, a, v):
-    """Queries, keys, the map, values and output, with their axes."""
+def whole(ax, q, k, a, v, hidden):
+    """Queries, keys, mask, the map, values and output; i j and i e stand below their tables."""
     Q = diagrams.matrix(ax, 0.7, 4.0, q, "i d", "q")
     K = diagrams.matrix(ax, 0.7, 0.7, k, "j d", "k")
-    A = diagrams.matrix(ax, 8.0, 3.4, a, "i j", "A", diagrams.ATTENTION)
-    V = diagrams.matrix(ax, 9.9, 0.6, v, "j e", "v")
-    Y = diagrams.matrix(ax, 13.8, 3.4, a @ v, "i e", "y")
-    return Q, K, A, V, Y
+    M = diagrams.matrix(ax, 4.8, 5.3, ~hidden, "", "mask", "#bbbbbb", hidden=hidden)
+    A = diagrams.matrix(ax, 8.0, 3.4, a, "", "A", diagrams.ATTENTION, hidden=hidden)
+    V = diagrams.matrix(ax, 10.1, 0.6, v, "j e", "v")
+    Y = diagrams.matrix(ax, 13.8, 3.4, a @ v, "", "y")
+    diagrams.label(ax, (9.0, 3.28), "i j", "center", "top")
+    diagrams.label(ax, (14.2, 3.28), "i e", "center", "top")
+    diagrams.label(ax, (6.92, 5.9), "i j", "left", "center")
+    return Q, K, M, A, V, Y
 
 
 # %% jupyter={"source_hidden": true}
 rng = np.random.default_rng(3)
 q, k, v = rng.random((3, 4)), rng.random((5, 4)), rng.random((5, 2))
-a = np.exp(3 * q @ k.T) / np.exp(3 * q @ k.T).sum(-1, keepdims=True)
-fig, ax = diagrams.canvas(15.4, 6.2)
-Q, K, A, V, Y = whole(ax, q, k, a, v)
-one, two = diagrams.join(ax, 3.7, 4.0, "@"), diagrams.join(ax, 11.8, 4.0, "@")
-soft = diagrams.layer(ax, 4.6, 3.5, "/ √d, mask,\nsoftmax", 2.3, 1.0, diagrams.ATTENTION)
-diagrams.arrows(ax, (Q.right, (3.7, 4.6), one.top), (K.right, (3.7, 1.7), one.bottom))
-diagrams.arrows(ax, (one.right, soft.left), (soft.right, (7.5, 4)), (A.right, two.left))
-diagrams.arrows(ax, (V.right, (11.8, 1.6), two.bottom), (two.right, (13.3, 4)))
-plots.show(fig, "q times k, then scale, mask and softmax, give the map A; A times v is y.")
+hidden = np.tile(np.arange(5) == 4, (3, 1))
+a = np.where(hidden, 0, np.exp(3 * q @ k.T))
+a = a / a.sum(-1, keepdims=True)
+fig, ax = diagrams.canvas(15.2, 7.3)
+Q, K, M, A, V, Y = whole(ax, q, k, a, v, hidden)
+one, two = diagrams.join(ax, 3.6, 4.0, "@"), diagrams.join(ax, 12.1, 4.0, "@")
+soft = diagrams.layer(
+    ax, 4.65, 3.5, "/ √d, mask,\nsoftmax over j", 2.5, 1.0, diagrams.ATTENTION
+)
+diagrams.arrows(ax, (Q.right, (3.6, 4.6), one.top), (K.right, (3.6, 1.7), one.bottom))
+diagrams.arrows(ax, (one.right, soft.left), (soft.right, A.left), (A.right, two.left))
+diagrams.arrows(
+    ax, (V.right, (12.1, 1.6), two.bottom), (two.right, Y.left), ((5.8, 5.25), (5.8, 4.6))
+)
+said = """q times k goes through scale, mask and softmax, which gives the map A, whose last key is
+    hidden by the mask; A times v is y."""
+plots.show(fig, said)
 
 # %% [markdown]
 # $$
@@ -892,6 +929,7 @@ fig, axs = plt.subplots(1, 3, figsize=(6.0, 1.9), width_ratios=(1, 2, 1))
 squares = [repeat(colours, "n e -> (n 2) 3 e") for colours in (v, y)]
 plots.image(axs[0], squares[0], "Five values v").set(ylabel="key j")
 plots.heat(axs[1], a, "key j", "query i", "the map A")
+fig.axes[-1].set_ylabel("weight")
 plots.image(axs[2], squares[1], "outputs y").set(ylabel="query i")
 plots.show(
     fig, "Red, blue, green, yellow, black; outputs: red, purple, and yellow with green in it."
@@ -1062,33 +1100,45 @@ print(
 
 # %% jupyter={"source_hidden": true}
 def surroundings(ax):
-    """A patch of a picture, and the three things that are made of it."""
-    near = np.minimum(np.arange(5), np.arange(5)[::-1])
-    picture = np.add.outer(near, near) / 5
-    diagrams.matrix(ax, 0.7, 1.0, picture, "", "noisy picture, h w", side=0.5)
-    ax.add_patch(plt.Rectangle((1.2, 1.5), 1.5, 1.5, fill=False, lw=2.2, ec="#d55e00"))
-    p = diagrams.vector(ax, 4.7, 1.0, [0.4, 0.6, 0.4, 0.6, 0.8, 0.6, 0.4], "d", "$p_i$")
-    texts = "query $(p_i, 1)$", r"key $(p_i, -\|p_i\|^2 / 2)$", "value: pixel $i$ itself"
-    places = zip((3.2, 1.75, 0.4), texts, strict=True)
-    return p, *(diagrams.layer(ax, 6.9, y, text, 4.2, 0.8, diagrams.DATA) for y, text in places)
+    """Two patches of a picture, and what is made of them: a query, a key and a value."""
+    spots = np.zeros((7, 7))
+    spots[0:3, 3:6], spots[4:7, 1:4] = 0.5, 0.5
+    spots[1, 4], spots[5, 2] = 1, 1
+    diagrams.matrix(ax, 0.5, 1.2, spots, "", "noisy picture", side=0.46)
+    for x, y, colour, name in (1.88, 3.04, "#d55e00", "i"), (0.96, 1.2, "#0072b2", "j"):
+        ax.add_patch(plt.Rectangle((x, y), 1.38, 1.38, fill=False, lw=2.4, ec=colour))
+        ax.text(
+            x + 0.69, y + 0.69, name, ha="center", va="center", style="italic", color="white"
+        )
+    one = diagrams.vector(ax, 5.1, 3.1, (0.5,) * 9, "", "$p_i$", side=0.24)
+    other = diagrams.vector(ax, 5.1, 0.3, (0.5,) * 9, "", "$p_j$", side=0.24)
+    texts = "query $(p_i, 1)$", r"key $(p_j, -\|p_j\|^2 / 2)$", "value: pixel $j$"
+    steps = zip((3.78, 1.9, 0.7), texts, strict=True)
+    return (
+        one,
+        other,
+        *(diagrams.layer(ax, 6.6, y, text, 3.9, 0.8, diagrams.DATA) for y, text in steps),
+    )
 
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(15.4, 4.6)
-p, q, k, v = surroundings(ax)
-text = "attention\nover h, w"
-soft = diagrams.layer(ax, 12.4, 1.65, text, 2.4, 1.0, diagrams.ATTENTION)
-diagrams.arrows(ax, ((2.8, 2.12), (4.6, 2.12)), (p.right, (6.8, 3.5)), (p.right, k.left))
-diagrams.arrows(ax, ((1.95, 2.15), (1.95, 0.2), (6.4, 0.2), (6.8, 0.6)), (q.right, (12.3, 2.5)))
-diagrams.arrows(ax, (k.right, soft.left), (v.right, (12.3, 1.8)))
-plots.show(
-    fig, "The patch around a pixel makes its query and its key; the pixel itself is the value."
-)
+fig, ax = diagrams.canvas(15.4, 6.0)
+one, other, q, k, v = surroundings(ax)
+soft = diagrams.layer(ax, 11.5, 2.1, "attention\nover all j", 2.1, 1.1, diagrams.ATTENTION)
+y = diagrams.vector(ax, 14.5, 2.45, [0.5], "", "$y_i$", side=0.4)
+diagrams.arrows(ax, ((3.35, 4.18), one.left), ((2.42, 1.38), other.left))
+diagrams.arrows(ax, (one.right, q.left), (other.right, k.left), (soft.right, y.left))
+diagrams.arrows(ax, (q.right, (11.45, 3.0)), (k.right, (11.45, 2.55)), (v.right, (11.45, 2.2)))
+diagrams.arrows(ax, ((1.65, 1.15), (1.65, 0.05), (6.2, 0.05), (6.2, 1.1), (6.5, 1.1)))
+said = """The patch of nine pixels around pixel i becomes p_i and makes the query; the patch around
+    another pixel j becomes p_j and makes a key; pixel j itself is the value. Attention over all j
+    gives the output y_i."""
+plots.show(fig, said)
 
 # %% [markdown]
 # | | axes | what it is |
 # |---|---|---|
-# | $p$ | `n d` | one row of features for each pixel, `n` = `h w` |
+# | $p$ | `n d` | one row of features for each pixel, `n` = `h w`; of 3 x 3 pixels, `d` = 27 |
 # | query | `n d+1` | $(p, 1)$, times $\sqrt{d + 1}$, by which attention divides again |
 # | key | `n d+1` | $(p, -\tfrac12 \lVert p\rVert^2)$ |
 # | value | `n c` | the noisy pixel in the middle of the patch |
@@ -1154,25 +1204,25 @@ other_p, here = patches(other_noisy, 3), places(48, 72)
 @cache
 def bandwidths():
     """The best on the dahlia: of patches alone, and of patches and places side by side."""
-    one, two = {}, {}
+    alone, paired = {}, {}
     for beta in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
-        one[beta] = psnr(denoise(other_p / beta, other_noisy), other_clean)
-        for far in (3, 5, 8):
-            f = torch.cat([other_p / beta, here / far], dim=-1)
-            two[beta, far] = psnr(denoise(f, other_noisy), other_clean)
-    return max(one, key=one.get), max(two, key=two.get)
+        alone[beta] = psnr(denoise(other_p / beta, other_noisy), other_clean)
+        for reach in (3, 5, 8):
+            f = torch.cat([other_p / beta, here / reach], dim=-1)
+            paired[beta, reach] = psnr(denoise(f, other_noisy), other_clean)
+    return max(alone, key=alone.get), max(paired, key=paired.get)
 
 
 # %%
-beta, (beside, far) = bandwidths()
-print(f"chosen on the dahlia: patches {beta}; with places {beside}, and {far} pixels")
+beta, (beside, reach) = bandwidths()
+print(f"chosen on the dahlia: patches {beta}; with places {beside}, and {reach} pixels")
 
 
 # %%
 def features_of(noisy):
     """The three kinds of features: places, patches, and both side by side."""
-    p, (beta, (beside, far)) = patches(noisy, 3), bandwidths()
-    both = torch.cat([p / beside, here / far], dim=-1)
+    p, (beta, (beside, reach)) = patches(noisy, 3), bandwidths()
+    both = torch.cat([p / beside, here / reach], dim=-1)
     return {"places": here / width, "patches": p / beta, "both": both}
 
 
@@ -1183,11 +1233,11 @@ def attended(noisy, kind):
 # %%
 gains = []
 for seed in range(3):
-    x, y = noisy_photograph("china", seed)
-    blurry = psnr(blur(y, best_blur(y, x)), x)
-    one, two = psnr(attended(y, "patches"), x), psnr(attended(y, "both"), x)
-    gains.append((one - blurry, two - blurry))  # in dB
-    print(f"temple, noise {seed}: blur {blurry:.2f}   patches {one:.2f}   both {two:.2f} dB")
+    goal, given = noisy_photograph("china", seed)
+    blurry = psnr(blur(given, best_blur(given, goal)), goal)
+    by_patch, by_both = (psnr(attended(given, kind), goal) for kind in ("patches", "both"))
+    gains.append((by_patch - blurry, by_both - blurry))  # in dB
+    print(f"noise {seed}: blur {blurry:.2f}, patches {by_patch:.2f}, both {by_both:.2f} dB")
 gains = torch.tensor(gains)
 print("gains, median:", *(f"{gain:.2f}" for gain in gains.median(0).values))
 claim(gains[:, 0].min() > 0.7, "patches beat the best blur by more than 0.7 dB each time")
@@ -1206,10 +1256,10 @@ plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the 
 
 # %% [markdown]
 # **What you should see.** The three lines agree: patches gain about 1 dB over the best blur, and
-# patches with places more than 1.6 dB, which is about a third less squared error. They do so with
+# patches with places about 1.7 dB, which is about a third less squared error. They do so with
 # bandwidths from another photograph, while the blur's width was searched on the picture itself.
-# If your patches come out below 10 dB, the extra feature is missing or its sign is wrong. If
-# nothing beats the noisy picture, the weights are too sharp, and every patch finds only itself.
+# If your patches come out below 15 dB, the extra feature is missing or its sign is wrong. If you
+# get the noisy picture back, with its 20 dB, the weights are too sharp, and every patch finds only itself.
 
 # %% [markdown]
 # ### What does one pixel look at?
@@ -1218,9 +1268,9 @@ plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the 
 # and draws its weights over the photograph, for the three kinds of query and key.
 #
 # **Predict.** For given weights the noise left in $y_i$ has the variance $\sigma^2 \sum_j
-# a_{ij}^2$, as if it were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How many are that for a
-# blur of width 0.7? (For a Gaussian of width $r$ in the plane, the integral of its square is $1 /
-# 4 \pi r^2$.)
+# a_{ij}^2$, as if it were the plain mean of $1 / \sum_j a_{ij}^2$ pixels. How many pixels is that for
+# a blur of width 0.7? (For a Gaussian in the plane, the integral of its square is $1 / (4 \pi \cdot
+# \text{width}^2)$.)
 #
 # <details><summary>Answer</summary>
 #
@@ -1228,51 +1278,58 @@ plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the 
 # </details>
 
 # %%
-h, w = 37, 34
+row, column = 37, 34
 
 
-def weights_of(h, w, f):
-    """The row of the map that belongs to one pixel, as a picture h w."""
-    q, k = queries_and_keys(f)
-    row = attention_weights(q[h * 72 + w : h * 72 + w + 1], k)
-    return rearrange(row, "1 (h w) -> h w", h=48)
+def weights_of(row, column, f):
+    """One row of the map, that of the pixel at this row and column, as a picture h w."""
+    (q, k), i = queries_and_keys(f), row * 72 + column
+    return rearrange(attention_weights(q[i : i + 1], k), "1 (h w) -> h w", h=48)
 
 
 for name, f in features_of(noisy).items():
-    a = weights_of(h, w, f)
-    n = 1 / a.square().sum()
-    print(f"{name:8} as if it read {n:.1f} pixels; weight of the pixel itself {a[h, w]:.2f}")
+    a = weights_of(row, column, f)
+    read, own = 1 / a.square().sum(), a[row, column]
+    print(f"{name:8} as if it read {read:.1f} pixels; weight of the pixel itself {own:.2f}")
 
 
 # %% jupyter={"source_hidden": true}
-def over(ax, a, title, most=0.01):
-    """Weights as colours over the photograph in grey; where they are small, it shows."""
+def over(ax, a, title):
+    """Weights above 0.001 as colours over the photograph in grey, around the pixel."""
     plots.image(ax, reduce(clean, "h w c -> h w", "mean"), title)
-    strength = (a / most).clamp(max=1).sqrt()
-    ax.plot(w, h, "o", mfc="none", mec="#d55e00", ms=11, mew=1.8)
-    ax.imshow(a, vmin=0, vmax=most, alpha=0.9 * strength)
+    large = np.ma.masked_less(a.numpy(), 0.001)
+    drawn = ax.imshow(large, norm="log", vmin=0.001, vmax=1, cmap="viridis")
+    ringed(ax)
+    return drawn
+
+
+def ringed(ax):
+    """Only the part of the photograph that holds weights; a ring around the pixel."""
+    ax.plot(column, row, "o", mfc="none", mec="#d55e00", ms=16, mew=1.6)
+    ax.set(xlim=(8.5, 51.5), ylim=(46.5, 3.5))
 
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.0))
+fig, axs = plt.subplots(2, 2, figsize=(5.6, 4.9))
 plots.image(axs[0, 0], clean, "The pixel, on the lowest roof")
-axs[0, 0].plot(w, h, "o", mfc="none", mec="#d55e00", ms=11, mew=1.8)
+ringed(axs[0, 0])
 titles = "Places: its neighbours", "Patches: the other roofs as well", "Both: its own roof"
 for ax, title, f in zip(axs.flat[1:], titles, features_of(noisy).values(), strict=True):
-    over(ax, weights_of(h, w, f), title)
-scale = plt.cm.ScalarMappable(plt.Normalize(0, 0.01))
-fig.colorbar(scale, ax=axs, label="weight (0.01 and more)", extend="max")
+    shown = over(ax, weights_of(row, column, f), title)
+fig.colorbar(shown, ax=axs, label="weight (below 0.001 the photograph shows)", shrink=0.8)
 plots.show(
     fig,
-    "A pixel of an orange roof, and its weights over the temple: a spot; two roofs; its own.",
+    """A pixel of an orange roof, and its weights over the temple: with places a round spot; with
+    patches the pixel itself and single pixels on several roofs; with both pixels nearby.""",
 )
 
 # %%
 rows = torch.arange(48)
-by_row = {name: weights_of(h, w, f).sum(-1) for name, f in features_of(noisy).items()}
-far = {name: a[(rows - h).abs() > 8].sum().item() for name, a in by_row.items()}
-print("weight on pixels more than 8 rows away:", {name: round(x, 2) for name, x in far.items()})
-claim(far["patches"] > far["both"] and far["places"] < 1e-6, "only patches alone look far away")
+by_row = {kind: weights_of(row, column, f).sum(-1) for kind, f in features_of(noisy).items()}
+away = {kind: a[(rows - row).abs() > 8].sum().item() for kind, a in by_row.items()}
+print("weight more than 8 rows away:", *(f"{kind} {part:.2f}" for kind, part in away.items()))
+claim(away["patches"] > 0.1, "patches alone put over a tenth of the weight that far away")
+claim(max(away["both"], away["places"]) < 0.05, "the other two put next to none there")
 
 # %% [markdown]
 # **What you should see.** With places the pixel reads a spot of about six pixels, as predicted.
@@ -1289,12 +1346,14 @@ claim(far["patches"] > far["both"] and far["places"] < 1e-6, "only patches alone
 
 # %%
 p = patches(noisy, 3)
-for one in (0.3, 1, 3):
-    q = p / one * math.sqrt(27)
-    plain = scaled_dot_product_attention(q, p / one, rearrange(noisy, "h w c -> (h w) c"))
+for beta in (0.3, 1, 3):
+    q = p / beta * math.sqrt(27)
+    plain = scaled_dot_product_attention(q, p / beta, rearrange(noisy, "h w c -> (h w) c"))
     plain = rearrange(plain, "(h w) c -> h w c", h=48)
-    print(f"beta = {one:<3}  {psnr(plain, clean):5.2f} dB   mean brightness {plain.mean():.3f}")
-    claim(psnr(plain, clean) < 15, f"beta = {one}: worse than the noise, which left 20 dB")
+    print(
+        f"beta = {beta:<3}  {psnr(plain, clean):5.2f} dB   mean brightness {plain.mean():.3f}"
+    )
+    claim(psnr(plain, clean) < 15, f"beta = {beta}: below 15 dB, worse than the noise")
 print(f"mean brightness of the clean picture {clean.mean():.3f}")
 
 # %% [markdown]
@@ -1321,10 +1380,10 @@ print(f"mean brightness of the clean picture {clean.mean():.3f}")
 itself = torch.eye(48 * 72, dtype=torch.bool)
 lead = {}
 for name in ("china", "flower"):
-    x, y = noisy_photograph(name, 1)
-    blurry = psnr(blur(y, best_blur(y, x)), x)
-    seeing = psnr(denoise(patches(y, 3) / 0.3, y), x)
-    blind = psnr(denoise(patches(y, 3) / 0.25, y, ~itself), x)
+    goal, given = noisy_photograph(name, 1)
+    blurry = psnr(blur(given, best_blur(given, goal)), goal)
+    seeing = psnr(denoise(patches(given, 3) / 0.3, given), goal)
+    blind = psnr(denoise(patches(given, 3) / 0.25, given, ~itself), goal)
     lead[name] = blind - seeing
     print(f"{name:6}   blur {blurry:.2f}   patches {seeing:.2f}   blind {blind:.2f} dB")
 claim(lead["flower"] > 0.1, "on the dahlia a pixel that may not see itself does better")
@@ -1341,7 +1400,7 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 #
 # | | formula | what to remember |
 # |---|---|---|
-# | softmax | $\exp(x_j - t) / \sum$ | a constant cancels, so subtract the maximum |
+# | softmax | $\exp(s_j - t) / \sum_{j'} \exp(s_{j'} - t)$ | a constant cancels, so subtract the maximum |
 # | additive score | $u^\top \tanh(W_q q + W_k k)$ | bounded; the tanh lets query and key interact |
 # | dot-product score | $q \cdot k$ | no weights, unbounded, rewards length |
 # | scale | $1 / \sqrt d$ | keeps the variance of the scores at 1 |
@@ -1394,6 +1453,8 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 #   stably.
 
 # %% [markdown]
+# Two questions have occupied many: what do weights do that must sum to 1, and what does the map cost?
+#
 # - [Attention sinks](https://arxiv.org/abs/2309.17453) (2023): since the weights must sum to 1, a model with
 #   nothing to read puts them on the first token. [Registers](https://arxiv.org/abs/2309.16588) (2023) give vision
 #   transformers extra tokens for the same purpose.

@@ -1,4 +1,4 @@
-"""Each pixel as a patch of equal ones."""
+"""Each pixel as a patch of equal pixels."""
 
 import torch
 
