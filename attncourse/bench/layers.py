@@ -33,10 +33,11 @@ TINY = ((1, 8, 6, 5, 2),)
 
 def cases(setting: Setting) -> list[Case]:
     """From few pixels to many, and once with many channels."""
-    return [_case(size, setting) for size in (TINY if setting.tiny else SMALL)]
+    sizes = TINY if setting.tiny else SMALL
+    return [_case(size, setting, number) for number, size in enumerate(sizes)]
 
 
-def _case(size: tuple[int, ...], setting: Setting) -> Case:
+def _case(size: tuple[int, ...], setting: Setting, number: int) -> Case:
     b, c, h, w, heads = size
 
     def whole(make: Callable[[], nn.Module], work: int | None = None) -> Way:
@@ -68,7 +69,9 @@ def _case(size: tuple[int, ...], setting: Setting) -> Case:
         ways,
         over=("convolution", "stand-alone, reference", "halonet"),
         alike=("stand-alone", "stand-alone, reference"),
-        at=h * w if size in SHOWN else None,
+        at=h * w if number < len(SHOWN) else None,
+        core=number == 1,
+        spare=("halonet",),
     )
 
 

@@ -25,12 +25,12 @@ FIGURE = Figure(
     ours="stand-alone",
     over=("ResNet-26",),
 )
-SIDES, TINY = (64, 128), (64,)
+SIDES, TINY = (64, 96, 128), (64,)
 
 
 def cases(setting: Setting) -> list[Case]:
-    """Two images, of 64 and of 128 pixels; 32 on a GPU, of 128 and of 224."""
-    sides = TINY if setting.tiny else SIDES if setting.device == "cpu" else (128, 224)
+    """Two images, of 64 to 128 pixels; 32 on a GPU, of 128 to 224."""
+    sides = TINY if setting.tiny else SIDES if setting.device == "cpu" else (128, 160, 224)
     return [_case(side, setting) for side in sides]
 
 
@@ -59,4 +59,5 @@ def _case(side: int, setting: Setting) -> Case:
         over=("ResNet-26", "ResNet-50", "stand-alone, reference"),
         alike=("stand-alone", "stand-alone, reference"),
         at=side * side,
+        core=side == 128,
     )
