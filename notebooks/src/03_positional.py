@@ -869,6 +869,8 @@ waves = sinusoidal(places, 32)
 claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
 
 # %% jupyter={"source_hidden": true}
+score = rotary(torch.ones(64, 32), places)
+score = score @ score.T / 32
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
 plots.heat(axs[0], score, "key j", "query i", "Equal q and k: stripes again")
 plots.lines(
@@ -1276,6 +1278,7 @@ maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
 print("corner", *(round(x, 3) for x in maps[:, 0, 0].tolist()))
 
 # %% jupyter={"source_hidden": true}
+maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 names = "across", "down", "radius"
 for ax, grid, name in zip(axs, maps, names, strict=True):
