@@ -7,8 +7,8 @@
 # authors of the Transformer removed recurrence in 2017, they had to put the order back by hand. How to
 # do so has been asked again and again since, and the answers are this chapter.
 #
-# Here is where it leads. Four small networks learn a task at positions 0 to 15, each with another kind
-# of position. All four learn it. Then the same rows begin at position 32. Two networks do not notice, one
+# Here is where it leads. Four small networks learn to name the left neighbour of each token in a row at
+# positions 0 to 15, each with another kind of position. All four learn it. Then the same rows begin at position 32. Two networks do not notice, one
 # stumbles, and one fails. By the end you will know why, because you will have written all four.
 
 # %% jupyter={"source_hidden": true}
@@ -58,7 +58,7 @@ plots.show(
 # | 2017 | **sinusoidal** positions are added to the tokens | [Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.5 | learned ones do as well: 25.7 BLEU beside 25.8 (Table 3) |
 # | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German, big model: 27.9 → 29.2 BLEU (Table 1) |
 # | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory of a layer from $n^2 d$ to $n d$ |
-# | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | where a dot is, learned 150 times faster (abstract) |
+# | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | from coordinates to pixels, 150 times faster than a plain convolution learns it (abstract) |
 # | 2021 | **rotary** positions (RoPE): queries and keys are turned | [Su et al.](https://arxiv.org/abs/2104.09864) | the usual choice in language models today |
 #
 # And without any? Shaw's Table 3 says: 12.5 BLEU in place of 25.8. Without order, BLEU
@@ -120,8 +120,7 @@ plots.show(fig, "Two maps of eight by eight; in the right one rows and columns c
 # <details><summary>Answer</summary>
 #
 # The map holds the same numbers at other places, and the result is the same, up to rounding. Let $\Pi$
-# reorder the rows. The scores become $\Pi q k^\top \Pi^\top$:
-# their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
+# reorder the rows. The scores become $\Pi q k^\top \Pi^\top$: their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
 # meets $\Pi v$, and $\Pi^\top \Pi = 1$.
 #
 # </details>
@@ -145,8 +144,8 @@ claim((detour - at_once).abs().max() < 1e-6, "shuffling and undoing it changes n
 # ### A task in which order matters
 #
 # Sixteen different symbols out of 64 stand in a row, in random order, and every token must name its left
-# neighbour. The first token has none and is not asked. In an image this is what it takes to find the patch beside a patch: the edge of a wing that
-# goes on, the eye to the left of a nose.
+# neighbour. The first token has none and is not asked. In an image this is what it takes to find the patch
+# beside a patch: the edge of a wing that goes on, the eye to the left of a nose.
 
 # %% [markdown]
 # **Predict.** What is the best fraction of right answers for a network of embedding, attention and a
