@@ -1,8 +1,8 @@
 """Multi-head attention: several small attentions side by side, each with a view of its own.
 
-    q, k, v = x W_q, c W_k, c W_v          project   b i (head d), b j (head d)
+    q, k, v = x W_qᵀ, c W_kᵀ, c W_vᵀ       project   b i (head d), b j (head d)
     A = softmax over j of q kᵀ / sqrt(d)   weights   b head i j
-    y = [A v, heads side by side] W_o      output    b i (head d)
+    y = [A v, heads side by side] W_oᵀ     output    b i (head d)
 
 Axes     b batch, n tokens, i query, j key, dim = (head d): heads outside, d features inside
 Units    A is a weight: over the keys j it sums to 1, for every head

@@ -29,7 +29,7 @@
 #
 # (Table 3, rows (A), and the base model: English to German, development set; lower perplexity and
 # higher BLEU are better.) One head loses 0.9 BLEU in the paper's table. Too many heads lose as
-# well: a head of 16 features cannot compare much.
+# well, presumably because a head of 16 features has little to compare with.
 
 # %% [markdown]
 # Multi-head attention has stayed as it was. A [vision
@@ -52,6 +52,7 @@
 # | `d` | features of one head |
 # | `dim` | features of a token, `dim = (head d)` |
 # | `group` | heads of keys and values, in section 2.5 |
+# | $f$, $s$ | the first and the second token that a question asks for, in section 2.4 |
 
 # %%
 from functools import cache, partial
@@ -61,6 +62,8 @@ import numpy as np
 import torch
 from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float
+from matplotlib.colors import PowerNorm
+from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
 # %%
@@ -191,7 +194,7 @@ claim(a.flatten()[0] == 0.5, "a single head cannot decide between them")
 # The same on real pixels. Each pixel of the temple gets eight features: four that compare its
 # colour, and four that compare its place, made as in section 1.8 of chapter 01. Nothing is
 # trained. As two heads they attend for two reasons. As a single head of eight features the scores
-# are added, so a pixel counts only if it is near *and* of the same colour.
+# are added, so a pixel counts only in so far as it is near *and* of the same colour.
 
 
 # %%
@@ -207,41 +210,51 @@ def colours_and_places(picture):
 
 
 # %%
-picture, h, w = photograph("china", 48, 72).double(), 24, 33
+picture, row, column = photograph("china", 48, 72).double(), 24, 33
 
 
 def looks_at(heads):
     """The weights of one pixel of a roof, as a picture for each head."""
     q, k = colours_and_places(picture)
-    q = q[:, h * 72 + w, None] * (8 / heads) ** 0.5  # attention divides by the root of d again
+    q = (
+        q[:, row * 72 + column, None] * (8 / heads) ** 0.5
+    )  # attention divides by the root of d again
     a = attention_weights(split_heads(q, heads), split_heads(k, heads))
     return rearrange(a, "1 head 1 (h w) -> head h w", h=48)
 
 
 # %% jupyter={"source_hidden": true}
-def over(ax, a, title, most=0.008):
-    """Weights as colours over the photograph in grey; where they are small, it shows."""
-    plots.image(ax, reduce(picture, "h w c -> h w", "mean"), title)
-    ax.imshow(a, vmin=0, vmax=most, alpha=0.9 * (a / most).clamp(max=1).sqrt())
-    ax.plot(w, h, "o", mfc="none", mec="#d55e00", ms=9, mew=1.8)
+def marked(ax, colour="#d55e00"):
+    """A hollow square around the pixel that asks; the pixel itself stays visible."""
+    where = column - 1.5, row - 1.5
+    ax.add_patch(plt.Rectangle(where, 3, 3, fc="none", ec="white", lw=2.6))
+    ax.add_patch(plt.Rectangle(where, 3, 3, fc="none", ec=colour, lw=1.3))
+
+
+def over(ax, a, title):
+    """Parts of the largest weight over the photograph in grey; colours by the square root."""
+    plots.image(ax, reduce(picture, "h w c -> h w", "mean"), f"{title} (peak {a.max():.3f})")
+    part = a / a.max()
+    shown = ax.imshow(part, norm=PowerNorm(0.5, 0, 1), alpha=(30 * part).clamp(max=0.95))
+    marked(ax)
+    return plt.cm.ScalarMappable(shown.norm, shown.cmap)
 
 
 # %% jupyter={"source_hidden": true}
 maps = {"head 0: its colour": looks_at(2)[0], "head 1: its place": looks_at(2)[1]}
-maps["one head: both at once"] = looks_at(1)[0]
+maps["one head: both"] = looks_at(1)[0]
 fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.0))
 plots.image(axs[0, 0], picture, "A pixel of an orange roof")
-axs[0, 0].plot(w, h, "o", mfc="none", mec="#d55e00", ms=9, mew=1.8)
+marked(axs[0, 0])
 for ax, (title, a) in zip(axs.flat[1:], maps.items(), strict=True):
-    over(ax, a, title)
-scale = plt.cm.ScalarMappable(plt.Normalize(0, 0.008))
-fig.colorbar(scale, ax=axs, label="weight (0.008 and more)", extend="max")
-said = """A pixel of an orange roof, and what it attends to: by colour all roofs and woodwork of the
-    temple, by place a disc around it, by both in one head only its own roof."""
+    scale = over(ax, a, title)
+fig.colorbar(scale, ax=axs, label="weight / peak of its own map")
+said = """A pixel of an orange roof in a square, and what it attends to: by colour all roofs and
+    woodwork of the temple, by place a disc around it, by both in one head only its own roof."""
 plots.show(fig, said)
 
 # %%
-far = (torch.arange(48) - h).abs() > 8
+far = (torch.arange(48) - row).abs() > 8
 colour, place = looks_at(2)[:, far].sum((1, 2))
 both = looks_at(1)[:, far].sum()
 print(
@@ -252,9 +265,10 @@ claim(both < 0.1, "a single head gives those rows less than a tenth")
 
 # %% [markdown]
 # **What you should see.** In the maps, head 0 finds the colour of the roof everywhere, in the
-# upper roofs and in the lower ones. Head 1 marks a disc around the pixel. The single head loses
+# upper roofs and in the lower ones, and weakly at the edges of the trees. Head 1 marks a disc around the pixel. The single head loses
 # the other roofs, because they are far away, and most of the disc, because it has another colour.
-# Two heads keep both answers apart.
+# Two heads keep both answers apart. (Each map has its own scale, up to the peak in its title, and
+# colours go by the square root, so that small weights can be seen.)
 
 # %% [markdown]
 # ### Ablation: the other order
@@ -286,16 +300,18 @@ print("merged the other way:", merge_heads(dealt)[0, 0].tolist())
 
 
 # %% jupyter={"source_hidden": true}
+GREY = "#777777"
+
+
 def layers(ax):
-    """Tokens and context, and the three projections behind them."""
-    x = diagrams.matrix(ax, 0.7, 5.68, np.full((3, 6), 0.6), "i dim", "x", side=0.25)
-    c = diagrams.matrix(ax, 0.7, 1.65, np.full((4, 6), 0.4), "j dim", "c", side=0.25)
-    W_q = diagrams.layer(ax, 3.2, 5.74, "$W_q$", 1.1)
-    W_k = diagrams.layer(ax, 3.2, 3.14, "$W_k$", 1.1)
-    W_v = diagrams.layer(ax, 3.2, 0.54, "$W_v$", 1.1)
-    diagrams.arrows(ax, (x.right, W_q.left), (c.right, W_k.left), (c.right, W_v.left))
-    for box in (W_q, W_k, W_v):
-        diagrams.arrow(ax, box.right, (5.7, box.middle[1]), text="split")
+    """Tokens and context, the three projections behind them, and the cut into heads."""
+    x = diagrams.matrix(ax, 0.6, 5.68, np.full((3, 6), 0.6), "i dim", "x", side=0.25)
+    c = diagrams.matrix(ax, 0.6, 1.65, np.full((4, 6), 0.4), "j dim", "c", side=0.25)
+    for y, name, start in (5.74, "q", x), (3.14, "k", c), (0.54, "v", c):
+        W = diagrams.layer(ax, 2.75, y, f"$W_{name}$", 0.95)
+        split = diagrams.layer(ax, 4.2, y, "split", 1.05, colour=GREY)
+        ways = (start.right, W.left), (W.right, split.left), (split.right, (5.8, y + 0.31))
+        diagrams.arrows(ax, *ways)
 
 
 # %% jupyter={"source_hidden": true}
@@ -304,49 +320,63 @@ def three_heads(ax):
     blue = [diagrams.shade(diagrams.DATA, x) for x in (1, 0.65, 0.35)]
     green = [diagrams.shade(diagrams.ATTENTION, x) for x in (1, 0.65, 0.35)]
     for y, letter, name in (5.6, "i", "q"), (3.0, "j", "k"), (0.4, "j", "v"):
-        diagrams.tensor(ax, 6.1, y, (0.75, 0.9, 0.6), f"head {letter} d", name, blue)
+        diagrams.tensor(ax, 6.2, y, (0.75, 0.9, 0.6), f"head {letter} d", name, blue)
     diagrams.tensor(ax, 11.2, 4.3, (0.75, 0.9, 1.0), "head i j", "A", green)
     text = "softmax\n$q k^\\top / \\sqrt{d}$"
-    soft = diagrams.layer(ax, 8.3, 4.25, text, 2.0, 1.0, diagrams.ATTENTION)
-    diagrams.arrow(ax, (7.9, 6.4), (9.3, 6.4), soft.top)
-    diagrams.arrow(ax, (7.9, 3.6), (9.3, 3.6), soft.bottom)
+    soft = diagrams.layer(ax, 8.4, 4.25, text, 2.0, 1.0, diagrams.ATTENTION)
+    diagrams.arrow(ax, (8.0, 6.4), (9.0, 6.4), (9.0, 5.33))
+    diagrams.arrow(ax, (8.0, 3.6), (9.4, 3.6), soft.bottom)
     diagrams.arrow(ax, soft.right, (10.85, 4.75))
 
 
+def mask(ax):
+    """The mask, three queries by four keys, and its way to the softmax."""
+    may = np.tri(3, 4, 1, dtype=bool)
+    grid = diagrams.matrix(ax, 9.6, 7.6, 0.15 * may, "i j", "mask", GREY, 0.3, hidden=~may)
+    diagrams.arrow(ax, (grid.middle[0], 6.95), (grid.middle[0], 5.33))
+
+
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(16, 9.6)
+fig, ax = diagrams.canvas(16, 9.9)
 layers(ax)
 three_heads(ax)
+mask(ax)
 times = diagrams.join(ax, 14.4, 4.75, "@")
-diagrams.arrows(ax, ((13.2, 4.75), times.left), ((7.9, 1.0), (14.4, 1.0), times.bottom))
-merge = diagrams.layer(ax, 13.7, 5.9, "merge", 1.4, 0.6, "#777777")
+diagrams.arrows(ax, ((13.2, 4.75), times.left), ((8.0, 1.0), (14.4, 1.0), times.bottom))
+merge = diagrams.layer(ax, 13.7, 5.9, "merge", 1.4, 0.6, GREY)
 out = diagrams.layer(ax, 13.7, 7.2, "$W_o$", 1.4, 0.6)
-y = diagrams.matrix(ax, 13.65, 8.5, np.full((3, 6), 0.6), "", "", side=0.25)
-diagrams.label(ax, (13.4, 8.87), "y,  i dim", "right")
+y = diagrams.matrix(ax, 13.65, 8.6, np.full((3, 6), 0.6), "", "y", side=0.25)
+diagrams.label(ax, (13.53, 8.97), "i", "right")
+diagrams.label(ax, (14.6, 8.5), "dim", "left", "top")
 diagrams.arrows(ax, (times.top, merge.bottom), (merge.top, out.bottom), (out.top, y.bottom))
-plots.show(fig, "x gives q, c gives k and v; split, three maps, times v, merged, through W_o.")
+said = """x gives q, c gives k and v; each is split into three heads. A softmax, which a mask enters,
+    makes three maps A; they multiply v; the heads are merged and go through W_o to y."""
+plots.show(fig, said)
 
 # %% [markdown]
 # $$
-# q, k, v = x W_q,\; c\,W_k,\; c\,W_v \qquad
+# q, k, v = x W_q^\top,\; c\,W_k^\top,\; c\,W_v^\top \qquad
 # A = \operatorname{softmax}_j \frac{q k^\top}{\sqrt d} \qquad
-# y = \bigl[A v,\ \text{heads side by side}\bigr]\, W_o
+# y = \bigl[A v,\ \text{heads side by side}\bigr]\, W_o^\top
 # $$
 #
-# (Vaswani et al. 2017, section 3.2.2. The paper writes the projections without biases; like
-# torch's layer, ours have them.)
+# (Vaswani et al. 2017, section 3.2.2. Here each $W$ is the matrix that torch stores, outputs by
+# inputs, hence the $^\top$; the paper writes $x W$ for its transpose. The paper has no biases;
+# like torch's layer, ours has.)
 #
 # | | axes | what it is |
 # |---|---|---|
 # | $x$, $c$ | `b i dim`, `b j dim` | tokens; $c = x$ in self-attention |
+# | $W_q$, $W_k$, $W_v$ | `(head d) dim` | each row makes one feature, so rows belong to heads |
 # | $q$; $k$, $v$ | `b head i d`; `b head j d` | projected, then split |
 # | $A$ | `b head i j` | one map for each head |
 # | mask | `i j` or `b i j` | True where a query may attend, in every head |
+# | $W_o$ | `dim (head d)` | columns belong to heads |
 # | $y$ | `b i dim` | merged, then projected |
 
 # %% [markdown]
 # PyTorch has this layer. Here is what it makes of five tokens that look at seven others. Yours
-# will have to draw the same three maps.
+# will have to draw the same three maps; a ring marks the largest weight of each query.
 
 # %%
 torch.manual_seed(0)
@@ -360,15 +390,17 @@ maps = theirs(x, context, context, average_attn_weights=False)[1]
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.3), sharey=True)
 for head, ax in enumerate(axs):
     plots.heat(ax, maps[0, head], "key j", "query i", f"head {head}", bar=False)
+    ring = {"mfc": "none", "mec": "#d55e00", "ms": 8, "mew": 1.8}
+    ax.plot(maps[0, head].argmax(-1), range(5), "o", **ring)
     ax.label_outer()
 fig.colorbar(axs[0].images[0], ax=axs, label="weight")
 fig.suptitle("Three heads attend to the same keys in three ways", fontsize=9)
 plots.show(
-    fig, "Three maps, five queries by seven keys; their bright cells lie in different places."
+    fig, "Three maps, five queries by seven keys; the rings lie in different places in each."
 )
 
 # %% [markdown]
-# **Predict.** A mask leaves a query nothing to attend to. What does the layer return for that
+# **Predict.** A mask leaves a query nothing to attend to. What should your layer return for that
 # token?
 #
 # <details><summary>Answer</summary>
@@ -386,7 +418,7 @@ plots.show(
 #
 # The four layers are there. Write `attention`, which computes $A$, and `forward`, which uses it.
 # `attention_weights` from chapter 01 does the middle part; it accepts any axes in front of `i d`.
-# A mask has no axis for heads, so it needs one.
+# A mask has no axis for heads, so insert one before you use it.
 
 # %% exercise="multi_head.multi_head_attention"
 
@@ -420,6 +452,8 @@ def agree(mine, its):
     return torch.allclose(mine, its[0], atol=1e-5)
 
 
+drawn = ours.attention(x, context)
+claim(torch.allclose(drawn, maps, atol=1e-5), "your layer draws torch's three maps")
 may, there = causal_mask(5, 7), padding_mask(torch.tensor([7, 4]), 7)
 not_there = ~rearrange(there, "b 1 j -> b j")
 print("self-attention ", agree(ours(x), theirs(x, x, x)))
@@ -430,8 +464,8 @@ padded = theirs(x, context, context, key_padding_mask=not_there)
 print("padding mask   ", agree(ours(x, context, there), padded))
 
 # %% [markdown]
-# **What you should see.** All four comparisons are True: you have written the layer that the
-# library ships. If only the first line is True, your keys or values come from $x$ where they
+# **What you should see.** The maps are those of the figure above, and all four comparisons are
+# True: you have written the layer that the library ships. If only the first line is True, your keys or values come from $x$ where they
 # should come from the context. If the last two are False, look at the mask: its new axis for
 # heads stands just before `i j`.
 
@@ -501,8 +535,9 @@ print("rows dealt out as well:          ", agree(dealt_out(renamed, x, context),
 # %% [markdown]
 # ## 2.3 What it costs
 #
-# $W_q$ is one matrix, `dim` by `dim`, however many heads there are. Its columns take the features
-# of the input, and its rows belong to heads.
+# Eight heads instead of one, at the same price: is that really so? This section counts. $W_q$ is
+# one matrix, `dim` by `dim`, however many heads there are. As torch stores it, its columns take
+# the features of the input, and its rows belong to heads.
 
 
 # %% jupyter={"source_hidden": true}
@@ -528,25 +563,26 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** The base model of the paper has $\text{dim} = 512$ and 8 heads. How many numbers
-# does one such layer learn, biases included? And how many with 16 heads?
+# **Predict.** The base model of the paper has $\text{dim} = 512$ and 8 heads. Does such a layer
+# learn more numbers with 16 heads, fewer, or as many?
 #
 # <details><summary>Answer</summary>
 #
-# Four matrices and four biases: $4 \cdot 512^2 + 4 \cdot 512 = 1\,050\,624$, with any number of
-# heads.
+# It learns as many. The four matrices keep their size. With 16 heads they are cut into more and
+# narrower bands.
 #
 # </details>
 #
+# The last column of the next table is for you. As an example, a product of a 2 × 3 and a 3 × 5
+# matrix takes $2 \cdot 3 \cdot 5 = 30$ multiply-adds. The additions of biases and the softmax are
+# not counted.
+#
 # | | a product of | multiply-adds |
 # |---|---|---|
-# | $q$, and the output | `i dim`, `dim dim` | work it out |
-# | $k$, $v$ | `j dim`, `dim dim` | work it out |
-# | $q k^\top$, in every head | `i d`, `d j` | work it out |
-# | $A v$, in every head | `i j`, `j d` | work it out |
-#
-# A product of an $m \times n$ and an $n \times p$ matrix takes $m\,n\,p$ multiply-adds. The
-# additions of biases and the softmax are not counted.
+# | $q$, and the output | `i dim`, `dim dim` | |
+# | $k$, $v$ | `j dim`, `dim dim` | |
+# | $q k^\top$, in every head | `i d`, `d j` | |
+# | $A v$, in every head | `i j`, `j d` | |
 
 # %% [markdown]
 # ### Exercise: `parameters`
@@ -597,25 +633,41 @@ for heads in (1, 2, 4, 8):
 # k^\top$, each half as wide, since $\text{head} \cdot d = \text{dim}$. Only the size of the maps
 # grows, `head i j`, because every head keeps a map of its own.
 
+# %% [markdown]
+# ### Projections or maps: which cost more?
+#
+# For self-attention the projections take $4\,n\,\text{dim}^2$ multiply-adds, and the two products
+# with the map take $2\,n^2\,\text{dim}$. The figure shows both for the base size of a vision
+# transformer, `dim` = 768. Two pictures of 224 by 224 pixels are marked: one in patches of 16 by
+# 16, and one in which every pixel is a token.
+
 # %% jupyter={"source_hidden": true}
-n = 2 ** torch.arange(4, 15)
+n = 2 ** torch.arange(4, 17)
 projections = [4 * int(m) * 768**2 for m in n]
 every = [multiply_adds(768, 12, int(m), int(m)) for m in n]
 products = [all_of_it - p for all_of_it, p in zip(every, projections, strict=True)]
-fig, ax = plt.subplots(figsize=(5.2, 2.8))
+fig, ax = plt.subplots(figsize=(5.2, 3.0))
 ys = {"projections": projections, "q kᵀ and A v": products}
-plots.lines(ax, n, ys, "tokens n", "multiply-adds", "Up to n = 2 dim the projections cost more")
-ax.axvline(2 * 768, color="grey", linestyle=":")
-ax.set(xscale="log", yscale="log")
-plots.show(
-    fig, "Two rising lines, log scales. The steeper one, q k and A v, crosses at 1536 tokens."
-)
+title = "dim = 768: up to n = 2 dim the projections cost more"
+plots.lines(ax, n, ys, "tokens n", "multiply-adds", title)
+for m, name in (196, "196\npatches"), (1536, "1536\n= 2 dim"), (50_176, "50,176\npixels"):
+    ax.axvline(m, color="grey", linestyle=":", lw=1)
+    ax.text(m * 1.08, 1.5e5, name, size=8, va="bottom", color="#555555")
+ax.legend(frameon=True, framealpha=1, edgecolor="none")
+ax.set(xscale="log", yscale="log", ylim=(1e5, None), xlim=(14, 3e5))
+said = """Two rising lines, log scales. The steeper one, q k and A v, crosses at 1536 tokens: it is the
+    lower one at 196 tokens and the higher one at 50,176."""
+plots.show(fig, said)
+
+# %%
+for m in (196, 1536, 50_176):
+    part = 1 - 4 * m * 768**2 / multiply_adds(768, 12, m, m)
+    print(f"n = {m:6,}: the two products are {100 * part:.0f} % of the multiply-adds")
 
 # %% [markdown]
-# **What you should see.** The two lines cross at $n = 2\,\text{dim} = 1536$ tokens. For self-attention the projections
-# take $4\,n\,\text{dim}^2$ multiply-adds, and the two products with the map take $2\,n^2\,\text{dim}$. A picture of 224 by
-# 224 pixels in patches of 16 has $14 \cdot 14 = 196$ tokens: there the famous square is the smaller part. It is the
-# larger one when every pixel is a token.
+# **What you should see.** The two lines cross at $n = 2\,\text{dim} = 1536$ tokens. In patches of
+# 16 the picture has $14 \cdot 14 = 196$ tokens, and the quadratic term $n^2$ is the smaller part.
+# Where every pixel is a token, it is nearly everything.
 
 # %% [markdown]
 # ### Ablation: heads of full width (may be skipped at first reading)
@@ -630,7 +682,8 @@ for heads in (1, 2, 4, 8):
 
 # %% [markdown]
 # **What you should see.** The layer has nearly as many times the weights as there are heads. The
-# paper narrows its heads to $d = \text{dim} / \text{head}$, so that many cost no more than one.
+# paper narrows its heads to $d = \text{dim} / (\text{number of heads})$, so that many cost no more
+# than one.
 # The price is paid in width: with $d = 8$ a head compares query and key by 8 numbers, not 64.
 # [Bhojanapalli and colleagues](https://arxiv.org/abs/2002.07028) (2020) call this the low-rank
 # bottleneck: with fewer features than tokens, a head cannot express every map.
@@ -649,53 +702,54 @@ NAMES = ["blue", "orange", "green", "red", "pink", "sky"]
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
 torch.manual_seed(1)
 task = two_lookups(1)
-first, second = (NAMES[c] for c in task.asked[0, 0])
+first, second = (NAMES[colour] for colour in task.asked[0, 0])
 f, s = task.place[0, 0].tolist()
-x_f, x_s = task.number[0, f].item(), task.number[0, s].item()
+z_f, z_s = task.number[0, f].item(), task.number[0, s].item()
 print(f"{first} is token {f}, {second} is token {s}")
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 ax.axhline(0, color="grey", linewidth=0.8)
-ax.scatter(range(6), task.number[0], s=90, c=[COLOURS[c] for c in task.colour[0]], zorder=2)
-ax.hlines([x_f, x_s], [f, s], 6, linestyles=":", colors="black", zorder=1)
-ax.annotate("", (6, x_f), (6, x_s), arrowprops={"arrowstyle": "->"})
-for j, c in enumerate(task.colour[0]):
-    ax.annotate(NAMES[c], (j, task.number[0, j]), (6, 6), textcoords="offset points")
-ax.set(xlabel="token j", ylabel="number x", xlim=(-0.5, 6.5), xticks=range(6))
+ax.scatter(range(6), task.number[0], s=90, c=[COLOURS[one] for one in task.colour[0]], zorder=2)
+ax.hlines([z_f, z_s], [f, s], 6, linestyles=":", colors="black", zorder=1)
+ax.annotate("", (6, z_f), (6, z_s), arrowprops={"arrowstyle": "->"})
+for j, colour in enumerate(task.colour[0]):
+    ax.annotate(NAMES[colour], (j, task.number[0, j]), (6, 6), textcoords="offset points")
+ax.set(xlabel="token j", ylabel="number z", xlim=(-0.5, 6.5), xticks=range(6))
 ax.margins(y=0.2)
-ax.set_title(f"{first} minus {second}: {x_f:.2f} - ({x_s:.2f}) = {task.answer[0, 0]:.2f}")
+ax.set_title(f"{first} minus {second}: {z_f:.2f} - ({z_s:.2f}) = {task.answer[0, 0]:.2f}")
 plots.show(fig, f"Six coloured points; an arrow leads from the height of {second} to {first}.")
 
 # %% [markdown]
-# The numbers $x_j$ are independent and normal, with variance 1. The weights depend on the colours
+# The numbers $z_j$ are independent and normal, with variance 1. The weights depend on the colours
 # and the question, and never on the numbers. The value of a token is its number times a fixed
 # vector, plus a constant. Since the weights sum to 1, all that a head can pass on, whatever its
 # width, is
 #
 # $$
-# r = \sum_j a_j x_j, \qquad a_j \ge 0, \quad \sum_j a_j = 1, \qquad \text{asked for: } y = x_f - x_s
+# r = \sum_j a_j z_j, \qquad a_j \ge 0, \quad \sum_j a_j = 1, \qquad \text{asked for: } t = z_f - z_s
 # $$
 #
 # | | axes | what it is |
 # |---|---|---|
-# | $x$ | `b j` | the number of each token; $f$ is the first asked for, $s$ the second |
+# | $z$ | `b j` | the number of each token |
+# | $f$, $s$ | `b i` | the place of the first token asked for, and of the second |
 # | $a$ | `b i j` | the weights of one head |
 # | $r$ | `b i` | what that head reads |
-# | $y$ | `b i` | the answer, with variance 2 |
+# | $t$ | `b i` | the target, that is the right answer, with variance 2 |
 
 # %% [markdown]
-# **Predict.** A head puts all of its weight on the first token, so $r = x_f$. Which part of the
-# variance of $y$ can it explain? Can other weights do better?
+# **Predict.** A head puts all of its weight on the first token, so $r = z_f$. Which part of the
+# variance of $t$ can it explain? Can other weights do better?
 #
 # <details><summary>Answer</summary>
 #
-# With $r = x_f$ the part $x_f$ is known and $x_s$ is not: 1 of 2, or one half. No weights do
-# better. Given a question, $y$ and $r$ are sums of the same normal numbers, so the best guess of
-# $y$ from $r$, bent or straight, is a multiple of $r$. It explains the squared correlation:
+# With $r = z_f$ the part $z_f$ is known and $z_s$ is not: 1 of 2, or one half. No weights do
+# better. Given a question, $t$ and $r$ are sums of the same normal numbers, so the best guess of
+# $t$ from $r$, linear or not, is a multiple of $r$. It explains the squared correlation:
 #
 # $$
-# \frac{\operatorname{cov}(y, r)^2}{\operatorname{var} y \,\operatorname{var} r}
+# \frac{\operatorname{cov}(t, r)^2}{\operatorname{var} t \,\operatorname{var} r}
 # = \frac{(a_f - a_s)^2}{2 \sum_j a_j^2}
 # \le \frac{\max(a_f, a_s)^2}{2 \sum_j a_j^2} \le \frac12 .
 # $$
@@ -712,39 +766,40 @@ plots.show(fig, f"Six coloured points; an arrow leads from the height of {second
 # %% jupyter={"source_hidden": true}
 a = torch.linspace(0, 1, 101)
 weights = torch.stack([a, 1 - a], dim=-1)  # the first gets a, the second the remainder
-ys = {
-    "difference": explained_by_one_mixture(weights, 0, 1, sign=-1),
-    "sum": explained_by_one_mixture(weights, 0, 1, sign=1),
-}
+ys = {"difference": explained_by_one_mixture(weights, 0, 1, sign=-1)}
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
-title = "One mixture explains half of a difference, but all of a sum"
+title = "One mixture explains at most half of a difference"
 plots.lines(ax, a, ys, "weight a of token f; s gets 1 - a", "variance explained", title)
 ax.axhline(0.5, color="grey", linestyle=":")
-plots.show(fig, "Both curves are at a half at both ends; in the middle one is 0, the other 1.")
+ax.set(ylim=(-0.05, 1.05))
+plots.show(fig, "The curve is at a half at both ends, and falls to 0 where both get the same.")
 
 # %% [markdown]
 # ### Test the proof (may be skipped at first reading)
 #
 # The next cell draws weights over six tokens, from even to sharp, and looks for some that get
-# past one half. Then it reads one mixture as well as it can be read: it sorts by $r$, and guesses
-# in each narrow slice the mean answer of that slice.
+# past one half. Then it makes the best use of one mixture that anybody can: it sorts many examples
+# by $r$, cuts them into narrow slices, and guesses in each slice the mean target of that slice.
 
 # %%
 torch.manual_seed(0)
 weights = (10 * torch.rand(100_000, 1) * torch.randn(100_000, 6)).softmax(-1)
 most = explained_by_one_mixture(weights, 0, 1).max()
-x_f, x_s = torch.randn(2, 200_000)
-in_order = (x_f - x_s)[(0.9 * x_f + 0.1 * x_s).argsort()]
+z_f, z_s = torch.randn(2, 200_000)
+in_order = (z_f - z_s)[(0.9 * z_f + 0.1 * z_s).argsort()]
 slices = reduce(in_order, "(slice n) -> slice", "mean", slice=200)
 formula = explained_by_one_mixture(torch.tensor([0.9, 0.1]), 0, 1)
 print(f"best of 100000: {most:.3f}   formula at 0.9, 0.1: {formula:.3f}")
 claim(most < 0.5001, "none of 100000 random heads explains more than one half")
-claim(abs(slices.var() / 2 - formula) < 0.02, "the best reader gets what the formula says")
+claim(
+    abs(slices.var() / 2 - formula) < 0.02,
+    "guessing slice by slice explains what the formula says",
+)
 
 # %% [markdown]
 # **What you should see.** The best of all random heads reaches 0.500, and no more. For the
-# weights 0.9 and 0.1 the formula gives $0.8^2 / (2 \cdot 0.82) = 0.390$, and the reader by slices
-# finds the same. It may be as nonlinear as it likes, and gains nothing by it.
+# weights 0.9 and 0.1 the formula gives $0.8^2 / (2 \cdot 0.82) = 0.390$, and guessing slice by
+# slice explains the same. Such a guess may be any function of $r$, and gains nothing by it.
 
 # %% [markdown]
 # ### A network for it
@@ -764,7 +819,8 @@ class Words(nn.Module):
             nn.init.normal_(embedding.weight, std=0.02)
 
     def forward(self, task):
-        asked = self.asked(task.asked + torch.tensor([0, 6]))
+        second = torch.tensor([0, self.colour.num_embeddings])  # the second has its own words
+        asked = self.asked(task.asked + second)
         return reduce(asked, "b i pair dim -> b i dim", "sum"), self.colour(task.colour)
 
 
@@ -850,10 +906,15 @@ def best(heads):
     return max((trained(heads, seed) for seed in range(3)), key=explained)
 
 
+# %% jupyter={"source_hidden": true}
 def mark(ax, place):
-    """Red rings on the tokens asked for first, red crosses on those asked for second."""
-    for which, marker in enumerate("ox"):
-        ax.plot(place[:, which], range(len(place)), marker, color="red", mfc="none")
+    """White marks, edged in black: rings on the first tokens asked for, crosses on the second."""
+    edge = [withStroke(linewidth=3.4, foreground="black")]
+    for which, (marker, name) in enumerate(
+        (("o", "asked for first"), ("x", "asked for second"))
+    ):
+        style = {"color": "white", "mfc": "none", "ms": 7, "mew": 1.6, "path_effects": edge}
+        ax.plot(place[:, which], range(len(place)), marker, label=name, **style)
 
 
 # %% jupyter={"source_hidden": true}
@@ -866,8 +927,14 @@ for ax, grid, name in zip(axs, by_head, names, strict=True):
     mark(plots.heat(ax, grid, "token j", "question i", name, bar=False), task.place[0])
     ax.label_outer()
 fig.colorbar(axs[0].images[0], ax=axs, label="weight")
-title = "One head must choose; two heads take one token each (o first, x second)"
-fig.suptitle(title, size=9)
+fig.legend(
+    *axs[0].get_legend_handles_labels(),
+    loc="outside lower center",
+    ncols=2,
+    facecolor="#bbbbbb",
+    frameon=True,
+)
+fig.suptitle("One head must choose; two heads take one token each", size=9)
 plots.show(fig, "The only head is bright at one token asked for, two heads at both.")
 
 
@@ -905,7 +972,9 @@ def without(net, head):
     heads = net.layer.heads
     copy = Net(heads)
     copy.load_state_dict(net.state_dict())
-    columns = rearrange(torch.arange(16), "(head d) -> head d", head=heads)
+    columns = rearrange(
+        torch.arange(copy.layer.out.in_features), "(head d) -> head d", head=heads
+    )
     copy.layer.out.weight[:, columns[head]] = 0
     return copy
 
@@ -936,15 +1005,15 @@ claim(max(left) < 0.52, "with either of its two heads gone, the network is at a 
 # colleagues](https://arxiv.org/abs/1905.10650) (NeurIPS 2019) found that many heads can be
 # removed after training, and that some layers do with a single one.
 #
-# So heads matter most while a network is trained: many make it likely that some find what is
-# needed.
+# One reading is that many heads help most while a network is trained: they make it likely that
+# some of them find what is needed.
 
 # %% [markdown]
 # ### Ablation: plus instead of minus
 #
-# Now the question is for $x_f + x_s$. There are still two tokens to be read.
+# Now the question is for $z_f + z_s$. There are still two tokens to be read.
 #
-# **Predict.** Is one head still too few? Look at the curves above.
+# **Predict.** Is one head still too few?
 #
 # <details><summary>Answer</summary>
 #
@@ -960,9 +1029,20 @@ for seed in range(3):
 sums = [explained(trained(1, seed, sign=1), sign=1) for seed in range(3)]
 claim(min(sums) > 0.8, "one head explains more than 0.8 of a sum from each start")
 
+# %% jupyter={"source_hidden": true}
+a = torch.linspace(0, 1, 101)
+weights = torch.stack([a, 1 - a], dim=-1)
+kinds = {"difference": -1, "sum": 1}
+ys = {name: explained_by_one_mixture(weights, 0, 1, sign=x) for name, x in kinds.items()}
+fig, ax = plt.subplots(figsize=(5.2, 2.6))
+title = "One mixture explains half of a difference, but all of a sum"
+plots.lines(ax, a, ys, "weight a of token f; s gets 1 - a", "variance explained", title)
+ax.axhline(0.5, color="grey", linestyle=":")
+plots.show(fig, "Both curves are at a half at both ends; in the middle one is 0, the other 1.")
+
 # %% [markdown]
-# **What you should see.** One head now explains far more than a half, and nearly everything from
-# most starts. So one head can look at two tokens at once. What it cannot do is keep them apart.
+# **What you should see.** The curve of the sum is at 1 where the curve of the difference is at 0.
+# One head now explains far more than a half, and nearly everything from most starts. So one head can look at two tokens at once. What it cannot do is keep them apart.
 #
 # The proof holds for weights that depend on colours only. If the keys could see the numbers, the
 # weights could carry information about them, and the ceiling would no longer hold.
@@ -976,27 +1056,27 @@ claim(min(sums) > 0.8, "one head explains more than 0.8 of a sum from each start
 # 2019 that all heads use the same keys and values, [multi-query
 # attention](https://arxiv.org/abs/1911.02150) (MQA). [Grouped-query
 # attention](https://arxiv.org/abs/2305.13245) (GQA; Ainslie and colleagues, 2023) lies in
-# between: each of a few groups of heads has its own.
+# between: each of a few groups of heads has its own keys and values.
 
 
 # %% jupyter={"source_hidden": true}
 def shared_keys(ax, x, name, groups):
     """Four heads of queries above, the keys and values that they use below."""
-    diagrams.title(ax, x + 2.1, 3.4, name)
+    diagrams.title(ax, x + 2.4, 3.4, name)
     for group in range(groups):
-        middle = x + 1.1 * (4 / groups * (group + 0.5) - 0.5) + 0.4
-        diagrams.layer(ax, middle - 0.44, 0.5, f"k v {group}", 0.88, 0.6, diagrams.LEARNED)
+        middle = x + 1.28 * (4 / groups * (group + 0.5) - 0.5) + 0.48
+        diagrams.layer(ax, middle - 0.54, 0.5, f"k v {group}", 1.08, 0.6, diagrams.LEARNED)
         for head in range(4 // groups * group, 4 // groups * (group + 1)):
-            diagrams.layer(ax, x + 1.1 * head, 2.6, f"q {head}", 0.8, 0.6, diagrams.DATA)
-            diagrams.arrow(ax, (x + 1.1 * head + 0.4, 2.5), (middle, 1.2))
+            diagrams.layer(ax, x + 1.28 * head, 2.6, f"q {head}", 0.96, 0.6, diagrams.DATA)
+            diagrams.arrow(ax, (x + 1.28 * head + 0.48, 2.5), (middle, 1.2))
 
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(16.4, 4.2)
+fig, ax = diagrams.canvas(17.4, 4.2)
 for x, name, groups in (
-    (0.5, "multi-head", 4),
-    (6.0, "grouped-query", 2),
-    (11.5, "multi-query", 1),
+    (0.4, "multi-head", 4),
+    (6.3, "grouped-query", 2),
+    (12.2, "multi-query", 1),
 ):
     shared_keys(ax, x, name, groups)
 plots.show(fig, "Four query heads each: with four, two, and one pair of keys and values.")
@@ -1024,9 +1104,9 @@ for group in (8, 2, 1):
     theirs_too = nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
     claim(
         torch.allclose(grouped(q, k, v), theirs_too, atol=1e-5),
-        f"{group} groups: torch's result",
+        f"{group} {'groups' if group > 1 else 'group'}: torch's result",
     )
-    print(f"{group} pairs of k and v: {2 * group * 8} numbers a token")
+    print(f"heads of k and v: {group}   numbers a token: {2 * group * 8}")
 
 # %% [markdown]
 # **What you should see.** The three claims hold, and the cache shrinks from 128 numbers a token

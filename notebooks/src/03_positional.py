@@ -6,6 +6,49 @@
 # average does not depend on order: "dog bites man" and "man bites dog" are the same to it. When the
 # authors of the Transformer removed recurrence in 2017, they had to put the order back by hand. How to
 # do so has been asked again and again since, and the answers are this chapter.
+#
+# Here is where it leads. Four small networks learn to name the left neighbour of each token in a row at
+# positions 0 to 15, each with another kind of position. All four learn it. Then the same rows begin at position 32. Two networks do not notice, one
+# stumbles, and one fails. By the end you will know why, because you will have written all four.
+
+# %% jupyter={"source_hidden": true}
+import math
+from functools import cache
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from einops import einsum, rearrange, repeat
+from jaxtyping import Bool, Float, Int, Real
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# %% jupyter={"source_hidden": true}
+from attncourse import check, hint
+from attncourse.book import claim, diagrams, plots
+from attncourse.papers import counting
+from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
+from attncourse.tasks.pictures import photograph
+from solutions.positional import masked_softmax
+from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
+
+# %% jupyter={"source_hidden": true}
+# Means of section 3.7, where they are measured, and compared with these.
+FIRST_PAGE = {"relative": 1.0, "rotary": 1.0, "sinusoidal": 0.55, "learned": 0.06}
+fig, ax = plt.subplots(figsize=(6.4, 1.9))
+for row, found in enumerate(FIRST_PAGE.values()):
+    ax.barh(row - 0.19, 1.0, 0.36, color="#cccccc", label="at 0 to 15" * (row == 0))
+    ax.barh(row + 0.19, found, 0.36, color="#009e73", label="from 32 on" * (row == 0))
+ax.set(yticks=range(4), yticklabels=FIRST_PAGE, xlim=(0, 1.02), xlabel="neighbours found")
+ax.invert_yaxis()
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="asked")
+ax.set_title("Trained at 0 to 15, asked from 32 on: two kinds do not notice")
+plots.show(
+    fig,
+    "Two bars for each of four kinds of positions. At the trained places all find every neighbour. From"
+    " 32 on relative and rotary still do, sinusoidal finds about half, learned almost none.",
+)
+
 
 # %% [markdown]
 # ### Who found what
@@ -15,10 +58,11 @@
 # | 2017 | **sinusoidal** positions are added to the tokens | [Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.5 | learned ones do as well: 25.7 BLEU beside 25.8 (Table 3) |
 # | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German, big model: 27.9 → 29.2 BLEU (Table 1) |
 # | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory of a layer from $n^2 d$ to $n d$ |
-# | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | a network that can say where a dot is |
+# | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | from coordinates to pixels, 150 times faster than a plain convolution learns it (abstract) |
 # | 2021 | **rotary** positions (RoPE): queries and keys are turned | [Su et al.](https://arxiv.org/abs/2104.09864) | the usual choice in language models today |
 #
-# And without any? Shaw's Table 3 says: 12.5 BLEU in place of 25.8. Half of the translation is order.
+# And without any? Shaw's Table 3 says: 12.5 BLEU in place of 25.8. Without order, BLEU
+# falls by half.
 
 # %% [markdown]
 # ### Where it lives today
@@ -32,7 +76,7 @@
 #
 # | you write | you see | you need |
 # |---|---|---|
-# | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a row begins later or is longer, and who does not | attention and its mask (chapter 1) |
+# | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a row begins later or is longer, and who does not | attention and its mask (chapter 01) |
 #
 # **About 3 hours**, of which 89 minutes are exercises. A CPU is enough.
 
@@ -40,42 +84,26 @@
 # | letter | what it counts |
 # |---|---|
 # | `b` | examples in a batch |
+# | `x`, `y` | what goes into a layer and what comes out; no coordinates |
 # | `n` | tokens of a sequence; $p$ is the position of one |
 # | `i`, `j` | queries, keys; never anything else |
 # | `d`, `e` | features of a query or key, of a value |
 # | $f$ | pairs of features, each with a frequency $\omega_f$ |
 # | `r` | rows of a table with one vector for each distance |
 # | `h` `w` `c` | height and width in pixels or patches, channels |
+#
+# All imports of the chapter stand in the two folded cells above the first figure.
 
 # %%
-import math
-from functools import cache
-
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from einops import einsum, rearrange, repeat
-from jaxtyping import Bool, Float, Int, Real
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-# %%
-from attncourse import check, hint
-from attncourse.book import claim, diagrams, plots
-from attncourse.papers import counting
-from attncourse.tasks.pictures import photograph
-from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
-from solutions.positional import masked_softmax
-from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
-
 torch.manual_seed(0)
 places = torch.arange(64.0)
 
 # %% [markdown]
 # ## 3.1 Attention takes its tokens for an unordered set
 #
-# Here are the attention weights of eight random tokens, and of the same tokens shuffled. Is there
-# anything in the right map that was not in the left one?
+# **Predict.** Eight tokens attend to each other. Then the same tokens are shuffled, and attend again. What
+# happens to the numbers in the map of weights? And if you undo the shuffling of the result, how far is it
+# from attending at once?
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
@@ -83,19 +111,16 @@ x, order = torch.randn(8, 6), torch.randperm(8)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
 plots.heat(axs[0], attention_weights(x, x), "key j", "query i", "Eight tokens", bar=False)
 shuffled = attention_weights(x[order], x[order])
-plots.heat(axs[1], shuffled, "key j", "query i", "Shuffled: the same numbers")
+plots.heat(axs[1], shuffled, "key j", "query i", "Shuffled")
 for ax, names in zip(axs, (range(8), order.tolist()), strict=True):
     ax.set(xticks=range(8), yticks=range(8), xticklabels=names, yticklabels=names)
 plots.show(fig, "Two maps of eight by eight; in the right one rows and columns change places.")
 
 # %% [markdown]
-# **Predict.** Shuffle the tokens, attend, and undo the shuffling. How far is the result from
-# attending at once?
-#
 # <details><summary>Answer</summary>
 #
-# It is the same, up to rounding. Let $\Pi$ reorder the rows. The scores become $\Pi q k^\top \Pi^\top$:
-# their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
+# The map holds the same numbers at other places, and the result is the same, up to rounding. Let $\Pi$
+# reorder the rows. The scores become $\Pi q k^\top \Pi^\top$: their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
 # meets $\Pi v$, and $\Pi^\top \Pi = 1$.
 #
 # </details>
@@ -118,9 +143,9 @@ claim((detour - at_once).abs().max() < 1e-6, "shuffling and undoing it changes n
 # %% [markdown]
 # ### A task in which order matters
 #
-# Sixteen different symbols stand in a row, in random order, and every token must name its left
-# neighbour. In an image this is what it takes to find the patch beside a patch: the edge of a wing that
-# goes on, the eye to the left of a nose.
+# Sixteen different symbols out of 64 stand in a row, in random order, and every token must name its left
+# neighbour. The first token has none and is not asked. In an image this is what it takes to find the patch
+# beside a patch: the edge of a wing that goes on, the eye to the left of a nose.
 
 # %% [markdown]
 # **Predict.** What is the best fraction of right answers for a network of embedding, attention and a
@@ -198,9 +223,12 @@ plots.show(
 # %% [markdown]
 # ## 3.2 Sinusoidal positions
 #
-# A clock tells the time by hands of different speed: one alone comes round too soon, while together
-# they are unique for long. The Transformer's positions do the same. The figure shows four hands, their
-# sines only.
+# A clock tells the time by hands of different speed. One hand alone is soon back where it was; all
+# together stand as before only after a long time. The Transformer's positions do the same. Its authors
+# could as well have learned them, and chose waves for two reasons
+# ([section 3.5](https://arxiv.org/abs/1706.03762) of the paper): a shift by a fixed number of steps is a
+# linear map of them, which should make it easy to attend by distance, and they hoped that waves would go
+# on beyond the longest sequence of the training. The figure shows the sines of four hands.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
@@ -241,14 +269,15 @@ apart = torch.tensor(row) - torch.tensor([0.84, 0.54, 0.01, 1.0])
 claim(apart.abs().max() < 0.005, "by hand: 0.84, 0.54, 0.01 and 1.00")
 
 # %% [markdown]
-# **Predict.** How long is each row, squared, for $d = 32$?
+# **Predict.** What is the squared length of each row, for $d = 32$?
 #
 # <details><summary>Answer</summary>
 #
 # $\sin^2 + \cos^2 = 1$ for each of the 16 pairs, which is $d / 2 = 16$ for every position.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `sinusoidal`
 #
 # Compute the angles first, `n pair`. Then take sine and cosine in turn, which is a `rearrange` of the
@@ -264,13 +293,15 @@ check("positional.sinusoidal", sinusoidal)
 # Stuck? `hint("positional.sinusoidal")` gives one hint at a time. To read on without solving it:
 # `from solutions.positional import sinusoidal`.
 
-# %%
+# %% jupyter={"source_hidden": true}
 table = sinusoidal(places, 32)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.9))
 title = "A row for each position"
-plots.signed(axs[0], table[:32], "feature", "position", title, limit=1)
+plots.signed(axs[0], table[:32], "feature", "position", title, limit=1, bar=False)
+fig.colorbar(axs[0].images[0], ax=axs[0], label="value", shrink=0.8, ticks=(-1, 0, 1))
 title = "All inner products: stripes"
-plots.heat(axs[1], table @ table.T, "position", "position", title, high=20)
+plots.heat(axs[1], table @ table.T, "position", "position", title, high=20, bar=False)
+fig.colorbar(axs[1].images[0], ax=axs[1], label="inner product", shrink=0.8, ticks=(0, 8, 16))
 plots.show(fig, "Left, waves that slow down to the right. Right, diagonal stripes.")
 
 # %%
@@ -317,16 +348,20 @@ def unpaired(positions, dim):
     return torch.where(torch.arange(dim) % 2 == 0, angles.sin(), angles.cos())
 
 
+check("positional.sinusoidal", unpaired)
+
+# %% jupyter={"source_hidden": true}
 table = unpaired(places, 32)
 fig, ax = plt.subplots(figsize=(4.0, 3.0))
-plots.heat(ax, table @ table.T, "position", "position", "Unpaired: no stripes", high=20)
+title = "Unpaired: no stripes"
+plots.heat(ax, table @ table.T, "position", "position", title, high=20, bar=False)
+fig.colorbar(ax.images[0], ax=ax, label="inner product", ticks=(0, 8, 16))
 plots.show(fig, "Inner products whose diagonals vary: a chequered matrix, no even stripes.")
-check("positional.sinusoidal", unpaired)
 
 # %% [markdown]
 # **What you should see.** The stripes are gone: how alike two positions are now depends on where they
 # are. The shape is right, training still works somehow, and nothing crashes. In a public implementation
-# the mistake was found when a reader drew this very figure
+# the mistake was found when somebody drew this very figure
 # ([BrianPulfer/PapersReimplementations #9](https://github.com/BrianPulfer/PapersReimplementations/issues/9)).
 
 # %% [markdown]
@@ -334,7 +369,7 @@ check("positional.sinusoidal", unpaired)
 #
 # Instead of a formula one can take a table whose row $p$ is a parameter. Training decides what it says.
 #
-# $$ y_n = x_n + T_n $$
+# $$ y_p = x_p + T_p $$
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -423,20 +458,21 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** Which row belongs to a token and itself, and which to its left neighbour? Which rows
-# does a sequence of 1000 tokens use?
+# **Predict.** Now let clip = 4. Which row belongs to a token and itself, and which to its left neighbour?
+# Which rows does a sequence of 1000 tokens use?
 #
 # <details><summary>Answer</summary>
 #
-# Row $0 + 2 = 2$ and row $-1 + 2 = 1$. A sequence of 1000 uses the same five rows as one of ten.
+# Row $0 + 4 = 4$ and row $-1 + 4 = 3$. A sequence of 1000 uses the same nine rows as one of ten.
 #
 # </details>
+
+# %% [markdown]
+# ### Exercise: `relative_index`
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `relative_index(queries, keys, clip)` | `i j` | whole numbers from 0 to 2 clip |
-#
-# ### Exercise: `relative_index`
 
 # %% exercise="positional.relative_index"
 
@@ -450,7 +486,7 @@ check("positional.relative_index", relative_index)
 # %% [markdown]
 # ### The formulas
 #
-# Keys and values each get a table ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), eqs. 3 to 5):
+# Keys and values each get a table ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), eqs. 3 and 4):
 #
 # $$
 # s_{ij} = \frac{q_i \cdot (k_j + a^K_{j-i})}{\sqrt d} \qquad
@@ -468,8 +504,8 @@ check("positional.relative_index", relative_index)
 # ### Once by hand
 #
 # Take two tokens, one feature, clip = 1, and keys of 0, so that only the distance counts. Let $q = 1$ for
-# both and $a^K = (0, 0, \log 3)$ for the distances -1, 0 and 1. Token 0 scores itself with 0 and its
-# right neighbour with $\log 3$, so that it attends to them with the weights 1/4 and 3/4. Token 1 has a
+# both and $a^K = (0, 0, \ln 3)$ for the distances -1, 0 and 1. Token 0 scores itself with 0 and its
+# right neighbour with $\ln 3$, so that it attends to them with the weights 1/4 and 3/4. Token 1 has a
 # left neighbour, whose distance -1 scores 0: its weights are 1/2 and 1/2.
 
 # %%
@@ -498,7 +534,8 @@ claim(
 #
 # Do not build $k_j + a_{j-i}$ for every example, which takes `b i j d` numbers. Multiply out: the second
 # product, $q_i \cdot a_{j-i}$, needs the gathered table `i j d` only once. `self.index(q, k)` gives the
-# row for each pair, and `masked_softmax(scores, mask)` is what you wrote in chapter 1.
+# row for each pair, and `masked_softmax(scores, mask)` is the second half
+# of your `attention_weights` from chapter 01.
 
 # %% exercise="positional.relative_attention"
 
@@ -509,7 +546,7 @@ check("positional.relative_attention", RelativeAttention)
 # Stuck? `hint("positional.relative_attention")`. To read on without solving it:
 # `from solutions.positional import RelativeAttention`.
 
-# %%
+# %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
 layer, x = RelativeAttention(8, 8, clip=3), torch.randn(12, 8)
 with torch.no_grad():
@@ -517,7 +554,8 @@ with torch.no_grad():
     map_ = layer.attention(x[:1].expand(12, 8), x[:1].expand(12, 8))
 fig, ax = plt.subplots(figsize=(4.4, 3.2))
 title = "Twelve equal tokens: only distance counts"
-plots.heat(ax, map_, "key j", "query i", title, high=map_.max().item())
+plots.heat(ax, map_, "key j", "query i", title, high=map_.max().item(), bar=False)
+fig.colorbar(ax.images[0], ax=ax, label="weight")
 plots.show(fig, "A map of twelve by twelve whose pattern moves along the diagonal.")
 
 # %%
@@ -531,8 +569,8 @@ apart = (layer(x, x, v) - theirs).abs().max()
 claim(apart < 1e-6, "with tables of zeros it is torch's")
 
 # %% [markdown]
-# **What you should see.** Every row of the map shows the same pattern, moved by one. Only the edges cut
-# it off, and beyond three steps all keys are alike. With tables of zeros, plain attention is left. If the
+# **What you should see.** The same scores stand in each row of the map, moved by one; the weights differ
+# because each row has its own sum. Beyond three steps all keys are alike. With tables of zeros, plain attention is left. If the
 # pattern runs the other way, you count $i - j$.
 
 # %% [markdown]
@@ -549,16 +587,17 @@ claim(apart < 1e-6, "with tables of zeros it is torch's")
 # %% jupyter={"source_hidden": true}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.4), sharey=True)
 steps = torch.arange(12.0) - torch.arange(12.0)[:, None]
-later = np.ma.masked_array(np.ones((12, 12)), steps.numpy() <= 0)
+style = {"fc": diagrams.HIDDEN, "ec": "#888888", "lw": 0, "hatch": "////"}
 for ax, slope in zip(axs, (1 / 2, 1 / 8, 1 / 32), strict=True):
     bias = (slope * steps).masked_fill(steps > 0, -math.inf)
     title = f"slope 1/{round(1 / slope)}"
     plots.heat(ax, bias.softmax(-1), "key j", "query i" * (slope == 0.5), title, bar=False)
-    ax.imshow(later, cmap="Greys", vmin=0, vmax=4)
+    for i, j in (steps > 0).nonzero().tolist():
+        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, hatch_linewidth=0.4, **style))
 fig.colorbar(axs[0].images[0], ax=axs, label="weight")
 plots.show(
     fig,
-    "ALiBi's weights for equal scores and three slopes, later keys hidden in grey. With slope 1/2 a query"
+    "ALiBi's weights for equal scores and three slopes, later keys hatched in grey. With slope 1/2 a query"
     " sees its nearest keys only, with 1/32 nearly all earlier keys alike.",
 )
 
@@ -568,50 +607,54 @@ plots.show(
 # For long sequences the gathered table `i j d` is too large: 2048 tokens and 64 features make 268 million
 # numbers. But $q_i \cdot a_r$ for all rows of the table is only `i r`. The numbers are there; each stands
 # in the wrong column. [Music Transformer](https://arxiv.org/abs/1809.04281) (Huang et al. 2018, section
-# 3.4) moves them with a trick that copies nothing but a column of zeros. It holds for causal attention,
+# 3.4) moves them with a trick that adds nothing but a column of zeros. It holds for causal attention,
 # where $j \le i$.
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(16, 5.6)
+fig, ax = diagrams.canvas(16, 6.0)
 n, side, low = 4, 0.72, 1.4
+top = low + n * side
 tones = np.repeat(np.array([[0.15], [0.4], [0.65], [0.95]]), n, 1)
 words = np.array([[str(r - 3) for r in range(n)] for _ in range(n)])
 padded = np.hstack([np.zeros((n, 1)), tones])
-said = np.hstack([np.full((n, 1), "0"), words])
-have = diagrams.matrix(
-    ax, 0.7, low, tones, "i r", "1 a column a distance", side=side, text=words
+said = np.hstack([np.full((n, 1), ""), words])
+blank = said == ""
+cut, told, gaps = (x.reshape(n + 1, n) for x in (padded, said, blank))
+gone = np.triu(np.ones((n, n), bool), 1)
+grids = (
+    (0.8, low, "i r", "1  one column\nper distance", dict(values=tones, text=words)),
+    (4.9, low, "", "2  padded\nat the left", dict(values=padded, text=said, hidden=blank)),
+    (9.2, low - side, "", "3  cut into\nrows of n", dict(values=cut, text=told, hidden=gaps)),
+    (
+        12.9,
+        low - side,
+        "i j",
+        "4  one column\nper key",
+        dict(values=cut[1:], text=told[1:], hidden=gone),
+    ),
 )
-wide = diagrams.matrix(ax, 4.9, low, padded, "", "2 zeros at the left", side=side, text=said)
-cut, said = padded.reshape(n + 1, n), said.reshape(n + 1, n)
-tall = diagrams.matrix(
-    ax, 9.3, low - side, cut, "", "3 cut into rows of n", side=side, text=said
-)
-later = np.triu(np.ones((n, n), bool), 1)
-want = diagrams.matrix(
-    ax,
-    13.0,
-    low - side,
-    cut[1:],
-    "i j",
-    "4 a column a key",
-    side=side,
-    text=said[1:],
-    hidden=later,
-)
-for box, end in ((have, wide), (wide, tall), (tall, want)):
-    diagrams.arrow(ax, (box.right[0], 2.7), (end.left[0], 2.7))
+before = None
+for left, down, letters, name, shown in grids:
+    box = diagrams.matrix(ax, left, down, letters=letters, side=side, **shown)
+    diagrams.title(ax, box.middle[0], top, name)
+    if before is not None:
+        diagrams.arrow(ax, (before.right[0], 2.7), (box.left[0], 2.7))
+    before = box
+diagrams.frame(ax, box.x, box.y + box.height, box.width, side)
+ax.text(box.middle[0], top - side / 2, "first row dropped", size=8, ha="center", va="center")
 plots.show(
     fig,
     "Four grids whose rows have a shade each. First 4 by 4, every row -3, -2, -1, 0. Second the same with"
-    " a column of zeros at the left. Third the twenty numbers, read row by row, cut into five rows of"
-    " four. Fourth without the first of these: 0 on the diagonal, -1 and -2 and -3 below it, the upper"
+    " a hatched column of padding at the left. Third the twenty cells, read row by row, cut into five rows"
+    " of four. Fourth without the first of these: 0 on the diagonal, -1 and -2 and -3 below it, the upper"
     " triangle hatched.",
 )
 
 # %% [markdown]
-# Each number is the distance of a key, and each shade a query. In grid 2 every row has $n + 1$
-# numbers. Read row by row and cut into rows of $n$, each row begins one later than the one above, and so
-# the row of query $i$ has moved left by $n - 1 - i$. The hatched cells are left over and are set to 0.
+# Each number is the distance of a key, and each shade a query. Hatched cells hold 0: in grids 2 and 3 the
+# padding, in grid 4 what is left over. In grid 2 every row has $n + 1$ cells. Written out row by row and
+# cut again into rows of $n$, each query's numbers start one cell later relative to the new row. So the
+# numbers of query $i$ end up $n - 1 - i$ further left than they were in grid 1.
 #
 # **Predict.** The zeros are put on the left. What would stand on the diagonal if they were put on the
 # right?
@@ -646,8 +689,9 @@ check("positional.skew", skew)
 # %% [markdown]
 # ### Exercise: `relative_logits`
 #
-# $s_{ij} = q_i \cdot E_{j-i}$ for $j \le i$. The last row of $E$ is for the token itself. This check also
-# looks at the size of the largest tensor that you make.
+# $s_{ij} = q_i \cdot E_{j-i}$ for $j \le i$. The last row of $E$ is for the token itself. There is no
+# $\sqrt d$ here: whoever adds these numbers to the scores divides the sum. This check also looks at the
+# size of the largest tensor that you make.
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -678,7 +722,8 @@ apart = (relative_logits(q, table) - gathered(q, table)).abs().max()
 claim(apart < 1e-4, "skewed and gathered are equal on the triangle")
 
 # %% [markdown]
-# **Predict.** How many numbers has the largest tensor of both ways, for 256 tokens and d = 32?
+# **Predict.** How many numbers are in the largest tensor that each of the two ways makes, for 256 tokens
+# and d = 32?
 #
 # <details><summary>Answer</summary>
 #
@@ -710,26 +755,38 @@ for length in (64, 128, 256):
 # positions 1 and 3, then both four positions later.
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
-circle = np.linspace(0, 2 * np.pi, 100)
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.0), sharey=True)
+
+
+def arc(ax, radius, start, end, colour, text, where):
+    """An arc of a circle about the middle, from one angle to another, and its name."""
+    angle = np.linspace(start, end, 40)
+    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=colour, lw=1.8)
+    x, y = (radius + 0.11) * np.cos(where), (radius + 0.11) * np.sin(where)
+    ax.text(x, y, text, ha="center", va="center", size=8.5)
+
+
 for ax, (i, j) in zip(axs, ((1, 3), (5, 7)), strict=True):
-    ax.plot(np.cos(circle), np.sin(circle), color="#cccccc", lw=0.8, zorder=0)
+    arc(ax, 1.0, -0.2, np.pi + 0.2, "#cccccc", "", 0)
+    ax.plot((0, 1.1), (0, 0), color="#888888", lw=1, ls="--")
+    ax.text(1.13, 0, "position 0", va="center", size=8.5, color="#555555")
     for p, name, colour in ((i, "q", LEARN), (j, "k", DATA)):
         tip = np.array([np.cos(0.4 * p), np.sin(0.4 * p)])
-        arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2.5}
+        arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2.5, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", tip, (0, 0), arrowprops=arrow)
-        ax.text(*(1.22 * tip), f"{name} at {p}", ha="center", va="center")
-    between, middle = np.linspace(0.4 * i, 0.4 * j, 30), 0.2 * (i + j)
-    ax.plot(0.4 * np.cos(between), 0.4 * np.sin(between), color=READ, lw=2)
-    where = 0.62 * np.cos(middle), 0.62 * np.sin(middle)
-    ax.text(*where, "2 ω", ha="center", va="center", color=READ)
-    ax.set(xlim=(-1.5, 1.5), ylim=(-1.1, 1.4), aspect="equal", xticks=[], yticks=[])
+        side = "center" if abs(tip[0]) < 0.6 else "left" if tip[0] > 0 else "right"
+        ax.text(*((1.14 if side == "center" else 1.08) * tip), f"{name} at {p}", ha=side)
+    arc(ax, 0.3, 0, 0.4 * j, DATA, f"{j} ω", 0.8 if i == 1 else 1.0)
+    arc(ax, 0.53, 0, 0.4 * i, LEARN, f"{i} ω", 0.2 if i == 1 else 1.0)
+    arc(ax, 0.76, 0.4 * i, 0.4 * j, READ, "2 ω", 0.2 * (i + j))
+    ax.set(xlim=(-1.6, 1.75), ylim=(-0.15, 1.35), aspect="equal", xticks=[], yticks=[])
     ax.set_title(f"query at {i}, key at {j}")
     ax.spines[:].set_visible(False)
 plots.show(
     fig,
-    "Two circles with two arrows each. Query at 1 and key at 3: an angle of 2 omega between them. Query at"
-    " 5 and key at 7: both have turned further, and the angle between them is again 2 omega.",
+    "Two half circles with two arrows each, and a dashed line for position 0. Query at 1 and key at 3:"
+    " arcs of 1 and 3 omega from the dashed line, and 2 omega between the arrows. Query at 5 and key at 7:"
+    " arcs of 5 and 7 omega, and again 2 omega between them.",
 )
 
 # %% [markdown]
@@ -807,14 +864,25 @@ claim((here - q @ k.T).abs().max() > 1, "and they are not those without position
 # %%
 ones = torch.ones(64, 32)
 score = rotary(ones, places) @ rotary(ones, places).T / 32
+waves = sinusoidal(places, 32)
+claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
+
+# %% jupyter={"source_hidden": true}
+score = rotary(torch.ones(64, 32), places)
+score = score @ score.T / 32
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.8))
 plots.heat(axs[0], score, "key j", "query i", "Equal q and k: stripes again")
-plots.lines(axs[1], places, {"": score[0]}, "distance", "score / d", "Nearer is more alike")
+plots.lines(
+    axs[1],
+    places,
+    {"": score[0]},
+    "distance",
+    "score / d",
+    "On the whole, nearer is more alike",
+)
 plots.show(
     fig, "Left, diagonal stripes, bright in the middle. Right, a curve that falls and wavers."
 )
-waves = sinusoidal(places, 32)
-claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
 
 # %% [markdown]
 # **What you should see.** The same stripes appear as in section 3.2, and for the same reason: two equal
@@ -850,14 +918,14 @@ claim(
 
 # %% [markdown]
 # **What you should see.** The image may be moved in both directions, and no score changes. A convolution
-# has this property by nature; here attention has got it too.
+# has this property by nature; here attention has it, too.
 
 # %% [markdown]
 # ## 3.7 Train short, test long
 #
-# Back to the left neighbours. Four readers learn on rows of 16 symbols at positions 0 to 15. Then
-# they meet rows that begin later, and longer rows. Each differs from the one without positions in one
-# line.
+# Back to the left neighbours. Four networks learn on rows of 16 symbols at positions 0 to 15. Then
+# they meet rows that begin later, and longer rows. Each differs from the network without positions in
+# one line.
 
 
 # %%
@@ -883,8 +951,9 @@ def turned():
 schemes = {"sinusoidal": sines, "learned": learned, "relative": relative, "rotary": turned}
 
 # %% [markdown]
-# **Predict.** Which of the four still find the neighbours in a row of 16 that begins at position 32? And
-# for a row of 64 that begins at 0, what is the *learned* table good for?
+# **Predict.** The figure on the first page shows which of the four still find the neighbours in a row of 16
+# that begins at position 32. Can you say why, for each of them? And in a row of 64 that begins at 0, how
+# many neighbours does the *learned* table find?
 #
 # <details><summary>Answer</summary>
 #
@@ -899,12 +968,12 @@ schemes = {"sinusoidal": sines, "learned": learned, "relative": relative, "rotar
 # %%
 @cache
 def reader(name, seed, starts=1):
-    """A trained reader; made once."""
+    """A trained network; made once."""
     return train_reader(schemes[name], seed, starts=starts)
 
 
 def spread(name, starts=1, **where):
-    """The accuracy of four readers that differ by their seed, lowest first."""
+    """The accuracy of four networks that differ by their seed, lowest first."""
     return sorted(accuracy(reader(name, seed, starts), **where) for seed in range(4))
 
 
@@ -916,17 +985,27 @@ for name in schemes:
     print(f"{name:11}" + "".join(f"  {r[0]:.3f} … {r[-1]:.3f}" for r in results))
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
-fig, ax = plt.subplots(figsize=(6.4, 2.9))
-for name in schemes:
-    starts = range(0, 49, 2)
-    each = torch.tensor([spread(name, start=s) for s in starts])
-    ax.plot(starts, each.mean(1), label=name, ls="--" if name == "rotary" else "-")
-    ax.fill_between(starts, each[:, 0], each[:, -1], alpha=0.2)
-ax.axhline(1 / 15, color="black", lw=0.8, ls=":", label="without order")
-ax.set(xlabel="first position of the row", ylabel="neighbours found", ylim=(0, 1.05))
-ax.set_title("Trained at 0: only what knows distances does not mind a later start")
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-plots.show(fig, "Relative and rotary stay at 1, learned falls to 1/15, sinusoidal wavers.")
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
+starts, lengths = range(0, 49, 2), range(16, 65, 8)
+asked = [[{"start": s} for s in starts], [{"length": n} for n in lengths]]
+for ax, xs, cases in zip(axs, (starts, lengths), asked, strict=True):
+    for name in schemes:
+        each = torch.tensor([spread(name, **where) for where in cases])
+        ax.plot(xs, each.mean(1), label=name, ls="--" if name == "rotary" else "-")
+        ax.fill_between(xs, each[:, 0], each[:, -1], alpha=0.2)
+axs[0].axhline(1 / 15, color="black", lw=0.8, ls=":", label="without order, 16 tokens")
+axs[0].set(xlabel="first position of a row of 16", ylabel="neighbours found", ylim=(0, 1.05))
+axs[1].set(xlabel="tokens in a row that begins at 0", xticks=(16, 32, 48, 64))
+axs[0].set_title("A later start")
+axs[1].set_title("A longer row")
+fig.suptitle("Trained on 16 tokens from 0: only what knows distances still finds them", size=9)
+fig.legend(*axs[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+plots.show(
+    fig,
+    "Left, later starts: relative and rotary stay at 1, learned falls to 1/15 or a little below, sinusoidal"
+    " wavers at about a half. Right, longer rows: relative stays at 1, rotary a little below, sinusoidal"
+    " and learned fall to a third and a quarter.",
+)
 
 # %%
 for name in schemes:
@@ -936,6 +1015,9 @@ claim(spread("rotary", start=32)[0] > 0.95, "rotary: over 95 % after a later sta
 claim(spread("learned", start=32)[-1] < 0.12, "learned: less than 12 % after a later start")
 late = spread("sinusoidal", start=32)
 claim(0.15 < late[0] and late[-1] < 0.95, "sinusoidal: between 15 and 95 %")
+means = {name: sum(spread(name, start=32)) / 4 for name in schemes}
+apart = max(abs(means[name] - FIRST_PAGE[name]) for name in schemes)
+claim(apart < 0.3, "the bars of the first page are these means, to within 0.3")
 
 # %%
 claim(spread("relative", length=64)[0] > 0.98, "relative: over 98 % in rows of 64")
@@ -946,13 +1028,13 @@ claim(spread("sinusoidal", length=64)[-1] < 0.6, "sinusoidal: under 60 % in rows
 
 # %% [markdown]
 # **What you should see.** The curve of *learned* falls along a straight line until its last trained row
-# is passed, and then stays at 1/15. *Sinusoidal* falls too, and then wavers. Its queries and keys were
-# only ever asked to agree at positions 0 to 15, and many matrices do that which are not the rotation. How
-# well these do elsewhere depends on how the hands of the clock happen to stand there. *Relative* and
+# is passed, and then stays at or a little below 1/15. *Sinusoidal* falls too, and then wavers. Its queries and keys were
+# only ever asked to agree at positions 0 to 15, and many matrices other than the rotation achieve that.
+# How well these do elsewhere depends on how the hands of the clock happen to stand there. *Relative* and
 # *rotary* do not notice the start, since it is not in their formula.
 
 # %% [markdown]
-# Length is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4 was trained.
+# Length, in the right panel, is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4 was trained.
 # For *rotary*, distances from 16 on are new. Nothing has taught the slow pairs what they should say
 # there, and now and then a far key wins.
 #
@@ -992,24 +1074,23 @@ for name in ("sinusoidal", "learned"):
 # row and half to the column.
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 2))
+fig, axs = plt.subplots(2, 1, figsize=(6.4, 4.4), height_ratios=(5, 1))
 plots.image(axs[0], photograph("china"), "12 x 18 patches of 8 x 8 pixels; one is marked")
 for line in range(8, 144, 8):
     axs[0].axvline(line - 0.5, color="white", lw=0.4)
 for line in range(8, 96, 8):
     axs[0].axhline(line - 0.5, color="white", lw=0.4)
 axs[0].add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="red", lw=1.8))
-axs[1].set(xlim=(0, 4), ylim=(0, 3))
-for left, text in ((0.2, "row 3"), (2.0, "column 5")):
-    axs[1].add_patch(plt.Rectangle((left, 1.2), 1.8, 0.7, fc=LEARN, ec="white"))
-    axs[1].text(left + 0.9, 1.55, text, ha="center", va="center")
-    axs[1].text(left + 0.9, 0.9, "dim / 2", ha="center", va="center", style="italic")
-axs[1].set_title("its position: two halves")
-axs[1].axis("off")
+halves = torch.cat([sinusoidal(places[3:4], 32), sinusoidal(places[5:6], 32)], -1)
+title = "its position: the first 32 numbers say row 3, the other 32 say column 5"
+plots.signed(axs[1], halves, "feature", "", title, limit=1, bar=False)
+axs[1].axvline(31.5, color=diagrams.INK, lw=2)
+axs[1].set(yticks=[], xticks=(0, 16, 32, 48, 63), aspect="auto")
+fig.colorbar(axs[1].images[0], ax=axs[1], label="value", ticks=(-1, 0, 1))
 plots.show(
     fig,
-    "A temple with a grid of 12 by 18 patches, of which the one in row 3 and column 5 is marked. Beside"
-    " it its position: a bar whose left half encodes row 3 and whose right half encodes column 5.",
+    "A temple with a grid of 12 by 18 patches, of which the one in row 3 and column 5 is marked. Below it"
+    " its 64 numbers in red and blue: the first half fast waves at 3, the second half the same at 5.",
 )
 
 # %% [markdown]
@@ -1019,19 +1100,20 @@ plots.show(
 # <details><summary>Answer</summary>
 #
 # The product is a sum of two products as in section 3.2, one of rows and one of columns:
-# $\sum_f \cos(\Delta h\,\omega_f) + \sum_f \cos(\Delta w\,\omega_f)$. Each is large where its own distance
+# $\sum_f \cos(\Delta_\text{row}\,\omega_f) + \sum_f \cos(\Delta_\text{column}\,\omega_f)$. Each is large where its own distance
 # is small, so that the patches of the same row *or* the same column stand out: a cross.
 #
 # </details>
+
+# %% [markdown]
+# ### Exercise: `sinusoidal_2d`
+#
+# Raise a `ValueError` for an odd `dim`.
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `rows`, `columns` | `h`, `w` | positions |
 # | `sinusoidal_2d(rows, columns, dim)` | `h w dim` | the row in the first half, the column in the second |
-#
-# ### Exercise: `sinusoidal_2d`
-#
-# Raise a `ValueError` for an odd `dim`.
 
 # %% exercise="positional.sinusoidal_2d"
 
@@ -1059,22 +1141,25 @@ claim(apart < 1e-4, "row and column: the patch below is as near as the one besid
 claim(reading[4, 5] < reading[3, 6] - 0.2, "in reading order the patch below is less alike")
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.5))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.9))
 grey = photograph("china").mean(-1)
 alike = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64))
 flat = rearrange(sinusoidal(torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
 reading = like_the_marked(flat)
 names = ("Row and column: a cross", "In reading order: a row")
+levels, colours = (0.7, 0.8, 0.9), ("#56b4e9", "#009e73", "#d55e00")
 for ax, grid, name in zip(axs, (alike, reading), names, strict=True):
-    plots.image(ax, grey, name)
+    plots.image(ax, 0.55 + 0.45 * grey, name)
     large = repeat(grid, "h w -> (h p) (w q)", p=8, q=8)
-    shown = ax.imshow(large, cmap="viridis", vmin=0.2, vmax=1, alpha=0.75)
-    ax.add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="red", lw=1.8))
-fig.colorbar(shown, ax=axs, label="inner product", shrink=0.8)
+    ax.contour(large, levels, colors=colours, linewidths=1.8)
+    ax.add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="black", lw=1.8, zorder=5))
+for level, colour in zip(levels, colours, strict=True):
+    axs[0].plot([], [], color=colour, lw=1.8, label=f"above {level}")
+fig.legend(loc="outside lower center", ncols=3, title="patches whose inner product is")
 plots.show(
     fig,
-    "Over the temple: left, a bright cross through the marked patch at row 3 and column 5; right, a bright"
-    " band along row 3 alone.",
+    "Outlines over the temple: left, a cross through the marked patch at row 3 and column 5; right, a band"
+    " along row 3 alone.",
 )
 
 # %% [markdown]
@@ -1099,18 +1184,18 @@ fig, ax = diagrams.canvas(16, 7.8)
 down, across = np.mgrid[0:1:5j, 0:1:7j]
 far = np.hypot(2 * across - 1, 2 * down - 1) / 1.45
 x = diagrams.tensor(ax, 0.8, 4.2, (0.9, 1.5, 2.1), "c h w", "x", [DATA] * 3)
-for left, grid, name in ((0.4, across, "column"), (3.2, down, "row"), (6.0, far, "radius")):
+for left, grid, name in ((0.4, across, "across"), (3.2, down, "down"), (6.0, far, "radius")):
     diagrams.matrix(ax, left, 0.3, grid, "", name, colour="#555555", side=0.3)
 stack = [DATA] * 3 + ["#999999"] * 3
-both = diagrams.tensor(ax, 6.0, 3.9, (1.5, 1.5, 2.1), "c+3 h w", "side by side", stack)
-conv = diagrams.layer(ax, 10.5, 4.6, "convolution", 2.2, 0.8)
-out = diagrams.tensor(ax, 14.1, 4.2, (0.6, 1.5, 0.9), "e h w", "y", [DATA] * 4)
+both = diagrams.tensor(ax, 6.0, 3.9, (1.5, 1.5, 2.1), "c+3 h w", "stacked", stack)
+conv = diagrams.layer(ax, 10.1, 4.6, "convolution", 2.15, 0.8)
+out = diagrams.tensor(ax, 13.1, 4.2, (0.6, 1.5, 2.1), "e h w", "y", [DATA] * 4)
 diagrams.arrow(ax, (4.0, 5.0), (5.5, 5.0))
 for left in (1.45, 4.25, 7.05):
     ax.plot([left, left], [2.3, 2.75], color=diagrams.INK, lw=1.2)
 diagrams.arrow(ax, (1.45, 2.75), (7.05, 2.75), (7.05, 3.45))
-diagrams.arrow(ax, (9.8, 5.0), conv.left)
-diagrams.arrow(ax, conv.right, (13.6, 5.0))
+diagrams.arrow(ax, (9.45, 5.0), conv.left)
+diagrams.arrow(ax, conv.right, (12.72, 5.0))
 plots.show(
     fig,
     "A stack x of c maps and three further maps, whose grey rises from left to right, from top to bottom,"
@@ -1122,7 +1207,7 @@ image, where = dots(9, 13)
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 for ax, b in zip(axs, (16, 60, 115), strict=True):
     across, down = where[b].tolist()
-    plots.image(ax, image[b, 0], f"x = {across:.2f}, y = {down:.2f}")
+    plots.image(ax, image[b, 0], f"across {across:.2f}, down {down:.2f}")
 plots.show(fig, "Three black images with one white pixel each, and its two coordinates above.")
 
 # %% [markdown]
@@ -1131,32 +1216,51 @@ plots.show(fig, "Three black images with one white pixel each, and its two coord
 # *where*: the corner of a box, the gaze of an eye, the tip of a finger.
 
 # %% [markdown]
-# **Predict.** What is its mean squared error for the column, if the convolution sees no coordinates?
+# Each pixel gets two coordinates, or three:
+#
+# $$
+# \text{across} = \frac{2\,\text{column}}{w - 1} - 1 \qquad
+# \text{down} = \frac{2\,\text{row}}{h - 1} - 1 \qquad
+# \text{radius} = \sqrt{\text{across}^2 + \text{down}^2}
+# $$
+#
+# (Liu et al. 2018, section 3.) Rows and columns count from 0; there are $h$ rows and $w$ columns. On an
+# axis of one pixel the coordinate is 0.
+
+# %% [markdown]
+# **Predict.** What is the network's mean squared error for *across*, if the convolution sees no
+# coordinates? (The variance of $m$ equally spaced values from -1 to 1 is $(m + 1) / (3 (m - 1))$.)
 #
 # <details><summary>Answer</summary>
 #
 # All images hold the same pixels in another order, so that all outputs are equal. The best constant is
-# the mean, 0, and the error is the variance of $n$ equal steps from -1 to 1, which is
-# $(n + 1) / (3 (n - 1))$: $14/36$ for the 13 columns, and $10/24$ for the 9 rows.
+# the mean, 0, and the error is the variance: $14/36$ for the 13 columns, and $10/24$ for the 9 rows.
 #
 # </details>
 
 # %% [markdown]
-# $$
-# x_w = \frac{2w}{W - 1} - 1 \qquad y_h = \frac{2h}{H - 1} - 1 \qquad
-# \text{radius} = \sqrt{x_w^2 + y_h^2}
-# $$
+# ### Why coordinates and a maximum are enough
 #
-# (Liu et al. 2018, section 3.) Here $h$ and $w$ count rows and columns from 0, and $H$ and $W$ say how
-# many there are. On an axis of one pixel the coordinate is 0.
+# Suppose one channel of the convolution gives ten times the brightness plus the coordinate across. At
+# the dark pixels it gives at most 1, and at the bright one 10 and its coordinate. So the bright pixel
+# wins the maximum, and its coordinate passes. Another channel does the same for *down*, and the final
+# linear layer takes the 10 away. The next cell does this by hand, for every place of the dot.
+
+# %%
+images, where = dots(9, 13)
+across = torch.linspace(-1, 1, 13)  # the same in every row
+largest = (10 * images[:, 0] + across).amax((1, 2))
+apart = (largest - 10 - where[:, 0]).abs().max()
+claim(apart < 1e-5, "the maximum, less 10, is the column's coordinate for all 117 dots")
+
+# %% [markdown]
+# ### Exercise: `CoordConv2d`
 #
 # | | axes | what it is |
 # |---|---|---|
 # | `x` | `b c h w` | an image |
-# | `coordinates(x)` | `b xyr h w` | columns, rows and, with `radius`, distances |
+# | `coordinates(x)` | `b xyr h w` | maps of across and down and, with `radius`, the radius |
 # | `forward(x)` | `b e h w` | the convolution of both, the image first |
-#
-# ### Exercise: `CoordConv2d`
 
 # %% exercise="positional.coord_conv"
 
@@ -1170,18 +1274,22 @@ check("positional.coord_conv", CoordConv2d)
 # %%
 photo = rearrange(photograph("china"), "h w c -> 1 c h w")
 maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
-names = "x: columns", "y: rows", "radius"
-for ax, grid, name in zip(axs, maps, names, strict=True):
-    plots.signed(ax, grid, "w", "h", name, limit=1.5, bar=False)
-    ax.set(xticks=(0, 72, 143), yticks=(0, 48, 95))
-fig.colorbar(axs[0].images[0], ax=axs)
-plots.show(fig, "Blue to red from left to right; from top to bottom; from the middle outwards.")
 print("corner", *(round(x, 3) for x in maps[:, 0, 0].tolist()))
 
+# %% jupyter={"source_hidden": true}
+maps = CoordConv2d(3, 8, 3, radius=True).coordinates(photo)[0]
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
+names = "across", "down", "radius"
+for ax, grid, name in zip(axs, maps, names, strict=True):
+    plots.signed(ax, grid, "column", "row", name, limit=1.5, bar=False)
+    ax.label_outer()
+    ax.set(xticks=(0, 72, 143), yticks=(0, 48, 95))
+fig.colorbar(axs[0].images[0], ax=axs, label="coordinate", ticks=(-1, 0, 1))
+plots.show(fig, "Blue to red from left to right; from top to bottom; from the middle outwards.")
+
 # %% [markdown]
-# **What you should see.** The corner lies at -1, -1, and $\sqrt 2 = 1.414$ from the middle. If a map
-# leaves the range from -1 to 1 on this wide picture, you scaled the columns by the height. The authors'
+# **What you should see.** The corner lies at -1, -1, and $\sqrt 2 = 1.414$ from the middle. If the map
+# across or the map down leaves the range from -1 to 1 on this wide picture, you scaled the columns by the height. The authors'
 # own code does, and square images never show it
 # ([uber-research/CoordConv #6](https://github.com/uber-research/CoordConv/pull/6)). If the radius is 0
 # off the middle, look for a stray 0.5, as in
@@ -1218,7 +1326,7 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 
 # %% [markdown]
 # **What you should see.** Without coordinates the errors are 0.389 and 0.417, as derived, and with them
-# almost 0. The window was 1 x 1 on purpose: a wider convolution sees the zeros that are padded around the
+# almost 0: the network has found what the cell above does by hand, or something as good. The window was 1 x 1 on purpose: a wider convolution sees the zeros that are padded around the
 # image, and deep stacks of convolutions do learn a little of where they are from these.
 
 # %% [markdown]
@@ -1230,7 +1338,7 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # | learned | tokens | length · d | must be trained | impossible beyond the table, or interpolated |
 # | relative (Shaw) | scores and values | (2 clip + 1)(d + e) | exact | as far as clipping holds |
 # | rotary | queries and keys | none | exact | nearly; interpolated for much longer ones |
-# | CoordConv | input channels | a few more filters | | the range stays -1 to 1 |
+# | CoordConv | input channels | 2 or 3 more input channels per filter | | the range stays -1 to 1 |
 
 # %% [markdown]
 # ## Explain it to somebody
@@ -1287,7 +1395,7 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # - [Rotary positions for vision](https://arxiv.org/abs/2403.13298) (2024): how best to turn in two
 #   dimensions.
 #
-# Chapter 4 builds the Transformer with sinusoidal positions, as in 2017. Chapter 8 carries the relative
+# Chapter 04 builds the Transformer with sinusoidal positions, as in 2017. Chapter 08 carries the relative
 # ones over to two dimensions, where a picture may be moved in two ways.
 
 # %% [markdown]
