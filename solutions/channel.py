@@ -101,7 +101,7 @@ def residual(
     gate: Callable,
     placement: str = "standard",
     shortcut: Callable = identity,
-) -> Float[Tensor, "b e i j"]:
+) -> Float[Tensor, "b out rows columns"]:
     """A residual block, with its gate in one of four places.
 
     branch    the convolutions F, to the shape that `shortcut` gives
@@ -130,6 +130,8 @@ def placement_of(block: Callable) -> str:
            b c h w of any size and floating type, branch and gate are functions that keep its
            shape. Without any gate it reads as "pre": a branch that returns a constant does not
            show what it was given
+    Returns one of PLACEMENTS, or "none of the four" where the probes give what none of them
+    would give.
     """
 
     def halve(t):
@@ -165,8 +167,11 @@ class GatherExcite(nn.Module):
     size       height and width of the maps, which a filter as large as the map must know
     reduction  with a number, two layers over the channels follow, as in squeeze-excite (θ⁺);
                over means of the whole map that is squeeze-excite with biases
-    Raises ValueError for an extent below 1; if learned, for one that is no power of two from 2
-    on, for neither extent nor size, and, with both sizes, for maps of another than `size`.
+    Raises ValueError
+        for an extent below 1
+        if learned, for an extent that is no power of two from 2 on
+        if learned, for neither extent nor size
+        if learned over the whole map, for maps of another than `size`, with both sizes
     """
 
     def __init__(
@@ -185,7 +190,7 @@ class GatherExcite(nn.Module):
         self.layers = None
         if reduction is not None:
             middle = bottleneck(channels, reduction)
-            first = nn.ReLU() if learned else nn.Identity()  # behind the batch norm
+            first = nn.ReLU() if learned else nn.Identity()  # after the batch norm
             down, up = nn.Conv2d(channels, middle, 1), nn.Conv2d(middle, channels, 1)
             self.layers = nn.Sequential(first, down, nn.ReLU(), up)
 

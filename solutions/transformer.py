@@ -309,8 +309,8 @@ def greedy(
     """Always the likeliest next word, until every example has ended or has `longest` words.
 
     `logits` maps targets so far, b i, to the logits of the next word, b words, and is called
-    once for each. `start` is the first word of each example, BEGIN; it is kept and not counted.
-    After its END an example has PAD.
+    once for each new word. `start` is the first word of each example, BEGIN; it is kept and not
+    counted. After its END an example has PAD.
     """
     target, ended = start, torch.zeros_like(start[:, 0], dtype=torch.bool)
     while target.shape[1] <= longest and not ended.all():

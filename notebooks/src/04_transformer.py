@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 4 · The Transformer
 #
-# In 2016 a program that translated read a sentence with a **recurrent network**: word after word, each
-# step waiting for the last. Two things were wrong with that. The steps could not be computed in parallel,
+# In 2016 translation programs read a sentence with a **recurrent network**: word after word, each step
+# waiting for the last. Two things were wrong with that. The steps could not be computed in parallel,
 # which made training slow. And what the first word had to say to the fiftieth passed through forty-nine
 # steps and grew weaker with each. Attention (chapter 1) had been added to such networks, as a
 # shortcut from the decoder to the words of the source.
@@ -10,7 +10,10 @@
 # %% [markdown]
 # Eight people at Google asked what would be left if one kept the shortcut and removed the recurrence.
 # Their answer is the paper [Attention Is All You Need](https://arxiv.org/abs/1706.03762) by Ashish
-# Vaswani and seven others (NeurIPS 2017), and its model is called the **Transformer**.
+# Vaswani and seven others (NeurIPS 2017), and its model is called the **Transformer**. A footnote of the
+# paper says who did what. Jakob Uszkoreit proposed to replace recurrence by self-attention and began to
+# try it out. Vaswani and Illia Polosukhin built the first models. Noam Shazeer proposed to scale the
+# dot products, to use several heads, and to mark positions without learned parameters.
 
 # %% [markdown]
 # ### What came of it
@@ -23,8 +26,9 @@
 # | Transformer, big | **28.4** | **41.8** | $2.3 \cdot 10^{19}$ |
 #
 # (Table 2 of the paper. BLEU measures how many short runs of words agree with a human translation.)
-# The base model was trained in 12 hours and the big one in 3.5 days, on eight graphics cards, as the
-# paper reports.
+# In German the base model beats everything before it, the ensembles included, at a sixth of what the
+# best single model cost to train. In French only the big model does. The base model was trained in 12
+# hours and the big one in 3.5 days, on eight graphics cards, as the paper reports.
 
 # %% [markdown]
 # ### Where it lives today
@@ -120,54 +124,55 @@ plots.show(
 # | self-attention | $n^2 \cdot \text{dim}$ | 1 | 1 |
 #
 # The price stands in the first column: it grows with the square of the length. For sentences, where
-# $n$ is smaller than `dim`, this is a bargain; for images it is a problem, with which the chapters 8 to
-# 11 are concerned.
+# $n$ is smaller than `dim`, this is a bargain; for images it is a problem, which chapters 8 to 11 deal
+# with.
 
 # %% [markdown]
 # ### The model at a glance
 #
 # An **encoder** reads the source and makes of it a **memory**: one vector for each of its words. A
 # **decoder** writes the target, one word at a time; it looks at what it has written so far and, by
-# **cross-attention**, at the memory. Every part of the figure is an exercise of this chapter.
+# **cross-attention**, at the memory. Nearly every part of the figure is an exercise.
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(16, 12.6)
+fig, ax = diagrams.canvas(16, 15)
 READ, LEARN, GREY = diagrams.ATTENTION, diagrams.LEARNED, diagrams.HIDDEN
 
 
-def tower(ax, left, parts):
-    """Boxes above each other; around some of them leads a residual connection."""
-    boxes = []
+def tower(ax, left, parts, right):
+    """Boxes above each other; beside some of them, left or right, leads a residual connection."""
+    boxes, side = [], left + 4.75 if right else left - 0.55
     for y, text, colour, around in parts:
-        box = diagrams.layer(ax, left, y, text, 4.2, 0.7, colour)
+        box = diagrams.layer(ax, left, y, text, 4.2, 0.75, colour)
         if boxes:
             diagrams.arrow(ax, boxes[-1].top, box.bottom)
         if around:
-            low, side = (box.middle[0], y - 0.3), left - 0.45
-            diagrams.arrow(ax, low, (side, y - 0.3), (side, y + 1.35), (left - 0.06, y + 1.35))
+            low, into = (box.middle[0], y - 0.42), left + 4.28 if right else left - 0.08
+            diagrams.arrow(ax, low, (side, low[1]), (side, y + 1.77), (into, y + 1.77))
         boxes.append(box)
     return boxes
 
 
 low, norm = (1.3, "words + positions", LEARN, False), "add, norm"
-parts = [low, (3.1, "self-attention", READ, True), (4.1, norm, GREY, False)]
-parts += [(5.5, "feed-forward", LEARN, True), (6.5, norm, GREY, False)]
-encoder = tower(ax, 1.6, parts)
-parts = [low, (3.1, "causal self-attention", READ, True), (4.1, norm, GREY, False)]
-parts += [(5.5, "cross-attention", READ, True), (6.5, norm, GREY, False)]
-parts += [(7.9, "feed-forward", LEARN, True), (8.9, norm, GREY, False)]
-decoder = tower(ax, 9.6, [*parts, (10.5, "linear, softmax", LEARN, False)])
-diagrams.frame(ax, 0.7, 2.45, 5.5, 5.1, "6 encoder layers")
-diagrams.frame(ax, 8.7, 2.45, 5.5, 7.5, "6 decoder layers")
+parts = [low, (3.2, "self-attention", READ, True), (4.6, norm, GREY, False)]
+parts += [(6.4, "feed-forward", LEARN, True), (7.8, norm, GREY, False)]
+encoder = tower(ax, 1.6, parts, right=False)
+parts = [low, (3.2, "causal self-attention", READ, True), (4.6, norm, GREY, False)]
+parts += [(6.4, "cross-attention", READ, True), (7.8, norm, GREY, False)]
+parts += [(9.6, "feed-forward", LEARN, True), (11.0, norm, GREY, False)]
+decoder = tower(ax, 9.6, [*parts, (13.0, "linear, softmax", LEARN, False)], right=True)
+diagrams.frame(ax, 0.7, 2.45, 5.5, 6.4, "6 encoder layers")
+diagrams.frame(ax, 9.2, 2.45, 5.6, 9.6)
+ax.text(14.8, 12.15, "6 decoder layers", ha="right", va="bottom", size=8.5, color="#666666")
 top = encoder[-1].top
-diagrams.arrow(ax, top, (top[0], 8.4), (7.4, 8.4), (7.4, 5.85), (9.52, 5.85))
-ax.text(5.6, 8.5, "memory", ha="center", va="bottom", weight="bold")
-ax.text(7.55, 6.05, "keys,\nvalues", ha="left", va="bottom", size=8.5)
+diagrams.arrow(ax, top, (top[0], 9.6), (7.5, 9.6), (7.5, 6.78), (9.52, 6.78))
+ax.text(5.6, 9.7, "memory", ha="center", va="bottom", weight="bold")
+ax.text(7.65, 6.9, "keys,\nvalues", ha="left", va="bottom", size=8.5)
 for x, text in ((3.7, "source: the 3rd of May 1987"), (11.7, "target so far: begin 1 9 8")):
     ax.text(x, 0.35, text, ha="center", va="center", style="italic")
     diagrams.arrow(ax, (x, 0.65), (x, 1.22))
-diagrams.arrow(ax, decoder[-1].top, (11.7, 11.8))
-ax.text(11.7, 12.1, "next: 7", ha="center", va="center", style="italic")
+diagrams.arrow(ax, decoder[-1].top, (11.7, 14.4))
+ax.text(11.7, 14.65, "next: 7", ha="center", va="center", style="italic")
 plots.show(
     fig,
     "Left the encoder: source words with positions pass self-attention and a feed-forward network, each"
@@ -231,9 +236,13 @@ claim(around[3] < 0.3, "with residual connections it is below 0.3")
 # ### Two sublayers, and where the norm stands
 #
 # A layer has two **sublayers**. In the first, tokens attend to each other. In the second, each token
-# passes by itself through the same **feed-forward network**. Around each sublayer leads a residual
-# connection, and to each belongs a **layer normalisation** (short: norm), which gives the features of
-# every token mean 0 and variance 1, and then a learned scale and shift.
+# passes by itself through the same **feed-forward network**. Why is that needed? Attention only mixes
+# tokens: given its weights, what it does to the values is linear. The feed-forward network is where a
+# token's own features are computed on.
+#
+# Around each sublayer leads a residual connection, and to each belongs a **layer normalisation**
+# (short: norm), which gives the features of every token mean 0 and variance 1, and then a learned scale
+# and shift.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(16, 6.4)
@@ -270,7 +279,7 @@ plots.show(
 # %% [markdown]
 # $$
 # \begin{aligned}
-# F(x) &= W_\text{down} \operatorname{relu}(W_\text{up}\, x) && \text{(eq. 2 of the paper)} \\
+# F(x) &= W_\text{down} \operatorname{relu}(W_\text{up}\, x) && \text{(eq. 2 of the paper, biases left out)} \\
 # \text{post-norm:} \quad x' &= \operatorname{norm}(x + f(x)) && \text{(paper)} \\
 # \text{pre-norm:} \quad x' &= x + f(\operatorname{norm}(x)) && \text{(later; what most use today)}
 # \end{aligned}
@@ -289,10 +298,11 @@ plots.show(
 # %% [markdown]
 # ### Once by hand
 #
-# Take a token with two features, $x = (1, 3)$, and let $f$ double its input. Two numbers become
-# $(-1, 1)$ under a norm, whichever is larger. Post-norm computes $x + f(x) = (3, 9)$, and the norm
-# makes $(-1, 1)$ of it. Pre-norm begins with $\operatorname{norm}(x) = (-1, 1)$, doubles it to
-# $(-2, 2)$, and adds $x$: the result is $(-1, 5)$. In pre-norm $x$ itself is still there.
+# Take a token with two features, $x = (1, 3)$, and let $f$ double its input. A norm turns two numbers
+# into $-1$ (the smaller) and $1$ (the larger), however far apart they are. Post-norm computes $x + f(x)
+# = (3, 9)$, and the norm makes $(-1, 1)$ of it. Pre-norm begins with $\operatorname{norm}(x) = (-1,
+# 1)$, doubles it to $(-2, 2)$, and adds $x$: the result is $(-1, 5)$. In pre-norm $x$ itself is still
+# there.
 
 # %%
 x, norm = torch.tensor([[1.0, 3.0]]), partial(F.layer_norm, normalized_shape=(2,))
@@ -312,10 +322,11 @@ claim((pre - torch.tensor([-1.0, 5.0])).abs().max() < 1e-3, "pre-norm gives (-1,
 # $4 \cdot 512^2$ of the attention. Two thirds of an encoder layer are not attention.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `FeedForward`
 #
-# Both layers have their biases.
+# Both layers have a bias, as in the paper.
 
 # %% exercise="transformer.feed_forward"
 
@@ -418,7 +429,7 @@ fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6))
 names = ("post-norm", "pre-norm")
 ys = dict(zip(names, sizes, strict=True))
 plots.lines(axs[0], range(13), ys, "layers", "size of features", "With pre-norm, features grow")
-ys = {"attention alone": alone} | dict(zip(names, likeness, strict=True))
+ys = dict(zip(names, likeness, strict=True)) | {"attention alone": alone}
 plots.lines(axs[1], range(13), ys, "layers", "mean cosine", "In both, tokens stay apart")
 axs[1].legend(loc=(0.3, 0.45))
 for ax in axs:
@@ -456,7 +467,8 @@ for y, words, text, colour in rows:
     ax.text(0.2, y + 0.4, text, va="center")
     for x, word in zip(columns, words, strict=True):
         diagrams.layer(ax, x, y, word, 1.6, 0.8, colour)
-ax.text(0.2, 3.55, "after each word, what\nis seen: no later word", va="center")
+ax.text(0.2, 3.55, "each place sees only\nwords up to its own", va="center")
+ax.text(0.2, 2.3, "thick: what the place\nthat must say 7 sees", va="center", size=8.5)
 for n, x in enumerate(columns):
     for other in columns[: n + 1]:
         bold = {"lw": 2.2} if n == 3 else {"lw": 0.7}
@@ -472,9 +484,10 @@ plots.show(
 
 # %% [markdown]
 # One pass through the decoder thus teaches all next words of a sentence, which a recurrent network
-# learns one after another. It only works if no place sees the words after it, for otherwise the answer
-# stands in the input. The **causal mask** of chapter 1 takes care of that. A second mask hides the
-# padding of the source, from the encoder and from the decoder.
+# learns one after another. No place may see the words after it; the **causal mask** of chapter 1 takes
+# care of that. Two more masks hide the padding of the source: one in the encoder, one in
+# cross-attention. Padding of the target needs none: it comes last, so the causal mask hides it from the
+# real words, and the loss leaves it out.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(16, 6.2)
@@ -500,8 +513,9 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# It is the causal mask. Without it each place sees the next word and can copy it, so that the loss
-# falls fast. Forgotten padding only adds noise. Section 4.6 trains such a model.
+# It is the causal mask. Without it the answer stands in the input: each place sees the next word and
+# can copy it, so that the loss falls fast. Forgotten padding only adds noise. Section 4.6 trains a
+# model without the causal mask.
 #
 # </details>
 #
@@ -533,8 +547,8 @@ check("transformer.decoder_layer", DecoderLayer)
 # x_n = \sqrt{\text{dim}}\; E_{w_n} + P_n, \qquad \text{logits} = W x
 # $$
 #
-# The word $w_n$ is a row of a learned matrix $E$, its **embedding**, and its position $P_n$ is added
-# (chapter 3); `embed` does both. The factor brings the rows of $E$, whose numbers are of size
+# The word $w_n$ selects a row of a learned matrix $E$, its **embedding**, and its position $P_n$ is
+# added (chapter 3); `embed` does both. The factor brings the rows of $E$, whose numbers are of size
 # $1/\sqrt{\text{dim}}$, to the size of $P$. With `share`, $W$ is $E$ too, which is called **weight
 # tying** ([Press and Wolf 2016](https://arxiv.org/abs/1608.05859)): the logit of a word is then the
 # inner product of its embedding with $x$.
@@ -598,7 +612,8 @@ print("encoded together or apart:   ", torch.allclose(model.encode(source), apar
 # %% [markdown]
 # **What you should see.** The word True appears six times. The first property of the model holds
 # exactly, to the bit, because hidden keys get a weight of 0 and not a small one. If the third is False,
-# some attention to the source lacks its mask; if only the fourth is, it is the encoder's.
+# some attention to the source lacks its mask. The fourth fails if examples of a batch get each other's
+# mask.
 
 # %% [markdown]
 # ### Ablation: what each logit depends on
@@ -639,7 +654,7 @@ fig, axs = plt.subplots(1, 2, figsize=(6.2, 2.7), sharey=True)
 titles = ("with the causal mask", "without it")
 for ax, grid, name in zip(axs, (honest, leaking), titles, strict=True):
     plots.heat(ax, (grid / grid.max()) ** 0.5, "input token", "output", name, bar=False)
-fig.colorbar(axs[0].images[0], ax=axs, label="root of the relative gradient")
+fig.colorbar(axs[0].images[0], ax=axs, label="size of the gradient\n(square root, largest = 1)")
 plots.show(fig, "Left: nothing above the diagonal. Right: every output depends on every token.")
 print("largest above the diagonal:", honest.triu(1).max().item(), "with the mask")
 claim(honest.triu(1).max() == 0, "with the mask, no output depends on a later word")
@@ -653,8 +668,8 @@ claim((leaking > 0).all(), "without it, every output depends on every word")
 # %% [markdown]
 # ### Exercise: `parameters`
 #
-# How many numbers does a post-norm Transformer learn that has one shared matrix of words? An
-# attention has $4\,\text{dim}^2 + 4\,\text{dim}$ (chapter 2). Count the biases; a norm has a scale
+# How many numbers does a post-norm Transformer with one shared word matrix learn? An attention has
+# $4\,\text{dim}^2 + 4\,\text{dim}$ (chapter 2). Count the biases; a norm has a scale
 # and a shift for each feature.
 
 # %% exercise="transformer.parameters"
@@ -685,11 +700,11 @@ for name, (change, printed) in rows.items():
     print(f"{name:10} {printed:7} {millions:9.1f} {printed - 65:+16} {more:+9.1f}")
 
 # %% [markdown]
-# **What you should see.** Where only the layers or $m$ change, the differences agree to the rounding:
-# 14.7 million for a pair of layers are the 14 and 15 of two rows. The level does not agree: the formula
-# gives 63.1 where the paper prints 65. The paper speaks of *about* 37,000 words; 41,000 would fit the
-# column, and the last two rows as well. A table can be checked against a formula, and now and then it
-# should be.
+# **What you should see.** Where only the layers or $m$ change, the differences agree to the rounding.
+# From 2 to 4, 6 and 8 layers the paper rises by 14, 15 and 15 million, and the formula by 14.7 each
+# time. The level does not agree: the formula gives 63.1 where the paper prints 65. The paper speaks of
+# *about* 37,000 words; 41,000 would fit the column, and the last two rows as well. A table can be
+# checked against a formula, and now and then it should be.
 
 # %% [markdown]
 # ## 4.3 Training: a smoothed loss and a learning rate that warms up
@@ -702,20 +717,23 @@ for name, (change, printed) in rows.items():
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(2, 3))
 axs[0].bar(["right", "w1", "w2", "w3"], [0.85, 0.05, 0.05, 0.05], color=diagrams.LEARNED)
 axs[0].set(title="Target, ε = 0.2, four words", ylabel="probability wanted", ylim=(0, 1))
-p = torch.linspace(0.005, 0.9995, 500)
-ys = {}
+p = torch.linspace(0.03, 0.9999, 1000)
+ys, lowest = {}, []
 for smoothing in (0.0, 0.1, 0.3):
     rest = smoothing / 10
     right = 1 - smoothing + rest  # of 10 words
-    ys[f"ε = {smoothing}"] = -right * p.log() - 9 * rest * ((1 - p) / 9).log()
+    ys[f"ε = {smoothing}"] = loss = -right * p.log() - 9 * rest * ((1 - p) / 9).log()
+    lowest.append((p[loss.argmin()], loss.min()))
 plots.lines(
     axs[1], p, ys, "p of the right word", "loss", "Being too sure is punished (ten words)"
 )
-axs[1].set(ylim=(0, 4))
+for line, (x, y) in zip(axs[1].lines, lowest, strict=True):
+    axs[1].plot(x, y, "o", color=line.get_color(), ms=5, clip_on=False)
+axs[1].set(ylim=(0, 4), xlim=(0, 1.02))
 plots.show(
     fig,
     "Left, four bars: the right word is to have 0.85, three others 0.05 each. Right, the loss over p:"
-    " without smoothing it falls to 0 at 1, with smoothing it has its lowest point before 1.",
+    " without smoothing it falls to 0 at 1, with smoothing its lowest point, marked by a dot, lies before 1.",
 )
 
 # %% [markdown]
@@ -729,6 +747,8 @@ plots.show(
 # | $p$ | `b i words` | softmax of the logits |
 # | $t$ | `b i words` | the smoothed target |
 # | loss | | the mean over the words that are no padding |
+#
+# The bracket $[w = \text{right}]$ is 1 for the right word and 0 for all others.
 #
 # In small numbers: with four words, $\varepsilon = 0.2$ and $p = (0.7, 0.1, 0.1, 0.1)$, the target is
 # $t = (0.85, 0.05, 0.05, 0.05)$, and the loss is
@@ -750,8 +770,11 @@ claim(abs(loss - 0.65) < 0.005, "by hand: the loss is 0.65")
 # differ by $\log(0.91 / 0.01) = 4.51$, and by no more, however long one trains.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `label_smoothing_loss`
+#
+# `target` holds the right words, and padding where a sentence has ended.
 
 # %% exercise="transformer.label_smoothing_loss"
 
@@ -796,7 +819,8 @@ for smoothing in (0.0, 0.1, 0.3):
 
 # %% [markdown]
 # **What you should see.** The gap is 4.51 with a smoothing of 0.1, as predicted. Without smoothing it
-# is larger and would go on growing for ever.
+# is larger and would go on growing for ever. The paper (section 5.4) reports that smoothing makes the
+# perplexity worse, because the model learns to be less sure, and the BLEU score better.
 #
 # *Paper against released code:* the authors' Tensor2Tensor spreads $\varepsilon$ over the *wrong* words
 # only. The paper cites Szegedy et al., who spread it over all. `check` accepts the other form and names
@@ -845,6 +869,8 @@ ys["dim = 512, warmup 8000"] = learning_rate(step, 512, 8000)
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 title = "The rate rises along a line and falls as a root"
 plots.lines(ax, step, ys, "step", "learning rate", title)
+ax.lines[2].set(linestyle="--", zorder=3)
+ax.legend()
 plots.show(fig, "Three curves that rise along a line to a peak, and then fall ever slower.")
 best = ys["base, dim = 512"].argmax()
 print(f"highest at step {best + 1}: {ys['base, dim = 512'][best]:.4f}")
@@ -905,7 +931,10 @@ table[C, [A, END]] = torch.tensor([0.1, 0.9])
 
 
 def language(target, rows=None):
-    """The logits of the next word: here they depend on the last one alone."""
+    """The logits of the next word: here they depend on the last one alone.
+
+    `beam_search` also hands over `rows`, for the cache of section 4.5; it is not needed here.
+    """
     return table[target[:, -1]].log()
 
 
@@ -986,11 +1015,15 @@ check("transformer.length_penalty", length_penalty)
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(16, 6.6)
+diagrams.layer(ax, 0.2, 5.8, "kept", 1.4, 0.65, diagrams.ATTENTION)
+diagrams.layer(ax, 1.9, 5.8, "dropped", 1.8, 0.65, diagrams.HIDDEN)
 root = diagrams.layer(ax, 0.2, 2.9, "begin", 1.5, 0.8, diagrams.DATA)
 first = {"A": (0.6, 4.6, True), "B": (0.4, 1.3, True)}
 second = {"A A": (0.18, 6.1, True), "A B": (0.15, 5.1, False), "A C": (0.15, 4.1, False)}
 second |= {"A end": (0.12, 3.1, False), "B C": (0.38, 1.8, True), "B end": (0.02, 0.8, False)}
-third = {"A A A": (0.054, 6.1, True), "B C end": (0.342, 1.8, True)}
+third = {"A A A": (0.054, 6.1, True), "A A B": (0.045, 5.1, False)}
+third |= {"A A C": (0.045, 4.1, False), "A A end": (0.036, 3.1, False)}
+third |= {"B C end": (0.342, 1.8, True), "B C A": (0.038, 0.8, False)}
 drawn = {"": root}
 for left, width, level in ((3.3, 1.9, first), (7.2, 2.2, second), (11.9, 3.0, third)):
     for words, (p, y, kept) in level.items():
@@ -1002,8 +1035,8 @@ for left, width, level in ((3.3, 1.9, first), (7.2, 2.2, second), (11.9, 3.0, th
 plots.show(
     fig,
     "A tree with two beams. From begin to A with 0.6 and B with 0.4; both are kept. Of their six"
-    " continuations the two likeliest are kept, B C with 0.38 and A A with 0.18; then B C end has 0.342"
-    " and A A A 0.054.",
+    " continuations the two likeliest are kept, B C with 0.38 and A A with 0.18; of their six, B C end"
+    " with 0.342 and A A A with 0.054. What is kept is green, what is dropped is grey.",
 )
 
 # %% [markdown]
@@ -1083,10 +1116,10 @@ for alpha in (0.0, 0.5, 1.0, 2.0):
 # %% [markdown]
 # ## 4.5 Writing faster: the KV cache
 #
-# So far every new word sends all words before it through the decoder again, although nothing about
-# them has changed: because of the causal mask, no later word influences them. What a new word needs of
-# the earlier ones are their keys and values in every layer. These are kept, in the **KV cache**, and at
-# each step one key and one value are added.
+# So far every new word sends all words before it through the decoder again, although nothing about them
+# has changed: because of the causal mask, no later word influences them. What a new word needs of the
+# earlier ones are their keys and values in the self-attention of every layer. These are kept, in the
+# **KV cache**, and at each step one key and one value are added.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(16, 7.4)
@@ -1225,12 +1258,13 @@ claim(again[-1] > 60 * kept[-1], "the 64th word costs over 60 times less with th
 # %% [markdown]
 # ### Ablation: the memory it takes instead
 #
-# The time that is saved is paid for in memory. How many numbers does the base model keep for a
-# sentence of 1000 words, and how many for a batch of 64 with four beams?
+# The time that is saved is paid for in memory. How many numbers does the base model keep for the target,
+# if it has 1000 words, and how many for a batch of 64 with four beams? (The keys and values of the
+# source come on top.)
 
 # %%
 one = 6 * 2 * 1000 * 512  # layers, keys and values, words, dim = (head d)
-print(f"one sentence: {one:,} numbers, {4 * one / 2**20:.3g} MiB in single precision")
+print(f"one target: {one:,} numbers, {4 * one / 2**20:.3g} MiB in single precision")
 print(f"64 with four beams: {4 * 64 * 4 * one / 2**30:.3g} GiB")
 learned = parameters(37_000, 512, 2048, 6)
 print(f"the model itself: {4 * learned / 2**20:.3g} MiB")
@@ -1315,8 +1349,8 @@ def train(model, steps, at_most=None):
 
 
 # %% [markdown]
-# The model has one layer on each side, is 64 wide, and has four heads: 70 thousand weights. Training
-# takes about a minute.
+# The model has one layer on each side, is 64 wide, and has four heads: 93 thousand weights, as the cell
+# prints. Training takes about a minute.
 
 
 # %%
@@ -1330,6 +1364,9 @@ def trained():
     torch.manual_seed(0)
     model = small()
     return model, train(model, steps=2000)
+
+
+print(f"{sum(weight.numel() for weight in small().parameters()):,} weights")
 
 
 # %%
@@ -1431,10 +1468,13 @@ def parts_read(model, iso, parts=(slice(0, 4), slice(5, 7), slice(8, 10))):
 # %% jupyter={"source_hidden": true}
 model, _ = trained()
 found = torch.stack([parts_read(model, iso) for iso in test.iso[:200]]).mean(0)
-fig, ax = plt.subplots(figsize=(4.2, 2.9))
+fig, ax = plt.subplots(figsize=(3.7, 2.9))
 plots.heat(ax, found, "part read", "part written", "Each part is read as it is written")
 letters(ax, ["year", "month", "day"], ["year", "month", "day"])
-plots.show(fig, "A square of nine cells; the three on the diagonal are bright.")
+for (row, column), p in np.ndenumerate(found.numpy()):
+    colour = "black" if p > 0.55 else "white"
+    ax.text(column, row, f"{p:.2f}", ha="center", va="center", color=colour)
+plots.show(fig, "Nine cells with their weights; the three on the diagonal are bright.")
 others = found.sum(-1) - found.diagonal()
 claim((found.diagonal() > 0.6).all(), "each part gives over 0.6 of its weight to its like")
 claim((found.diagonal() > 3 * others).all(), "and less than a third of that to the other parts")
@@ -1464,23 +1504,35 @@ claim(read > 1.4 * even, "in the encoder, letters of the month read each other a
 # %% jupyter={"source_hidden": true}
 text = "3 February 1987"
 iso, maps = read_off(text)
-fig, axs = plt.subplots(2, 1, figsize=(5.2, 7.2), height_ratios=(4, 3))
+fig = plt.figure(figsize=(6.4, 4.8), layout="none")
+spots = (
+    (0.4, 1.05, 3.3, 3.3),
+    (4.15, 2.25, 2.1, 2.1),
+    (0.4, 0.42, 3.3, 0.12),
+    (4.15, 0.42, 2.1, 0.12),
+)
+spots = [(x / 6.4, y / 4.8, w / 6.4, h / 4.8) for x, y, w, h in spots]
+*axs, left, right = (fig.add_axes(spot) for spot in spots)
 own = maps["encoder.0.self_attention"]
-title = "Encoder: the frame holds the letters of the month"
-plots.heat(axs[0], own, "letter read", "letter that reads", title, high=own.max().item())
+title = "Encoder: the frame holds\nthe letters of the month"
+top = own.max().item()
+plots.heat(axs[0], own, "letter read", "letter that reads", title, high=top, bar=False)
 letters(axs[0], text, text)
 box = plt.Rectangle((1.5, 1.5), 8, 8, fill=False, ec="white", lw=1.5)
 axs[0].add_patch(box)
 own = maps["decoder.0.self_attention"][: len(iso), : len(iso)]
 hidden = np.ma.masked_array(np.ones(own.shape), ~np.triu(np.ones(own.shape, bool), 1))
-title = "Decoder, self-attention: which place comes next?"
-plots.heat(axs[1], own, "written before", "letter to write", title)
+title = "Decoder, self-attention:\nwhich place comes next?"
+plots.heat(axs[1], own, "written before", "letter to write", title, bar=False)
 axs[1].imshow(hidden, cmap="Greys", vmin=0, vmax=4)
-letters(axs[1], "^" + iso[:-1], iso)
+letters(axs[1], ["begin", *iso[:-1]], iso)
+axs[1].get_xticklabels()[0].set(rotation=90)
+for ax, bar in zip(axs, (left, right), strict=True):
+    fig.colorbar(ax.images[0], cax=bar, orientation="horizontal", label="weight")
 plots.show(
     fig,
-    "Above, a square map over the letters of: 3 February 1987; a white frame marks where letters of the"
-    " month read letters of the month. Below, a triangle over the letters of the answer, bright at few of"
+    "Left, a square map over the letters of: 3 February 1987; a white frame marks where letters of the"
+    " month read letters of the month. Right, a triangle over the letters of the answer, bright at few of"
     " them; what lies above the diagonal is hidden and grey.",
 )
 
@@ -1488,7 +1540,7 @@ plots.show(
 # **What you should see.** In the cross-attention year, month and day are read as they are written.
 # Nobody asked for this, since the loss knows nothing of years and months. In the encoder, letters of
 # the month give one another about twice the weight that chance would give. The decoder's self-attention
-# has little more to do than to find out which place comes next.
+# may have little more to do than to find out which place comes next.
 
 # %% [markdown]
 # ### Ablation: without the mask
@@ -1578,8 +1630,9 @@ chosen = run["settings"]
 names = ("layers", "dim", "heads", "hidden", "norm", "dropout", "smoothing", "warmup")
 print(", ".join(f"{name} {chosen[name]}" for name in names))
 print(f"{run['parameters']:,} weights, {run['epochs']} epochs, {run['minutes']:.0f} minutes")
-print(f"{run['bleu']:.1f} BLEU on {run['test']} with {run['beam']} beams", end=", ")
-print(f"{run['greedy_bleu']:.1f} greedy: {run['bleu'] - run['greedy_bleu']:.1f} less")
+beams, alone = round(run["bleu"], 1), round(run["greedy_bleu"], 1)
+print(f"{beams} BLEU on {run['test']} with {run['beam']} beams", end=", ")
+print(f"{alone} greedy: {beams - alone:.1f} less")
 print("hardware ", run["hardware"])
 print("signature", run["signature"])
 
@@ -1593,7 +1646,10 @@ title = "Still rising when it was stopped"
 plots.lines(axs[1], epochs, {"": curves["val_bleu"]}, "epoch", "BLEU", title)
 for ax in axs:
     ax.set_xticks((1, 5, 10, 15))
-plots.show(fig, "Two falling loss curves, and a BLEU that rises from 4 to 36 and flattens.")
+plots.show(
+    fig,
+    "Two falling loss curves, and a BLEU that rises from 4 to 36, ever more slowly but to the end.",
+)
 
 # %%
 for example in run["examples"][:3]:
@@ -1610,8 +1666,8 @@ claim(run["minutes"] < 60, "after less than an hour of training on a CPU")
 # | "A boxer with terrier runs on a white fence in front of a white fence." | "Boston Terrier" is rare in these captions: it writes another breed that starts with B and adds a terrier. The grass is lost, and the fence is said twice. |
 # | "A girl in karate suits shakes a stick with a bat." | The sentence is fluent and the action is invented. |
 #
-# The mistakes are typical. A model with few data writes fluent sentences whose rare words are wrong,
-# and nothing in its training keeps it from saying a thing twice.
+# The mistakes are typical. A model trained on little data writes fluent sentences whose rare words are
+# wrong, and nothing in its training keeps it from saying a thing twice.
 
 # %% [markdown]
 # What others print for this test set, trained on the same pairs without the photographs:
@@ -1647,7 +1703,7 @@ print(f"the second, in lower case        {again['lowercase_bleu']:.1f}")
 
 # %% jupyter={"source_hidden": true}
 photo = photograph("flower")
-fig, axs = plt.subplots(2, 1, figsize=(6.4, 5.2), height_ratios=(3, 1))
+fig, axs = plt.subplots(2, 1, figsize=(6.4, 4.9), height_ratios=(8, 1))
 plots.image(axs[0], photo, "An image cut into patches of 24 x 24 pixels …")
 for line in range(24, 144, 24):
     axs[0].axvline(line - 0.5, color="white", lw=1)
@@ -1697,7 +1753,7 @@ claim(apart < 1e-5, "shuffled patches give the same outputs, shuffled")
 # | part | what it is for | what happens without it |
 # |---|---|---|
 # | residual connection | carries each token past the average | all tokens become alike after three layers |
-# | feed-forward network | computes on each token by itself | two thirds of the weights of a layer are missing |
+# | feed-forward network | computes on each token by itself | tokens are mixed, but nothing new is computed on each |
 # | pre-norm | leaves the residual connection free | the last layers get the largest gradients; warm up |
 # | causal mask | lets all next words be learned at once | a splendid loss and nonsense |
 # | label smoothing | keeps logits finite | they grow for ever |

@@ -28,7 +28,7 @@ NEIGHBOURS = (
           "Your convolution runs along b: images mix. It runs along c: b 1 c.",
           ('"b 1 c -> b c"', '"c 1 b -> b c"')),
     wrong("rectified", ".sigmoid()", ".relu().sigmoid()",
-          "There is a ReLU behind the convolution: no gain can fall below 1/2. The sigmoid"
+          "There is a ReLU after the convolution: no gain can fall below 1/2. The sigmoid"
           " comes at once."),
     wrong("no_neighbours", "self.conv(z)", "z",
           "The convolution is not used: each channel is gated by its own mean."),

@@ -116,7 +116,7 @@ def from_the_other_end(x, extent=None):
 
 
 def last_pixel_missed(x, extent=None):
-    """Your windows end one pixel early: a slice stops before its end. Up to extent - 1 behind
+    """Your windows end one pixel early: a slice stops before its end. Up to extent - 1 after
     the middle is `… : i + extent`."""
     return windows(x, extent, lambda i: slice(max(i - extent + 1, 0), i + max(extent - 1, 1)))
 

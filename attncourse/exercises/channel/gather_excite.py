@@ -29,7 +29,7 @@ def trials():
 GATHERS = (
     *often(
         wrong("relu_behind_the_filters", "self.filters(x)", "self.filters(x).relu()",
-              "There is a ReLU behind the gather in every case. Only θ⁺ has one, and `self.layers`"
+              "There is a ReLU after the gather in every case. Only θ⁺ has one, and `self.layers`"
               " brings it along."),
         wrong("extent_not_used", "gather(x, self.extent)", "gather(x)",
               "The extent is not used: θ⁻ always gathers the whole map. Hand it on:"
@@ -69,9 +69,9 @@ LAYERS = (
     wrong("sums_with_layers", "self.layers(z)", "z + self.layers(z)",
           "You add what was gathered to what the layers make of it. θ⁺ has no shortcut."),
     wrong("gated_before_the_layers", "self.layers(z)", "self.layers(z.sigmoid())",
-          "You take a sigmoid before the two layers. It comes behind them."),
+          "You take a sigmoid before the two layers. It comes after them."),
     wrong("GatedBeforeAlone", "self.gather(x)", "self.gather(x).sigmoid()",
-          "Your sigmoid stands before the two layers. It comes behind them, last.",
+          "Your sigmoid stands before the two layers. It comes after them, last.",
           ("z.sigmoid()", "z")),
     wrong("rectified_before_the_layers", "self.layers(z)", "self.layers(z.relu())",
           "You apply a ReLU before the layers in every case. `self.layers` brings its own where"

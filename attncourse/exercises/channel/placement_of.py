@@ -65,7 +65,7 @@ PROBES = (
           " negative the ReLU of the block leaves 0. Probe with x above 0, and with numbers that"
           " floats hold exactly."),
     wrong("linear_branch", "torch.ones_like", "lambda t: t",
-          "Your branch returns its input, so that a gate before it and one behind it look alike."
+          "Your branch returns its input, so that a gate before it and one after it look alike."
           " Let it return a constant."),
 )
 
@@ -88,7 +88,7 @@ NAMES = (
           ('"pre"', '"standard"')),
     wrong("names_of_post_and_identity", '"post"', '"identity"',
           '"post" and "identity" are exchanged. A gate on the shortcut leaves the constant whole;'
-          " one behind the block halves everything.",
+          " one after the block halves everything.",
           ('"identity"', '"post"')),
     wrong("names_of_standard_and_identity", '"standard"', '"identity"',
           '"standard" and "identity" are exchanged. A gate on the branch leaves x whole; one on the'

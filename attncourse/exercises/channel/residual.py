@@ -86,7 +86,7 @@ STANDARD = (
           " gains, and its input is the branch: gate(F(x))."),
     wrong("standard_is_post", "(shortcut(x) + gate(branch(x))).relu()",
           "gate((shortcut(x) + branch(x)).relu())",
-          'In "standard" your gate stands behind the addition. It scales the branch before it is'
+          'In "standard" your gate stands after the addition. It scales the branch before it is'
           " added: x + gate(F(x))."),
     wrong("standard_gates_the_shortcut", "shortcut(x) + gate(branch(x))",
           "gate(shortcut(x)) + branch(x)",
@@ -103,14 +103,14 @@ PRE = (
               'In "pre" your ReLU comes before the addition. It comes after: relu(x + …).'),
     ),
     wrong("pre_is_standard", "branch(gate(x))", "gate(branch(x))",
-          'In "pre" your gate stands behind the branch. It stands before it: x + F(gate(x)).'),
+          'In "pre" your gate stands after the branch. It stands before it: x + F(gate(x)).'),
 )
 
 POST = (
     *often(
         wrong("post_before_the_relu", "gate((shortcut(x) + branch(x)).relu())",
               "gate(shortcut(x) + branch(x)).relu()",
-              'In "post" your gate stands before the ReLU. It stands behind it: gate(relu(x +'
+              'In "post" your gate stands before the ReLU. It stands after it: gate(relu(x +'
               " F(x)))."),
         wrong("post_without_relu", "gate((shortcut(x) + branch(x)).relu())",
               "gate(shortcut(x) + branch(x))",
@@ -146,16 +146,16 @@ IDENTITY = (
 
 ALL_FOUR = (
     wrong("pre_and_post_exchanged", '"pre"', '"post"',
-          '"pre" and "post" are exchanged: before the branch, and behind the block.',
+          '"pre" and "post" are exchanged: before the branch, and after the block.',
           ('"post"', '"pre"')),
     wrong("standard_and_identity_exchanged", '"standard"', '"identity"',
           '"standard" and "identity" are exchanged: the gate on the branch, and on the shortcut.',
           ('"identity"', '"standard"')),
     wrong("standard_and_pre_exchanged", '"standard"', '"pre"',
-          '"standard" and "pre" are exchanged: behind the branch, and before it.',
+          '"standard" and "pre" are exchanged: after the branch, and before it.',
           ('"pre"', '"standard"')),
     wrong("standard_and_post_exchanged", '"standard"', '"post"',
-          '"standard" and "post" are exchanged: on the branch before the addition, and behind the'
+          '"standard" and "post" are exchanged: on the branch before the addition, and after the'
           " whole block.",
           ('"post"', '"standard"')),
     wrong("placement_ignored", 'if placement == "standard":\n    return', "return",
@@ -204,7 +204,7 @@ EXERCISE = Exercise(
         "Draw the block: x, the branch F, the sum, the ReLU. On which arrow is the gate?",
         (
             "standard: between F and the sum. pre: between x and F, and not on the"
-            " shortcut. post: behind the ReLU. identity: between the shortcut and the sum."
+            " shortcut. post: after the ReLU. identity: between the shortcut and the sum."
         ),
         (
             "standard  relu(shortcut(x) + gate(branch(x)))\n"

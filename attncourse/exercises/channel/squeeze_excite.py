@@ -32,7 +32,7 @@ LAYERS = (
         wrong("no_relu", ".relu()", "",
               "Your two layers act as one linear map: the ReLU between them is missing."),
         wrong("relu_at_the_end", "self.down(z).relu())", "self.down(z)).relu()",
-              "Your ReLU stands behind `up`. It stands between the layers; behind the second comes"
+              "Your ReLU stands after `up`. It stands between the layers; after the second comes"
               " the sigmoid alone."),
         wrong("sigmoid_inside", ".relu()", ".sigmoid()",
               "There is a sigmoid between the layers. Eq. 3 has a ReLU there."),
