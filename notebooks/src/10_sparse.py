@@ -6,7 +6,8 @@
 # of a deep network then fill 154 gigabytes. By 2019 this had kept Transformers at short pieces: local
 # windows of an [image](https://arxiv.org/abs/1802.05751), a minute of
 # [music](https://arxiv.org/abs/1809.04281).
-#
+
+# %% [markdown]
 # Rewon Child, Scott Gray, Alec Radford and Ilya Sutskever of OpenAI trained a network of 128 layers on
 # CIFAR-10 with every key allowed, and then looked at where it looked (Figure 2 of
 # [their paper](https://arxiv.org/abs/1904.10509)). Many early layers read the pixels nearby, as a convolution
@@ -1140,7 +1141,7 @@ claim(
     "more than 0.1 bits below independent pixels: it has learnt from neighbours",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 torch.manual_seed(0)
 drawn = streams.sample(model, 16, 64)
 shuffled = train[torch.randint(len(train), (16, 64)), torch.arange(64)]  # pixel by pixel

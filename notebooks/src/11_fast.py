@@ -7,7 +7,8 @@
 # [does not need memory of the order of n²](https://arxiv.org/abs/2112.05682). In 2022 Tri Dao, Dan Fu, Stefano Ermon, Atri Rudra and Christopher Ré looked at the machine
 # instead of the formula. A GPU spends the time of attention not on computing but on *moving* the map of
 # attention weights to its memory and back.
-#
+
+# %% [markdown]
 # Their algorithm, [FlashAttention](https://arxiv.org/abs/2205.14135), computes the same attention exactly,
 # never writes the map down, and for the gradient computes its scores a second time. All the same it is
 # several times as fast. On a GPU the map is not expensive because it is computed, but because it is moved.
