@@ -1,15 +1,17 @@
 # %% [markdown]
 # # 11 · Fast attention
 #
-# For five years everybody tried to make attention cheaper by computing less of it: sparse patterns
+# For five years many tried to make attention cheaper by computing less of it: sparse patterns
 # (chapter 10), low rank, hashing. Most of these methods counted fewer operations and were hardly faster on
-# a real GPU. In 2022 Tri Dao, Dan Fu, Stefano Ermon, Atri Rudra and Christopher Ré looked at the machine
-# instead of the formula. A GPU spends the time of attention not on computing but on *moving* the map
-# to its memory and back.
-#
-# Their algorithm,
-# [FlashAttention](https://arxiv.org/abs/2205.14135), computes exactly the same numbers, with more
-# operations, and never writes the map down. It is several times as fast.
+# a real GPU. In 2021 Markus Rabe and Charles Staats showed that exact attention
+# [does not need memory of the order of n²](https://arxiv.org/abs/2112.05682). In 2022 Tri Dao, Dan Fu, Stefano Ermon, Atri Rudra and Christopher Ré looked at the machine
+# instead of the formula. A GPU spends the time of attention not on computing but on *moving* the map of
+# attention weights to its memory and back.
+
+# %% [markdown]
+# Their algorithm, [FlashAttention](https://arxiv.org/abs/2205.14135), computes the same attention exactly,
+# never writes the map down, and for the gradient computes its scores a second time. All the same it is
+# several times as fast. On a GPU the map is not expensive because it is computed, but because it is moved.
 
 # %% [markdown]
 # ### What came of it
@@ -21,7 +23,7 @@
 # | milliseconds | 41.7 | 7.3 |
 #
 # (Figure 2 of the paper.) According to its abstract, training of BERT-large became 15 % faster than the
-# record of the time, and GPT-2 three times as fast as with the usual libraries. Today torch's
+# MLPerf record of the time, and training of GPT-2, with 1,000 tokens, three times as fast. Today torch's
 # `scaled_dot_product_attention` contains it, and hardly a large model is trained without it or its
 # successors, [FlashAttention-2](https://arxiv.org/abs/2307.08691) and
 # [-3](https://arxiv.org/abs/2407.08608).
@@ -42,14 +44,14 @@
 # |---|---|
 # | `i` `j` | queries and keys; n of both where they are the same tokens |
 # | `d`, `e` | features of a query or key, of a value |
-# | `tile`, `rows` | keys, and queries, that are dealt with at a time |
-# | `head` `h` `w` | heads; height and width of a map, in pixels |
+# | `tile`, `B` | keys, and queries, that are dealt with at a time |
+# | `head` `h` `w` | heads; height and width of an image, in pixels |
 # | `window` | keys of a local query, window x window of them |
 # | `block` | a square of block x block queries |
 # | `m`, `l`, `L` | of a row of scores: the largest, the sum of exponentials, the log-sum-exp |
 #
-# The last three are the letters of FlashAttention-2. In formulas $\exp$ is written out, since `e`
-# counts features.
+# The last three are the letters of FlashAttention-2. $\exp$ is written out, since `e` counts features.
+# The **map** is always the n x n map of attention weights; pixels form an image.
 
 # %%
 import math
@@ -98,7 +100,7 @@ china = photograph("china")
 # [paper](https://arxiv.org/abs/2205.14135).
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(15, 6.2)
+fig, ax = diagrams.canvas(15, 6.8)
 levels = (
     ("SRAM, on the chip", "20 MB", "19 TB a second", 2.6, 4.3, diagrams.ATTENTION),
     ("HBM, the GPU's memory", "40 GB", "1.5 TB a second", 5.4, 2.5, diagrams.DATA),
@@ -106,16 +108,18 @@ levels = (
 )
 for name, size, speed, width, up, colour in levels:
     diagrams.layer(ax, 4.6 - width / 2, up, size, width, 1.1, colour)
-    ax.text(9.3, up + 0.75, name, weight="bold", va="center")
-    ax.text(9.3, up + 0.3, speed, va="center")
-for up in (1.85, 3.65):
-    ax.annotate("", (4.6, up + 0.6), (4.6, up), arrowprops={"arrowstyle": "<->", "lw": 1.3})
-ax.text(4.6, 5.65, "here numbers are computed", ha="center", size=8.5)
+    ax.text(9.3, up + 0.55, name, weight="bold", va="center")
+    ax.annotate(
+        "", (4.6, up + 1.75), (4.6, up + 1.15), arrowprops={"arrowstyle": "<->", "lw": 1.3}
+    )
+    ax.text(4.9, up + 1.45, speed, va="center", size=8.5)
+ax.text(4.6, 6.1, "processors", ha="center", va="bottom", weight="bold")
 plots.show(
     fig,
-    """Three boxes, each wider than the one above it: SRAM on the chip, 20 megabytes at 19
-    terabytes a second; HBM, the memory of the GPU, 40 gigabytes at 1.5 terabytes a second; DRAM of
-    the computer, over a terabyte at 12.8 gigabytes a second. Arrows lead both ways between them.""",
+    """The processors and below them three boxes, each wider than the one above it: SRAM on the chip, 20
+    megabytes, which gives the processors 19 terabytes a second; HBM, the memory of the GPU, 40 gigabytes
+    at 1.5 terabytes a second; DRAM of the computer, over a terabyte at 12.8 gigabytes a second. Arrows
+    lead both ways between them, with these speeds beside them.""",
 )
 
 # %% [markdown]
@@ -125,7 +129,7 @@ plots.show(
 # forbid this: a softmax needs the whole row.
 
 # %% [markdown]
-# ## 11.1 A softmax in one pass
+# ## 11.1 Largest and sum in one pass
 #
 # Take every pixel of a photograph as a token, and let it ask for its own colour: 13,824 keys. The
 # scores are those of chapter 9's bilateral filter without the distance. The figure shows one
@@ -139,7 +143,8 @@ row = q[asks] @ k.T / math.sqrt(4)
 print(f"{len(row)} scores, the largest {row.max():.1f}")
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.1), width_ratios=(1.1, 1.1, 1.2))
+fig, places = plt.subplot_mosaic("ab;cc", figsize=(6.4, 4.3), height_ratios=(1, 0.95))
+axs = list(places.values())
 plots.image(axs[0], china, "The pixel that asks")
 weights = rearrange(row.softmax(0), "(h w) -> h w", h=96)
 seen = (weights > weights.max() / 100).nonzero()
@@ -153,8 +158,8 @@ plots.lines(axs[2], range(len(row)), largest, "key j", "score", "The largest so 
 axs[2].set(ylim=(120, 170), xticks=(0, 5000, 10000))
 plots.show(
     fig,
-    """Left, the photograph of a temple with a dot on one pixel. Middle, the photograph pale, with green dots on
-    the pixels that get more than a hundredth of the largest weight: parts of the temple of its colour. Right, its
+    """Left, the photograph of a temple with a dot on one pixel. Right, the photograph pale, with green dots on
+    the pixels that get more than a hundredth of the largest weight: parts of the temple of its colour. Below, its
     scores with all keys as dots; a line above them, the largest so far, climbs in steps until key
     7254.""",
 )
@@ -173,13 +178,13 @@ for number, pair in enumerate(shown):
     values = [[int(s) / 6 for s in pair]]
     diagrams.matrix(ax, x, 3.7, values, "", f"tile {number + 1}", side=0.7, text=[list(pair)])
     diagrams.arrow(ax, (x + 0.7, 3.6), (x + 0.7, 2.4))
-says = ("m = 3\nl = 1.14", "m = 5\nl = 1.20", "m = 5\nl = ?")
+says = ("m = 3\nl = 1.14", "m = 5\nl = 1.20", "m = ?\nl = ?")
 kept = [diagrams.layer(ax, 1.7 + 4.6 * k, 1.1, words, 2.0, 1.2, diagrams.ATTENTION)
         for k, words in enumerate(says)]  # fmt: skip
 diagrams.arrow(ax, kept[0].right, kept[1].left)
 diagrams.arrow(ax, kept[1].right, kept[2].left)
 ax.text(5.0, 1.25, "rescale by\nexp(3 - 5)", ha="center", va="top", size=8.5)
-ax.text(9.6, 1.25, "rescale by\nexp(5 - 5) = 1", ha="center", va="top", size=8.5)
+ax.text(9.6, 1.25, "rescale by\n?", ha="center", va="top", size=8.5)
 ax.text(0.1, 4.05, "scores", weight="bold", va="center")
 ax.text(0.1, 1.7, "kept", weight="bold", va="center")
 plots.show(
@@ -219,12 +224,12 @@ claim(abs(second - once) < 1e-12, "the sum of four scores relative to 5, taken i
 # | $m$, $l$ | `… 1` | the largest so far, and the sum so far |
 # | `online_softmax(x, tile)` | `… j` | the softmax: $\exp(s - m) / l$ in the end |
 #
-# **Predict.** What are m and l after the third tile of the figure, (4, 4)? And why is nothing subtracted a
-# bad idea, even in one pass: what is $\exp(200)$ in float32?
+# **Predict.** What are m and l after the third tile of the figure, (4, 4)? And why is it a bad idea to
+# subtract nothing: what is $\exp(200)$ in float32?
 #
 # <details><summary>Answer</summary>
 #
-# m stays 5 and l becomes $1.20 + 2 \exp(-1) = 1.94$. The largest number in float32 is about $\exp(88)$, so
+# m stays 5, the sum is rescaled by $\exp(5 - 5) = 1$, and l becomes $1.20 + 2 \exp(-1) = 1.94$. The largest number in float32 is about $\exp(88)$, so
 # $\exp(200)$ is infinite.
 #
 # </details>
@@ -308,7 +313,7 @@ for up, name, k_ in (
     part = diagrams.layer(ax, 3.4, up - 0.1, k_, 2.4, 1.1, diagrams.DATA)
     soft = diagrams.layer(ax, 7.0, up, "attention", 1.9, 0.9, diagrams.ATTENTION)
     diagrams.arrow(ax, part.right, soft.left)
-    diagrams.arrow(ax, q_.right, (2.8, 2.6), (2.8, up + 0.45), part.left, colour="#aaaaaa")
+    diagrams.arrow(ax, q_.right, (7.95, 2.6), soft.bottom if up > 2 else soft.top)
     diagrams.arrow(ax, soft.right, (10.2, up + 0.45), (10.2, 2.6 + 0.5 * (up - 2.1) / 1.6))
     ax.text(9.1, up + 0.6, f"y{name}, L{name}", style="italic")
 both = diagrams.layer(ax, 9.4, 2.15, "merge", 1.6, 0.9)
@@ -352,7 +357,8 @@ claim(abs(one + 5 * three - (1 + 5 + 5 + 5) / 4) < 1e-12, "the mean of all four 
 # as much weight as the three.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `merge`
 #
 # Where neither part has a key: 0 and $-\infty$, no NaN.
@@ -424,39 +430,42 @@ diagrams.frame(ax, 0.2, 0.5, 4.0, 7.0, "slow memory (HBM)")
 diagrams.frame(ax, 5.2, 0.5, 6.3, 7.0, "fast memory (SRAM)")
 diagrams.frame(ax, 12.4, 0.5, 2.4, 7.0, "slow memory")
 pieces = [[[0.9 if k == on else 0.2] for k in range(4)] for on in range(4)]
-qs = diagrams.matrix(ax, 0.9, 3.3, pieces[1], "", "q", side=0.8)
-ks = diagrams.matrix(ax, 2.0, 3.3, pieces[2], "", "k", side=0.8)
-vs = diagrams.matrix(ax, 3.1, 3.3, pieces[2], "", "v", side=0.8)
-ax.text(2.2, 2.3, "tiles\nof rows", ha="center", size=8.5)
-mine = diagrams.layer(ax, 5.6, 5.6, "q, one tile", 1.9, 0.7, diagrams.DATA)
+qs = diagrams.matrix(ax, 1.5, 4.6, pieces[1], "", "q", side=0.55)
+ks = diagrams.matrix(ax, 1.2, 1.0, pieces[2], "", "k", side=0.55)
+vs = diagrams.matrix(ax, 1.95, 1.0, pieces[2], "", "v", side=0.55)
+mine = diagrams.layer(ax, 5.6, 5.65, "q, one tile", 1.9, 0.7, diagrams.DATA)
 theirs = diagrams.layer(ax, 5.6, 3.7, "k, v,\none tile", 1.9, 1.0, diagrams.DATA)
 s_ = diagrams.layer(ax, 8.6, 4.6, "scores,\none tile", 2.4, 1.1, diagrams.ATTENTION)
-acc = diagrams.layer(ax, 8.6, 1.4, "m, l, and y\nso far", 2.4, 1.1, diagrams.ATTENTION)
-diagrams.arrow(ax, mine.right, (8.0, 5.95), (8.0, 5.3), (8.5, 5.3))
+acc = diagrams.layer(ax, 8.6, 1.5, "m, l and ỹ\nso far", 2.4, 1.1, diagrams.ATTENTION)
+diagrams.arrow(ax, mine.right, (8.0, 6.0), (8.0, 5.3), (8.5, 5.3))
 diagrams.arrow(ax, theirs.right, (8.0, 4.2), (8.0, 4.9), (8.5, 4.9))
 diagrams.arrow(ax, s_.bottom, acc.top)
-ax.text(9.6, 3.5, "rescale, add,\nforget the scores", ha="right", va="center", size=8.5)
-diagrams.arrow(ax, (4.0, 5.95), mine.left)
-diagrams.arrow(ax, (4.0, 4.2), theirs.left)
-ax.text(6.55, 2.45, "inner loop:\nnext tile of keys", ha="center", size=8.5, color="#777777")
-ys = diagrams.matrix(ax, 13.1, 3.3, pieces[1], "", "y, L", side=0.8)
-diagrams.label(ax, (0.75, 4.9), "i")
-diagrams.label(ax, (12.85, 4.9), "i")
-diagrams.arrow(ax, acc.right, (13.5, acc.right[1]), (13.5, 3.1))
-ax.text(11.3, 1.2, "at the end: y / l, written once", ha="right", va="top", size=8.5)
+ax.text(9.65, 3.5, "rescale, add,\nforget the scores", ha="right", va="center", size=8.5)
+diagrams.arrow(ax, (2.15, 5.98), mine.left)
+diagrams.arrow(ax, (2.6, 1.83), (4.7, 1.83), (4.7, 4.2), theirs.left)
+diagrams.arrow(ax, acc.left, (6.55, acc.left[1]), theirs.bottom, colour="#777777")
+ax.text(5.45, 1.75, "inner loop:\nnext tile of keys", va="top", size=8.5, color="#777777")
+ys = diagrams.matrix(ax, 13.35, 4.6, pieces[1], "", "y, L", side=0.55)
+for where in ((1.35, 5.7), (13.2, 5.7)):
+    diagrams.label(ax, where, "i", "right")
+diagrams.label(ax, (1.05, 2.1), "j", "right")
+diagrams.arrow(ax, acc.right, (13.62, acc.right[1]), (13.62, 4.5))
+ax.text(12.6, 1.75, "y = ỹ / l\nL = m + log l\nwritten once", va="top", size=8.5)
 plots.show(
     fig,
     """The tiling loop. In slow memory lie q, k and v, cut into tiles of rows. A tile of q is loaded
     into fast memory and stays; tiles of k and v are loaded one after the other. Their scores update
-    m, l and the output so far, and are forgotten. At the end y and L of the tile of queries are
-    written to slow memory once.""",
+    m, l and the unnormalised output so far, and are forgotten; the inner loop goes on with the next tile of
+    keys. At the end y and L of the tile of queries are written to slow memory once.""",
 )
 
 # %% [markdown]
 # $$
-# y' = \exp(m - m')\, y + \sum_j \exp(s_j - m')\, v_j \qquad \text{at the end} \quad
-# y / l, \quad L = m + \log l
+# \tilde y' = \exp(m - m')\, \tilde y + \sum_j \exp(s_j - m')\, v_j \qquad \text{at the end} \quad
+# y = \tilde y / l, \quad L = m + \log l
 # $$
+#
+# ($\tilde y$ is the output so far, not yet divided by the sum.)
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -478,7 +487,8 @@ plots.show(
 # $13824^2 \cdot 4 = 764 \cdot 10^6$ bytes, and $13824 \cdot 256 \cdot 4 = 14 \cdot 10^6$, a 54th.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `attention_by_tiles`
 #
 # The check counts your largest tensor. What you make anew (m, l, y, indices) belongs on
@@ -513,17 +523,21 @@ y, lse = similar()
 count = how_many(china, 0.05, lse)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.0))
 plots.image(axs[0], rearrange(y, "(h w) c -> h w c", h=96), "y: the mean of similar colours")
-plots.heat(axs[1], count.log10(), "w", "h", "log10: pixels of my colour", 0, 4)
+shown = axs[1].imshow(count.log10(), vmin=0, vmax=3.5, cmap="viridis")
+axs[1].set(xlabel="w", ylabel="h", title="How many pixels have my colour")
+ticks = torch.tensor((3.0, 30.0, 300.0, 2000.0))
+bar = fig.colorbar(shown, ax=axs[1], ticks=ticks.log10().tolist())
+bar.ax.set_yticklabels(["3", "30", "300", "2,000"])
 plots.show(
     fig,
     """Left, the temple in slightly fewer colours. Right, how many pixels have the colour of each
-    one: thousands for the sky, a handful along the edges of the roofs.""",
+    one: nearly two thousand for the sky, a handful along the edges of the roofs.""",
 )
 
 # %% [markdown]
 # **What you should see.** The result equals torch's own, from a map of 764 MB that never existed. And $L$
 # can be looked at: once the part that is the same for all keys is taken off, $\exp(L)$ says how many
-# pixels have one's colour, from a handful at the edges of the roofs to thousands in the sky.
+# pixels have one's colour, from a handful at the edges of the roofs to nearly two thousand in the sky.
 #
 # ### Ablation: the tile
 #
@@ -546,8 +560,10 @@ for tile in (1024, 256, 64, 16):
     assert spent.largest_tensor == 1024 * max(tile, 32), "the memory of a tile"
 
 # %% [markdown]
-# **What you should see.** The work is the same, in a 32nd of the memory. FlashAttention saves no
-# multiply-add; it only never *stores* the map. Why that makes it faster is the subject of section 11.5.
+# **What you should see.** The work is the same, in a 32nd of the memory. Forward, FlashAttention makes the same
+# multiply-adds; it only never *stores* the map. The additional operations in the paper's table come from the
+# backward pass, which computes the scores again. Why it is faster all the same is the subject of
+# section 11.5.
 
 # %% [markdown]
 # ## 11.4 The backward pass
@@ -557,32 +573,33 @@ for tile in (1024, 256, 64, 16):
 # that fewer numbers are kept.
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(15, 5.6)
-diagrams.frame(ax, 0.2, 0.4, 3.4, 4.5, "kept in slow memory")
-for up, word in ((3.9, "q, k, v"), (2.6, "L"), (1.4, "y")):
-    diagrams.layer(ax, 0.7, up - 0.35, word, 2.4, 0.75, diagrams.DATA)
-arrives = diagrams.layer(ax, 5.0, 0.6, "dy arrives", 2.0, 0.8, diagrams.LEARNED)
-again = diagrams.layer(ax, 5.0, 3.2, "a tile of A,\nagain", 2.0, 1.1, diagrams.ATTENTION)
-diagrams.arrow(ax, (3.2, 3.95), again.left)
-diagrams.arrow(ax, (3.2, 2.65), again.left)
-D_ = diagrams.layer(ax, 8.1, 0.6, "D = dy · y", 2.0, 0.8, diagrams.ATTENTION)
-diagrams.arrow(ax, arrives.right, D_.left)
-ds = diagrams.layer(ax, 8.1, 3.2, "dS = A (dy vᵀ - D)", 3.2, 1.1, diagrams.ATTENTION)
+fig, ax = diagrams.canvas(15, 6.6)
+diagrams.frame(ax, 0.2, 0.9, 3.4, 4.9, "kept in slow memory")
+for up, word in ((4.4, "q, k, v"), (3.2, "L"), (1.3, "y")):
+    diagrams.layer(ax, 0.7, up, word, 2.4, 0.75, diagrams.DATA)
+upper = diagrams.layer(ax, 4.9, 5.0, "dy arrives", 2.1, 0.75, diagrams.LEARNED)
+again = diagrams.layer(ax, 4.9, 3.1, "a tile of A,\nagain", 2.1, 1.1, diagrams.ATTENTION)
+lower = diagrams.layer(ax, 4.9, 0.2, "dy", 2.1, 0.75, diagrams.LEARNED)
+dv = diagrams.layer(ax, 8.1, 4.8, "dv = Aᵀ dy", 3.6, 1.0, diagrams.LEARNED)
+ds = diagrams.layer(ax, 8.1, 3.1, "dS = A ⊙ (dy vᵀ - D)", 3.6, 1.1, diagrams.ATTENTION)
+D_ = diagrams.layer(ax, 8.1, 1.25, "D = dy · y", 2.2, 0.85, diagrams.ATTENTION)
+for up, word in ((4.0, "dq = dS k / √d"), (2.6, "dk = dSᵀ q / √d")):
+    gone = diagrams.layer(ax, 12.4, up, word, 2.5, 0.75, diagrams.LEARNED)
+    diagrams.arrow(ax, ds.right, gone.left)
+diagrams.arrow(ax, (3.2, 4.77), (4.1, 4.77), (4.1, 3.9), (4.8, 3.9))
+diagrams.arrow(ax, (3.2, 3.57), (4.8, 3.57))
+diagrams.arrow(ax, upper.right, (8.0, 5.375))
 diagrams.arrow(ax, again.right, ds.left)
-diagrams.arrow(ax, D_.top, (9.1, 3.1))
-diagrams.arrow(ax, arrives.top, (6.0, 2.3), (8.5, 2.3), (8.5, 3.1))
-for up, word in ((4.4, "dq"), (3.4, "dk"), (2.4, "dv")):
-    gone = diagrams.layer(ax, 13.0, up, word, 1.4, 0.7, diagrams.LEARNED)
-    if word != "dv":
-        diagrams.arrow(ax, ds.right, gone.left)
-diagrams.arrow(ax, (7.1, 4.3), (7.5, 4.9), (12.0, 4.9), (12.0, 2.75), (12.9, 2.75))
-ax.text(9.8, 5.0, "Aᵀ dy", ha="center", va="bottom", size=8.5)
-diagrams.arrow(ax, (3.2, 1.4), (4.2, 1.4), (4.2, 0.25), (8.7, 0.25), (8.7, 0.55))
+diagrams.arrow(ax, (7.5, 3.65), (7.5, 5.0), (8.0, 5.0))
+diagrams.arrow(ax, (3.2, 1.675), D_.left)
+diagrams.arrow(ax, lower.right, (9.2, 0.575), D_.bottom)
+diagrams.arrow(ax, lower.right, (11.0, 0.575), (11.0, 3.0))
+diagrams.arrow(ax, D_.top, (9.2, 3.0))
 plots.show(
     fig,
     """What the backward pass does. Kept are q, k, v, the log-sum-exp L and the output y. From q,
-    k and L a tile of the map A is computed again. The gradient dy and y give D. From A, dy, v and D
-    come the gradients of the scores, and from these dq and dk; A and dy give dv.""",
+    k and L a tile of the map A is computed again. A and the arriving gradient dy give dv. dy and y give D.
+    From A, dy, v and D comes the gradient dS of the scores, and from it dq and dk.""",
 )
 
 # %% [markdown]
@@ -594,11 +611,12 @@ plots.show(
 # $$
 #
 # $$
-# dS = A\,(dy\,v^\top - D) \qquad dv = A^\top dy \qquad
+# dS = A \odot (dy\,v^\top - D) \qquad dv = A^\top dy \qquad
 # dq = \frac{dS\,k}{\sqrt d} \qquad dk = \frac{dS^\top q}{\sqrt d}
 # $$
 #
-# (Appendix B of the [paper](https://arxiv.org/abs/2205.14135); its $D$ is `delta` in our code.)
+# ($\odot$ multiplies number by number. Appendix B of the [paper](https://arxiv.org/abs/2205.14135); its
+# $D$ is `delta` in our code.)
 #
 # **Once by hand.** Two keys have weights $A = (1/4, 3/4)$ and values 0 and 4, so $y = 3$. With $dy = 1$ we
 # have $dy\,v = (0, 4)$ and $D = 1 \cdot 3 = 3$, so $dS = (-3/4, 3/4)$: more score for the larger value, at
@@ -626,7 +644,8 @@ claim((found - A * (values - 3)).abs().max() < 1e-6, "A (dy v - D), as by hand")
 # The map is 764 MB. $y$ and $L$ are $13824 \cdot (3 + 1) \cdot 4 = 221{,}184$ bytes.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `attention_gradients`
 #
 # You may compute the whole map here, from `lse`; the library does it tile by tile.
@@ -704,8 +723,9 @@ claim(((A * slope).sum(-1) - D[:, 0]).abs().max() < 1e-5, "without it they sum t
 # %% [markdown]
 # ## 11.5 Why it is faster: bytes and operations
 #
-# Tiled attention makes the same multiply-adds as the map. So why is it faster? A processor computes, and it
-# fetches numbers from memory. Both take time, and both go on at once. Let us measure how much of either
+# Forward, tiled attention makes the same multiply-adds as attention with its map; backward it makes more. So
+# why is it faster? A processor computes, and it fetches numbers from memory. Both take time, and both go
+# on at the same time. Let us measure how much of either
 # this machine does in a second: a large matrix product measures the one, a large copy the other.
 
 # %% tags=["nbval-ignore-output"]
@@ -723,7 +743,8 @@ claim(rate / bandwidth > 1, "in the time of one byte, more than one operation ca
 # Now count the numbers that one head of attention moves. With its map in memory, q, k and v are read and y
 # is written; the scores are written and read by the softmax; the weights are written and read for the
 # product with v. In tiles, as in the figure of section 11.3, q is read and y written once, but every
-# tile of `rows` queries reads all of k and v again.
+# tile of queries reads all of k and v again. How many **queries per tile** there are is the
+# argument `rows`.
 #
 # | | numbers moved |
 # |---|---|
@@ -740,7 +761,8 @@ claim(rate / bandwidth > 1, "in the time of one byte, more than one operation ca
 # $2 \cdot 1024 \cdot 64 \cdot (1 + 4) = 655{,}360$, a seventh.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `traffic`
 #
 # The last tile of queries may be shorter, and still reads all keys.
@@ -755,12 +777,12 @@ check("fast.traffic", traffic)
 # `from solutions.fast.measure import traffic`.
 
 # %%
-print("operations a byte, d = 64, 4 bytes a number      map    64 rows   256 rows")
+print("operations a byte, d = 64, 4 bytes a number      map  64 a tile 256 a tile")
 for n in (256, 1024, 4096, 65536):
     intensity = [4 * n * n * 64 / (4 * traffic(n, 64, rows)) for rows in (None, 64, 256)]
     print(f"n = {n:6}", " " * 30, "   ".join(f"{each:8.2f}" for each in intensity))
 claim(intensity[0] < 64 / 4, "with the map less than d / 4, even at n = 65,536")
-claim(intensity[2] < 256 / 2, "in tiles less than rows / 2")
+claim(intensity[2] < 256 / 2, "in tiles less than half of the queries per tile")
 
 # %% [markdown]
 # **What you should see.** The **arithmetic intensity**, operations for each byte moved, is much higher in
@@ -768,33 +790,35 @@ claim(intensity[2] < 256 / 2, "in tiles less than rows / 2")
 #
 # $$
 # \text{with the map} \quad \frac{n d}{4 (n + d)} < \frac{d}{4} \qquad\qquad
-# \text{in tiles} \quad \frac{n}{2\,(1 + n / \text{rows})} < \frac{\text{rows}}{2}
+# \text{in tiles} \quad \frac{n}{2\,(1 + n / B)} < \frac{B}{2}
 # $$
 #
-# At 2 bytes a number, as GPUs compute, both limits double: $d / 2$ and $\text{rows}$. So one wants many
-# rows. What limits them is the fast memory.
+# with $B$ queries per tile. At 2 bytes a number, as GPUs compute, both limits double: $d / 2$ and $B$. So one
+# wants many queries per tile. What limits them is the fast memory.
 
 # %% [markdown]
 # ### What SRAM allows
 #
 # A tile of queries, a tile of keys and values and the output must lie in fast memory together. If that holds
-# $M$ numbers, then rows is about $M / 4d$, and the traffic in tiles becomes
+# $M$ numbers, then $B$ is about $M / 4d$, and the traffic in tiles becomes
 #
 # $$
-# 2 n d \cdot \frac{n}{\text{rows}} \approx \frac{8\, n^2 d^2}{M}
+# 2 n d \cdot \frac{n}{B} \approx \frac{8\, n^2 d^2}{M}
 # \qquad \text{against} \qquad 4 n d + 4 n^2 .
 # $$
 #
 # That is Theorem 2 of the [paper](https://arxiv.org/abs/2205.14135), $\Theta(n^2 d^2 / M)$ against
 # $\Theta(n d + n^2)$, and its Proposition 3 says that for all sizes of $M$ at once no exact algorithm does
-# better asymptotically. With $d = 64$, $d^2 = 4096$ is much smaller than the $M$ of a processor of an A100,
-# which has 192 KB. (We count each reading of k and v as one from HBM; a cache in between serves part of them.)
-#
-# **Predict.** By which factor do tiles with rows = 128 save traffic, for long sequences and $d = 64$?
+# better asymptotically. A processor of an A100 has 192 KB, which is $M = 98{,}304$ numbers of 2 bytes. That is
+# much more than $d^2 = 4096$ with $d = 64$, and allows up to $98{,}304 / (4 \cdot 64) = 384$ queries per tile.
+# (We count each reading of k and v as one from HBM; a cache in between serves part of them.)
+
+# %% [markdown]
+# **Predict.** By which factor do tiles of 128 queries save traffic, for long sequences and $d = 64$?
 #
 # <details><summary>Answer</summary>
 #
-# $4 n^2$ against $2 n d \cdot n / \text{rows} = n^2$: four times.
+# $4 n^2$ against $2 n d \cdot n / 128 = n^2$: four times.
 #
 # </details>
 
@@ -828,7 +852,8 @@ claim(intensity[2] < 256 / 2, "in tiles less than rows / 2")
 # fast: $43 / 10 < 27$, so 27 ms, memory-bound.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `floor_seconds`
 
 # %% exercise="fast.floor_seconds"
@@ -851,7 +876,7 @@ check("fast.floor_seconds", floor_seconds)
 # %%
 A100 = 312e12, 2.039e12  # operations and bytes a second, from the datasheet
 print(f"operations in the time of a byte: {A100[0] / A100[1]:.0f}")
-print("     n   microseconds:   compute       map   128 rows   256 rows")
+print("     n   microseconds:   compute       map 128 a tile 256 a tile")
 for n in (1024, 4096, 16384):
     work = 2 * n * n * 64
     ways = [floor_seconds(work, 0, *A100)]
@@ -859,11 +884,11 @@ for n in (1024, 4096, 16384):
     print(f"{n:6}" + " " * 14 + "".join(f"{1e6 * each:11.2f}" for each in ways))
 claim(64 / 2 < A100[0] / A100[1], "with the map at most 32 operations a byte: memory-bound")
 claim(ways[1] > 4.5 * ways[0], "its floor: over 4.5 times that of computing alone")
-claim(ways[3] == ways[0], "256 rows: compute-bound")
+claim(ways[3] == ways[0], "256 queries per tile: compute-bound")
 
 # %% jupyter={"source_hidden": true}
 points = {}
-for name, rows in (("map", None), ("128 rows", 128), ("256 rows", 256)):
+for name, rows in (("map", None), ("128 per tile", 128), ("256 per tile", 256)):
     moved = 2 * traffic(4096, 64, rows)
     least = floor_seconds(2 * 4096**2 * 64, moved, *A100)
     points[name] = (4 * 4096**2 * 64 / moved, 4 * 4096**2 * 64 / least / 1e12)
@@ -874,20 +899,26 @@ title = "An A100: with the map, a fifth of what it could compute"
 plots.lines(ax, a_byte, {"": roof}, "operations a byte", "T operations a second", title)
 for (name, (x, y)), mark in zip(points.items(), "os^", strict=True):
     ax.plot(x, y, mark, ms=7)
-    ax.annotate(name, (x, y), (6, -12), textcoords="offset points")
+    side = ("right", (-8, 3)) if name.startswith("128") else ("left", (6, -14))
+    ax.annotate(name, (x, y), side[1], textcoords="offset points", ha=side[0])
+ax.axvline(A100[0] / A100[1], color="#888888", ls=":", lw=0.9)
+ax.text(5.2, 380, "n = 4,096, d = 64", size=9)
 ax.set(xscale="log", yscale="log", ylim=(8, 600))
+ax.set(xticks=(10, 32, 153, 1000), xticklabels=("10", "32", "153", "1,000"))
+ax.set(yticks=(10, 100, 312), yticklabels=("10", "100", "312"))
+ax.minorticks_off()
 plots.show(
     fig,
-    """The roofline of an A100: T operations a second against operations a byte. A slope rises to a
-    level of 312 at 153 operations a byte. Attention with its map lies on the slope at 32 operations a
-    byte, tiles of 128 rows just below the bend, tiles of 256 rows on the level.""",
+    """The roofline of an A100 for 4,096 tokens: T operations a second against operations a byte. A slope
+    rises to a level of 312 at 153 operations a byte. Attention with its map lies on the slope at 32 operations
+    a byte, tiles of 128 queries just below the bend, tiles of 256 on the level.""",
 )
 
 # %% [markdown]
 # **What you should see.** There is the answer. On an A100, attention with its map reaches at most 32
 # operations a byte, where the processor could do 153: it waits for memory four fifths of its time. Tiles
-# of 128 rows come near the time of computing alone, and 256 rows reach it. The map is not expensive
-# because it is computed, but because it is moved.
+# of 128 queries come near the time of computing alone, and 256 reach it. So the sentence of the
+# introduction holds here: the map is expensive because it is moved.
 #
 # Does the paper's own table agree? It counts the traffic for us. Its card is the one with 40 GB, whose
 # memory gives 1,555 GB a second.
@@ -923,7 +954,7 @@ def eager(q, k, v):
 
 
 def floors(n, rows, heads=4, d=64):
-    """The floor in seconds, with the map or with some rows at a time."""
+    """The floor in seconds, with the map or with some queries at a time."""
     work, moved = 2 * heads * n**2 * d, 4 * heads * traffic(n, d, rows)
     return floor_seconds(work, moved, rate, bandwidth)
 
@@ -956,8 +987,16 @@ plots.lines(
 )
 for x, y, name, mark, fill in shown:
     ax.plot(x, y, mark, mfc=fill, label=name)
-ax.set(xscale="log", yscale="log")
-ax.legend(loc="lower right")
+for x, y, *_ in shown[1::2]:
+    for place in (0, -1):
+        side = ("right", (-6, -3)) if place == 0 else ("left", (6, -3))
+        ax.annotate(f"n = {lengths[place]}", (x[place], y[place]), side[1], size=7.5, ha=side[0],
+                    textcoords="offset points")  # fmt: skip
+ax.set(xscale="log", yscale="log", ylim=(18, 1.3 * rate / 1e9))
+ax.set(yticks=(25, 50, 100), yticklabels=("25", "50", "100"))
+ax.set(xticks=(1, 10, 100), xticklabels=("1", "10", "100"))
+ax.minorticks_off()
+ax.legend(loc="lower right", fontsize=8)
 plots.show(
     fig,
     """The roofline of this machine: billion operations a second against operations a byte, a slope
@@ -986,7 +1025,7 @@ claim(measured["fused"][-1] < measured["eager"][-1], "4096 tokens: fused is fast
 #
 # <details><summary>Answer</summary>
 #
-# The products have all the counted operations; the softmax only moves $2 n^2$ numbers and takes
+# By the count, either product. The products have all the counted operations; the softmax only moves $2 n^2$ numbers and takes
 # $n^2$ exponentials, which nobody counted. One thing more was not counted: a new tensor of
 # this size comes from the system, which clears it page by page before anyone writes.
 #
@@ -1011,8 +1050,8 @@ print(f"floor of one product {500 * floors(2048, None):.1f} ms")
 
 # %% [markdown]
 # **What you should see.** The three calls together need much less time than eager attention if they write
-# into memory that is there already. The rest of eager's time is the division by $\sqrt d$, which reads and writes
-# the map once more, and new memory. The softmax, for which we counted no operation, takes a noticeable part
+# into memory that is there already. The rest of eager's time is presumably the division by $\sqrt d$, which
+# reads and writes the map once more, and new memory. The softmax, for which we counted no operation, takes a noticeable part
 # too. A floor says what is impossible; where the time goes has to be measured.
 
 # %% [markdown]
@@ -1078,10 +1117,11 @@ plots.show(
 # | `q`, `k`, `v` | `b head d h w`, … `e h w` | as in chapter 9; q comes scaled |
 # | `window`, `block` | | an odd number; any number |
 # | `halo_attention(…)` | `b head e h w` | as local attention, without tables of positions |
-#
+
+# %% [markdown]
 # ### Exercise: `halo_attention`
 #
-# Any map: fill it up to whole blocks, and cut it afterwards. A query of the padding may see no
+# Any height and width: fill the image up to whole blocks, and cut it afterwards. A query of the padding may see no
 # key at all; then $-\infty$ makes NaN of it, and in training of everything, so mask with a very low number
 # instead. `unfold(axis, halo, block)` cuts overlapping pieces. The check counts your largest tensor, and
 # what you make anew belongs on `device=q.device`.
@@ -1143,10 +1183,10 @@ for name, time in spent.items():
 claim(spent["blocked"] < spent["reference"], "blocks are faster than copied windows")
 
 # %% [markdown]
-# **What you should see.** All give the same image, and blocks are several times as fast as copied windows, in
+# **What you should see.** All give the same image, and blocks are two to three times as fast as copied windows, in
 # plain PyTorch. *native* is the same idea in C, where a compiler is found: 16 pixels at a time, with their
-# scores in registers, and neither windows nor a map anywhere. It comes near a convolution of equal width.
-# If you do not see it, `attncourse info` says why.
+# scores in registers, and neither windows nor a map anywhere. It takes about as long as a 3 x 3 convolution
+# of equal width, here even a little less. If you do not see it, `attncourse info` says why.
 
 # %% [markdown]
 # ### Ablation: the block (may be skipped at first reading)
@@ -1183,8 +1223,8 @@ claim(spent[4] < min(spent[1], spent[28]), "a block of 4 is faster than 1, and t
 # ## 11.7 Relative positions without a map (may be skipped at first reading)
 #
 # Fused attention knows no relative positions. One can hand it their scores as an `attn_mask`, but then there
-# is a map again. Chapter 8 found a form without: a query computes what it adds for each row and each column,
-# and a key carries a 1 for its own row and a 1 for its column. The dot product picks the right two numbers.
+# is a map again. Section 8.6 found a form without, a pair of longer queries and longer keys, and you wrote
+# it there. Here it meets a real kernel, which has conditions of its own.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(15, 4.8)
@@ -1209,7 +1249,7 @@ ax.text(
 )
 plots.show(
     fig,
-    """The longer query consists of the query, of one number for each row of the map and one for each
+    """The longer query consists of the query, of one number for each row of the image and one for each
     column. The longer key consists of the key, a 1 at its own row and a 1 at its own column. Their dot
     product is the content plus the two numbers picked.""",
 )
@@ -1223,11 +1263,11 @@ plots.show(
 # | | axes | what it is |
 # |---|---|---|
 # | `q`, `k`, `v` | `… h w d`, … `e` | one of each for every pixel |
-# | `rows`, `columns` | `r d`, `s d` | tables for the offsets -(h - 1) … h - 1, and of w |
+# | `rows`, `columns` | `r d`, `s d` | tables $R$, $C$ for the offsets -(h - 1) … h - 1, and of w |
 # | `augmented_attention(…)` | `… h w e` | as `relative_attention_2d` of chapter 8 |
 
 # %% [markdown]
-# **Predict.** A map of 40 x 40, $d = 32$: how many numbers are the scores of a head, how many the
+# **Predict.** An image of 40 x 40, $d = 32$: how many numbers are the scores of a head, how many the
 # longer queries? And how many more multiply-adds does it take than attention without positions?
 #
 # <details><summary>Answer</summary>
@@ -1237,10 +1277,11 @@ plots.show(
 # $112 / 32$, three and a half times.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `augmented_attention`
 #
-# One call of `F.scaled_dot_product_attention` with `scale=1`. It silently takes a slow implementation unless q, k
+# Take the pair from chapter 8, and make one call of `F.scaled_dot_product_attention` with `scale=1`. It silently takes a slow implementation unless q, k
 # and v are of one width and contiguous: fill up with zeros, and cut.
 
 # %% exercise="fast.augmented_attention"
@@ -1319,16 +1360,16 @@ grid[1, 0] = 0.95
 words = [[f"{t}, {h}" for h in range(2)] for t in range(4)]
 diagrams.matrix(ax, 1.4, 1.2, grid, "tile head", "one program each", side=0.95, text=words)
 diagrams.frame(ax, 5.2, 0.7, 9.5, 4.8, "program 1, 0")
-load = diagrams.layer(ax, 5.6, 3.7, "load its\nROWS queries", 2.3, 1.1, diagrams.DATA)
-loop = diagrams.layer(ax, 8.6, 3.7, "load COLUMNS\nkeys, values", 2.4, 1.1, diagrams.DATA)
-step_ = diagrams.layer(ax, 11.7, 3.7, "scores, mask,\nonline_step", 2.4, 1.1, diagrams.LEARNED)
-store = diagrams.layer(ax, 11.7, 1.2, "store\ny and L", 2.4, 1.1, diagrams.DATA)
+load = diagrams.layer(ax, 5.4, 3.6, "load its\nROWS queries", 2.6, 1.3, diagrams.DATA)
+loop = diagrams.layer(ax, 8.5, 3.6, "load COLUMNS\nkeys, values", 2.8, 1.3, diagrams.DATA)
+step_ = diagrams.layer(ax, 11.8, 3.6, "scores, mask,\nonline_step", 2.7, 1.3, diagrams.LEARNED)
+store = diagrams.layer(ax, 11.8, 1.1, "store\ny and L", 2.7, 1.1, diagrams.DATA)
 diagrams.arrow(ax, (3.4, 3.5), (5.1, 3.5))
 diagrams.arrow(ax, load.right, loop.left)
 diagrams.arrow(ax, loop.right, step_.left)
-diagrams.arrow(ax, (12.3, 3.6), (12.3, 3.0), (9.8, 3.0), loop.bottom)
-ax.text(9.7, 2.85, "next tile of keys", ha="center", va="top", size=8.5)
-diagrams.arrow(ax, (13.4, 3.6), (13.4, 2.4))
+diagrams.arrow(ax, (12.5, 3.5), (12.5, 2.95), (9.9, 2.95), loop.bottom)
+ax.text(9.7, 2.75, "next tile of keys", ha="center", va="top", size=8.5)
+diagrams.arrow(ax, (13.6, 3.5), (13.6, 2.3))
 plots.show(
     fig,
     """A grid of programs, one for each tile of queries and each head. One of them in detail: it loads
@@ -1364,7 +1405,7 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 #         largest, total, read = step(scores, some_v, largest, total, read)
 # ```
 #
-# `largest`, `total` and `read` (m, l and y so far) stay in registers from one tile to the next. Only after the
+# `largest`, `total` and `read` (m, l and $\tilde y$) stay in registers from one tile to the next. Only after the
 # loop something is written, once: `read / total`, and `largest + tl.log(total)`. The step is yours.
 
 # %% [markdown]
@@ -1372,7 +1413,7 @@ print(gpu.available(device) or f"Triton runs here, on {device}")
 # |---|---|---|
 # | `scores`, `v` | `i j`, `j e` | of this tile; $-\infty$ for keys that do not exist |
 # | `largest`, `total` | `i` | $m$ and $l$ so far; before the first tile $-\infty$ and 0 |
-# | `read` | `i e` | $y$ so far, before it is divided |
+# | `read` | `i e` | $\tilde y$ so far, before it is divided |
 #
 # **Predict.** 100 queries and keys, 8 heads, ROWS = 16, COLUMNS = 32: how many programs are
 # there? How many keys of the last tile exist?
@@ -1437,7 +1478,8 @@ for largest in (0, 1, 4, 16):
     print(f"one score of {largest:2}: {(wrong / right).mean():.4f} of what it should be")
 
 # %% [markdown]
-# **What you should see.** The output is 0.7812 of what it should be, and more as one score towers over the rest.
+# **What you should see.** The output is 0.7812 of what it should be, and approaches 1 as one score towers over
+# the rest.
 # Test kernels with sizes that are no multiple of anything, and with scores near 0.
 #
 # ### What a GPU does differently, and the interpreter does not show
@@ -1475,12 +1517,12 @@ for largest in (0, 1, 4, 16):
 #
 # | | |
 # |---|---|
-# | `batch`, `head`, `i`, `j` | indices; pixels of a flattened map: `i = row * width + column` |
+# | `batch`, `head`, `i`, `j` | indices; pixels of a flattened image: `i = row * width + column` |
 # | `mask_mod(batch, head, i, j)` | True where it counts |
 # | `score_mod(score, batch, head, i, j)` | the new score |
 
 # %% [markdown]
-# **Predict.** On a map 10 wide, window 3: is key 20 seen by query 9? And key 19?
+# **Predict.** On an image 10 wide, window 3: is key 20 seen by query 9? And key 19?
 #
 # <details><summary>Answer</summary>
 #
@@ -1489,7 +1531,8 @@ for largest in (0, 1, 4, 16):
 # other end of the next row.
 #
 # </details>
-#
+
+# %% [markdown]
 # ### Exercise: `local_mod`
 #
 # Chapter 9's window: rows and columns at most `window // 2` apart. It has to work for whole
@@ -1503,7 +1546,8 @@ check("fast.local_mod", local_mod)
 # %% [markdown]
 # Stuck? `hint("fast.local_mod")`. To read on without solving it:
 # `from solutions.fast.mods import local_mod`.
-#
+
+# %% [markdown]
 # ### Exercise: `sparse_mod`
 #
 # Chapter 10's strided pattern, merged: causal, and one of the last `stride` keys or a multiple of
@@ -1517,12 +1561,13 @@ check("fast.sparse_mod", sparse_mod)
 # %% [markdown]
 # Stuck? `hint("fast.sparse_mod")`. To read on without solving it:
 # `from solutions.fast.mods import sparse_mod`.
-#
+
+# %% [markdown]
 # ### Exercise: `relative_mod`
 #
 # Chapter 8's positions: `down[batch, head, i, y]` is what query i adds for row y, and
 # `across[batch, head, i, x]` for column x. Add those of the key's row and column. `width` is that
-# of the map.
+# of the image.
 
 # %% exercise="fast.relative_mod"
 
@@ -1541,10 +1586,14 @@ places = relative_mod(0, 0, 0, i, j, down[None, None], across[None, None], width
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.5))
 plots.heat(axs[0], seen[0], "key j", "query i", "window 5, 10 wide", bar=False)
 plots.heat(axs[1], seen[1], "key j", "", "strided, 8", bar=False)
-plots.signed(axs[2], places, "key j", "", "rows, columns: near is 0", bar=False)
+plots.signed(axs[2], places, "key j", "", "added for places", bar=False)
+bar = fig.colorbar(axs[2].images[0], ax=axs[2], location="bottom", shrink=0.9)
+bar.ax.tick_params(labelsize=7)
+for ax in axs[:2]:
+    ax.text(58, 4, "not seen", color="white", ha="right", va="center", size=8)
 plots.show(
     fig,
-    "Which of 60 keys each query sees: for a window on a map 10 wide, a band of short stripes; for the strided pattern, a band and parallel diagonals below it. Right, scores of rows and columns: 0 where key and query are near, negative elsewhere.",
+    "Which of 60 keys each query sees: for a window on an image 10 wide, a band of short stripes; for the strided pattern, a band and parallel diagonals below it. Right, scores of rows and columns: 0 where key and query are near, negative elsewhere.",
 )
 
 
@@ -1594,7 +1643,7 @@ claim((places - theirs).abs().max() < 1e-5, "relative_mod: equal to chapter 8's 
 # ### Ablation: the order of the tokens
 #
 # A mask saves whole tiles only: a tile with a single visible pair is computed. Let a tile be 16 x
-# 16 and the map 32 x 32, window 7.
+# 16 and the image 32 x 32, window 7.
 #
 # **Predict.** Which part of the tiles is computed if pixels come row by row? And if they come in
 # blocks of 4 x 4?
@@ -1631,17 +1680,67 @@ plots.show(
 
 # %% [markdown]
 # **What you should see.** 20.7 % and 11.8 % of the tiles are computed for the same 4.3 % of the pairs. The order of
-# tokens is free to choose, and it decides what a tiled kernel can leave out. The halo of section 11.6 is
-# nothing else.
+# tokens is free to choose, and it decides what a tiled kernel can leave out. The halo of section 11.6 is the
+# same idea.
 
 # %% [markdown]
 # ### Use it: a pattern made of dense pieces
 #
-# Chapter 10's fixed pattern reads the own block and the last token of each block before. In rows
-# of one block the first part is dense, and causal. In the order *place by place* so is the
-# second: a query sees the ends of all blocks before its own. These are two dense pieces, and
-# `merge` joins them.
-#
+# In chapter 10's fixed pattern a query reads its own block and the last token of each block before. Within
+# a block the first part is dense, and causal. In the order *place by place* so is the second: take all
+# queries at the same place of their blocks; each sees the ends of all blocks before its own. These are
+# two dense pieces, and `merge` joins them.
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(15, 6.0)
+block, ends, side = sparse.block_mask(12, 4), sparse.summary_mask(12, 4), 0.34
+diagrams.matrix(ax, 0.6, 0.9, block * 0.75, "i j", "fixed, n = 12", diagrams.ATTENTION, side)
+for row, column in (ends & ~block).nonzero().tolist():
+    where = (0.6 + column * side, 0.9 + (11 - row) * side)
+    ax.add_patch(plt.Rectangle(where, side, side, fc=diagrams.LEARNED, ec=diagrams.INK, lw=0.6))
+triangle = torch.ones(4, 4).tril() * 0.75
+for k in range(3):
+    diagrams.matrix(
+        ax,
+        6.3 + 1.65 * k,
+        3.8,
+        triangle,
+        "",
+        f"block {k}",
+        side=side,
+        colour=diagrams.ATTENTION,
+    )
+for k in range(4):
+    x, words = 6.3 + 1.4 * k, [["3", ""], ["3", "7"]]
+    diagrams.matrix(
+        ax,
+        x,
+        1.3,
+        torch.ones(2, 2).tril() * 0.75,
+        "",
+        f"place {k}",
+        diagrams.LEARNED,
+        0.45,
+        words,
+    )
+ax.text(6.3, 3.65, "own block: causal and dense", va="top", size=8.5)
+ax.text(6.3, 1.15, "blocks 1, 2; keys: the ends 3, 7", va="top", size=8.5)
+both = diagrams.layer(ax, 12.2, 2.5, "merge", 1.5, 0.9, diagrams.DATA)
+diagrams.arrow(ax, (4.8, 3.9), (6.0, 4.5))
+diagrams.arrow(ax, (4.8, 2.4), (6.0, 1.8))
+diagrams.arrow(ax, (11.2, 4.5), (12.95, 4.5), both.top)
+diagrams.arrow(ax, (11.7, 1.75), (12.95, 1.75), both.bottom)
+diagrams.arrow(ax, both.right, (14.4, 2.95))
+diagrams.label(ax, (14.5, 2.95), "y", "left")
+plots.show(
+    fig,
+    """The fixed pattern of 12 tokens in blocks of 4: green triangles along the diagonal, and orange cells where
+    a query reads the last token of an earlier block. The green cells are three dense causal pieces, one for
+    each block. The orange cells, sorted by place, are four dense causal pieces, each of the queries of
+    blocks 1 and 2 with the keys 3 and 7. A merge of both gives y.""",
+)
+
+# %% [markdown]
 # **Predict.** How many pairs does it have for 4096 tokens and blocks of 64, how many has dense
 # causal attention?
 #
@@ -1696,7 +1795,7 @@ claim(
 # causal masks hide is counted in both. The library does the same with torch's fused attention for
 # each piece, also in the backward pass. At 4096 tokens it is several times as fast as dense attention,
 # though not 32 times, for the pieces are small and merging reads y once more. Memory grows with n, as
-# for dense fused attention: what chapter 10 had to give up for its speed comes back.
+# for dense fused attention: chapter 10's blocks needed $n \sqrt n$ numbers, this needs $n$.
 
 # %% [markdown]
 # ## 11.10 Measuring without fooling oneself
@@ -1750,7 +1849,7 @@ plots.show(
 #
 # | | axes | what it is |
 # |---|---|---|
-# | `ours`, `theirs` | ` round` | seconds, of the same rounds |
+# | `ours`, `theirs` | `round` | seconds, of the same rounds |
 # | `ratio(ours, theirs)` | three numbers | median, least and most of ours / theirs |
 #
 # **Predict.** Rounds of (1, 1), (1, 1) and (9, 3) seconds: the median of the ratios? The ratio of
@@ -1805,6 +1904,13 @@ print("others, in step:       ", compare(Warming(late=20, every=6)))
 # ### Ablation: rounds that alternate
 #
 # **Predict.** Let every second round begin with theirs. What becomes of the 0.99?
+#
+# <details><summary>Answer</summary>
+#
+# In half of the rounds ours comes second and pays for the warmth. Half of the ratios are a little below 1,
+# half a little above, and their median is 1.
+#
+# </details>
 
 # %%
 machine, found = Warming(slower=0.01), {"ours": [], "theirs": []}
@@ -1822,7 +1928,15 @@ claim((middle - 1).abs() < 1e-3, "rounds that alternate: the median is 1 within 
 # 64 MB into a new tensor and into one that is there; the same product of matrices with its
 # numbers in the cache, and after others were there; and a first call.
 #
-# **Predict.** Which of them makes how much of a difference?
+# **Predict.** By what factor does each differ?
+#
+# <details><summary>Answer</summary>
+#
+# Nobody can derive it; guess the order. New memory is cleared before it is written, so expect a factor of two
+# or more. A cold cache costs less where many operations follow each number, as in a product of matrices. A first
+# call may load code, and can cost anything.
+#
+# </details>
 
 # %% tags=["nbval-ignore-output"]
 x, z = torch.randn(2**24), torch.randn(2**24)
@@ -1841,8 +1955,8 @@ print(f"first call over the median of all: {first[0] / median(first):.2f}")
 #
 # 1. Warm up: what is loaded, compiled or cached first does not count, unless you ask for it.
 # 2. Take turns, in one process; ratios within a round; median, least and most.
-# 3. Name machine, threads, allocator, versions. The processor's clock adds up threads: use it
-#    for one thread only.
+# 3. Name machine, threads, allocator, versions. CPU time sums over threads; use it for single-threaded code
+#    only.
 # 4. Check that both return the same.
 # 5. Put the floor beside it: what is far from it can still become faster.
 # 6. Compare with what one would use otherwise, not with the slowest thing that one can write.
@@ -1870,19 +1984,20 @@ claim(
 
 # %% [markdown]
 # **What you should see.** *unfold*, which copies windows as the
-# [port of chapter 9](https://github.com/leaderj1001/Stand-Alone-Self-Attention) does, is slowest. *reference* is
-# chapter 9's, and *native* is near the convolution, forward and backward. Others have kernels for GPUs in mind;
-# on this CPU they are far behind, and some have no backward pass. So the paper of chapter 9, whose layer was
-# slower than the convolution that it undercut, was right about the operations after all.
+# [port of chapter 9](https://github.com/leaderj1001/Stand-Alone-Self-Attention) does, is the slowest but one;
+# *natten* is written for GPUs, and on this CPU it is slower still. *reference* is chapter 9's, and *native* is
+# near the convolution, forward and backward. *flex* and *natten* have no backward pass here. The layer of
+# chapter 9's paper was slower than the convolution that it undercut in operations. So the small operation count
+# can be turned into time.
 
 # %% [markdown]
 # ## What you have learnt
 #
 # | | without | with |
 # |---|---|---|
-# | softmax | three passes, a whole row | one pass, with $m$ and $l$ rescaled |
+# | largest and sum of a softmax | two passes, a whole row | one pass, with $m$ and $l$ rescaled |
 # | the map | $n^2$ numbers | a tile, and $L$ for the backward pass |
-# | operations a byte, 16 bits | below d / 2 | below rows |
+# | operations a byte, 16 bits | below d / 2 | below the queries per tile |
 # | windows | window² copies of a key | (halo / block)² copies |
 # | relative positions | a bias as large as the map | h + w features more |
 # | a pattern | a kernel each | a function of indices |
@@ -1891,7 +2006,7 @@ claim(
 # %% [markdown]
 # ### Explain it to somebody
 #
-# <details><summary>1. FlashAttention makes more operations and is faster. Why?</summary>
+# <details><summary>1. With its backward pass, FlashAttention makes more operations and is faster. Why?</summary>
 #
 # The time of attention on a GPU is the time of moving the map between chip and memory. It never moves
 # the map.
@@ -1927,8 +2042,8 @@ claim(
 # %% [markdown]
 # ### What came after, and beside
 #
-# - [Self-attention Does Not Need O(n²) Memory](https://arxiv.org/abs/2112.05682) (Rabe and Staats 2021): the same
-#   rescaling, for memory rather than speed, half a year earlier.
+# - [Self-attention Does Not Need O(n²) Memory](https://arxiv.org/abs/2112.05682) (Rabe and Staats 2021), before
+#   it: the same rescaling, for memory rather than speed.
 # - [FlashAttention-2](https://arxiv.org/abs/2307.08691) (2023): loops exchanged, work divided among more
 #   processors; about twice as fast.
 # - [FlashAttention-3](https://arxiv.org/abs/2407.08608) (2024): moving and computing overlap on the H100, and

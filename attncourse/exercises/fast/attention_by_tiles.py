@@ -150,7 +150,7 @@ LARGEST = (
           'torch.maximum(largest, reduce(scores, "... i j -> ... i 1", "max"))',
           'reduce(scores, "... i j -> ... i 1", "max")',
           "You subtract the largest score of the tile alone: where a tile is lower than what came"
-          " before, e^(old - new) overflows. Take the larger of both."),
+          " before, exp(old - new) overflows. Take the larger of both."),
     wrong("largest_of_all", 'reduce(scores, "... i j -> ... i 1", "max")', "scores.max()",
           "You take one largest score for all queries of a batch. A query that lies far below it"
           " gets 0 / 0 = nan. Each query has its own: `amax(-1, keepdim=True)`."),
@@ -172,21 +172,21 @@ FADES = (
     *often(
         wrong("neither_rescaled", "total * rescale", "total",
               "Neither the sum nor what was read is rescaled when a larger score is found. Both"
-              " were made with the old largest: multiply them by e^(old - new).",
+              " were made with the old largest: multiply them by exp(old - new).",
               ("read * rescale", "read")),
         wrong("read_not_rescaled", "read * rescale", "read",
-              "The accumulator is not rescaled: what was read so far was weighted with e^(s -"
-              " old). Multiply it by e^(old - new), as you do with the sum."),
+              "The accumulator is not rescaled: what was read so far was weighted with exp(s -"
+              " old). Multiply it by exp(old - new), as you do with the sum."),
         wrong("sum_not_rescaled", "total * rescale", "total",
               "The sum is not rescaled, and what was read is. Both were made with the old"
-              " largest: multiply the sum by e^(old - new) as well."),
+              " largest: multiply the sum by exp(old - new) as well."),
     ),
     wrong("both_rescaled_the_wrong_way", "(largest - new)", "(new - largest)",
           "What you rescale by is infinite in the first tile, where the old largest is -inf, and"
-          " 0 inf is nan. It is e^(old - new), which is 0 there: with exp, and not the other way"
+          " 0 inf is nan. It is exp(old - new), which is 0 there: with exp, and not the other way"
           " round."),
     wrong("read_rescaled_the_wrong_way", "read * rescale", "read * (new - largest).exp()",
-          "You rescale what was read by e^(new - old), the sum by e^(old - new). Both take the"
+          "You rescale what was read by exp(new - old), the sum by exp(old - new). Both take the"
           " second: it is at most 1."),
     wrong("both_rescaled_to_base_two", "(largest - new).exp()", "(largest - new).exp2()",
           "You rescale with powers of 2 and weight with powers of e. One base for both: exp, or"
@@ -216,7 +216,7 @@ READINGS = (
     wrong("softmax_in_every_tile", "shares @ v",
           'shares / reduce(shares, "... i j -> ... i 1", "sum") @ v',
           "You take a softmax of each tile: its shares sum to 1 before the others are known. Read"
-          " with e^(s - largest), and divide by the sum of all at the end."),
+          " with exp(s - largest), and divide by the sum of all at the end."),
     wrong("part_divided_by_the_sum_so_far", "shares @ v[..., some, :]",
           "shares @ v[..., some, :] / total",
           "You divide each tile's output by the sum so far, which is not that of the end. Divide"
@@ -228,7 +228,7 @@ READINGS = (
           "You rescale what was read after adding the tile, which was weighted with the new"
           " largest already. Rescale first, then add."),
     wrong("divided_by_keys_seen", "read / total", "read / (total * largest.exp())",
-          "You divide by e^largest times the sum. What was read is made with e^(s - largest), as"
+          "You divide by exp(largest) times the sum. What was read is made with exp(s - largest), as"
           " the sum is: divide by the sum alone."),
 )
 
@@ -237,11 +237,11 @@ LOGS = (
         wrong("log_is_the_largest", "largest + total.log()", "largest",
               "You return the largest score. Log-sum-exp is largest + log of the sum."),
         wrong("log_without_the_largest", "largest + total.log()", "total.log()",
-              "Your log-sum-exp lacks the largest score: the sum is one of e^(s - largest), so it"
+              "Your log-sum-exp lacks the largest score: the sum is one of exp(s - largest), so it"
               " is largest + log of the sum."),
     ),
     wrong("log_minus_the_largest", "largest + total.log()", "total.log() - largest",
-          "You subtract the largest score from the log of the sum. e^largest was taken out of the"
+          "You subtract the largest score from the log of the sum. exp(largest) was taken out of the"
           " sum: add it."),
     wrong("sum_for_its_log", "largest + total.log()", "largest + total",
           "You return largest + sum. It takes the logarithm of the sum."),
@@ -257,10 +257,10 @@ LOGS = (
           "You subtract the log of the sum from the largest score. It is largest + log of the"
           " sum."),
     wrong("log_taken_back", "largest + total.log()", "largest.exp() * total",
-          "You return e^lse. Its logarithm is what is kept, for it does not overflow: largest +"
+          "You return exp(lse). Its logarithm is what is kept, for it does not overflow: largest +"
           " log of the sum."),
     wrong("log_of_all_without_exp", "largest + total.log()", "largest * total.log()",
-          "You take the product of largest and log. They add: log(e^largest sum) = largest + log"
+          "You take the product of largest and log. They add: log(exp(largest) sum) = largest + log"
           " sum."),
     wrong("log_of_largest_too", "largest + total.log()", "largest.log() + total.log()",
           "You take log of the largest score too. It stands in the exponent: largest + log of the"
@@ -286,7 +286,7 @@ def scores_of(q, k, causal, hidden):
 
 def mean_of_tiles(q, k, v, tile, causal=False):
     """You take the mean of what each tile reads. Tiles with high scores count more: keep a sum
-    of e^(s - largest) and divide by it at the end."""
+    of exp(s - largest) and divide by it at the end."""
     scores = scores_of(q, k, causal, -1e300)
     parts = scores.split(tile, -1)
     read = [one.softmax(-1) @ some for one, some in zip(parts, v.split(tile, -2), strict=True)]
@@ -374,8 +374,8 @@ EXERCISE = Exercise(
         "In `online_softmax` the sum was rescaled when a larger score came. What else is"
         " made with the old largest score here?",
         "Keep largest, total and read for each query. A tile: s = q kᵀ / sqrt(d), causal"
-        " where i >= start + j; new = max; shares e^(s - new); total and read times"
-        " e^(largest - new), plus Σ shares and shares v. At the end read / total, and"
+        " where i >= start + j; new = max; shares exp(s - new); total and read times"
+        " exp(largest - new), plus Σ shares and shares v. At the end read / total, and"
         " largest + log total.",
         "largest = -inf, total = 0 (both i 1), read = 0 (i e)\n"
         "for start in range(0, number of keys, tile):\n"

@@ -41,7 +41,7 @@ MAPS = (
               "The map is not made again as it was: its scores are q · k / sqrt(d), and the"
               " log-sum-exp belongs to those."),
         wrong("log_ignored", '(scores - rearrange(lse, "... i -> ... i 1")).exp()', "scores.exp()",
-              "Your shares are e^s, without the log-sum-exp, and do not sum to 1. They are e^(s -"
+              "Your shares are exp(s), without the log-sum-exp, and do not sum to 1. They are exp(s -"
               " lse)."),
     ),
     wrong("scores_over_d", "scores = scale * einsum", "scores = scale**2 * einsum",
@@ -51,11 +51,11 @@ MAPS = (
           "The map is made again with scores over sqrt(e). d is the number of features of q and"
           " k."),
     wrong("log_added", "scores - rearrange", "scores + rearrange",
-          "You add the log-sum-exp. Dividing by the sum is subtracting its logarithm: e^(s -"
+          "You add the log-sum-exp. Dividing by the sum is subtracting its logarithm: exp(s -"
           " lse)."),
     wrong("divided_by_the_log", '(scores - rearrange(lse, "... i -> ... i 1")).exp()',
           'scores.exp() / rearrange(lse, "... i -> ... i 1")',
-          "You divide by the log-sum-exp, which is a logarithm: e^s / e^lse = e^(s - lse)."),
+          "You divide by the log-sum-exp, which is a logarithm: exp(s) / exp(lse) = exp(s - lse)."),
     wrong("softmax_of_queries", '(scores - rearrange(lse, "... i -> ... i 1")).exp()',
           "scores.softmax(-2)",
           "Your shares sum to 1 over the queries. It is over the keys j, the last axis."),
@@ -208,7 +208,7 @@ EXERCISE = Exercise(
         "y = A v. If you nudge one entry of v, which entries of y move, and by how much?"
         " That is dv. And if you nudge one score of a query, why do all of its shares"
         " move?",
-        "A = e^(s - lse). dv = Aᵀ dy. dA = dy vᵀ; through the softmax ds = A (dA - δ), δ"
+        "A = exp(s - lse). dv = Aᵀ dy. dA = dy vᵀ; through the softmax ds = A (dA - δ), δ"
         " = Σ_e dy y. The scores are q kᵀ / sqrt(d), so dq = ds k / sqrt(d), dk = dsᵀ q /"
         " sqrt(d).",
         "shares = exp(scale q kᵀ - lse), with an axis for j\n"

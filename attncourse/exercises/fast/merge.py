@@ -62,18 +62,18 @@ SHARES = (
     *often(
         wrong("halves", "share * y + rest * other", "(y + other) / 2",
               "You take the mean of the two outputs. The one whose keys score higher counts"
-              " more: its weight is e^(its lse - lse of both)."),
+              " more: its weight is exp(its lse - lse of both)."),
         wrong("shares_exchanged", "share * y + rest * other", "rest * y + share * other",
               "Your weights are exchanged: an output is weighted by the log-sum-exp of the other"
               " one."),
         wrong("shares_not_normalised", "known = total", "known = torch.maximum(lse, other_lse)",
-              "You weight by e^(lse - the larger one) and do not divide by the sum of both"
+              "You weight by exp(lse - the larger one) and do not divide by the sum of both"
               " weights. The outputs are means: their weights must sum to 1."),
     ),
     wrong("both_in_full", "share * y + rest * other", "y + other",
           "You add the outputs. Each is a mean already; together their weights are 1."),
     wrong("shares_turned", "((lse - known)", "((known - lse)",
-          "Your weights are upside down: e^(lse of both - lse) is 1 or more. It is e^(lse - lse of"
+          "Your weights are upside down: exp(lse of both - lse) is 1 or more. It is exp(lse - lse of"
           " both).",
           ("(other_lse - known)", "(known - other_lse)")),
     wrong("shares_without_exp", "(lse - known).exp()", "lse / (lse + other_lse)",
@@ -84,12 +84,12 @@ SHARES = (
           "known = lse.exp() + other_lse.exp()\n"
           "known = known.masked_fill(known == 0, 1)",
           "You take exp of a log-sum-exp as it is, which overflows for large scores. Subtract the"
-          " larger one first, or the log-sum-exp of both: e^(lse - lse of both).",
+          " larger one first, or the log-sum-exp of both: exp(lse - lse of both).",
           ("((lse - known).exp()", "(lse.exp() / known"),
           ("(other_lse - known).exp()", "other_lse.exp() / known")),
     wrong("weights_as_sums", "((lse - known)", "(lse",
-          "You multiply each output by e^lse and do not divide again. Then it is a sum and no"
-          " mean: divide by the sum of both e^lse.",
+          "You multiply each output by exp(lse) and do not divide again. Then it is a sum and no"
+          " mean: divide by the sum of both exp(lse).",
           ("(other_lse - known)", "other_lse")),
     wrong("winner_takes_all", "share * y + rest * other",
           "torch.where((lse >= other_lse)[..., None], y, other)",
@@ -106,7 +106,7 @@ SHARES = (
           " score of 0. e^-inf is 0 by itself."),
     wrong("one_share_for_both", "rest * other", "share * other",
           "You weight both outputs by the weight of the first. The second has its own:"
-          " e^(other_lse - lse of both)."),
+          " exp(other_lse - lse of both)."),
     wrong("shares_over_queries", "((lse - known).exp()",
           "(lse.nan_to_num(-1e9, neginf=-1e9).softmax(-1)",
           "Your softmax goes over the queries, the last axis of lse. It goes over the two"
@@ -124,10 +124,10 @@ SUMS = (
 LOGS = (
     *often(
         wrong("logs_added", "other, total", "other, lse + other_lse",
-              "You add the two log-sum-exps. It is what they are logarithms of that adds: log(e^a"
-              " + e^b)."),
+              "You add the two log-sum-exps. It is what they are logarithms of that adds: log(exp(a)"
+              " + exp(b))."),
         wrong("larger_log", "other, total", "other, torch.maximum(lse, other_lse)",
-              "You return the larger log-sum-exp. Both count: log(e^a + e^b), which is more."),
+              "You return the larger log-sum-exp. Both count: log(exp(a) + exp(b)), which is more."),
     ),
     wrong("largest_not_added_back", "return share",
           "largest = torch.maximum(lse, other_lse).masked_fill(total == -math.inf, 0)\n"
@@ -139,20 +139,20 @@ LOGS = (
     wrong("larger_and_sum", "return share",
           "largest = torch.maximum(lse, other_lse).masked_fill(total == -math.inf, 0)\n"
           "return share",
-          "You return the larger one and the sum of e^(lse - larger). It takes the logarithm of"
+          "You return the larger one and the sum of exp(lse - larger). It takes the logarithm of"
           " that sum.",
           ("other, total", "other, largest + (lse - largest).exp() + (other_lse - largest).exp()")),
     wrong("log_of_the_mean", "other, total", "other, total - math.log(2)",
           "You take the logarithm of the mean of both, log 2 too little. It is that of their sum."),
     wrong("first_log", "other, total", "other, lse",
-          "You return the log-sum-exp of the first output. The result has seen all keys: log(e^a"
-          " + e^b)."),
+          "You return the log-sum-exp of the first output. The result has seen all keys: log(exp(a)"
+          " + exp(b))."),
     wrong("mean_of_logs", "other, total", "other, (lse + other_lse) / 2",
-          "You return the mean of the two log-sum-exps. It is log(e^a + e^b)."),
+          "You return the mean of the two log-sum-exps. It is log(exp(a) + exp(b))."),
     wrong("log_of_base_two", "other, total", "other, torch.logaddexp2(lse, other_lse)",
           "You return a logarithm of base 2. Log-sum-exp is the natural one."),
     wrong("log_overflows", "other, total", "other, (lse.exp() + other_lse.exp()).log()",
-          "Your log-sum-exp is right until exp overflows: log(e^a + e^b) is inf for large scores."
+          "Your log-sum-exp is right until exp overflows: log(exp(a) + exp(b)) is inf for large scores."
           " `torch.logaddexp`, or subtract the larger one and add it again."),
     wrong("log_nan", "return share", "largest = torch.maximum(lse, other_lse)\nreturn share",
           "Where neither saw anything, your log-sum-exp is nan: -inf - -inf. It is -inf there.",
@@ -193,10 +193,10 @@ EXERCISE = Exercise(
     trials=merge_trials,
     slips=(*SHARES, *SUMS, *LOGS),
     hints=(
-        "A query read 0.2 from keys whose e^s sum to 3, and 0.8 from keys whose e^s sum"
+        "A query read 0.2 from keys whose exp(s) sum to 3, and 0.8 from keys whose exp(s) sum"
         " to 1. What had it read from all of them at once?",
-        "Each output is a mean; what it stands for is e^lse. Together L = log(e^L1 +"
-        " e^L2), and y = e^(L1 - L) y1 + e^(L2 - L) y2. Where L is -inf, subtract a finite"
+        "Each output is a mean; what it stands for is exp(lse). Together L = log(e^L1 +"
+        " e^L2), and y = exp(L1 - L) y1 + exp(L2 - L) y2. Where L is -inf, subtract a finite"
         " number instead.",
         "total = torch.logaddexp(lse, other_lse)\n"
         "known = total, with 0 where it is -inf\n"

@@ -63,7 +63,7 @@ TILES = (
     ),
     wrong("last_tile_filled_up", "in x.split(tile, dim=-1)",
           "in F.pad(x, (0, -x.shape[-1] % tile)).split(tile, dim=-1)",
-          "You fill the last tile up with zeros and count them: each adds e^(0 - largest) to the"
+          "You fill the last tile up with zeros and count them: each adds exp(0 - largest) to the"
           " sum. Cut the tile short, or fill up with -inf."),
     wrong("one_entry_between_tiles", "for part in x.split(tile, dim=-1):",
           "for start in range(0, x.shape[-1], tile + 1):\n"
@@ -101,7 +101,7 @@ LARGEST = (
     wrong("tiles_own_largest", 'torch.maximum(largest, reduce(part, "... j -> ... 1", "max"))',
           'reduce(part, "... j -> ... 1", "max")',
           "You subtract the largest of the tile alone. Then the sum so far is multiplied by"
-          " e^(old - new) > 1 where a tile is lower, and overflows. Take the larger of both,"
+          " exp(old - new) > 1 where a tile is lower, and overflows. Take the larger of both,"
           " `torch.maximum`."),
     wrong("largest_of_all_rows", 'reduce(part, "... j -> ... 1", "max")', "part.max()",
           "You take one largest entry for all rows. In a row that lies far below it every exp is"
@@ -119,26 +119,26 @@ FADES = (
     *often(
         wrong("not_rescaled", "total * rescale", "total",
               "Your sum is not rescaled when a larger entry is found. It was made with the old"
-              " largest: multiply it by e^(old - new) before you add."),
+              " largest: multiply it by exp(old - new) before you add."),
     ),
     wrong("rescaled_the_wrong_way", "(largest - new)", "(new - largest)",
-          "You rescale by e^(new - old), which is inf where nothing was seen yet, and 0 inf is"
-          " nan. What was summed as e^(s - old) becomes e^(s - new) by e^(old - new), which is at"
+          "You rescale by exp(new - old), which is inf where nothing was seen yet, and 0 inf is"
+          " nan. What was summed as exp(s - old) becomes exp(s - new) by exp(old - new), which is at"
           " most 1."),
     wrong("rescaled_by_the_new", "(largest - new)", "(-new)",
-          "You rescale the sum by e^(-new), which forgets that e^(-old) is in it already. It"
-          " takes e^(old - new)."),
+          "You rescale the sum by exp(-new), which forgets that exp(-old) is in it already. It"
+          " takes exp(old - new)."),
     wrong("rescaled_without_exp", "(largest - new).exp()", "largest - new",
-          "You multiply the sum by old - new. It is the exponential of that: e^(old - new)."),
+          "You multiply the sum by old - new. It is the exponential of that: exp(old - new)."),
     wrong("rescaled_to_base_two", "(largest - new).exp()", "(largest - new).exp2()",
           "You rescale with 2^ and sum with e^. Both must have the same base."),
     wrong("fade_twice", "total * rescale", "total * rescale * rescale",
-          "You rescale the sum twice. Once by e^(old - new) is enough."),
+          "You rescale the sum twice. Once by exp(old - new) is enough."),
 )
 
 SUMS = (
     wrong("part_with_the_old", "(part - new)", "(part - largest)",
-          "You add e^(s - old) for a tile. Its entries are taken with the new largest, e^(s -"
+          "You add exp(s - old) for a tile. Its entries are taken with the new largest, exp(s -"
           " new), and the sum so far is brought to that."),
     wrong("rescaled_with_the_new_part",
           'total * rescale + reduce((part - new).exp(), "... j -> ... 1", "sum")',
@@ -147,14 +147,14 @@ SUMS = (
           " First rescale the old sum, then add."),
     wrong("part_rescaled_instead", "total * rescale + reduce(", "total + rescale * reduce(",
           "You rescale what the tile adds, and not the sum so far. The tile is summed with the"
-          " new largest, the sum with the old one: it is the sum that needs e^(old - new)."),
+          " new largest, the sum with the old one: it is the sum that needs exp(old - new)."),
     wrong("only_the_last_tile", "total * rescale + reduce(", "reduce(",
           "Your sum is that of the last tile: each one overwrites it. Add to what was there,"
           " after rescaling it."),
     wrong("mean_of_the_tile", '"sum"', '"mean"',
           "You add the mean of a tile's exponentials. It is their sum."),
     wrong("scores_summed", "reduce((part - new).exp(),", "reduce(part,",
-          "You add the scores. It is e^(s - largest) that is summed."),
+          "You add the scores. It is exp(s - largest) that is summed."),
     wrong("all_to_base_2", "(largest - new).exp()", "(largest - new).exp2()",
           "You take powers of 2. Softmax has powers of e: `exp`, or multiply x by log2(e) first.",
           ("(part - new).exp()", "(part - new).exp2()"),
@@ -164,9 +164,9 @@ SUMS = (
 ENDS = (
     *often(
         wrong("not_divided", " / total", "",
-              "You do not divide by the sum. Shares are e^(s - largest) / sum."),
+              "You do not divide by the sum. Shares are exp(s - largest) / sum."),
         wrong("ends_without_the_largest", "(x - largest).exp()", "x.exp()",
-              "At the end you take e^s, and the sum holds e^(s - largest). Subtract the largest"
+              "At the end you take exp(s), and the sum holds exp(s - largest). Subtract the largest"
               " there too."),
     ),
     wrong("ends_with_logs", "(x - largest).exp() / total", "x - largest - total.log()",
@@ -242,11 +242,11 @@ EXERCISE = Exercise(
         softmax_of_each_tile,
     ),
     hints=(
-        "The scores seen so far were 1 and 3; their sum is e^(1-3) + e^(3-3). Now comes"
-        " 5. By which factor must the old sum be multiplied, so that it is e^(1-5) +"
-        " e^(3-5)?",
-        "Keep the largest score m and the sum l. A tile brings a larger m': l e^(m - m')"
-        " + Σ e^(s - m'). At the end e^(s - m) / l. Begin m with the lowest finite number,"
+        "The scores seen so far were 1 and 3; their sum is exp(1-3) + exp(3-3). Now comes"
+        " 5. By which factor must the old sum be multiplied, so that it is exp(1-5) +"
+        " exp(3-5)?",
+        "Keep the largest score m and the sum l. A tile brings a larger m': l exp(m - m')"
+        " + Σ exp(s - m'). At the end exp(s - m) / l. Begin m with the lowest finite number,"
         " and not with -inf.",
         "m = lowest number of the dtype; l = 0\n"
         "for each part of x.split(tile, dim=-1):\n"

@@ -44,7 +44,7 @@ LARGEST = (
           " nothing was seen. Return the new one."),
     wrong("tiles_own_maximum", "tl.maximum(largest, tl.max(scores, 1))", "tl.max(scores, 1)",
           "You subtract the largest score of the tile alone: where it is lower than what came"
-          " before, e^(old - new) overflows. `tl.maximum` takes the larger of both."),
+          " before, exp(old - new) overflows. `tl.maximum` takes the larger of both."),
     wrong("maximum_of_the_tile", "tl.max(scores, 1)", "tl.max(scores)",
           "You take one largest score for all queries. A query that lies far below gets 0 / 0 ="
           " nan: one for each row, `tl.max(scores, 1)`."),
@@ -59,17 +59,17 @@ LARGEST = (
 FADES = (
     wrong("nothing_faded", "rescale * total", "total",
           "Neither sum nor output is rescaled when a larger score is found. Multiply both by"
-          " e^(old - new) before you add.",
+          " exp(old - new) before you add.",
           ("rescale[:, None] * read", "read")),
     wrong("reading_not_faded", "rescale[:, None] * read", "read",
-          "The accumulator is not rescaled: `read` was weighted with e^(s - old). Multiply it by"
-          " e^(old - new), as you do with the sum: `rescale[:, None] * read`."),
+          "The accumulator is not rescaled: `read` was weighted with exp(s - old). Multiply it by"
+          " exp(old - new), as you do with the sum: `rescale[:, None] * read`."),
     wrong("sum_not_faded", "rescale * total", "total",
-          "The sum is not rescaled, and the output is. Multiply `total` by e^(old - new) as"
+          "The sum is not rescaled, and the output is. Multiply `total` by exp(old - new) as"
           " well."),
     wrong("faded_the_wrong_way", "largest - new", "new - largest",
           "What you rescale by is infinite in the first tile, where the old largest is -inf, and"
-          " 0 inf is nan. It is e^(old - new), which is 0 there: with exp, and not the other way"
+          " 0 inf is nan. It is exp(old - new), which is 0 there: with exp, and not the other way"
           " round."),
     wrong("faded_too_late", "rescale * total + tl.sum(shares, 1)",
           "rescale * (total + tl.sum(shares, 1))",
@@ -88,19 +88,19 @@ FADES = (
 
 SHARES = (
     wrong("shares_of_the_old", "scores - new", "scores - largest",
-          "You weight the tile with e^(s - old), where old is -inf in the first tile. Its shares"
-          " are e^(s - new): the new largest score."),
+          "You weight the tile with exp(s - old), where old is -inf in the first tile. Its shares"
+          " are exp(s - new): the new largest score."),
     wrong("largest_not_subtracted", "tl.exp(scores - new[:, None])", "tl.exp(scores)",
-          "You weight the tile with e^s, and rescale as if the largest score had been subtracted."
-          " Its shares are e^(s - new)."),
+          "You weight the tile with exp(s), and rescale as if the largest score had been subtracted."
+          " Its shares are exp(s - new)."),
     wrong("tile_softmax", "tl.dot(shares, v", "tl.dot(shares / tl.sum(shares, 1)[:, None], v",
           "You turn a tile's shares into a softmax of their own. They are divided at the end by"
-          " the sum over all keys: read with e^(s - largest)."),
+          " the sum over all keys: read with exp(s - largest)."),
     wrong("softmax_of_triton", "shares = tl.exp(scores - new[:, None])",
           "shares = tl.exp(scores - new[:, None])\n"
           "shares = shares / tl.sum(shares, 1)[:, None]",
           "You take a softmax of the tile, which divides by the tile's own sum. The kernel"
-          " divides at the end, by the sum over all keys: e^(s - new)."),
+          " divides at the end, by the sum over all keys: exp(s - new)."),
     wrong("divided_in_every_tile", "return new, total, read",
           "return new, total, read / total[:, None]",
           "You divide the output by the sum in every tile. The kernel divides once, after the"
@@ -121,7 +121,7 @@ SUMS = (
     wrong("sum_of_the_whole_tile", "tl.sum(shares, 1)", "tl.sum(shares)",
           "You sum over the whole tile. Each query has its own sum: `tl.sum(shares, 1)`."),
     wrong("sum_of_scores", "tl.sum(shares, 1)", "tl.sum(scores, 1)",
-          "You sum scores. It is e^(score - largest) that is summed, the shares."),
+          "You sum scores. It is exp(score - largest) that is summed, the shares."),
 )
 # fmt: on
 
@@ -154,8 +154,8 @@ EXERCISE = Exercise(
     hints=(
         "It is the inside of the loop of `attention_by_tiles`. What does it change, and"
         " in which order?",
-        "new = max(largest, max over j of scores). What was there is rescaled by e^(largest"
-        " - new); the tile adds e^(scores - new), summed over j, and times v. `[:, None]`"
+        "new = max(largest, max over j of scores). What was there is rescaled by exp(largest"
+        " - new); the tile adds exp(scores - new), summed over j, and times v. `[:, None]`"
         " makes i an i 1.",
         "new = tl.maximum(largest, tl.max(scores, 1))\n"
         "rescale: tl.exp of largest - new;  shares: tl.exp of scores - new[:, None]\n"
