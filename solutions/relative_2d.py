@@ -2,18 +2,19 @@
 
     s_ij = q_i · (k_j + R_(y-h) + C_(x-w)) / sqrt(d)    query at h w, key at y x
     A = softmax over j of s                             weights, b head i j
-    o = [A v, heads side by side] W_o                   attention, dv maps
-    out = [conv(x), o]                                  augmented, F - dv and dv maps
+    o = [A v, heads side by side] W_o                   attention, dv channels
+    out = [conv(x), o]                                  augmented, f - dv and dv channels
 
     q_i · R_(y-h) for all pairs, three ways:
-    gathered     q_i · R[row of the pair]               makes (h w)² d numbers
+    gathered     q_i · R[entry of the pair]             makes (h w)² d numbers
     skewed       (q_i · R_r) moved from r to y          makes (h w)² numbers a head
     augmented    [q, q R, q C] · [k, 1_y, 1_x]          makes h w (d + h + w) numbers a head
 
 Axes     b batch, c channels, h w row and column of a query i = (h w), y x those of a key
-         j = (y x), d features of a key, e of a value, r rows of a table, F = out_channels
-Units    offsets count pixels: row r of a table for h rows is the offset r - (h - 1)
-Cost     weights: k² c (F - dv) + c (2 dk + dv) + dv², and (2 h - 1 + 2 w - 1) d for the tables,
+         j = (y x), d features of a key, e of a value, r entries of a
+         table, f = out_channels, m = d + h + w
+Units    offsets count pixels: entry r of a table for h rows is the offset r - (h - 1)
+Cost     weights: k² c (f - dv) + c (2 dk + dv) + dv², and (2 h - 1 + 2 w - 1) d for the tables,
          which all heads share; multiply-adds: (h w)² (dk + dv) for the two products
 Source   Bello, Zoph, Vaswani, Shlens, Le, "Attention Augmented Convolutional Networks", ICCV
          2019, arXiv:1904.09925, sec. 3 and appendix A; in one dimension Shaw et al. 2018 and
@@ -37,8 +38,8 @@ from solutions.arguments import equip
 
 
 def offsets(n: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
-    """Which of the 2n - 1 rows of a table belongs to a query and a key on one axis: key minus
-    query, from -(n - 1) to n - 1, counted from 0."""
+    """Which of the 2n - 1 entries of a table the query i and the key j of one axis use:
+    j - i, from -(n - 1) to n - 1, counted from 0."""
     place = torch.arange(n, device=device)
     return place - rearrange(place, "i -> i 1") + n - 1
 
@@ -46,7 +47,8 @@ def offsets(n: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
 def check_tables(
     h: int, w: int, rows: Float[Tensor, "r d"], columns: Float[Tensor, "s d"]
 ) -> None:
-    """Raises ValueError where the tables have not a row for each offset of an h w map."""
+    """Raises ValueError where the tables have not an entry for each offset of an h w map of
+    features."""
     for name, table, n in (("rows", rows, h), ("columns", columns, w)):
         if len(table) != 2 * n - 1:
             raise ValueError(
@@ -94,7 +96,7 @@ def relative_logits_2d(
     rows: Float[Tensor, "r d"],
     columns: Float[Tensor, "s d"],
 ) -> Float[Tensor, "*batch i j"]:
-    """q_i · (R + C) by skewing along each axis: no tensor larger than the map itself."""
+    """q_i · (R + C) by skewing along each axis: no tensor larger than the attention map."""
     check_tables(*q.shape[-3:-1], rows, columns)
     down = relative_logits_1d(rearrange(q, "... h w d -> ... w h d"), rows)
     across = relative_logits_1d(q, columns)
@@ -109,7 +111,7 @@ def axis_logits(
     rows: Float[Tensor, "r d"],
     columns: Float[Tensor, "s d"],
 ) -> tuple[Float[Tensor, "*batch h w y"], Float[Tensor, "*batch h w x"]]:
-    """What a query says to each row of the map, and to each column: no skew, no large tensor.
+    """The position scores of each row of keys, and of each column: no skew, no large tensor.
 
     Their sum, one along each axis, is `relative_logits_2d`.
     """
@@ -125,7 +127,7 @@ def broadcast_logits(
     rows: Float[Tensor, "r d"],
     columns: Float[Tensor, "s d"],
 ) -> Float[Tensor, "*batch i j"]:
-    """q_i · (R + C) as a sum of the logits of rows and columns: makes the map once."""
+    """q_i · (R + C) as a sum of scores of rows and columns: makes the attention map once."""
     # In order of axes, so that the sum is too and need not be copied for its last shape.
     down, across = (part.contiguous() for part in axis_logits(q, rows, columns))
     logits = rearrange(down, "... y -> ... y 1") + rearrange(across, "... x -> ... 1 x")
@@ -140,8 +142,8 @@ def augmented_pair(
 ) -> tuple[Float[Tensor, "*batch i m"], Float[Tensor, "*batch j m"]]:
     """Longer queries and keys whose plain products are q_i · (k_j + R + C): nothing is scaled.
 
-    The query brings what it says to each row and column, the key a 1 for its own row and one
-    for its own column: m = d + h + w features.
+    The query brings its position scores of all rows and columns, the key a 1 for its own row
+    and one for its own column: m = d + h + w features.
     """
     h, w = q.shape[-3:-1]
     row = repeat(torch.eye(h).to(k), "h y -> h w y", w=w).expand(*k.shape[:-1], h)
@@ -173,7 +175,7 @@ def relative_weights(
     columns: Float[Tensor, "s d"] | None = None,
     logits: Callable[..., Tensor] = relative_logits_2d,
 ) -> Float[Tensor, "*batch i j"]:
-    """The map: a key is scored by what it holds and by where it is, seen from the query.
+    """The attention map: a key is scored by what it holds and by where it is from the query.
 
     Without tables, by what it holds alone. `logits` is one of the forms of the second part.
     """
@@ -203,9 +205,9 @@ def relative_attention_2d(
 ) -> Float[Tensor, "*batch h w e"]:
     """For each pixel the weighted mean of all values.
 
-    implementation  "naive", "skew" and "broadcast" make the map; "fused" makes only the logits
-                    of places, once, and leaves the rest to torch; "augmented" makes nothing of
-                    the size of the map. All give the same
+    implementation  "naive", "skew" and "broadcast" make the attention map; "fused" makes the
+                    position scores, once, and leaves the rest to torch; "augmented" makes
+                    nothing of the size of that map. All give the same
 
     Raises ValueError for another name.
     """
@@ -228,11 +230,11 @@ def relative_attention_2d(
 def fit_table(
     table: Float[Tensor, "r d"], n: int, stretch: bool = False
 ) -> Float[Tensor, "s d"]:
-    """A table for an axis of n pixels, 2n - 1 rows, out of one for another length.
+    """A table for an axis of n pixels, 2n - 1 entries, out of one for another length.
 
     An offset keeps its meaning in pixels: a shorter axis uses the middle of the table, on a
     longer one all offsets beyond the last have its vector. With `stretch` the ends keep
-    theirs instead, for the same scene in another resolution: rows between are interpolated.
+    theirs instead, for the same scene in another resolution: entries between are interpolated.
     """
     r, s = len(table), 2 * n - 1
     if r == s:
@@ -261,9 +263,9 @@ def attention_widths(
     return (max(share(kappa), 20 * heads), dv) if dv else (0, 0)
 
 
-def halved(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c y x"]:
+def halved(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c h2 w2"]:
     """The mean of each 3x3 window at every `stride`-th pixel, over the pixels that there are;
-    with a stride of 1 the map as it is."""
+    with a stride of 1 the feature map as it is."""
     if stride == 1:
         return x
     return F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
@@ -322,7 +324,7 @@ class AttentionAugmentedConv2d(nn.Module):
             self.columns = nn.Parameter(torch.randn(2 * w - 1, d) / math.sqrt(d))
 
     def project(self, x: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k and v, b head h w d, at the resolution at which is attended: `halved` by the
+        """q, k and v, b head h w d, at the resolution at which attention runs: `halved` by the
         stride, then for `downsample`. The channels of `kqv` are those of k, q and v in this
         order, of each (head d)."""
         x = halved(x, self.stride)
@@ -335,20 +337,20 @@ class AttentionAugmentedConv2d(nn.Module):
         )
 
     def tables(self, h: int, w: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """The tables of rows and columns for a map of this size."""
+        """The tables of rows and columns for a feature map of this size."""
         if self.rows is None:
             return None, None
         return fit_table(self.rows, h, self.stretch), fit_table(self.columns, w, self.stretch)
 
     def attention(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b head i j"]:
-        """The map of each head. Raises ValueError where no channel is for attention."""
+        """The attention map of each head. Raises ValueError without a channel for attention."""
         if self.kqv is None:
             raise ValueError("upsilon=0 left no channel for attention: there is no map")
         q, k, _ = self.project(x)
         return relative_weights(q, k, *self.tables(*q.shape[-3:-1]))
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f y x"]:
-        """The maps of the convolution, then those of the attention."""
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f h2 w2"]:
+        """The channels of the convolution, then those of the attention."""
         if self.kqv is None:
             return self.conv(x)
         q, k, v = self.project(x)
@@ -370,7 +372,7 @@ def parameters(
     heads: int = 1,
     size: tuple[int, int] | None = None,
 ) -> int:
-    """How many numbers an AttentionAugmentedConv2d learns; `size` is that of its map."""
+    """How many numbers an AttentionAugmentedConv2d learns; `size` is that of its input."""
     convolution = kernel**2 * in_channels * (out_channels - dv)
     attention = in_channels * (2 * dk + dv) + dv**2
     places = 0 if size is None else (2 * sum(size) - 2) * dk // heads

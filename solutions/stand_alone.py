@@ -2,14 +2,14 @@
 
     q, k, v = W_q x, W_k x, W_v x                   project   b c h w -> b head d h w
     r_(dy dx) = [row_dy, column_dx]                 place     head dy, head dx -> head d dy dx
-    s_(dy dx) = q · k_(h + dy, w + dx) + q · r      score     b head h w dy dx
+    s_(dy dx) = q · k_(dy dx of its window) + q · r score     b head h w dy dx
     A = softmax over dy, dx within the picture      weights   b head h w dy dx
-    y = Σ A_(dy dx) v_(h + dy, w + dx)              output    b head d h w
+    y = Σ A_(dy dx) v_(dy dx of its window)         output    b head d h w
     y = mean of y over stride x stride pixels       stride    b c h w
     v = Σ_mix p_(mix dy dx) W_mix x                 stem      a place in its block mixes values
 
-Axes     b batch, c = (head d) channels, h w height and width in pixels, dy dx place of a key in
-         the window, e features of v
+Axes     b batch, c channels, f = (head d) those that leave, h w height and width in pixels, dy
+         dx place of a key in the window, e features of v
 Units    A sums to 1 over dy and dx together, for every pixel and head
 Cost     3 c² weights and window c for the tables; 3 c² + 3 window² c multiply-adds a pixel (2
          window² c without q · r). This form makes window² c numbers a pixel: it copies k and v
@@ -144,7 +144,7 @@ class StandAloneSelfAttention2d(nn.Module):
         q, k = self.split(self.query(x)) * self.scale, self.split(self.key(x))
         return local_weights(q, k, self.rows, self.columns, self.window)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h2 w2"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f h2 w2"]:
         """The outputs of the heads, side by side; with a stride, averaged over its pixels."""
         q, k = self.split(self.query(x)) * self.scale, self.split(self.key(x))
         v = self.split(self.value(x))

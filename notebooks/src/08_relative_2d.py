@@ -2,9 +2,12 @@
 # # 8 · Relative positions in the plane
 #
 # Attention does not know where a pixel stands: shuffle the pixels, and the result is shuffled with them.
-# For text it had been given *relative* positions (chapter 3). In 2019 Irwan Bello, Barret Zoph, Ashish Vaswani, Jonathon Shlens and Quoc Le did
-# the same for images, which have two directions, and then asked a bolder question: if attention knows
-# places, how much of a convolution can it replace? Their answer is the
+# For text it had been given *relative* positions (chapter 3). In 2019 Irwan Bello, Barret Zoph, Ashish Vaswani,
+# Jonathon Shlens and Quoc Le did the same for images, which have two directions, and then asked a bolder
+# question: if attention knows places, how much of a convolution can it replace?
+#
+# Why mix the two? A convolution is sharp and cheap but sees few pixels; attention is costly but sees the whole
+# image. Each can do what it is good at, in the
 # [attention augmented convolution](https://arxiv.org/abs/1904.09925) (ICCV 2019).
 #
 # **About 2½ hours**, of which 92 minutes are exercises. A CPU is enough.
@@ -20,8 +23,8 @@
 # | RetinaNet on ResNet-50, COCO, AP | 36.8 | 36.5 | 38.2 |
 #
 # (Tables and Figure 1 of the paper.) For classification it gains little over squeeze-and-excitation; for
-# detection, where places matter, it gains more. The relative positions have outlived the layer: the same
-# logits, one table for rows and one for columns, stand in
+# detection it gains more, 1.4 points with ResNet-50. The relative positions have outlived the layer: the same
+# scores, from one table for rows and one for columns, stand in
 # [BoTNet](https://arxiv.org/abs/2101.11605), [MViTv2](https://arxiv.org/abs/2112.01526) and in the image
 # encoder of [Segment Anything](https://arxiv.org/abs/2304.02643).
 
@@ -30,22 +33,30 @@
 #
 # | you write | you see | you need |
 # |---|---|---|
-# | relative logits in five forms that give one result; the augmented convolution | which kinds of positions find a pixel from where they were never asked; what each form costs; the paper's weights, counted | the skew of chapter 3, heads from chapter 2 |
+# | relative positions in five implementations that give one result; the augmented convolution | which kinds of positions find a pixel from where they were never asked; what each form costs; the paper's weights, counted | the skew of chapter 3, heads from chapter 2 |
 #
-# A first reading leaves out what is marked so, and takes about two hours.
+# On a first reading, skip the marked sections; it then takes about two hours.
 
 # %% [markdown]
 # | letter | what it counts |
 # |---|---|
-# | `b`, `c`, `head` | examples, channels, heads |
-# | `h` `w` | height and width of a map, and in patterns the two axes of the *queries* |
+# | `b`, `head` | examples, heads |
+# | `c`, `f` | channels that enter a layer, channels that leave it |
+# | `h` `w` | height and width of a feature map, and in patterns the two axes of the *queries* |
+# | `h2` `w2` | height and width of what a layer with a stride returns |
 # | `y` `x` | in patterns the two axes of the *keys*, as long as `h` and `w` |
 # | `i`, `j` | queries and keys in a line: `i = (h w)`, `j = (y x)` |
 # | `d`, `e` | features of a key, of a value, in one head |
-# | `r`, `s` | the rows of the two tables, $2h-1$ and $2w-1$ of them |
+# | `m` | $d + h + w$, the features of a longer key (section 8.6) |
+# | $R$, $C$ | the two tables, `rows` and `columns` in code |
+# | `r`, `s` | the entries of the two tables: one per offset, $2h-1$ and $2w-1$ |
 # | $\downarrow$, $\rightarrow$ | how many rows down and how many columns right $j$ is from $i$ |
-#
-# In `forward(x)` the letter x is the input, as everywhere.
+
+# %% [markdown]
+# In `forward(x)` the letter x is the input, as everywhere. A **feature map** has the axes `h w`, one number for
+# each pixel; an **attention map** has the axes `i j`, one for each pair of pixels. A **logit** is a score before
+# the softmax, hence the names of the functions: `relative_logits_2d` gives the part of the score that comes from
+# the positions alone, which we call the **position score**.
 
 # %%
 import math
@@ -57,6 +68,7 @@ import matplotlib.pyplot as plt
 import torch
 from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
+from matplotlib import patheffects
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -89,22 +101,40 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 
 # %% [markdown]
+# ### The layer we are heading for
+#
+# Most of its channels come from a 3 x 3 convolution, the others from
+# attention over the whole feature map. Section 8.1 to section 8.6 build the green box, section 8.7 the rest.
+
+# %% jupyter={"source_hidden": true}
+HEADING_FOR = """x goes into a 3 x 3 convolution, which gives f - dv channels, and into keys, queries and
+values, attention with the tables R and C, and a last layer, which gives dv channels. The output has
+both, concatenated along the channel axis: the channels of the attention are the last ones."""
+plots.show(drawn.augmented_convolution(), HEADING_FOR)
+
+# %% [markdown]
 # ## 8.1 Two tables for all pairs
 #
 # In chapter 3 a pair of tokens had one distance. A pair of pixels has two: so many rows down, so many
-# columns to the right. Whatever is learned for "24 down and 32 to the right" shall hold everywhere in the
-# picture.
+# columns to the right. Whatever is learned for "24 down and 32 to the right" should hold
+# everywhere in the picture.
 
 # %% jupyter={"source_hidden": true}
 photo = photograph("china")
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.3))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.4))
+edge = [patheffects.withStroke(linewidth=2.5, foreground="black")]
+pointing = dict(
+    arrowstyle="-|>", lw=2.5, color="#e69f00", mutation_scale=18, shrinkA=0, shrinkB=0
+)
 for ax, (row, column) in zip(axs, ((20, 30), (50, 90)), strict=True):
-    plots.image(ax, photo, f"query at {row}, {column}; key at {row + 24}, {column + 32}")
-    ax.plot([column, column + 32], [row, row + 24], color="w", lw=2)
-    ax.plot(column, row, "o", color="w", ms=7)
-    ax.plot(column + 32, row + 24, "s", color="w", ms=7)
+    plots.image(ax, photo, f"query in row {row}, column {column}")
+    ax.annotate("", (column + 32, row + 24), (column, row), arrowprops=pointing)
+    ax.plot(column, row, "o", color="#e69f00", ms=7)
+    middle = (column + 8, row + 29)
+    ax.text(*middle, "24 down, 32 right", color="w", ha="center", va="top", path_effects=edge)
 plots.show(
-    fig, "A photograph of a temple (from scikit-learn) twice, the same arrow at two places."
+    fig,
+    "A photograph of a temple (from scikit-learn) twice, with the same arrow from two places: 24 down, 32 right.",
 )
 
 # %% [markdown]
@@ -114,21 +144,21 @@ plots.show(
 # %% jupyter={"source_hidden": true}
 plots.show(
     drawn.two_tables(),
-    "A map of five by seven pixels with a query and a key, 2 rows down and 3 columns to the right."
-    " Beside it the table R with rows from -4 to 4, where +2 is marked, and the table C from -6 to 6,"
+    "A feature map of five by seven pixels with a query and a key, 2 rows down and 3 columns to the"
+    " right. Beside it the table R with entries from -4 to 4, where +2 is marked, and the table C from -6 to 6,"
     " where +3 is marked.",
 )
 
 # %% [markdown]
-# $$ s_{ij} = \frac{q_i \cdot (k_j + R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
+# $$ \text{score}_{ij} = \frac{q_i \cdot (k_j + R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
 #
-# (Section 3 of the paper.)
+# (Section 3 of the paper.) The part $q_i \cdot (R_{\downarrow} + C_{\rightarrow})$ is the position score.
 #
-# **Predict.** How many vectors are there for a map of 28 x 28, with the sum and without?
+# **Predict.** How many vectors are there for a feature map of 28 x 28, with the sum and without?
 #
 # <details><summary>Answer</summary>
 #
-# Offsets run from -27 to 27, which are 55. With the sum 55 + 55 = 110, without it 55 · 55 = 3025.
+# Offsets run from -27 to 27: 55 offsets on each axis. With the sum 55 + 55 = 110, without it 55 · 55 = 3025.
 #
 # </details>
 
@@ -156,13 +186,13 @@ claim(scores.softmax(-1)[0] > 0.9, "of two equal keys the near one gets nine ten
 # | `rows`, `columns` | `r d`, `s d` | $R$ and $C$, one vector for each offset |
 # | result | `… i j` | $q_i \cdot (R + C)$ for every pair |
 #
-# `offsets(n)` is the `n n` table of row numbers: key minus query, plus $n - 1$, because a table counts from
-# 0. `check_tables` takes `h`, `w` and both tables, and raises where they do not fit.
+# `offsets(n)[i, j]` $= j - i + n - 1$: which table entry the pair $(i, j)$ uses on an axis of $n$ pixels. The
+# $n - 1$ is there because a table counts from 0. `check_tables` takes `h`, `w` and both tables, and raises where they do not fit.
 
 # %% [markdown]
 # ### Exercise: `gathered_logits`
 #
-# Write it as it is defined: lay out a vector for every pair, then multiply. Do not mind the memory yet.
+# Write it as it is defined: lay out a vector for every pair, then multiply. Ignore memory for now.
 
 # %% exercise="relative_2d.gathered_logits"
 
@@ -180,47 +210,57 @@ near = -far[0].square() / 4, -far[1].square() / 4
 right = 0 * far[0], far[1].clamp(max=3)
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.4))
-photo = photograph("china", 90, 130)
+fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.1))
+photo = 0.5 + 0.5 * reduce(photograph("china", 90, 130), "h w c -> h w", "mean")
+where = dict(extent=(-0.5, 129.5, 89.5, -0.5), cmap="viridis", vmin=0, vmax=1)
 for line, tables, name in zip(axs, (near, right), ("near me", "to my right"), strict=True):
     weights = gathered_logits(q, *tables).softmax(-1)
     maps = rearrange(weights, "(h w) (y x) -> h w y x", h=9, y=9)
     for ax, (row, column) in zip(line, ((2, 3), (6, 7)), strict=True):
         plots.image(ax, photo, name)
-        where = dict(extent=(-0.5, 129.5, 89.5, -0.5), cmap="viridis", vmin=0)
-        ax.imshow(maps[row, column], alpha=0.65, **where)
-        ax.plot(10 * column + 4.5, 10 * row + 4.5, "x", color="w", mew=2)
-plots.show(fig, "A photograph four times under weights: a spot around a cross, or right of it.")
+        over = ax.imshow(maps[row, column] / maps[row, column].max(), alpha=0.7, **where)
+        ax.plot(10 * column + 4.5, 10 * row + 4.5, "x", color="tab:red", mew=2.5, ms=8)
+fig.colorbar(over, ax=axs, shrink=0.7, label="weight, as a fraction of the largest")
+alt = """A grey photograph four times under attention weights. Above, a bright spot around a red cross;
+below, everything from three columns right of the cross on is bright."""
+plots.show(fig, alt)
 
 # %% [markdown]
-# **What you should see.** The map moves with the cross: the two tables say "near me" and "to my right" for
+# **What you should see.** The attention map of a query moves with the cross: the two tables say "near me" and "to my right" for
 # whoever asks. Should the band lie to the left, you count query minus key. Should it lie below, height and
-# width are exchanged, a frequent mistake that square maps hide.
+# width are exchanged, a frequent mistake that square feature maps hide.
 
 # %%
 torch.manual_seed(0)
 q = torch.randn(28, 28, 20)
 rows, columns = torch.randn(55, 20), torch.randn(55, 20)
 spent = counting.count(lambda: gathered_logits(q, rows, columns)).largest_tensor
-print(f"largest tensor {spent:,}, the map itself {784**2:,}")
-claim(spent == 784**2 * 20, "(h w)² d numbers: d times the map")
+print(f"largest tensor {spent:,}, the attention map itself {784**2:,}")
+claim(spent == 784**2 * 20, "(h w)² d numbers: d times the attention map")
 
 # %% [markdown]
-# ## 8.2 The skew, to both sides
+# ## 8.2 The skew, in both directions
 #
-# The definition makes 12 million numbers where the map of one head has 0.6 million: 28 x 28 pixels are not
-# much. As in chapter 3 we multiply first, since `i r` is small, and then move each number to its key. Now the
-# offsets have both signs, $2n - 1$ of them on an axis of $n$ pixels.
+# The paper does it this way; section 8.3 shows something simpler. You may skip to it, with
+# `from solutions.relative_2d import rel_to_abs, relative_logits_1d, relative_logits_2d`.
+#
+# The definition makes 12 million numbers where the attention map of one head has 0.6 million: 28 x 28 pixels are
+# not much. As in chapter 3 we multiply first, since `i r` is small, and then move each number to its key.
+# [Huang et al.](https://arxiv.org/abs/1809.04281) found the trick in 2018 for Music Transformer, where keys lie in the
+# past only; Bello et al. extended it to both signs and two axes. Now there are $2n - 1$ offsets on an axis of
+# $n$ pixels.
 
 # %% jupyter={"source_hidden": true}
 n = 5
 offset = repeat(torch.arange(-4, 5), "r -> i r", i=n)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.5))
 wanted = offsets(n) - (n - 1)
-names = "you have: a column an offset", "you want: a column a key"
-for ax, table, name, across in zip(
-    axs, (offset, wanted), names, ("row of the table r", "key j"), strict=True
+fig, cell = plt.figure(figsize=(6.4, 2.7), layout="none"), 0.36
+for left, table, name, across in (
+    (0.5, offset, "one column per offset", "table entry r"),
+    (4.4, wanted, "one column per key", "key j"),
 ):
+    width = table.shape[1] * cell
+    ax = fig.add_axes((left / 6.4, 0.58 / 2.7, width / 6.4, n * cell / 2.7))
     plots.signed(ax, table, across, "query i", name, limit=8, bar=False)
     for i, j in [(i, j) for i in range(n) for j in range(table.shape[1])]:
         ax.text(j, i, int(table[i, j]), ha="center", va="center")
@@ -232,30 +272,32 @@ plots.show(fig, "Five rows from -4 to 4; and a square whose diagonal is 0.")
 #
 # <details><summary>Answer</summary>
 #
-# 4 to 8, then 12 to 16: row $i$ begins at $n - 1 + i\,(2n - 2)$. The step is $2n-2$, where rows have
-# $2n-1$ cells.
+# 4 to 8, then 12 to 16: what query $i$ wants begins at $n - 1 + i\,(2n - 2)$. The step is $2n-2$, where lines
+# have $2n-1$ cells.
 #
 # </details>
 
 # %% [markdown]
-# So every row starts one cell too late for a plain cut. The trick: **one more cell in each row** makes the
-# step $2n - 1$, which is the length of a row before padding. Read everything as one strip, drop the start, cut
-# it anew.
+# A plain cut into lines of $2n - 1 = 9$ would start at 4, 13, 22, …; wanted are 4, 12, 20, …: each line begins one
+# cell more too late than the one above it. The trick: **one more cell in each line**, and the wanted numbers stand
+# at 4, 13, 22, …, where the plain cut starts. So we pad, read everything as one strip, drop the start and cut it
+# anew into lines of $2n - 1$.
 
 # %% jupyter={"source_hidden": true}
 plots.show(
     drawn.padded_strip(),
     "Three rows of the offsets -2 to 2; each gets a cell more; all are read as one strip in which three"
     " runs of three cells are framed; the strip, cut anew from the third cell on into rows of five,"
-    " begins each row with one run; its first three columns are the result.",
+    " begins each row with one run; its first three columns are the result, the others are hatched.",
 )
 
 # %% [markdown]
 # | | axes | what it is |
 # |---|---|---|
 # | `x` | `… i r` | column $r$ is the offset $r - (n-1)$ |
-# | `rel_to_abs(x)` | `… i j` | entry $ij$ is the offset $j - i$ |
-#
+# | `rel_to_abs(x)` | `… i j` | number $ij$ is that of the offset $j - i$ |
+
+# %% [markdown]
 # ### Exercise: `rel_to_abs`
 #
 # Raise a `ValueError` where $r$ is not $2n - 1$.
@@ -290,21 +332,22 @@ check("relative_2d.relative_logits_1d", relative_logits_1d)
 # %% [markdown]
 # ### Two axes
 #
-# What a query says to a *column* of keys does not depend on their row. So both directions are one axis each,
-# and the map is their sum by broadcasting.
+# The position score has two parts: that of a *column* of keys, $q_i \cdot C_{\rightarrow}$, is the same in all
+# rows, that of a *row*, $q_i \cdot R_{\downarrow}$, in all columns. So both directions are one axis each, and the
+# scores of all pairs are their sum by broadcasting.
 
 # %% jupyter={"source_hidden": true}
 plots.show(
     drawn.axis_logits(),
-    "For one query: a column of five numbers, what it says to each row, and a row of seven numbers, what"
-    " it says to each column; their sums fill a table of five by seven, one number for each key.",
+    "For one query: five position scores, one for each row, and seven, one for each column; their sums"
+    " fill a table of five by seven, one number for each key.",
 )
 
 # %% [markdown]
 # ### Exercise: `relative_logits_2d`
 #
 # $q_i \cdot C_{\rightarrow}$ is the same for all rows of keys: skew along the columns, and repeat. For the
-# rows do the same on the map turned.
+# rows do the same on the feature map turned.
 
 # %% exercise="relative_2d.relative_logits_2d"
 
@@ -317,14 +360,14 @@ check("relative_2d.relative_logits_2d", relative_logits_2d)
 
 # %%
 apart = (relative_logits_2d(q, rows, columns) - gathered_logits(q, rows, columns)).abs().max()
-claim(apart < 1e-4, "skewed logits are the gathered ones")
+claim(apart < 1e-4, "skewed position scores are the gathered ones")
 spent = counting.count(lambda: relative_logits_2d(q, rows, columns)).largest_tensor
 print(f"largest tensor {spent:,}")
-claim(spent == 784**2, "and nothing is larger than the map")
+claim(spent == 784**2, "and nothing is larger than the attention map")
 
 # %% [markdown]
 # **What you should see.** The largest tensor has 614,656 numbers, a twentieth of before, since d = 20. The paper
-# counts like this too: $O(8\,(hw)^2)$ for 8 heads. If yours is larger, a table of pairs is still made
+# counts the same: $N_h (hw)^2$ numbers for $N_h$ heads. If yours is larger, a table of pairs is still made
 # somewhere.
 
 # %% [markdown]
@@ -338,8 +381,7 @@ claim(spent == 784**2, "and nothing is larger than the map")
 # | vectors of all pairs of pixels | 12,293,120 |
 # | vectors of all pairs of rows | 15,680 |
 #
-# So the two margins of the last diagram, what a query says to each row and to each column, are an einsum
-# each.
+# So the two margins of the last diagram, the position scores of the rows and of the columns, are an einsum each.
 
 # %% [markdown]
 # ### Exercise: `axis_logits`
@@ -371,9 +413,9 @@ print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}"
 # does without it.
 
 # %% [markdown]
-# ### Where these logits live today
+# ### Where these scores live today
 #
-# | | what is added to the logit | learned, for a map of $h \times w$ |
+# | | what is added to the score | learned, for a feature map of $h \times w$ |
 # |---|---|---|
 # | Bello et al. | $q_i \cdot (R_{\downarrow} + C_{\rightarrow}) / \sqrt d$ | $(2h - 1 + 2w - 1)\, d$, for all heads together |
 # | MViTv2, Segment Anything | $q_i \cdot R_{\downarrow} + q_i \cdot C_{\rightarrow}$ | the same number |
@@ -382,8 +424,8 @@ print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}"
 # **Decomposed relative positions** is what MViTv2 calls the second row. It *is* your `axis_logits` and their
 # broadcast sum. (*Released code of
 # [Segment Anything](https://github.com/facebookresearch/segment-anything): the queries in it are not divided by
-# $\sqrt d$, and offsets count query minus key.*) [Swin](https://arxiv.org/abs/2103.14030) has windows of 7 x 7
-# only, so it can afford a table of all offsets, a **bias table** of one number each.
+# $\sqrt d$, and offsets count query minus key.*) [Swin](https://arxiv.org/abs/2103.14030) has small windows,
+# 7 x 7 by default, so it can afford a table of all offsets, a **bias table** of one number each.
 
 
 # %%
@@ -410,25 +452,25 @@ print("learned for 7 x 7:", 13 * 13, "numbers a head against", 26, "times d for 
 # the query, which may ask "what is to my right" or "what is below me" depending on what it holds.
 
 # %% [markdown]
-# ## 8.4 The map, and what moves with the picture
+# ## 8.4 The attention map, and what moves with the picture
 #
-# $q$ is divided by $\sqrt d$ once, before *both* products, so that the logits of places are scaled like those
-# of content. Not all code does so: in [timm](https://github.com/huggingface/pytorch-image-models) the layer
+# $q$ is divided by $\sqrt d$ once, before *both* products, so that the position scores are scaled like those of
+# the content. Not all code does so: in [timm](https://github.com/huggingface/pytorch-image-models) the layer
 # `BottleneckAttn` scales the content only, unless `scale_pos_embed=True` is given.
 #
-# **Predict.** d = 64, and the places are not divided. How much larger are their logits?
+# **Predict.** d = 64, and the position scores are not divided. How much larger are they?
 #
 # <details><summary>Answer</summary>
 #
-# $\sqrt{64} = 8$ times. At the start, when tables and keys are equally long, attention then sees hardly
-# anything but places.
+# $\sqrt{64} = 8$ times. At the start, when the vectors of tables and keys have about equal norm, attention then
+# sees hardly anything but positions.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise: `relative_weights`
 #
-# `logits(q, rows, columns)` gives the part of the places; without tables there is content alone.
+# `logits(q, rows, columns)` gives the position scores; without tables there is content alone.
 
 # %% exercise="relative_2d.relative_weights"
 
@@ -475,18 +517,21 @@ claim(
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
 x, colour = relative_tasks.mosaics(1)
-fig, ax = plt.subplots(figsize=(3.6, 2.6))
+fig, ax = plt.subplots(figsize=(4.2, 3.0))
 ax.imshow(colour[0], cmap="viridis", vmin=0, vmax=3)
-ax.annotate("", (4, 3), (2, 2), arrowprops=dict(color="w", width=2, headwidth=9))
-ax.set(title="What is one below and two to the right?", xlabel="w", ylabel="h")
-for edge in (1.5, 3.5):
-    ax.axvline(edge, color="w", lw=1, ls=":")
+ax.axvspan(1.5, 3.5, fc="#ffffff", alpha=0.45, lw=0)
+ax.axvspan(1.5, 3.5, fc="none", hatch="//", ec="#ffffff", lw=0)
+ax.annotate("", (7, 3), (5, 2), arrowprops=dict(color="#d55e00", width=2.5, headwidth=10))
+ax.plot(5, 2, "o", color="#d55e00")
+title = "What is one below and two to the right?\nHatched: columns never asked in training"
+ax.set(title=title, xlabel="column", ylabel="row")
 plots.show(
-    fig, "A mosaic of six by eight in four colours, an arrow, and two columns set apart."
+    fig,
+    "A mosaic of six by eight in four colours, an arrow from a query in column 5, and columns 2 and 3 hatched.",
 )
 
 # %% [markdown]
-# Training asks in columns 0, 1, 4 and 5. Columns 2 and 3, between the dotted lines, are never asked there,
+# Training asks in columns 0, 1, 4 and 5. Columns 2 and 3, which are hatched, are never asked there,
 # though every offset that they need occurs in training.
 #
 # **Predict.** What is the best fraction of right answers for attention without positions?
@@ -560,12 +605,13 @@ q, k, _ = network.attend.project(network.embed(x))
 with torch.no_grad():
     weights = relative_weights(q, k, network.attend.rows, network.attend.columns)
 maps = rearrange(weights, "1 head (h w) (y x) -> head h w y x", h=6, y=6).mean(0)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.4))
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.2))
 for ax, column in zip(axs, (0, 3), strict=True):
-    name = f"query in column {column}, {'never asked' if column in UNSEEN else 'asked in training'}"
-    plots.heat(ax, maps[2, column], "x", "y", name, bar=False)
+    name = f"column {column}: {'never asked' if column in UNSEEN else 'asked in training'}"
+    plots.heat(ax, maps[2, column], "column", "row", f"query in {name}", bar=False)
     ax.plot(column, 2, "x", color="w")
-plots.show(fig, "Two maps: bright one row below and two columns right of the query, in both.")
+fig.colorbar(axs[1].images[0], ax=axs, shrink=0.8, label="weight")
+plots.show(fig, "Two attention maps: bright one below and two right of the query, in both.")
 
 # %% [markdown]
 # **What you should see.** The mean of the heads has its brightest pixel one below and two to the right of the
@@ -575,14 +621,14 @@ plots.show(fig, "Two maps: bright one row below and two columns right of the que
 # %% [markdown]
 # ## 8.6 One product that does all (may be skipped at first reading)
 #
-# Fused attention (`F.scaled_dot_product_attention`, chapter 11) never stores the map. But it takes a bias only
-# as a tensor of the map's size. Can the places hide in $q$ and $k$? The query brings along *everything* that it
-# would say to any row and any column, and the key picks by a 1 at its own row and its own column.
+# Fused attention (`F.scaled_dot_product_attention`, chapter 11) never stores the attention map. But it takes a
+# bias only as a tensor of that map's size. Can the positions hide in $q$ and $k$? The query brings along its
+# position scores of *all* rows and *all* columns, and the key picks by a 1 at its own row and its own column.
 
 # %% jupyter={"source_hidden": true}
 plots.show(
     drawn.longer_pair(),
-    "A query of d numbers followed by h numbers for the rows and w for the columns; a key of d numbers"
+    "A query of d numbers followed by h position scores of rows and w of columns; a key of d numbers"
     " followed by a one at its row and a one at its column, zeros elsewhere.",
 )
 
@@ -595,11 +641,11 @@ plots.show(
 #
 # This is exact.
 #
-# **Predict.** How many numbers are the new queries, for 56 x 56 and d = 32? And the map?
+# **Predict.** How many numbers are the new queries, for 56 x 56 and d = 32? And the attention map?
 #
 # <details><summary>Answer</summary>
 #
-# 3136 · (32 + 56 + 56) = 451,584. The map has 3136² = 9,834,496 for each head. It is $O(hw\,(d + h + w))$
+# 3136 · (32 + 56 + 56) = 451,584. The attention map has 3136² = 9,834,496 for each head. It is $O(hw\,(d + h + w))$
 # against $O((hw)^2)$.
 #
 # </details>
@@ -607,10 +653,12 @@ plots.show(
 # %% jupyter={"source_hidden": true}
 sides, d = torch.tensor([7, 14, 28, 56, 112]), 32
 n = sides.double() ** 2
-largest = {"gathered": n**2 * d, "skewed, broadcast": n**2, "augmented": n * (d + 2 * sides)}
-fig, ax = plt.subplots(figsize=(5, 2.8))
-title = "Only the augmented form grows more slowly than the map"
-plots.lines(ax, sides, largest, "side of the map in pixels", "largest tensor a head", title)
+largest = {"gathered": n**2 * d, "skewed, broadcast, fused": n**2}
+largest["augmented"] = n * (d + 2 * sides)
+fig, ax = plt.subplots(figsize=(5, 3.0))
+title = "d = 32: only the augmented form grows more slowly than the\nattention map, which is the orange line"
+across = "side of the feature map in pixels"
+plots.lines(ax, sides, largest, across, "largest tensor a head", title)
 ax.set(xscale="log", yscale="log", xticks=sides.tolist(), xticklabels=sides.tolist())
 ax.minorticks_off()
 plots.show(
@@ -622,7 +670,7 @@ plots.show(
 #
 # | | axes | what it is |
 # |---|---|---|
-# | first | `… i m` | q, what it says to rows, what it says to columns |
+# | first | `… i m` | q, its position scores of the rows, those of the columns |
 # | second | `… j m` | k, a one for its row, a one for its column |
 
 # %% exercise="relative_2d.augmented_pair"
@@ -641,11 +689,12 @@ rows, columns = torch.randn(27, 8) / 3, torch.randn(19, 8) / 3
 long_q, long_k = augmented_pair(q / math.sqrt(8), k, rows, columns)
 weights = (long_q @ long_k.mT).softmax(-1)
 apart = (weights - relative_weights(q, k, rows, columns)).abs().max()
-claim(apart < 1e-5, "one product, one softmax: the same map")
+claim(apart < 1e-5, "one product, one softmax: the same attention map")
 
 # %% [markdown]
-# `relative_attention_2d(q, k, v, rows, columns, implementation)` has all five forms, under the names
-# `naive`, `skew`, `broadcast`, `fused` (a bias, made once) and `augmented`.
+# `relative_attention_2d(q, k, v, rows, columns, implementation)` has five implementations: `naive` (gathered),
+# `skew`, `broadcast`, `fused` (a bias, made once) and `augmented`. By the size of their largest tensor they are
+# the three groups of the figure.
 
 
 # %%
@@ -663,7 +712,7 @@ claim(same, "all five give the same")
 
 # %% [markdown]
 # **What you should see.** The five results are equal. `fused` still makes the bias; `augmented` makes nothing of
-# the map's size. And the time? On a shared machine clocks are unreliable, so the calls take turns and medians
+# the attention map's size. And the time? On a shared machine clocks are unreliable, so the calls take turns and medians
 # are compared; only ratios mean something.
 
 # %%
@@ -694,21 +743,16 @@ for name, run, rounds in (("forward", call, 5), ("and backward", train, 3)):
 # %% [markdown]
 # ## 8.7 The augmented convolution
 #
-# A convolution is sharp, cheap and short-sighted; attention sees the whole map. Bello et al. let each do what it
-# is good at: of $F$ output channels, $dv$ come from attention with relative positions, the others from an
-# ordinary convolution, and both are put one behind the other.
+# The green box is finished; here is the first diagram again. A convolution is sharp, cheap and
+# short-sighted; attention sees the whole feature map. Of $f$ output channels, $dv$ come from attention with
+# relative positions and the others from an ordinary convolution; the two are concatenated along the channel axis.
 
 # %% jupyter={"source_hidden": true}
-plots.show(
-    drawn.augmented_convolution(),
-    "x goes into a 3 x 3 convolution, which gives F - dv channels, and into keys, queries and values,"
-    " attention with the tables R and C, and a last layer, which gives dv channels. The output is both,"
-    " one behind the other.",
-)
+plots.show(drawn.augmented_convolution(), HEADING_FOR)
 
 # %% [markdown]
 # $$ \text{out} = [\,\text{conv},\; W_o\,[o_1, \dots, o_{\text{heads}}]\,] \qquad
-# dk = \kappa F \quad dv = \upsilon F $$
+# dk = \kappa f \quad dv = \upsilon f $$
 #
 # (Section 3.2 of the paper.) $dk$ and $dv$ count the features of all keys and of all values, over all heads
 # together. Two rules complete them:
@@ -749,8 +793,8 @@ check("relative_2d.attention_widths", attention_widths)
 # | | axes | what it is |
 # |---|---|---|
 # | `project(x)` | `b head h w d`, twice, `b head h w e` | q, k and v; `self.kqv` stacks **k, q, v** |
-# | `attention(x)` | `b head i j` | the map |
-# | `forward(x)` | `b f y x` | the convolution's maps first |
+# | `attention(x)` | `b head i j` | the attention map |
+# | `forward(x)` | `b f h2 w2` | the convolution's channels first |
 #
 # With a stride, `halved(x, stride)` shrinks the attention's input by 3 x 3 means. With `downsample` it is
 # halved once more, and what `self.out` gives is enlarged by bilinear interpolation, `align_corners=False`.
@@ -758,7 +802,7 @@ check("relative_2d.attention_widths", attention_widths)
 # %% [markdown]
 # ### Exercise: `AttentionAugmentedConv2d`
 #
-# `self.tables(h, w)` gives the two tables for a map of that size; `relative_attention_2d` and
+# `self.tables(h, w)` gives the two tables for a feature map of that size; `relative_attention_2d` and
 # `relative_weights` do the rest. With upsilon = 0 there is no `kqv`, with upsilon = 1 no `conv`.
 
 # %% exercise="relative_2d.attention_augmented_conv"
@@ -809,7 +853,7 @@ claim(torch.equal(layer(x), layer.conv(x)), "and without values a convolution")
 # %% [markdown]
 # ### Any size
 #
-# Tables are made for one size. On a smaller map the middle of a table is used; on a larger one all offsets
+# Tables are made for one size. On a smaller feature map the middle of a table is used; on a larger one all offsets
 # beyond the last have its vector. So offsets keep their meaning in pixels. For the same scene at another
 # resolution, `stretch=True` interpolates instead, as vision Transformers do.
 
@@ -835,7 +879,7 @@ def curves():
     """The weights over those of the convolution, for sixteenths of the channels."""
     found = {}
     for channels in (256, 512):
-        counts = [weights_of(channels, s / 16) for s in range(17)]
+        counts = [weights_of(channels, part / 16) for part in range(17)]
         found[f"{channels} channels"] = [n / counts[0] for n in counts]
     return found
 
@@ -850,8 +894,9 @@ claim(
 drawn_curves = curves()
 fig, ax = plt.subplots(figsize=(5.2, 2.6))
 title = "A little attention may cost weights; much of it saves them"
-parts = [s / 16 for s in range(17)]
-plots.lines(ax, parts, drawn_curves, "part of the channels", "weights over a 3 x 3", title)
+parts = [part / 16 for part in range(17)]
+up = "weights / those of a\n3 x 3 convolution"
+plots.lines(ax, parts, drawn_curves, "part of the channels that attention gets", up, title)
 ax.axhline(1, color="#888888", lw=1, ls=":")
 alt = """Two curves over the part of the channels that attention gets; both first rise above the dotted
 line at 1 and then fall to less than a half."""
@@ -859,12 +904,13 @@ plots.show(fig, alt)
 
 # %%
 with torch.device("meta"):
-    networks = {s: augmented_resnet(50, kappa=s, upsilon=s) for s in (0.25, 0.5, 0.75, 1.0)}
-sizes = {s: sum(p.numel() for p in one.parameters()) for s, one in networks.items()}
+    parts = 0.25, 0.5, 0.75, 1.0
+    networks = {part: augmented_resnet(50, kappa=part, upsilon=part) for part in parts}
+sizes = {part: sum(p.numel() for p in one.parameters()) for part, one in networks.items()}
 for part, size in sizes.items():
     print(f"ResNet-50, stages 2 to 4, part {part:4}: {size / 1e6:.1f} M")
 ordered = sorted(sizes.values(), reverse=True) == list(sizes.values())
-claim(ordered, "the more attention, the fewer weights")
+claim(ordered, "from a quarter on, the more attention, the fewer weights")
 
 # %% [markdown]
 # **What you should see.** The network shrinks from 24.3 M to 19.4 M weights, where the plain one has 25.6 M. The
@@ -920,8 +966,8 @@ for (name, printed), model in ours.items():
 claim(differ == ["AA-WRN-28-10", "AA-ResNet-34"], "these two do not come out, the others do")
 
 # %% [markdown]
-# **What you should see.** AA-ResNet-50 comes out to the digit, with 0.2 F and at least 160 features for the keys,
-# and 0.1 F for the values, rounded down to a multiple of 8 (the paper's $\kappa$ and $\upsilon$).
+# **What you should see.** AA-ResNet-50 comes out to the digit, with 0.2 f and at least 160 features for the keys,
+# and 0.1 f for the values, rounded down to a multiple of 8 (the paper's $\kappa$ and $\upsilon$).
 # AA-ResNet-34 and AA-WRN-28-10 do **not** come out of the published description. We leave it at that: a model
 # tuned until its count fits would prove nothing.
 
@@ -949,15 +995,22 @@ with torch.no_grad():
     maps = network.second.attention(network.bn1(network.first(image)).relu())
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.1))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.3))
 plots.image(axs[0], 1 - image[0, 0], "a pixel asks")
+most = maps[0, :, 2 * 8 + 3].max().item()
+ink = repeat(image[0, 0] > 0.5, "y x -> (y a) (x b)", a=20, b=20)
 for head, ax in enumerate(axs[1:]):
     one = rearrange(maps[0, head, 2 * 8 + 3], "(y x) -> y x", y=8)
-    plots.image(ax, 1 - image[0, 0], f"head {head} looks")
-    ax.imshow(one, cmap="viridis", vmin=0, vmax=maps[0, :, 19].max(), alpha=0.7)
+    over = ax.imshow(one, vmin=0, vmax=most)
+    where = dict(extent=(-0.5, 7.5, -0.5, 7.5), colors="w", linewidths=1.3)
+    ax.contour(ink.float(), levels=[0.5], **where)
+    ax.set(title=f"head {head}: its weights", xticks=[], yticks=[])
 for ax in axs:
-    ax.plot(3, 2, "x", color="tab:red", mew=2)
-plots.show(fig, "A digit of eight by eight, and where its marked pixel looks in each head.")
+    ax.plot(3, 2, "x", color="tab:red", mew=2.5, ms=8)
+fig.colorbar(over, ax=axs[1:], shrink=0.8, label="weight")
+alt = """A digit of eight by eight, and the attention weights of its marked pixel in each head, with the
+outline of the digit drawn over them."""
+plots.show(fig, alt)
 
 # %% [markdown]
 # **What you should see.** The two heads look at different parts of the digit, far beyond a 3 x 3 window. What they
@@ -969,7 +1022,7 @@ plots.show(fig, "A digit of eight by eight, and where its marked pixel looks in 
 # | form | largest tensor | when |
 # |---|---|---|
 # | gathered | $(hw)^2 d$ | to define it |
-# | skewed, broadcast | $(hw)^2$ a head | when the map itself is wanted |
+# | skewed, broadcast, fused | $(hw)^2$ a head | when the attention map itself is wanted |
 # | augmented | $hw\,(d + h + w)$ | otherwise |
 #
 # Relative positions score a pair by its offset: what is learned at one place holds at all places. An augmented
@@ -990,7 +1043,7 @@ plots.show(fig, "A digit of eight by eight, and where its marked pixel looks in 
 
 # %% [markdown]
 # 4. How do places hide in a plain product?
-# <details><summary>Answer</summary>The query carries what it says to each row and each column, the key a one at its own.</details>
+# <details><summary>Answer</summary>The query carries its position scores of all rows and all columns, the key a one at its own.</details>
 #
 # 5. Does an augmented convolution have fewer weights than a convolution?
 # <details><summary>Answer</summary>It depends: a channel of attention is cheaper than one of a 3 x 3, but each head has keys of at least 20 features.</details>
@@ -1000,7 +1053,7 @@ plots.show(fig, "A digit of eight by eight, and where its marked pixel looks in 
 #
 # - [Stand-alone self-attention](https://arxiv.org/abs/1906.05909) (Ramachandran et al., 2019) drops the
 #   convolutions: chapter 9.
-# - [BoTNet](https://arxiv.org/abs/2101.11605) (Srinivas et al., 2021) puts these logits into the last blocks
+# - [BoTNet](https://arxiv.org/abs/2101.11605) (Srinivas et al., 2021) puts these scores into the last blocks
 #   of a ResNet.
 # - [Swin](https://arxiv.org/abs/2103.14030) (Liu et al., 2021): windows with a bias table (section 8.3).
 # - [MViTv2](https://arxiv.org/abs/2112.01526) (Li et al., 2021) and

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from attncourse.book.diagrams import (
     ATTENTION,
@@ -9,7 +10,6 @@ from attncourse.book.diagrams import (
     LEARNED,
     arrow,
     canvas,
-    frame,
     label,
     layer,
     matrix,
@@ -19,7 +19,7 @@ from attncourse.book.diagrams import (
 
 
 def two_tables() -> Figure:
-    """A query and a key on a map, and the rows of the two tables for their offset."""
+    """A query and a key on a feature map, and the two tables' entries for their offset."""
     fig, ax = canvas(15.4, 6.0)
     h, w, side = 5, 7, 0.6
     values = np.full((h, w), 0.15)
@@ -51,7 +51,12 @@ def two_tables() -> Figure:
         12.9, 3.5, "$q \\cdot R_{+2}$\n$+\\; q \\cdot C_{+3}$", ha="left", va="center", size=11
     )
     ax.text(
-        12.9, 2.2, "is what the\nplaces add to\n$q \\cdot k$", ha="left", va="center", size=8.5
+        12.9,
+        2.2,
+        "is the position\nscore, added\nto $q \\cdot k$",
+        ha="left",
+        va="center",
+        size=8.5,
     )
     return fig
 
@@ -62,33 +67,42 @@ def padded_strip() -> Figure:
     n, r, side = 3, 5, 0.62
     rows = [[(i, f"{o:+d}" if o else "0") for o in range(-2, 3)] for i in range(n)]
 
-    def grid(x, y, cells, name):
+    def grid(x, y, cells, name, dropped=None):
         """Cells of one query have one shade; what was padded is nearly white."""
         tone = [[(0.25, 0.5, 0.85)[i] if word != "·" else 0.0 for i, word in c] for c in cells]
         words = [[word.replace("-", "−") for _, word in c] for c in cells]
-        return matrix(ax, x, y, tone, "", name, DATA, side, words)
+        before = len(ax.texts)
+        box = matrix(ax, x, y, tone, "", name, DATA, side, words, dropped)
+        for text in ax.texts[before : len(ax.texts) - 1]:  # the last is the name
+            text.set_size(9.5)
+        return box
 
     padded = [[*row, (i, "·")] for i, row in enumerate(rows)]
     strip = [cell for row in padded for cell in row]
     new = [strip[n - 1 + k : n - 1 + k + r] for k in range(0, n * r, r)]
-    have = grid(1.2, 5.4, rows, "1 a column an offset")
+    ends = np.zeros((1, len(strip)), dtype=bool)
+    ends[:, : n - 1] = ends[:, -1] = True
+    beyond = np.zeros((n, r), dtype=bool)
+    beyond[:, n:] = True
+    have = grid(1.2, 5.4, rows, "1 one column per offset")
     label(ax, (have.left[0], have.middle[1]), "query i", "right")
-    grid(7.4, 5.4, padded, "2 one cell more in each row")
+    grid(7.4, 5.4, padded, "2 one more cell in each row")
     arrow(ax, (4.45, 6.33), (7.2, 6.33), text="pad")
-    grid(1.2, 3.4, [strip], "3 one strip")
-    arrow(ax, (9.3, 5.3), (9.3, 4.55))
+    grid(1.2, 3.4, [strip], "3 one strip; hatched cells are dropped", ends)
+    arrow(ax, (9.3, 5.3), (9.3, 4.65))
     for start in (n - 1, n - 1 + r, n - 1 + 2 * r):
-        frame(ax, 1.2 + start * side, 3.33, n * side, side + 0.14)
-    grid(1.2, 0.4, new, "4 cut anew, into rows of r")
-    arrow(ax, (2.75, 3.25), (2.75, 2.75))
-    box = grid(8.9, 0.4, [row[:n] for row in new], "5 a column a key")
+        corner = (1.2 + start * side, 3.4)
+        ax.add_patch(Rectangle(corner, n * side, side, fc="none", ec="#d55e00", lw=2, zorder=3))
+    grid(1.2, 0.4, new, "4 cut anew into rows of r", beyond)
+    arrow(ax, (2.75, 3.25), (2.75, 2.8))
+    box = grid(8.9, 0.4, [row[:n] for row in new], "5 one column per key")
     label(ax, (box.right[0] + 0.15, box.middle[1]), "i j", "left", "center")
     arrow(ax, (4.45, 1.33), (8.7, 1.33), text="the first n columns")
     return fig
 
 
 def axis_logits() -> Figure:
-    """What one query says to each row, and to each column, added by broadcasting."""
+    """One query's position scores of each row and of each column, added by broadcasting."""
     fig, ax = canvas(15.4, 5.2)
     down, across = np.array([-2, 0, 3, 1, -1]), np.array([0, 2, 1, -1, -2, 0, 1])
     sums = down[:, None] + across
@@ -102,13 +116,19 @@ def axis_logits() -> Figure:
     numbers(4.6, 4.0, across[None, :], ATTENTION)
     label(ax, (8.75, 4.28), "$q \\cdot C$ to each column", "left")
     table = numbers(4.6, 0.9, sums, ATTENTION)
-    label(ax, (table.middle[0], 0.75), "what this query says to each key, y x", "center", "top")
+    label(
+        ax,
+        (table.middle[0], 0.75),
+        "position score of this query with each key, y x",
+        "center",
+        "top",
+    )
     ax.text(9.2, 2.3, "h + w numbers\nfor each query\nmake all h w", ha="left", va="center")
     return fig
 
 
 def longer_pair() -> Figure:
-    """A query with what it says to rows and columns behind it; a key with two ones."""
+    """A query with its position scores of rows and columns behind it; a key with two ones."""
     fig, ax = canvas(15.4, 5.4)
     side = 0.5
     parts = (
@@ -136,23 +156,24 @@ def longer_pair() -> Figure:
 
 
 def augmented_convolution() -> Figure:
-    """A convolution for most channels, attention for the others, put one behind the other."""
-    fig, ax = canvas(15.4, 6.4)
-    tensor(ax, 0.5, 2.0, (1.3, 1.6, 1.6), "c h w", "$x$", [DATA] * 6)
-    layer(ax, 4.3, 4.6, "convolution 3 x 3", 3.2, 0.7)
-    layer(ax, 4.3, 1.5, "k, q, v\n1 x 1", 1.4, 0.95)
-    layer(ax, 6.5, 1.5, "attention with\n$R$ and $C$", 3.5, 0.95, ATTENTION)
-    layer(ax, 4.55, 0.2, "tables $R$, $C$", 2.4, 0.6)
-    arrow(ax, (3.6, 3.6), (4.2, 4.85))
-    arrow(ax, (3.6, 2.9), (4.2, 2.1))
-    arrow(ax, (5.8, 1.97), (6.4, 1.97))
-    arrow(ax, (7.05, 0.5), (8.2, 0.5), (8.2, 1.4))
-    layer(ax, 10.6, 1.5, "$W_o$\n1 x 1", 1.0, 0.95)
-    arrow(ax, (10.1, 1.97), (10.5, 1.97))
+    """A convolution for most channels, attention for the others, concatenated."""
+    fig, ax = canvas(15.4, 6.6)
+    tensor(ax, 0.5, 1.6, (1.3, 1.6, 1.6), "c h w", "$x$", [DATA] * 6)
+    layer(ax, 4.5, 0.95, "convolution 3 x 3", 3.2, 0.8)
+    layer(ax, 4.5, 3.9, "k, q, v\n1 x 1", 1.4, 1.0)
+    layer(ax, 6.6, 3.9, "attention with\n$R$ and $C$", 3.3, 1.0, ATTENTION)
+    layer(ax, 7.05, 5.6, "tables $R$, $C$", 2.4, 0.7)
+    layer(ax, 10.6, 3.9, "$W_o$\n1 x 1", 1.0, 1.0)
+    arrow(ax, (3.5, 3.6), (4.4, 4.25))
+    arrow(ax, (3.25, 1.8), (4.4, 1.4))
+    arrow(ax, (6.0, 4.4), (6.5, 4.4))
+    arrow(ax, (8.25, 5.55), (8.25, 5.0))
+    arrow(ax, (10.0, 4.4), (10.5, 4.4))
     colours = [DATA] * 4 + [ATTENTION] * 2
-    tensor(ax, 12.5, 2.3, (1.2, 1.4, 1.1), "F h w", "out", colours)
-    arrow(ax, (7.6, 4.95), (11.6, 4.95), (12.3, 3.9))
-    ax.text(9.6, 5.05, "F − dv channels", ha="center", va="bottom", size=8.5)
-    arrow(ax, (11.7, 1.97), (12.2, 2.4))
-    ax.text(12.0, 1.6, "dv", ha="left", va="center", size=8.5)
+    tensor(ax, 12.2, 1.0, (1.2, 1.5, 1.2), "f h w", "", colours)
+    ax.text(12.95, 0.0, "out", ha="center", va="bottom", weight="bold")
+    arrow(ax, (11.7, 4.4), (13.85, 4.4), (13.85, 3.35))
+    ax.text(13.0, 4.5, "dv channels", ha="center", va="bottom", size=8.5)
+    arrow(ax, (7.8, 1.2), (12.1, 1.2))
+    ax.text(9.85, 1.3, "f − dv channels", ha="center", va="bottom", size=8.5)
     return fig

@@ -35,7 +35,7 @@ def layer_trials():
         dk, dv = attention_widths(sizes["f"], 0.5, upsilon, sizes["head"])
         y, x = -(-h // stride), -(-w // stride)
         g, u = (-(-y // 2), -(-x // 2)) if downsample else (y, x)
-        sizes |= dict(y=y, x=x, g=g, u=u, i=g * u, j=g * u, h=h, w=w)
+        sizes |= dict(h2=y, w2=x, g=g, u=u, i=g * u, j=g * u, h=h, w=w)
         sizes |= dict(d=dk // sizes["head"], e=dv // sizes["head"])
         return Trial(name, sizes, dict(x="b c h w"), init)
 
@@ -107,7 +107,7 @@ STRIDES = (
           "For `downsample` you take every other pixel. It is the mean of each 3x3 window:"
           " `halved(x, 2)`."),
     wrong("always_skips", "halved(x, self.stride)", "x[..., :: self.stride, :: self.stride]",
-          "To make the map smaller you take every other pixel. It is the mean of each 3x3 window:"
+          "To shrink the feature map you take every other pixel. It is the mean of each 3x3 window:"
           " `halved`.",
           ("halved(x, 2)", "x[..., ::2, ::2]")),
     wrong("stride_takes_the_largest", "halved(x, self.stride)", _where_smaller("max"),
@@ -115,17 +115,17 @@ STRIDES = (
     wrong("smaller_by_the_largest", "halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)",
           "For `downsample` you take the largest of each window. It is the mean: `halved`."),
     wrong("always_the_largest", "halved(x, self.stride)", _where_smaller("max"),
-          "To make the map smaller you take the largest of each window. It is the mean: `halved`.",
+          "To shrink the feature map you take the largest of each window. It is the mean: `halved`.",
           ("halved(x, 2)", "F.max_pool2d(x, 3, 2, 1)")),
     wrong("smaller_by_windows_of_2", "halved(x, 2)", "F.avg_pool2d(x, 2, ceil_mode=True)",
           "For `downsample` you average windows of 2x2. They are 3x3 and overlap: `halved`."),
     wrong("windows_of_the_stride", "halved(x, self.stride)",
           "F.avg_pool2d(x, self.stride, ceil_mode=True)",
-          "To make the map smaller you average windows of 2x2 side by side. They are 3x3 and"
+          "To shrink the feature map you average windows of 2x2 side by side. They are 3x3 and"
           " overlap: `halved`.",
           ("halved(x, 2)", "F.avg_pool2d(x, 2, ceil_mode=True)")),
     wrong("never_smaller", "halved(x, 2) if self.downsample else x", "x",
-          "`downsample` is not used: you attend at full resolution. Halve the map once more before"
+          "`downsample` is not used: you attend at full resolution. Halve it once more before"
           " the projection."),
 )
 
@@ -316,7 +316,7 @@ EXERCISE = Exercise(
     probes={
         "project": ("b head g u d", "b head g u d", "b head g u e"),
         "attention": "b head i j",
-        "forward": "b f y x",
+        "forward": "b f h2 w2",
     },
     trials=layer_trials,
     blank=("project", "attention", "forward"),

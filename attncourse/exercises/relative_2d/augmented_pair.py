@@ -33,14 +33,14 @@ QUERIES = (
           "You cut the products with the tables to h and w columns: the most negative offsets, the"
           " same for all queries. `axis_logits` sorts them."),
     wrong("products_of_k", "axis_logits(q,", "axis_logits(k,",
-          "You append to q what k says to rows and columns. It is what q says: `axis_logits(q,"
+          "You append the position scores of k to q. They are those of q itself: `axis_logits(q,"
           " …)`."),
     wrong("columns_before_rows_in_q", "rows, columns)]", "rows, columns)[::-1]]",
           "In q the columns come before the rows, in k the rows before the columns: the wrong ones"
           " meet. Rows first in both."),
     wrong("content_left_out_of_q", "[q,", "[0 * q,",
-          "The content of the queries is missing: q itself comes first, then what it says to rows"
-          " and columns."),
+          "The content of the queries is missing: q itself comes first, then its position"
+          " scores of rows and columns."),
     wrong("content_scaled", "[q,", "[q / math.sqrt(q.shape[-1]),",
           "You divide q by sqrt(d) here. The queries come divided: q is taken as it is."),
     wrong("content_last_in_q", "[q, *axis_logits(q, rows, columns)]",
@@ -94,7 +94,7 @@ KEYS = (
 
 PAIRS = (
     wrong("ones_for_the_query", "[q, *axis_logits(q, rows, columns)]", "[q, row, column]",
-          "You append the ones to the queries, and what a query says to the keys. A key cannot know"
+          "You append the ones to the queries, and the position scores to the keys. A key cannot know"
           " who asks: the query brings the products, the key its ones.",
           ("[k, row, column]", "[k, *axis_logits(q, rows, columns)]")),
     wrong("roles_exchanged", "[q, *axis_logits(q, rows, columns)]", "[q, row, column]",
@@ -176,7 +176,7 @@ EXERCISE = Exercise(
             " you want for a key in row y?"
         ),
         (
-            "Entry y of what the query says to the rows. So q gets `axis_logits` appended,"
+            "Entry y of the position scores of the rows. So q gets `axis_logits` appended,"
             " h + w numbers, and k a row of the unit matrix of size h for its row, and one"
             " of size w for its column, the same in each example and head."
         ),

@@ -1,4 +1,4 @@
-"""What a query says to each row of the map, and to each column: two small products."""
+"""The position scores of each row of keys, and of each column: two small products."""
 
 import torch
 
@@ -51,20 +51,20 @@ TABLES = (
 QUERIES = (
     wrong("one_query_for_all", ", rows, columns)\ndown =",
           ", rows, columns)\nq = q.mean((-3, -2), keepdim=True).expand(q.shape)\ndown =",
-          "You multiply with the mean query of the map. Each pixel asks with its own."),
+          "You multiply with the mean query of all pixels. Each pixel asks with its own."),
     wrong("rows_not_moved_back", "h y d -> ... h w y", "h y d -> ... w h y",
-          "What a query says to the rows comes as w h y: move the axes back, h w y."),
+          "The position scores of the rows come as w h y: move the axes back, h w y."),
     wrong("down_of_a_reshape", 'einsum(q, rows[offsets(h, q.device)], "... h w d,',
           'einsum(q.reshape(*q.shape[:-3], w, h, -1), rows[offsets(h, q.device)], "... w h d,',
-          "For the rows you reshape the map: numbers of other pixels get there. Where an axis"
+          "For the rows you reshape q: numbers of other pixels get there. Where an axis"
           " moves, `rearrange` it."),
 )
 
 ENDS = (
     *often(
         wrong("columns_first", "return down, across", "return across, down",
-              "The two come in the wrong order: first what a query says to the rows, h w y, then"
-              " what it says to the columns, h w x."),
+              "The two come in the wrong order: first the position scores of the rows, h w y, then"
+              " those of the columns, h w x."),
         wrong("two_divided", ", rows, columns)\ndown =",
               ", rows, columns)\nq = q / math.sqrt(q.shape[-1])\ndown =",
               "You divide by sqrt(d) here. The queries come divided: these are plain products."),
@@ -72,7 +72,7 @@ ENDS = (
     wrong("summed_to_the_map", "return down, across",
           "both = down[..., None] + across[..., None, :]\n"
           'return rearrange(both, "... h w y x -> ... (h w) (y x)")',
-          "You add the two already: that makes the large map. Return them apart, h w y and h w x."),
+          "You add the two already: that makes the attention map. Return them apart, h w y and h w x."),
     wrong("softmax_of_each", "return down, across", "return down.softmax(-1), across.softmax(-1)",
           "You take a softmax here. The content has to be added first: these are plain products."),
 )

@@ -1,4 +1,4 @@
-"""The logits of places in the plane, with the vectors of every pair of pixels laid out."""
+"""The position scores in the plane, with the vectors of every pair of pixels laid out."""
 
 from attncourse.exercises.edits import often, wrong
 from attncourse.exercises.record import Exercise
@@ -42,7 +42,7 @@ PRODUCTS = (
     wrong("logits_multiplied", 'down + across, "... h w d, h w y x d -> ... h w y x")',
           'down, "... h w d, h w y x d -> ... h w y x")'
           ' * einsum(q, across, "... h w d, h w y x d -> ... h w y x")',
-          "You multiply what a query says to the row and to the column of a key. The two are"
+          "You multiply the position scores of the row and of the column of a key. The two are"
           " added."),
     wrong("with_the_query_of_the_key", "... h w d, h w y x d", "... y x d, h w y x d",
           "You multiply the vector of a pair with q at the place of the key. It is the query's"
@@ -69,7 +69,7 @@ EXERCISE = Exercise(
     trials=plane_trials,
     slips=(*TABLES, *QUERIES, *PRODUCTS, *ORDERS, *ENDS, *HALVES),
     hints=(
-        "A query in row 1, a key in row 3 of four. Which row of the table of seven?",
+        "A query in row 1, a key in row 3 of four. Which entry of the table of seven?",
         (
             "3 - 1 + (4 - 1) = 5. `offsets(h)` has it for all pairs of rows, h y, and"
             " `rows[offsets(h)]` the vectors, h y d. The same for columns, w x d. One"

@@ -1,4 +1,4 @@
-"""The logits of places on one axis: a product with the table, skewed by `rel_to_abs`."""
+"""The position scores on one axis: a product with the table, skewed by `rel_to_abs`."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The logits of places in the plane, skewed along each axis: no tensor larger than the map."""
+"""The position scores in the plane, skewed along each axis: no larger than the attention map."""
 
 from einops import einsum, rearrange, repeat
 
@@ -107,14 +107,14 @@ SUMS = (
               " far above or below."),
     ),
     wrong("logits_multiplied", ") + rearrange(", ") * rearrange(",
-          "You multiply what a query says to the row and to the column of a key. The two are"
+          "You multiply the position scores of the row and of the column of a key. The two are"
           " added."),
     wrong("columns_subtracted", ") + rearrange(", ") - rearrange(",
           "You subtract what the columns say. Both are added: q · (R + C)."),
     wrong("rows_counted_twice", "logits = rearrange", "logits = 2 * rearrange",
           "The rows are added twice, as by a broadcast that is summed. Once: q · (R + C)."),
     wrong("mean_of_both", '(h w) (y x)")', '(h w) (y x)") / 2',
-          "You take the mean of the logits of rows and columns. They are added."),
+          "You take the mean of the scores of rows and columns. They are added."),
 )
 
 HALVES = half_slips(
@@ -157,7 +157,7 @@ EXERCISE = Exercise(
         "What has the logit of a row, h w y, to do with the column of the key?",
         (
             "Nothing: it is the same for all x. So `relative_logits_1d(q, columns)` gives"
-            " h w x at once, and for the rows the map is turned first, w h d. The sum of"
+            " h w x at once, and for the rows the feature map is turned first, w h d. The sum of"
             " both is a broadcast."
         ),
         (

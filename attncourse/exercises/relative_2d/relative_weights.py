@@ -1,4 +1,4 @@
-"""The map of relative attention: a key is scored by what it holds and by where it is."""
+"""The attention map with relative positions: a key is scored by what it holds and by where it is."""
 
 from torch.nn import functional as F
 
@@ -54,7 +54,7 @@ PLACES = (
     wrong("place_rows_missing", "rows, columns)", "0 * rows, columns)",
           "The rows are missing in the places: only columns are told apart."),
     wrong("places_transposed", "rows, columns)", "rows, columns).mT",
-          "The map of the places is turned, j i. Its rows are queries, like those of q kᵀ: no"
+          "The map of the position scores is turned, j i. Its rows are queries, like those of q kᵀ: no"
           " transpose."),
     wrong("places_of_both", "logits(q,", "logits(q + k,",
           "You ask the tables with q and with k. The query alone knows where it looks: q."),

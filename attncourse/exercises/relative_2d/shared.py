@@ -87,7 +87,7 @@ QUERIES = (  # before anything is multiplied
           "You add the sums of R and C: a bias in which the query has no say. It is q · (R + C)."),
     wrong("one_query_for_all_pixels", ", rows, columns)\ndown =",
           ", rows, columns)\nq = q.mean((-3, -2), keepdim=True).expand(q.shape)\ndown =",
-          "You ask with the mean query of the map. Each pixel asks with its own: q at h w."),
+          "You ask with the mean query of all pixels. Each pixel asks with its own: q at h w."),
     wrong("one_query_for_all_heads", ", rows, columns)\ndown =",
           ", rows, columns)\nq = q.mean(1, keepdim=True).expand(q.shape)\ndown =",
           "All heads ask with their mean query. The tables are shared, the queries are not."),

@@ -19,10 +19,10 @@ from solutions.stand_alone import (
 
 def layer_trials():
     def trial(name, stride, window, scaled=False, **sizes):
-        sizes |= dict(dy=window, dx=window, e=sizes["head"] * sizes["d"])
+        sizes |= dict(dy=window, dx=window, f=sizes["head"] * sizes["d"])
         sizes |= dict(h2=-(-sizes["h"] // stride), w2=-(-sizes["w"] // stride))
         init = dict(channels=sizes["c"], heads=sizes["head"], window=window, stride=stride)
-        init |= dict(out_channels=sizes["e"], scaled=scaled)
+        init |= dict(out_channels=sizes["f"], scaled=scaled)
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
@@ -270,7 +270,7 @@ def uneven_widths():
 EXERCISE = Exercise(
     id="stand_alone.stand_alone_self_attention",
     solution=StandAloneSelfAttention2d,
-    probes={"attention": "b head h w dy dx", "forward": "b e h2 w2"},
+    probes={"attention": "b head h w dy dx", "forward": "b f h2 w2"},
     trials=layer_trials,
     blank=("attention", "forward"),
     slips=(*LAYERS, *SCALES, *CALLS, *ENDS),
