@@ -106,7 +106,7 @@ def draw_planes(axs, image, plane):
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color="#999999", linewidth=0.6)
         if c % 4 == plane:
-            corner, side = -0.5 - len(grid) / 16, len(grid) * 9 / 8
+            corner, side = -0.5 - len(grid) / 32, len(grid) * 17 / 16
             look = dict(fill=False, ec="#d55e00", lw=2, clip_on=False)
             ax.autoscale(False)
             ax.add_patch(plt.Rectangle((corner, corner), side, side, **look))
@@ -1109,7 +1109,7 @@ plots.show(fig, alt)
 
 # %% [markdown]
 # **What you should see.** One network, one picture, two questions, two different maps. The centre of the dahlia
-# stays grey: the petals were enough to tell the photographs apart. A map shows what *this* network
+# stays nearly grey: the petals were enough to tell the photographs apart. A map shows what *this* network
 # used, not what the thing is.
 
 # %% [markdown]
