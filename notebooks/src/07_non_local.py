@@ -961,7 +961,8 @@ plots.show(
 )
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 3.5))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 3.7))
+fig.get_layout_engine().set(h_pad=0.1)
 e = einsum(x, x, "b i h w, b j h w -> b i j")[0] / 864
 paper, code = (ChannelAttention(released).attention(x)[0] for released in (False, True))
 plots.signed(axs[0], e, "channel j", "", "E / n: likeness", limit=1, bar=False)
