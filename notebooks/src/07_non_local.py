@@ -672,7 +672,7 @@ claim(scores("dot")[-1] < 0.95, "dot product: neither has, after 300 steps")
 claim(0.2 < scores("CBAM")[-1] < 0.9, "CBAM: better than chance, and far from solved")
 
 # %% [markdown]
-# **What you should see.** The embedded form has solved the task; the others have not in both seeds, one run of
+# **What you should see.** The embedded form has solved the task; no other form has in both seeds. One run of
 # the Gaussian form is still at chance, and the seeds differ much. These may be speeds and not limits: we did
 # not train longer. A softmax can look at one entry alone; a dot
 # product that is divided by $N$ mixes in a little of every other pixel.
