@@ -6,7 +6,7 @@
     y = x + x σ(B_c + B_s)                   BAM             b c and b h w make b c h w
     y = x σ(f3 up(relu f2(relu f1 x̄)))       SResNet         x̄: mean over c; 46 weights
     y = x tanh(a (g + l) + μ g l)            GALA            g: b c, l: b h w, a and μ: c
-    L = relu(Σ_c (mean of ∂s/∂A_c) A_c)      Grad-CAM        A: b c h w, s: score of a class
+    L = relu(Σ_c (mean of ∂S/∂A_c) A_c)      Grad-CAM        A: b c h w, S: score of a class
 
 Axes     b batch, c channels, h w height and width in pixels, m = c / reduction
 Units    CBAM's and SResNet's gains are in (0, 1), BAM's in (1, 2), GALA's in (-1, 1); L has
@@ -289,9 +289,8 @@ def grad_cam(
 ) -> Float[Tensor, "b h w"]:
     """Where the maps speak for a class: `head` makes of them the scores, b k, of all classes.
 
-    The score is the one before any softmax. `rectify=False` leaves what speaks against it.
-    It is called with gradients enabled. They reach neither the maps nor the weights of the
-    head.
+    The score is the one before any softmax. `rectify=False` keeps what speaks against it.
+    It must leave no gradient in the maps or in the head's weights.
     """
     with torch.enable_grad():
         maps = maps.detach().requires_grad_()

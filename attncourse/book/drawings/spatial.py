@@ -42,41 +42,45 @@ def channel_gate() -> Figure:
     """x to M_c to y: two pools, one MLP for both, added before the sigmoid."""
     fig, ax = canvas(15.4, 5.3)
     tensor(ax, 0.5, 1.4, CUBE, "c h w", "$x$", [DATA] * 6)
-    mean = vector(ax, 4.9, 3.15, [0.5, 0.6, 0.5, 0.4, 0.5, 0.6], "c", side=0.26)
-    most = vector(ax, 4.9, 0.75, [0.6, 0.9, 0.5, 0.8, 0.5, 1.0], "c", side=0.26)
-    arrow(ax, (3.3, 3.5), mean.left, text="mean")
-    arrow(ax, (3.3, 2.1), most.left, text="max")
-    layer(ax, 6.2, 1.75, "one MLP\nfor both:\n$W_{up}$ relu $W_{down}$", 2.6, 1.7)
-    arrow(ax, mean.right, (6.15, 3.05))
-    arrow(ax, most.right, (6.15, 2.15))
-    join(ax, 9.9, 2.6)
-    arrow(ax, (8.87, 3.05), (9.7, 2.75))
-    arrow(ax, (8.87, 2.15), (9.7, 2.45))
-    gains = vector(ax, 10.95, 1.82, GAINS, "c", "$M_c$", ATTENTION, side=0.26)
-    arrow(ax, (10.15, 2.6), gains.left, text="σ")
-    arrow(ax, gains.right, (12.35, 2.6), text="scale")
-    tensor(ax, 12.5, 1.4, CUBE, "c h w", "$y$", scaled())
-    arrow(ax, (1.25, 0.95), (1.25, 0.25), (13.25, 0.25), (13.25, 0.98))
+    mean = vector(ax, 4.5, 3.15, [0.5, 0.6, 0.5, 0.4, 0.5, 0.6], "c", side=0.26)
+    most = vector(ax, 4.5, 0.75, [0.6, 0.9, 0.5, 0.8, 0.5, 1.0], "c", side=0.26)
+    arrow(ax, (3.2, 3.93), mean.left, text="mean")
+    arrow(ax, (3.2, 1.53), most.left, text="max")
+    layer(ax, 5.8, 1.75, "one MLP\nfor both:\n$W_{up}$ relu $W_{down}$", 2.6, 1.7)
+    arrow(ax, mean.right, (5.75, 3.05))
+    arrow(ax, most.right, (5.75, 2.15))
+    join(ax, 9.3, 2.6)
+    arrow(ax, (8.47, 3.05), (9.1, 2.75))
+    arrow(ax, (8.47, 2.15), (9.1, 2.45))
+    gains = vector(ax, 10.2, 1.82, GAINS, "c", "$M_c$", ATTENTION, side=0.26)
+    arrow(ax, (9.55, 2.6), gains.left, text="σ")
+    join(ax, 11.4, 2.6, "×")
+    arrow(ax, gains.right, (11.13, 2.6))
+    arrow(ax, (11.65, 2.6), (12.15, 2.6))
+    tensor(ax, 12.6, 1.55, (0.9, 1.4, 1.3), "c h w", "$y$", scaled())
+    arrow(ax, (1.25, 0.95), (1.25, 0.25), (11.4, 0.25), (11.4, 2.33))
     return fig
 
 
 def spatial_gate() -> Figure:
     """x to M_s to y: each pixel described by two numbers, one convolution, sigmoid."""
     fig, ax = canvas(15.4, 5.3)
-    tensor(ax, 0.5, 1.4, CUBE, "c h w", "$x$", [DATA] * 6)
-    most = pixels(ax, 5.3, 3.15, 0.2 + 0.8 * SPOT)
-    mean = pixels(ax, 5.3, 0.9, 0.1 + 0.5 * SPOT)
-    arrow(ax, (3.3, 3.8), most.left, text="max over c")
-    arrow(ax, (3.5, 1.55), mean.left, text="mean over c")
-    conv = layer(ax, 7.5, 2.05, "convolution\n7 x 7,\n2 maps to 1", 2.15, 1.3)
-    arrow(ax, most.right, (7.45, 3.0))
-    arrow(ax, mean.right, (7.45, 2.4))
-    gains = pixels(ax, 10.4, 2.05, SPOT, ATTENTION)
+    tensor(ax, 0.4, 1.4, CUBE, "c h w", "$x$", [DATA] * 6)
+    most = pixels(ax, 5.25, 3.15, 0.2 + 0.8 * SPOT)
+    mean = pixels(ax, 5.25, 0.9, 0.1 + 0.5 * SPOT)
+    arrow(ax, (3.2, 3.8), most.left, text="max over c")
+    arrow(ax, (3.2, 1.55), mean.left, text="mean over c")
+    conv = layer(ax, 7.25, 2.05, "convolution\n7 x 7, norm,\n2 maps to 1", 2.2, 1.3)
+    arrow(ax, most.right, (7.2, 3.0))
+    arrow(ax, mean.right, (7.2, 2.4))
+    gains = pixels(ax, 10.2, 2.05, SPOT, ATTENTION)
     label(ax, (gains.middle[0], 3.6), "$M_s$")
     arrow(ax, conv.right, gains.left, text="σ")
-    arrow(ax, gains.right, (12.4, 2.7), text="")
-    tensor(ax, 12.6, 1.4, CUBE, "c h w", "$y$", [shade(DATA, 0.45)] * 6)
-    arrow(ax, (1.25, 0.95), (1.25, 0.25), (13.35, 0.25), (13.35, 0.98))
+    join(ax, 12.1, 2.7, "×")
+    arrow(ax, gains.right, (11.83, 2.7))
+    arrow(ax, (12.35, 2.7), (12.75, 2.7))
+    tensor(ax, 13.15, 1.7, (0.8, 1.3, 1.2), "c h w", "$y$", [shade(DATA, 0.45)] * 6)
+    arrow(ax, (1.15, 0.95), (1.15, 0.25), (12.1, 0.25), (12.1, 2.43))
     return fig
 
 
@@ -111,14 +115,14 @@ def bam() -> Figure:
     fig, ax = canvas(15.4, 5.9)
     tensor(ax, 0.5, 2.1, CUBE, "c h w", "$x$", [DATA] * 6)
     layer(ax, 4.1, 4.1, "channel\nbranch", 1.75, 0.95)
-    layer(ax, 4.1, 1.7, "spatial\nbranch", 1.75, 0.95)
+    layer(ax, 4.1, 1.3, "spatial\nbranch", 1.75, 0.95)
     arrow(ax, (3.2, 3.6), (4.05, 4.4))
-    arrow(ax, (3.2, 2.8), (4.05, 2.3))
+    arrow(ax, (3.2, 2.6), (4.05, 1.95))
     what = vector(ax, 6.8, 3.75, GAINS, "c", "$B_c$", ATTENTION, side=0.26)
-    where = pixels(ax, 6.3, 1.52, SPOT, ATTENTION)
-    label(ax, (6.95, 3.0), "$B_s$")
+    where = pixels(ax, 6.3, 1.12, SPOT, ATTENTION)
+    label(ax, (6.95, 2.72), "$B_s$")
     arrow(ax, (5.9, 4.57), what.left)
-    arrow(ax, (5.9, 2.17), where.left)
+    arrow(ax, (5.9, 1.77), where.left)
     join(ax, 8.6, 3.2)
     arrow(ax, (7.15, 4.3), (8.42, 3.4))
     arrow(ax, where.right, (8.42, 3.0))
@@ -131,29 +135,29 @@ def bam() -> Figure:
     arrow(ax, (13.1, 2.75), (13.7, 2.75))
     arrow(ax, (14.2, 2.75), (14.8, 2.75))
     label(ax, (15.05, 2.75), "$y$")
-    ax.plot([1.25, 1.25, 12.85], [1.75, 0.45, 0.45], color=INK, lw=1.2)
-    arrow(ax, (12.85, 0.45), (12.85, 2.5))
-    arrow(ax, (12.85, 0.45), (13.95, 0.45), (13.95, 2.5))
+    ax.plot([1.25, 1.25, 12.85], [1.5, 0.35, 0.35], color=INK, lw=1.2)
+    arrow(ax, (12.85, 0.35), (12.85, 2.5))
+    arrow(ax, (12.85, 0.35), (13.95, 0.35), (13.95, 2.5))
     return fig
 
 
 def spatial_layer() -> Figure:
     """The mean channel shrinks by two and grows again, between three small convolutions."""
     fig, ax = canvas(15.4, 4.6)
-    tensor(ax, 0.5, 1.3, (1.0, 1.5, 1.5), "c h w", "$x$", [DATA] * 6)
+    tensor(ax, 0.5, 1.3, (0.9, 1.4, 1.3), "c h w", "$x$", [DATA] * 6)
     six = np.exp(-((np.arange(6)[:, None] - 2) ** 2 + (np.arange(6) - 3) ** 2) / 4)
     three = six.reshape(3, 2, 3, 2).mean((1, 3))
     grown = three.repeat(2, 0).repeat(2, 1)
     places = (
-        (3.95, 1.35, six, DATA, "6 x 6"),
-        (8.0, 1.74, three, DATA, "3 x 3"),
-        (10.25, 1.35, grown, DATA, "6 x 6"),
-        (13.35, 1.35, six, ATTENTION, "6 x 6"),
+        (4.2, 1.35, six, DATA, "6 x 6"),
+        (8.25, 1.74, three, DATA, "3 x 3"),
+        (10.4, 1.35, grown, DATA, "6 x 6"),
+        (13.4, 1.35, six, ATTENTION, "6 x 6"),
     )
     boxes = [matrix(ax, x, y, grid, "", "", c, 0.26) for x, y, grid, c, _ in places]
     for box, (*_, size) in zip(boxes, places, strict=True):
         label(ax, (box.middle[0], 1.1), size, "center", "top")
-    arrow(ax, (3.15, 2.13), boxes[0].left, text="mean")
+    arrow(ax, (2.95, 2.13), boxes[0].left, text="mean")
     words = ("5 x 5, relu,\nthen 3 x 3 with\nstride 2, relu", "repeat\n2 x 2", "3 x 3\nσ")
     for one, two, text in zip(boxes[:-1], boxes[1:], words, strict=True):
         arrow(ax, one.right, two.left)
@@ -165,29 +169,35 @@ def spatial_layer() -> Figure:
 def gala() -> Figure:
     """g for channels, l for pixels; their sum and product weighted for each channel, tanh."""
     fig, ax = canvas(15.4, 5.6)
-    tensor(ax, 0.5, 1.9, CUBE, "c h w", "$x$", [DATA] * 6)
-    layer(ax, 4.0, 3.8, "global:\nmean, MLP", 2.1, 0.95)
-    layer(ax, 4.0, 1.35, "local:\n1x1, 1x1", 2.1, 0.95)
-    arrow(ax, (3.2, 3.4), (3.95, 4.1))
-    arrow(ax, (3.2, 2.6), (3.95, 2.0))
-    g = vector(ax, 7.15, 3.45, GAINS, "c", "$g$", ATTENTION, side=0.26)
-    pixels(ax, 6.7, 1.15, SPOT, ATTENTION)
-    label(ax, (7.35, 2.65), "$l$")
-    arrow(ax, (6.2, 4.25), g.left)
-    arrow(ax, (6.15, 1.8), (6.62, 1.8))
+    tensor(ax, 0.4, 1.9, CUBE, "c h w", "$x$", [DATA] * 6)
+    layer(ax, 3.75, 3.8, "global:\nmean, MLP", 2.0, 0.95)
+    layer(ax, 3.75, 1.35, "local:\n1x1, 1x1", 2.0, 0.95)
+    arrow(ax, (3.1, 3.4), (3.7, 4.1))
+    arrow(ax, (3.1, 2.6), (3.7, 2.0))
+    g = vector(ax, 6.75, 3.45, GAINS, "c", "$g$", ATTENTION, side=0.26)
+    pixels(ax, 6.3, 1.15, SPOT, ATTENTION)
+    label(ax, (6.95, 2.68), "$l$")
+    arrow(ax, (5.85, 4.25), g.left)
+    arrow(ax, (5.85, 1.8), (6.22, 1.8))
     top, low = (
-        layer(ax, 9.2, 3.6, "$a\\,(g + l)$", 1.8),
-        layer(ax, 9.2, 1.5, "$\\mu\\, g\\, l$", 1.8),
+        layer(ax, 8.7, 3.6, "$a\\,(g + l)$", 1.7),
+        layer(ax, 8.7, 1.5, "$\\mu\\, g\\, l$", 1.7),
     )
     for box in (top, low):
-        arrow(ax, (7.5, 4.2), (9.15, box.middle[1] + 0.1))
-        arrow(ax, (8.1, 1.9), (9.15, box.middle[1] - 0.1))
-    join(ax, 11.85, 2.85)
-    arrow(ax, top.right, (11.7, 3.05))
-    arrow(ax, low.right, (11.7, 2.65))
+        arrow(ax, (7.1, 4.2), (8.65, box.middle[1] + 0.1))
+        arrow(ax, (7.7, 1.9), (8.65, box.middle[1] - 0.1))
+    join(ax, 11.0, 2.85)
+    arrow(ax, top.right, (10.85, 3.05))
+    arrow(ax, low.right, (10.85, 2.65))
     signs = ["#b2182b", "#f4a582", "#f7f7f7", "#92c5de", "#2166ac", "#d6604d"]
-    arrow(ax, (12.1, 2.85), (13.0, 2.85), text="tanh")
-    tensor(ax, 13.35, 2.15, (0.7, 1.4, 0.9), "c h w", "gains", signs)
+    arrow(ax, (11.25, 2.85), (12.0, 2.85), text="tanh")
+    tensor(ax, 12.3, 2.15, (0.6, 1.2, 0.7), "c h w", "gains", signs)
+    ax.text(12.9, 1.6, "red: above 0\nblue: below 0", ha="center", va="top", size=8.5)
+    join(ax, 14.3, 2.85, "×")
+    arrow(ax, (13.65, 2.85), (14.03, 2.85))
+    arrow(ax, (14.55, 2.85), (14.95, 2.85))
+    label(ax, (15.15, 2.85), "$y$")
+    arrow(ax, (1.15, 1.4), (1.15, 0.3), (14.3, 0.3), (14.3, 2.58))
     return fig
 
 
@@ -203,14 +213,18 @@ def grad_cam() -> Figure:
     arrow(ax, (8.4, 4.9), head.left)
     scores = vector(ax, 12.1, 4.15, [0.1, 0.1, 1, 0.1, 0.1], "", "scores", HIDDEN, side=0.3)
     arrow(ax, head.right, scores.left)
-    label(ax, (12.75, 4.9), "$s$ of one class", "left")
-    back = tensor(ax, 5.6, 0.75, CUBE, "c h w", "", [shade(LEARNED, 0.6)] * 6)
-    arrow(ax, (12.25, 3.95), (12.25, 2.0), (8.5, 2.0), colour="#d55e00")
-    ax.text(10.4, 2.1, r"backward: $\partial s / \partial A$", ha="center", va="bottom")
-    gains = vector(ax, 3.75, 1.0, GAINS, "c", "$\\alpha$", ATTENTION, side=0.26)
-    arrow(ax, (5.2, back.middle[1] - 0.3), (gains.right[0], back.middle[1] - 0.3))
-    ax.text(4.72, 2.0, "mean\nover\npixels", ha="center", va="bottom", size=8.5)
-    matrix(ax, 0.8, 1.15, SPOT, "h w", "$L$", ATTENTION, side=0.26)
-    arrow(ax, (3.65, 1.8), (2.2, 1.8))
-    ax.text(2.95, 1.65, "relu of\n$\\sum \\alpha_c A_c$", ha="center", va="top", size=8.5)
+    label(ax, (12.75, 4.9), "$S$ of one class", "left")
+    slope = r"$\partial S / \partial A$"
+    tensor(ax, 5.9, 0.75, (0.9, 1.4, 1.3), "c h w", slope, [shade(LEARNED, 0.6)] * 6)
+    arrow(ax, (12.25, 3.95), (12.25, 1.8), (8.4, 1.8), colour="#d55e00")
+    ax.text(10.4, 1.9, "backward", ha="center", va="bottom")
+    gains = vector(ax, 3.9, 1.02, GAINS, "c", "$\\alpha$", ATTENTION, side=0.26)
+    arrow(ax, (5.45, 1.8), gains.right)
+    ax.text(4.88, 1.95, "mean\nover\npixels", ha="center", va="bottom", size=8.5)
+    join(ax, 2.85, 1.8, "×")
+    arrow(ax, gains.left, (3.12, 1.8))
+    arrow(ax, (5.5, 3.75), (2.85, 3.75), (2.85, 2.07))
+    matrix(ax, 0.45, 1.15, SPOT, "h w", "$L$", ATTENTION, side=0.26)
+    arrow(ax, (2.6, 1.8), (1.85, 1.8))
+    ax.text(2.8, 1.45, "sum over c,\nrelu", ha="center", va="top", size=8.5)
     return fig
