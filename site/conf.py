@@ -47,6 +47,7 @@ autodoc_mock_imports = ["triton"]
 
 html_theme = "sphinx_book_theme"
 html_baseurl = setting("ADDRESS")
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_extra_path = ["extra"]
 html_css_files = ["course.css"]
@@ -59,6 +60,10 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "show_toc_level": 2,
     "home_page_in_toc": True,
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "search_bar_text": "Search the course",

@@ -3,11 +3,11 @@ import { mount } from "./explorer.js";
 
 for (const figure of document.querySelectorAll("figure[data-explorer]")) {
   const folder = figure.dataset.maps ?? "../maps/";
-  const url = new URL(`${folder}${figure.dataset.explorer}.json`, document.baseURI);
+  const file = (kind) => fetch(new URL(`${folder}${figure.dataset.explorer}.${kind}`, document.baseURI));
   const begin = async () => {
-    const answer = await fetch(url);
-    if (!answer.ok) return; // the static figure stays
-    mount(figure, await answer.json());
+    const [spec, maps] = await Promise.all([file("json"), file("maps")]);
+    if (!spec.ok || !maps.ok) return; // the static figure stays
+    await mount(figure, await spec.json(), await maps.arrayBuffer());
   };
   const seen = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;

@@ -1,5 +1,6 @@
 """The web edition built by Sphinx, from a folder in which all its pages stand."""
 
+import json
 import os
 import re
 import shutil
@@ -7,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from attncourse.book import explorer
 from attncourse.book.web import chapters, glossary, library, tables
 from attncourse.course import CHAPTERS
 
 MAPS = "maps"
+START = "temple"  # the maps of the start page, which has to be light
 EXTRA = "extra"  # what is copied as it is
 
 
@@ -23,6 +26,8 @@ def build(root: Path, into: Path) -> int:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     command += ["-j", "2", "-d", str(into / "doctrees"), str(source), str(into / "html")]
     code = subprocess.run(command, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
+    # Icons twice: as a font of 115 kB, which stays, and as a script of 1.6 MB on every page.
+    (into / "html" / "_static" / "scripts" / "fontawesome.js").write_text("")
     return code
 
 
@@ -44,6 +49,9 @@ def stage(root: Path, source: Path, cache: Path) -> None:
     maps = root / "notebooks" / MAPS
     if maps.is_dir():
         shutil.copytree(maps, source / EXTRA / MAPS)
+        spec = json.loads((maps / f"{START}.json").read_text("utf-8"))
+        light = explorer.thinned(spec, (maps / f"{START}.maps").read_bytes())
+        explorer.keep(source / EXTRA / MAPS, f"{START}-small", *light)
     start = source / "index.md"
     text = start.read_text("utf-8").replace("<!-- chapters -->", _chapters())
     start.write_text(text, "utf-8")
