@@ -55,6 +55,7 @@ html_js_files = [("explorers.js", {"type": "module"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -4,6 +4,8 @@
 // the same description and bytes. There is no build: this file is what runs.
 //
 //   spec.image    address of the picture          spec.keys, spec.queries  [rows, columns]
+//   spec.own      the key at the place of each query, where that is not the one in its middle
+//   spec.shown    the series that stand side by side at first
 //   spec.series   [{name, layers: [{name, heads, at}]}], `at` the first row of the layer
 //   maps          gzip of: the largest weight of every row (float32), then every row (uint8);
 //                 a byte is 255 times the root of the weight over the row's largest
@@ -25,7 +27,7 @@ const STYLE = `
 .attn-explorer__scale { display: flex; gap: 6px; align-items: center; font-size: 13px; }
 .attn-explorer__scale i { flex: 1; height: 8px; max-width: 160px;
   background: linear-gradient(to right, #440154, #3b528b, #21918c, #5ec962, #fde725); }
-.attn-explorer__box p { margin: 8px 0 0; min-height: 2.9em; font-variant-numeric: tabular-nums; }
+.attn-explorer__box p { margin: 8px 0 0; min-height: 1.45em; font-variant-numeric: tabular-nums; }
 .attn-explorer__box .attn-explorer__heard { position: absolute; width: 1px; height: 1px; min-height: 0; margin: 0;
   overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media print { .attn-explorer__controls { display: none; } }
@@ -116,13 +118,13 @@ export async function mount(place, spec, packed, model) {
 
   const names = spec.series.map((one) => one.name);
   const several = names.length > 1;
-  const shown = [{ series: 0, layer: 0, head: 0 }];
-  if (several) shown.push({ series: 1, layer: 0, head: 0 });
+  const shown = (spec.shown ?? (several ? [0, 1] : [0])).map((series) => ({ series, layer: 0, head: 0 }));
   const layerNames = [...new Set(spec.series.flatMap((one) => one.layers.map((layer) => layer.name)))];
   const heads = Math.max(...spec.series.flatMap((one) => one.layers.map((layer) => layer.heads)));
-  choice(several ? "Left" : "Mechanism", names, 0, (n) => { shown[0].series = n; });
+  choice(several ? "Left" : "Mechanism", names, shown[0].series,
+    (n) => { shown[0].series = n; });
   if (several) {
-    choice("Beside it", [...names, "nothing"], 1, (n) => {
+    choice("Beside it", [...names, "nothing"], shown[1].series, (n) => {
       if (n < names.length) shown[1] = { ...shown[0], series: n };
       else shown.length = 1;
     });
@@ -145,7 +147,7 @@ export async function mount(place, spec, packed, model) {
     const pixels = context.getImageData(0, 0, grey.width, grey.height);
     for (let p = 0; p < pixels.data.length; p += 4) {
       const mean = (pixels.data[p] + pixels.data[p + 1] + pixels.data[p + 2]) / 3;
-      for (let c = 0; c < 3; c++) pixels.data[p + c] = 0.75 * mean + 0.25 * pixels.data[p + c];
+      for (let c = 0; c < 3; c++) pixels.data[p + c] = 60 + 0.7 * (0.85 * mean + 0.15 * pixels.data[p + c]);
     }
     context.putImageData(pixels, 0, 0);
   }
@@ -230,6 +232,7 @@ export async function mount(place, spec, packed, model) {
   }
 
   function keyOf(query) {
+    if (spec.own) return spec.own[query];
     const row = Math.floor((Math.floor(query / columns) + 0.5) * high / rows);
     return row * wide + Math.floor((query % columns + 0.5) * wide / columns);
   }
@@ -260,12 +263,14 @@ export async function mount(place, spec, packed, model) {
       const row = rowOf(view.one), most = row.reduce((a, b) => Math.max(a, b), 0);
       const name = names[view.one.series], layers = spec.series[view.one.series].layers;
       view.title.textContent = name;
-      view.most.textContent = `${told(most)} (largest weight)`;
+      // A few large weights would leave all others dark: the scale ends where eight are above it.
+      const end = Math.max(most / 20, Float32Array.from(row).sort().at(-8) ?? 0);
+      view.most.textContent = end < most ? `${told(end)} and more, up to ${told(most)}` : told(most);
       view.map.setAttribute("aria-label", `Where the query looks, ${name}. Arrow keys move the query, `
         + "Enter holds it; then they move a pointer that reads weights.");
       const context = overlay.getContext("2d"), pixels = context.createImageData(wide, high);
       for (let j = 0; j < row.length; j++) {
-        const t = most > 0 ? row[j] / most : 0, rgb = colour(t);
+        const t = most > 0 ? Math.min(row[j] / end, 1) : 0, rgb = colour(t);
         pixels.data.set([...rgb, 230 * Math.sqrt(t)], 4 * j);
       }
       context.putImageData(pixels, 0, 0);
@@ -273,12 +278,8 @@ export async function mount(place, spec, packed, model) {
       paint.imageSmoothingEnabled = false;
       paint.drawImage(grey, 0, 0, canvas.width, canvas.height);
       paint.drawImage(overlay, 0, 0, canvas.width, canvas.height);
-      ring(paint, canvas, (state.query % columns + 0.5) / columns,
-        (Math.floor(state.query / columns) + 0.5) / rows, 12, "#d55e00");
-      if (state.held && state.pointer >= 0) {
-        ring(paint, canvas, (state.pointer % wide + 0.5) / wide,
-          (Math.floor(state.pointer / wide) + 0.5) / high, 8, "#0b57d0");
-      }
+      ring(paint, canvas, keyOf(state.query), 17, "#d55e00");
+      if (state.held && state.pointer >= 0) ring(paint, canvas, state.pointer, 11, "#0b57d0");
       const key = state.pointer < 0 ? keyOf(state.query) : state.pointer;
       says.push(`${names.length > 1 ? `${name} ` : ""}${told(row[key])}`);
     });
@@ -288,8 +289,9 @@ export async function mount(place, spec, packed, model) {
     box.dataset.query = state.query;
   }
 
-  function ring(paint, canvas, x, y, radius, stroke) {
-    for (const [width, style] of [[7, "#fff"], [3.5, stroke]]) {
+  function ring(paint, canvas, key, radius, stroke) {
+    const x = (key % wide + 0.5) / wide, y = (Math.floor(key / wide) + 0.5) / high;
+    for (const [width, style] of [[6, "#fff"], [3, stroke]]) {
       paint.beginPath();
       paint.arc(x * canvas.width, y * canvas.height, radius, 0, 2 * Math.PI);
       paint.lineWidth = width;

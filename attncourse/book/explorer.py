@@ -130,7 +130,14 @@ def thinned(spec: dict, packed: bytes) -> tuple[dict, bytes]:
         for one in spec["series"]
     ]
     row, column = divmod(spec["start"], wide)
+    at = [
+        ((2 * r + 1.5) * keys[0] // high, (2 * c + 1.5) * keys[1] // wide)
+        for r in range(high // 2)
+        for c in range(wide // 2)
+    ]
     fewer = {
+        "own": [int(r * keys[1] + c) for r, c in at],
+        "shown": [len(series) - 2, len(series) - 1],
         "queries": [high // 2, wide // 2],
         "start": (row // 2) * (wide // 2) + column // 2,
         "series": series,
@@ -245,16 +252,37 @@ def _rows_of(series, start) -> dict[str, np.ndarray]:
     return {title: layers[0].weights[:, start].mean(0) for title, layers in series.items()}
 
 
-def _strongest(series, start, queries, keys) -> str:
-    places = []
-    for title, row in _rows_of(series, start).items():
-        at = divmod(int(row.argmax()), keys[1])
-        places.append(f"{title} looks most at row {at[0]}, column {at[1]}")
+def _own(start, queries, keys) -> int:
+    """The key at the place of a query."""
     row, column = divmod(start, queries[1])
     return (
-        f"An image and the weights of the query at row {row} of {queries[0]}, column {column} "
-        f"of {queries[1]}: {'; '.join(places)}."
+        int((row + 0.5) * keys[0] / queries[0]) * keys[1]
+        + int((column + 0.5) * keys[1] / queries[1])
+    )  # fmt: skip
+
+
+def _strongest(series, start, queries, keys) -> str:
+    own, places = _own(start, queries, keys), []
+    for title, row in _rows_of(series, start).items():
+        others = row.copy()
+        others[own] = 0
+        at = divmod(int(others.argmax()), keys[1])
+        places.append(
+            f"by {title} it gives {row[own]:.2g} to its own place and, elsewhere, at most "
+            f"{others.max():.2g}, to row {at[0]}, column {at[1]}"
+        )
+    row, column = divmod(own, keys[1])
+    return (
+        f"An image of {keys[0]} by {keys[1]} places, and one query, at row {row}, "
+        f"column {column}: {'; '.join(places)}."
     )
+
+
+def _scale(weights: np.ndarray) -> float:
+    """Where the colours end: a few large weights would leave all others dark."""
+    most = weights.max()
+    eighth = np.sort(weights)[-8] if len(weights) >= 8 else most
+    return float(max(most / 20, eighth)) or 1.0
 
 
 def _figure(picture, series, start, queries, keys):
@@ -263,18 +291,19 @@ def _figure(picture, series, start, queries, keys):
     high, wide = picture.shape[:2]
     side = plots.WIDEST / (1 + len(rows))
     fig, axs = plt.subplots(
-        1, 1 + len(rows), figsize=(plots.WIDEST, min(4.0, side * high / wide + 0.5))
+        1, 1 + len(rows), figsize=(plots.WIDEST, min(4.0, side * high / wide + 0.7))
     )
     plots.image(axs[0], picture, "The query")
     grey = picture.mean(-1)
     row, column = divmod(start, queries[1])
     at = (column + 0.5) * wide / queries[1] - 0.5, (row + 0.5) * high / queries[0] - 0.5
     for ax, (title, weights) in zip(axs[1:], rows.items(), strict=True):
-        plots.image(ax, grey, f"{title}\nup to {weights.max():.2g}")
-        share = (weights / (weights.max() or 1)).reshape(keys)
+        end = _scale(weights)
+        plots.image(ax, 0.25 + 0.6 * grey, f"{title}\nyellow: {end:.2g}, and more")
+        share = (weights / end).clip(max=1).reshape(keys)
         box = (-0.5, wide - 0.5, high - 0.5, -0.5)
         ax.imshow(share, vmin=0, vmax=1, alpha=0.9 * np.sqrt(share), extent=box)
     for ax in axs:
-        ax.plot(*at, "o", mfc="none", mec="#d55e00", ms=9, mew=1.6)
+        ax.plot(*at, "o", mfc="none", mec="#d55e00", ms=11, mew=1.4)
         ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5))
     return fig

@@ -14,17 +14,21 @@ MODULE = """# {title}
 KERNELS = re.compile(r"triton|operator|native|vectors|pieces|checks|gpu|once|whole|kernel|autocast")
 
 
-def pages(root: Path, into: Path) -> None:
-    """A page a module, and a list of them."""
-    into.mkdir(parents=True, exist_ok=True)
-    modules = sorted(
+def modules(root: Path) -> list[str]:
+    """The modules that have a page: all but what only the fast implementations call."""
+    return sorted(
         ".".join(path.relative_to(root).with_suffix("").parts)
         for path in (root / "solutions").rglob("*.py")
         if path.name != "__init__.py" and not KERNELS.search(path.stem)
     )
-    for name in modules:
+
+
+def pages(root: Path, into: Path) -> None:
+    """A page a module, and a list of them."""
+    into.mkdir(parents=True, exist_ok=True)
+    for name in modules(root):
         (into / f"{name}.md").write_text(MODULE.format(name=name, title=f"`{name}`"), "utf-8")
-    listed = "\n".join(modules)
+    listed = "\n".join(modules(root))
     (into / "index.md").write_text(
         "# The modules of `solutions`\n\nFrom their docstrings: what it is, equations, axes, units, "
         "cost, source, and where it differs from\nthe paper.\n\n"
