@@ -264,7 +264,7 @@ export async function mount(place, spec, packed, model) {
       const name = names[view.one.series], layers = spec.series[view.one.series].layers;
       view.title.textContent = name;
       // A few large weights would leave all others dark: the scale ends where eight are above it.
-      const end = Math.max(most / 20, Float32Array.from(row).sort().at(-8) ?? 0);
+      const end = row.length < 100 ? most : Math.max(most / 20, Float32Array.from(row).sort().at(-8));
       view.most.textContent = end < most ? `${told(end)} and more, up to ${told(most)}` : told(most);
       view.map.setAttribute("aria-label", `Where the query looks, ${name}. Arrow keys move the query, `
         + "Enter holds it; then they move a pointer that reads weights.");

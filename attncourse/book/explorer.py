@@ -281,8 +281,7 @@ def _strongest(series, start, queries, keys) -> str:
 def _scale(weights: np.ndarray) -> float:
     """Where the colours end: a few large weights would leave all others dark."""
     most = weights.max()
-    eighth = np.sort(weights)[-8] if len(weights) >= 8 else most
-    return float(max(most / 20, eighth)) or 1.0
+    return float(most if len(weights) < 100 else max(most / 20, np.sort(weights)[-8])) or 1.0
 
 
 def _figure(picture, series, start, queries, keys):

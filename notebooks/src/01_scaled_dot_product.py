@@ -1272,7 +1272,9 @@ plots.show(
 # notebook that does not run, one of them is drawn.
 
 # %%
-few = rearrange(torch.arange(48 * 72), "(h p w q) -> h p w q", h=16, p=3, q=3)[:, 1, :, 1].flatten()
+few = rearrange(torch.arange(48 * 72), "(h p w q) -> h p w q", h=16, p=3, q=3)[
+    :, 1, :, 1
+].flatten()
 every_third = {}
 for name, f in features_of(noisy).items():
     q, k = queries_and_keys(f)

@@ -218,7 +218,7 @@ def test_without_scripts_a_figure_with_words_stands_there(address):
         assert picture.get_attribute("alt")
 
 
-LIVE = '''# %%
+LIVE = """# %%
 import os
 import torch
 from attncourse import explore
@@ -229,7 +229,7 @@ seen
 
 # %%
 print("query", seen.query)
-'''
+"""
 
 
 @needs_chromium

@@ -25,7 +25,9 @@ def build(root: Path, into: Path) -> int:
     shutil.rmtree(into / "html", ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     command += ["-j", "2", "-d", str(into / "doctrees"), str(source), str(into / "html")]
-    code = subprocess.run(command, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
+    code = subprocess.run(
+        command, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ).returncode
     # Icons twice: as a font of 115 kB, which stays, and as a script of 1.6 MB on every page.
     (into / "html" / "_static" / "scripts" / "fontawesome.js").write_text("")
     return code

@@ -11,7 +11,9 @@ MODULE = """# {title}
    :member-order: bysource
 ```
 """
-KERNELS = re.compile(r"triton|operator|native|vectors|pieces|checks|gpu|once|whole|kernel|autocast")
+KERNELS = re.compile(
+    r"triton|operator|native|vectors|pieces|checks|gpu|once|whole|kernel|autocast"
+)
 
 
 def modules(root: Path) -> list[str]:

@@ -64,7 +64,9 @@ def page(lines: list[dict]) -> str:
     parts.append("\n## What does not come out\n\n" + _table(off, rows))
     parts.append("\n## What contradicts itself\n\nFigures in print that cannot all be right.\n")
     for one in papers.contradictions():
-        places = "".join(f"- {_cell(text)}: {_place(where, rows)}\n" for text, where in one.figures)
+        places = "".join(
+            f"- {_cell(text)}: {_place(where, rows)}\n" for text, where in one.figures
+        )
         parts.append(f"\n**{_cell(one.what)}**\n\n{places}\n{_cell(one.says)}\n")
     parts.append("\n## Every table\n")
     of_table: dict[tuple[str, str], list] = {}
