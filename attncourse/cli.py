@@ -224,7 +224,7 @@ def site(
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free")] = 8000,
 ):
-    """Serve the web edition on this machine, 127.0.0.1; it is built where it is not there yet."""
+    """Serve the web edition on this machine, 127.0.0.1; built first where it is not there."""
     from attncourse.workshop import web
 
     root = places.root()

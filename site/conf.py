@@ -1,6 +1,6 @@
 """The web edition's configuration. `make site` stages the pages beside it and runs Sphinx.
 
-What depends on where the course lives comes from the environment; what is empty shows no button:
+What depends on where the course lives comes from the environment; without it, no button:
 
 ATTNCOURSE_SITE_ADDRESS     where the site will be, for the sitemap and pictures of links
 ATTNCOURSE_SITE_REPOSITORY  address of the repository; with it:

@@ -53,8 +53,8 @@ def explore(
 
     image    h w, c h w or h w c, between 0 and 1
     maps     weights `b head i j` (the first of the batch is shown), `head i j` or `i j`; a list
-             of them, one a layer; a dict of either by the name of a mechanism or model, of which
-             two stand side by side; or a function of the image that returns any of these
+             of them, one a layer; a dict of either by the name of a mechanism or model, two of
+             which stand side by side; or a function of the image that returns any of these
     queries  rows and columns in which the i lie; without it, shaped as the image is
     keys     the same of the j
     query    the first one shown, as its number or as (row, column); without it, the middle
@@ -213,7 +213,7 @@ def _grid(n, sides, image, letter) -> tuple[int, int]:
     if abs(np.log(best[0] / best[1]) - wanted) > np.log(NARROWEST):
         word = {"i": "queries", "j": "keys"}[letter]
         raise ValueError(
-            f"{letter}={n} places do not lie in the shape of an image of {image[0]} x {image[1]}: "
+            f"{letter}={n} places do not lie in the shape of {image[0]} x {image[1]} pixels: "
             f"say how, {word}=(rows, columns), without class tokens"
         )
     return best

@@ -44,7 +44,7 @@ def server(folder: Path, port: int) -> ThreadingHTTPServer:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise UserError(
-            f"port {port} cannot be used ({error.strerror}): give another one, --port={port + 1}."
+            f"port {port} cannot be used ({error.strerror}): give another, --port={port + 1}."
         ) from None
 
 

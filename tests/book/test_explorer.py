@@ -1,4 +1,4 @@
-"""Maps that one can touch: what is packed, what is refused, what stands there without scripts."""
+"""Maps that one can touch: what is packed, and what is refused."""
 
 import base64
 import gzip

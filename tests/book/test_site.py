@@ -295,7 +295,7 @@ def test_links_between_pages_hold(links, host, capsys):
                 outgoing.add(target)
                 assert tag in ("a", "link"), f"{path.name} fetches {target}"
                 continue
-            if parts.scheme or target.startswith("#") and target[1:] in ("", "top"):
+            if parts.scheme or (target.startswith("#") and target[1:] in ("", "top")):
                 continue
             address, name = urldefrag(urljoin(path.as_uri(), target))
             file = unquote(urlsplit(address).path)

@@ -27,7 +27,8 @@ MODULES = [f"modules/{name}" for name in library.modules(places.root())]
 RESTED = """() => Promise.all([
     document.fonts.ready,
     window.MathJax?.startup?.promise,
-    ...[...document.images].filter(i => i.loading != 'lazy').map(i => i.decode().catch(() => 0)),
+    ...[...document.images].filter(i => i.loading != 'lazy')
+        .map(i => i.decode().catch(() => 0)),
 ])"""
 
 

@@ -84,7 +84,7 @@ def _benchmarks(root: Path, source: Path) -> None:
         name = re.sub("^fast_", "", picture.stem).replace("_", " ")
         parts.append(
             f"\n```{{figure}} _static/{picture.name}\n"
-            f":alt: Measured times and memory of {name}, ours beside what one would use instead; "
+            f":alt: Measured times and memory of {name}, ours beside what one would use; "
             f"the numbers stand in results/{picture.stem}.json.\n\n"
             f"`results/{picture.stem}.json`\n```\n"
         )

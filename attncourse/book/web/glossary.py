@@ -19,7 +19,8 @@ NO_TERMS = set(
 LABEL = re.compile(r"[.:?]$|^\W|\d|^About|,|^(The|Any|one|building|Nothing|Gradients|starts) ")
 HEAD = """# Glossary
 
-Every term that a chapter introduces in bold, with the sentence that does so. The link goes to the place.
+Every term that a chapter introduces in bold, with the sentence that does so.
+The link goes to the place.
 
 """
 

@@ -32,8 +32,8 @@ def pages(root: Path, into: Path) -> None:
         (into / f"{name}.md").write_text(MODULE.format(name=name, title=f"`{name}`"), "utf-8")
     listed = "\n".join(modules(root))
     (into / "index.md").write_text(
-        "# The modules of `solutions`\n\nFrom their docstrings: what it is, equations, axes, units, "
-        "cost, source, and where it differs from\nthe paper.\n\n"
+        "# The modules of `solutions`\n\nFrom their docstrings: what it is, equations, axes, "
+        "units, cost, source, and where it differs from\nthe paper.\n\n"
         f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n",
         "utf-8",
     )

@@ -8,10 +8,10 @@ from attncourse import papers
 
 HEAD = """# The papers' tables
 
-{rows} rows of tables in {papers} papers are kept as they were printed, with a confidence and the rule by
-which each paper counts. What can be built is built and counted: of {all} figures {out} come out to the
-last printed digit ({cut} of them cut off rather than rounded), and **{off} do not**. Nothing is tuned
-until it fits.
+{rows} rows of tables in {papers} papers are kept as they were printed, with a confidence and
+the rule by which each paper counts. What can be built is built and counted: of {all} figures
+{out} come out to the last printed digit ({cut} of them cut off rather than rounded), and
+**{off} do not**. Nothing is tuned until it fits.
 """
 
 
