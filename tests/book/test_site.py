@@ -283,6 +283,8 @@ class Links(HTMLParser):
 def links(host):
     found = {}
     for path in sorted((host / BELOW).rglob("*.html")):
+        if "_static" in path.parts:  # a theme's template
+            continue
         found[path] = Links()
         found[path].feed(path.read_text("utf-8"))
     return found
