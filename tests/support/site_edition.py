@@ -122,7 +122,7 @@ def visitor(address: str, width: int, **options) -> Iterator[Visitor]:
             page = browser.new_page(
                 viewport={"width": width, "height": 844}, **phone, **options
             )
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(120_000)
             yield Visitor(page, f"{address}/{BELOW}", width)
         finally:
             browser.close()
