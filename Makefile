@@ -24,13 +24,19 @@ doctor: complete ## prove that every exercise is complete and that its slips are
 lint: complete ## ruff: style and format
 	@$(run) lint
 
+site: install-site ## build the web edition into site/_build/html (attncourse site serves it)
+	@$(run) site --build
+
 bench: complete ## measure what is fast, in under five minutes (BENCH="--full --only local")
 	@$(run) bench $(BENCH)
 
 install: ## make .venv with what a learner needs, if something changed (EXTRAS="translate kernels")
 	@$(bootstrap) $(EXTRAS)
 
+install-site:
+	@$(bootstrap) site $(EXTRAS)
+
 complete: ## the same with all that making and testing the course needs
 	@$(bootstrap) test oracles translate kernels $(EXTRAS)
 
-.PHONY: help lab test notebooks doctor lint bench install complete
+.PHONY: help lab test notebooks doctor lint site bench install install-site complete

@@ -4,16 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from attncourse.book.explorer import explore
     from attncourse.book.helping import hint, solution
     from attncourse.checker import check
 
-__all__ = ["check", "hint", "solution"]
-_HOME = {"check": "checker", "hint": "book.helping", "solution": "book.helping"}
+__all__ = ["check", "explore", "hint", "solution"]
+_HOME = {
+    "check": "checker",
+    "explore": "book.explorer",
+    "hint": "book.helping",
+    "solution": "book.helping",
+}
 
 
 def __getattr__(name: str):
-    """`check`, `hint` and `solution`, imported when first asked for, so that commands start
-    fast."""
+    """Each of them imported when first asked for, so that commands start fast."""
     if name in _HOME:
         return getattr(import_module(f"attncourse.{_HOME[name]}"), name)
     raise AttributeError(f"module 'attncourse' has no attribute '{name}'")

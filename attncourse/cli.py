@@ -341,6 +341,24 @@ def build(
     _outcome(problems, "the notebooks are in step." if check else "built.")
 
 
+@app.command()
+def site(
+    build: Annotated[
+        bool, typer.Option("--build", help="build the pages, and serve nothing")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free")] = 8000,
+):
+    """Serve the web edition on this machine, 127.0.0.1; built first where it is not there."""
+    from attncourse.workshop import web
+
+    root = places.root()
+    if build or not web.pages(root).is_file():
+        web.build(root)
+    console.print(f"the pages are in {web.pages(root).parent}", soft_wrap=True)
+    if not build:
+        web.serve(root, port, lambda url: console.print(f"{url}   (Ctrl-C ends it)"))
+
+
 def _outcome(problems: list[str], well: str) -> None:
     for problem in problems:
         console.print(escape(problem), soft_wrap=True)

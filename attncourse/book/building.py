@@ -58,7 +58,7 @@ def _write_editions(chapter: Chapter, root: Path, execute: bool) -> None:
     if execute:
         folder = root / "notebooks" / "solved"
         try:
-            run(built["solved"], folder)
+            run(built["solved"], folder, maps=root / "notebooks" / "maps")
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise Broken(_failed(chapter, built["solved"], error)) from error
         if failing := not_passed(built["solved"]):

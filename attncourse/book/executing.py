@@ -31,9 +31,16 @@ class _ThisPython(KernelSpecManager):
 
 
 def run(
-    notebook: NotebookNode, folder: Path, allow_errors: bool = False, timeout: int = TIMEOUT
+    notebook: NotebookNode,
+    folder: Path,
+    allow_errors: bool = False,
+    timeout: int = TIMEOUT,
+    maps: Path | None = None,
 ) -> NotebookNode:
-    """Execute a notebook in place: in this interpreter, on one thread, standing in `folder`."""
+    """Execute a notebook in place: in this interpreter, on one thread, standing in `folder`.
+
+    maps  a folder in which maps are kept that the web edition shows
+    """
     import matplotlib.font_manager  # noqa: F401  builds its cache here, not inside a cell
 
     manager = AsyncKernelManager(kernel_spec_manager=_ThisPython())
@@ -52,8 +59,11 @@ def run(
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
             "IPYTHONDIR": profile,
+            "ATTNCOURSE_STATIC": "1",  # figures in place of what needs a kernel
         }
         env.pop("MPLBACKEND", None)  # with agg the figures would vanish
+        if maps is not None:
+            env["ATTNCOURSE_MAPS"] = str(maps)
         client.execute(env=env, cleanup_kc=True)
     notebook.metadata = nbformat.from_dict(METADATA)  # nbclient adds the Python version
     for cell in notebook.cells:

@@ -64,10 +64,11 @@ def lines(ax, x, ys: Mapping[str, object], xlabel, ylabel, title) -> Axes:
     return ax
 
 
-def show(fig: Figure, alt: str) -> None:
+def show(fig: Figure, alt: str, explorer: str = "") -> None:
     """Display a figure in a notebook together with what it shows in words, and close it.
 
     The words are what a screen reader reads. Outside IPython the figure is only closed.
+    `explorer` names the maps of a figure that the web edition can bring to life.
     """
     words = " ".join(alt.split()) if isinstance(alt, str) else ""
     if not words:
@@ -77,7 +78,7 @@ def show(fig: Figure, alt: str) -> None:
     if width > WIDEST + 1e-6:
         plt.close(fig)
         raise ValueError(f"the figure is {width:.2f} in wide; at most {WIDEST} in fit the page")
-    bundle = _bundle(fig, words)
+    bundle = _bundle(fig, words, explorer)
     plt.close(fig)
     if _shell() is not None:
         from IPython.display import display
@@ -85,16 +86,17 @@ def show(fig: Figure, alt: str) -> None:
         display(bundle, raw=True)
 
 
-def _bundle(fig: Figure, alt: str) -> dict[str, str]:
+def _bundle(fig: Figure, alt: str, explorer: str = "") -> dict[str, str]:
     """The figure as a web page shows it, as a picture, and in words."""
     buffer = io.BytesIO()
     # No version, no date: the same figure gives the same bytes. No tight box: the size is ours.
     fig.savefig(buffer, format="png", bbox_inches=None, metadata={"Software": None})
     png = base64.b64encode(smaller(buffer)).decode()
     width = round(fig.get_figwidth() * fig.dpi)
+    named = f'class="attn-explorer" data-explorer="{explorer}" ' if explorer else ""
     return {
         "text/html": (
-            '<figure style="display:inline-block;margin:0;background-color:#ffffff">'
+            f'<figure {named}style="display:inline-block;margin:0;background-color:#ffffff">'
             f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}" width="{width}">'
             "</figure>"
         ),

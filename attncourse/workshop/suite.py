@@ -70,6 +70,7 @@ def run(steps: Sequence[Step], root: Path) -> list[str]:
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "IPYTHONDIR": _ipython(scratch),
+            "ATTNCOURSE_STATIC": "1",  # figures, not widgets: the same outputs on every run
             "ATTNCOURSE_COMPILE_SECONDS": "1800",  # a slow machine is no hanging compiler
         }
         for step in steps:

@@ -67,7 +67,7 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attncourse import check, hint, solution
+from attncourse import check, explore, hint, solution
 from attncourse.book import claim, diagrams, plots
 from attncourse.tasks.pictures import photograph
 from attncourse.tasks.denoising import blur, patches, places, psnr
@@ -1322,6 +1322,20 @@ plots.show(
     """A pixel of an orange roof, and its weights over the temple: with places a round spot; with
     patches the pixel itself and single pixels on several roofs; with both pixels nearby.""",
 )
+
+# %% [markdown]
+# The same for every third pixel: point at one, or tap it, or choose it with the arrow keys. In a
+# notebook that does not run, one of them is drawn.
+
+# %%
+few = rearrange(torch.arange(48 * 72), "(h p w q) -> h p w q", h=16, p=3, q=3)[
+    :, 1, :, 1
+].flatten()
+every_third = {}
+for name, f in features_of(noisy).items():
+    q, k = queries_and_keys(f)
+    every_third[name] = attention_weights(q[few], k)
+explore(clean, every_third, queries=(16, 24), query=(12, 11), name="temple")
 
 # %%
 rows = torch.arange(48)

@@ -99,6 +99,7 @@ def jupyterlab(folder: Path, private: Path, wait: float = 600) -> Iterator[Lab]:
     for name in ("SETTINGS_DIR", "WORKSPACES_DIR"):
         env[f"JUPYTERLAB_{name}"] = str(private / name.lower())
     env.pop("MPLBACKEND", None)
+    env["ATTNCOURSE_STATIC"] = "1"  # as the solved edition was built: figures, not widgets
     for name, settings in SETTINGS.items():
         file = private / "settings_dir" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
