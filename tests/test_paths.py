@@ -15,9 +15,11 @@ WITHIN = (
     "attncourse",
     "attncourse/exercises",
     "attncourse/checker",
+    "attncourse/classroom",
     "solutions",
 )  # where rooms are told
-MADE = ("work/", ".venv")  # on a learner's machine
+# on a learner's machine, on a teacher's, by a build
+MADE = ("work/", ".venv", "report3/", "grades.json", "all.txt", "site/_build/")
 
 
 def paths(text: str) -> list[str]:

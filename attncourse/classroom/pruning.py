@@ -33,6 +33,8 @@ ALWAYS = (
     Name("attncourse.book.helping"),
 )
 
+INSIDE = "attncourse/classroom/inside/"  # runs on its own, in a sandbox
+
 
 @dataclass
 class Pruned:
@@ -115,7 +117,7 @@ def prune(
         place = f"attncourse/exercises/{id.replace('.', '/')}.json"
         pruned.files[place] = _as_text(records[id]).encode()
     _refuse_trials_of_answers(chosen, there, sources.read)
-    pruned.files |= _data_beside(pruned.files)
+    pruned.files |= _whole(INSIDE, pruned.files) | _data_beside(pruned.files)
     for name in running.kept:
         if name.startswith(("solutions", "attncourse.tasks")):
             lines = running.text(name).splitlines()
@@ -259,6 +261,15 @@ def _as_text(record: Mapping[str, Any]) -> str:
     import json
 
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _whole(room: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All modules of a room whose modules find each other by their places, if one is kept."""
+    if not any(place.startswith(room) for place in files):
+        return {}
+    return {
+        f"{room}{path.name}": path.read_bytes() for path in (places.TOP / room).glob("*.py")
+    }
 
 
 def _data_beside(files: Mapping[str, bytes]) -> dict[str, bytes]:

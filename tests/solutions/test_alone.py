@@ -127,11 +127,12 @@ MEANT = {
     "from_torch": ["multi_head", "transformer"],  # of torch's attention, of its layers
     "windows": ["backbones.residual", "stand_alone"],
 }
-AS_WELL = {
+AS_WELL = {  # the switch, what takes a whole network; fast, with no reference of its name
+    "faster",
     "in_use",
     "tiled_attention",
     "use",
-}  # the switch; fast, with no reference of its name
+}
 
 
 def test_a_name_stands_for_one_thing_or_is_meant_to_stand_for_two():
