@@ -62,7 +62,8 @@ def everything(
     for line in reporting.unknown(rows):
         to.print(line, markup=False)
     to.print(f"{(time.perf_counter() - start) / 60:.1f} minutes; written to {folder}")
-    return [name for name in parts if len(found[name]) + len(absent) < len(runs)]
+    due = {name: sum(run in absent or _is_for(run, name) for run in runs) for name in parts}
+    return [name for name in parts if len(found[name]) + len(absent) < due[name]]
 
 
 def _load() -> float:
@@ -104,7 +105,7 @@ def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str,
         env |= TUNED
     if _imitates(run):
         env |= SMALLER
-        parts = [name for name in parts if name in WITH_SMALLER]
+        parts = [name for name in parts if _is_for(run, name)]
     with TemporaryDirectory() as scratch:
         given = {"run": dict(run), "parts": list(parts), "full": full, "into": scratch}
         command = [sys.executable, "-m", "attncourse.bench.running", json.dumps(given)]
@@ -119,6 +120,11 @@ def apart(run: Mapping[str, Any], parts: Sequence[str], full: bool) -> dict[str,
 def _imitates(run: Mapping[str, Any]) -> bool:
     """Whether it does as if the processor had less than it has."""
     return run.get("instructions", reporting.instructions()) != reporting.instructions()
+
+
+def _is_for(run: Mapping[str, Any], name: str) -> bool:
+    """Whether a mechanism is measured in a run: all are, where nothing is imitated."""
+    return not _imitates(run) or name in WITH_SMALLER
 
 
 def one(
