@@ -470,6 +470,12 @@ def test_the_numbers_on_the_first_page_are_the_kept_ones():
         found = [rows[way][0] for way in ("native", "unfold")]
     assert ours == f"{found[0]:.1f}"
     assert theirs == f"{found[1]:.0f}"
+    layer = re.search(r"at most ([\d.]+) times a whole convolution", readme)[1]
+    step = re.search(r"a training step of StandAloneResNet-26 ([\d.]+) times", readme)[1]
+    for said, part in ((layer, "layers"), (step, "networks")):
+        judged = json.loads((FOLDER / f"fast_{part}.json").read_text(encoding="utf-8"))["goals"]
+        sizes = [goal[which] for goal in judged for which in ("measured", "AVX2")]
+        assert said == f"{max(one['value'] for size in sizes for one in size.values()):.1f}"
 
 
 @pytest.mark.skipif(not KEPT, reason="nothing is kept in this form yet")
