@@ -266,7 +266,7 @@ def merged(old: Mapping[str, Any] | None, runs: Sequence[Mapping[str, Any]]) -> 
     other threads, stays. "None" replaces nothing that was measured."""
     kept = list(old["runs"]) if old and old.get("schema") == SCHEMA else []
     for run in runs:
-        same = [x for x in kept if _key(x) == _key(run)]
+        same = [x for x in kept if _key(x) == _key(run) or _without(x, run)]
         if run["measured"] != "yes":
             if any(x["device"] == run["device"] for x in kept):
                 continue
@@ -279,6 +279,11 @@ def merged(old: Mapping[str, Any] | None, runs: Sequence[Mapping[str, Any]]) -> 
     return sorted(
         kept, key=lambda x: (x["device"], x.get("threads", 0), x.get("allocator", ""))
     )
+
+
+def _without(old: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether an old run is like this one, and does not say with which instructions."""
+    return "instructions" not in old and _key(old)[:3] == _key(run)[:3]
 
 
 def _key(run: Mapping[str, Any]) -> tuple:
