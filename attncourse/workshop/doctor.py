@@ -335,7 +335,7 @@ def stray_files(root: Path) -> list[str]:
         ("solutions", chapters | LIBRARY),
         ("attncourse/exercises", chapters | MACHINERY),
         ("notebooks/src", stems),
-        ("notebooks", {"src", "learner", "solved"}),
+        ("notebooks", {"src", "learner", "solved", "maps"}),
     ]
     shelves += [
         (f"attncourse/exercises/{chapter.name}", {*chapter.exercises, "shared"})

@@ -448,7 +448,6 @@ for name, weight in ours.state_dict().items():
 
 # %%
 def agree(mine, its):
-    """Whether two outputs are the same up to rounding in single precision."""
     return torch.allclose(mine, its[0], atol=1e-5)
 
 
@@ -791,10 +790,8 @@ slices = reduce(in_order, "(slice n) -> slice", "mean", slice=200)
 formula = explained_by_one_mixture(torch.tensor([0.9, 0.1]), 0, 1)
 print(f"best of 100000: {most:.3f}   formula at 0.9, 0.1: {formula:.3f}")
 claim(most < 0.5001, "none of 100000 random heads explains more than one half")
-claim(
-    abs(slices.var() / 2 - formula) < 0.02,
-    "guessing slice by slice explains what the formula says",
-)
+close = abs(slices.var() / 2 - formula) < 0.02
+claim(close, "guessing slice by slice explains what the formula says")
 
 # %% [markdown]
 # **What you should see.** The best of all random heads reaches 0.500, and no more. For the

@@ -7,6 +7,9 @@
 # authors of the Transformer removed recurrence in 2017, they had to put the order back by hand. How to
 # do so has been asked again and again since, and the answers are this chapter.
 #
+# **About 3 hours**, of which 89 minutes are exercises. A CPU is enough.
+
+# %% [markdown]
 # Here is where it leads. Four small networks learn to name the left neighbour of each token in a row at
 # positions 0 to 15, each with another kind of position. All four learn it. Then the same rows begin at position 32. Two networks do not notice, one
 # stumbles, and one fails. By the end you will know why, because you will have written all four.
@@ -78,7 +81,7 @@ plots.show(
 # |---|---|---|
 # | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a row begins later or is longer, and who does not | attention and its mask (chapter 01) |
 #
-# **About 3 hours**, of which 89 minutes are exercises. A CPU is enough.
+# A first reading may skip what is marked so.
 
 # %% [markdown]
 # | letter | what it counts |
