@@ -17,7 +17,7 @@ Differs  the paper does not say how; here pixels have areas, as in torch's `inte
 import math
 
 import torch
-from einops import rearrange
+from einops import pack, rearrange, unpack
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -48,7 +48,7 @@ def resize_positions(
         raise ValueError(f"{size=} must be {sides(alone=True).says}")
     first, places = table.split([kept, n], dim=-2)
     exact = places.to(torch.promote_types(places.dtype, torch.float32))
-    exact = exact.reshape(math.prod(table.shape[:-2]), *places.shape[-2:])
+    exact, lead = pack([exact], "* n d")
     if isinstance(size, int):
         if old is not None:
             raise ValueError(f"{old=} is for maps, and {size=} is a line")
@@ -60,7 +60,7 @@ def resize_positions(
         picture = rearrange(exact, "b (h w) d -> b d h w", h=h, w=w)
         picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=align)
         new = rearrange(picture, "b d h w -> b (h w) d")
-    new = new.to(table.dtype).reshape(*table.shape[:-2], -1, table.shape[-1])
+    (new,) = unpack(new.to(table.dtype), lead, "* n d")
     return torch.cat([first, new], dim=-2)
 
 

