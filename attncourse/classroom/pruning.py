@@ -24,9 +24,11 @@ from attncourse.exercises.source import stub
 ROOMS = ("attncourse", "solutions")
 LAZY = "attncourse.papers.builds"  # builds what the papers print, of whatever is there
 SHAKEN = ("solutions", "attncourse.tasks", "attncourse.cli", "attncourse.papers")
-COMMANDS = ("app", "lab", "reset", "check")
+COMMANDS = ("lab", "reset", "check")
 ALWAYS = (
-    *(Name("attncourse.cli", name) for name in COMMANDS),
+    Name("attncourse.cli", "app"),
+    Name("attncourse.cli", "learning"),
+    *(Name("attncourse.cli.learning", name) for name in COMMANDS),
     Name("attncourse.__main__"),
     Name("attncourse.checker.examination"),
     Name("attncourse.checker.sheet"),
