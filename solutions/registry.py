@@ -47,6 +47,19 @@ class Pixels(nn.Module):
         return rearrange(y, "b (h w) c -> b c h w", h=x.shape[-2])
 
 
+class ChannelsLast(nn.Module):
+    """Lets a layer for maps of tokens, b h w dim, attend to maps."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """What every pixel reads."""
+        y = self.layer(rearrange(x, "b c h w -> b h w c"))
+        return rearrange(y, "b h w c -> b c h w")
+
+
 class Entry(NamedTuple):
     """How a mechanism is made.
 
@@ -54,12 +67,14 @@ class Entry(NamedTuple):
     place   module and class
     given   its arguments for so many channels, beside those that are asked for
     tokens  how often it is given the pixels as tokens; 0 where it takes maps
+    last    whether its maps have the channels last
     """
 
     says: str
     place: str
     given: Callable[[int, Arguments], Arguments]
     tokens: int = 0
+    last: bool = False
 
 
 def divisor(number: int, most: int) -> int:
@@ -99,6 +114,11 @@ def _windows(channels: int, _: Arguments) -> Arguments:
     return dict(channels=channels, heads=divisor(max(channels // 2, 1), 8))
 
 
+def _gated(channels: int, _: Arguments) -> Arguments:
+    square = next(n for n in (16, 9, 4, 1) if channels % n == 0)
+    return dict(dim=channels, heads=square)
+
+
 def _augmented(channels: int, asked: Arguments) -> Arguments:
     upsilon = asked.get("upsilon", 0.1)
     heads = (n for n in range(8, 0, -1) if attention_widths(channels, 0.2, upsilon, n)[1])
@@ -121,11 +141,23 @@ ENTRIES: dict[str, Entry] = {
     "cbam": Entry("channels first, then places", "spatial.CBAM", reduced(16)),
     "channel": Entry("DANet's channel attention", "non_local.ChannelAttention", nothing),
     "channel_gate": Entry("CBAM's first half", "spatial.ChannelGate", reduced(16)),
+    "coatnet": Entry(
+        "attention with a depthwise kernel in its softmax; size is best that of the maps",
+        "united.RelativeAttention2d",
+        tokens,
+        last=True,
+    ),
     "eca": Entry("gains from neighbouring channels", "channel.ECA", plain),
     "encoder": Entry(
         "a layer of a Transformer's encoder", "transformer.EncoderLayer", _encoder, tokens=1
     ),
     "gala": Entry("global and local attention", "spatial.GALA", reduced(4)),
+    "gated": Entry(
+        "attention that starts as a convolution, with a gate",
+        "united.GatedPositionalAttention",
+        _gated,
+        last=True,
+    ),
     "ge": Entry("gather-excite", "channel.GatherExcite", plain),
     "multi_head": Entry(
         "multi-head attention of all pixels", "multi_head.MultiHeadAttention", tokens, tokens=1
@@ -152,6 +184,12 @@ ENTRIES: dict[str, Entry] = {
         "stand_alone.StandAloneSelfAttention2d",
         _windows,
     ),
+    "swin": Entry(
+        "attention in windows side by side; shift is 0 and half the window in turn",
+        "united.ShiftedWindowAttention",
+        tokens,
+        last=True,
+    ),
 }
 
 
@@ -176,6 +214,8 @@ def create_attention(name: str, channels: int, *, fast: bool = False, **argument
         raise ValueError(f"{channels=!r} must be {COUNT.says}")
     cls = _class(entry, fast)
     layer = cls(**(entry.given(channels, arguments) | arguments))
+    if entry.last:
+        return ChannelsLast(layer)
     return Pixels(layer, entry.tokens) if entry.tokens else layer
 
 

@@ -12,7 +12,14 @@ import solutions
 from solutions import fast
 from solutions.backbones.residual import Basic, windows
 from solutions.multi_head import MultiHeadAttention
-from solutions.registry import ENTRIES, Pixels, create_attention, divisor, list_attention
+from solutions.registry import (
+    ENTRIES,
+    ChannelsLast,
+    Pixels,
+    create_attention,
+    divisor,
+    list_attention,
+)
 from solutions.spatial import CBAM
 
 NAMES = pytest.mark.parametrize("name", ENTRIES)
@@ -21,18 +28,28 @@ OTHERS = {
     "AttentionStem",
     "Block",
     "ChannelBranch",
+    "ChannelsLast",
+    "ConViT",
     "CoordConv2d",
     "DANetHead",
     "DecoderLayer",
     "FeedForward",
     "LearnedPositions",
+    "Mlp",
+    "PatchEmbedding",
+    "PatchMerging",
     "Pixels",
+    "PreNormBlock",
     "ProjectedSpatialGate",
     "Residual",
+    "SelfAttention",
     "SparseTransformer",
     "SpatialBranch",
     "SpatialValues",
+    "SwinStage",
+    "SwinTransformer",
     "Transformer",
+    "VisionTransformer",
 }
 
 
@@ -81,7 +98,7 @@ def test_the_fast_one_is_the_same_with_the_same_weights(name):
     quick.load_state_dict(plain.state_dict())
     x = torch.randn(2, 16, 5, 3, dtype=torch.float64)
     assert_close(quick(x), plain(x))
-    inner = quick.layer if isinstance(quick, Pixels) else quick
+    inner = quick.layer if isinstance(quick, Pixels | ChannelsLast) else quick
     assert type(inner).__module__.startswith("solutions.fast") == hasattr(
         fast, type(inner).__name__
     )

@@ -19,12 +19,14 @@ from solutions import (
     spatial,
     stand_alone,
     transformer,
+    united,
 )
 from solutions.backbones import mobile, residual, wide
 from solutions.backbones import stand_alone as stand_alone_net
 
 MAP = ((2, 12, 5, 7),)  # b c h w
 TOKENS = ((2, 6, 12),)  # b n dim
+LAST = ((2, 5, 7, 12),)  # b h w dim
 
 
 def conv(channels, out_channels, stride):
@@ -82,6 +84,34 @@ LAYERS = [
         dict(source_words=7, target_words=9, dim=12, heads=3, hidden=5, layers=2),
         (words(2, 6), words(2, 4)),
     ),
+    (united.PatchEmbedding, dict(dim=5, patch=3, channels=12, norm=True), ((2, 12, 6, 9),)),
+    (united.SelfAttention, dict(dim=12, heads=3), TOKENS),
+    (united.Mlp, dict(dim=12, hidden=5), TOKENS),
+    (united.PreNormBlock, dict(dim=12, hidden=5, attention=nn.Identity()), TOKENS),
+    (
+        united.VisionTransformer,
+        dict(dim=12, depth=2, heads=3, patch=4, size=8, classes=5),
+        ((2, 3, 12, 8),),
+    ),
+    (united.ShiftedWindowAttention, dict(dim=12, heads=3, window=3, shift=1), LAST),
+    (united.PatchMerging, dict(dim=12), LAST),
+    (
+        united.pyramid.SwinStage,
+        dict(dim=12, depth=2, heads=3, window=3, expansion=2.0, merge=False),
+        LAST,
+    ),
+    (
+        united.SwinTransformer,
+        dict(dim=6, depths=(1, 2), heads=(2, 3), window=3, classes=5),
+        ((2, 3, 20, 24),),
+    ),
+    (united.GatedPositionalAttention, dict(dim=12, heads=4), LAST),
+    (
+        united.ConViT,
+        dict(dim=12, depth=2, heads=4, local=1, patch=4, size=8, classes=5),
+        ((2, 3, 12, 8),),
+    ),
+    (united.RelativeAttention2d, dict(dim=12, heads=3, size=(5, 6)), LAST),
     (
         residual.Basic,
         dict(channels=12, planes=6, stride=2, window=conv, attention=None, placement="pre"),
@@ -132,7 +162,7 @@ LAYERS = [
     ),
 ]
 # What others inherit from, and what takes a layer that is made already.
-BASES = {"ResidualBlock", "HeConv2d", "Pixels"}
+BASES = {"ResidualBlock", "HeConv2d", "Pixels", "ChannelsLast"}
 
 
 def inputs(shapes, dtype=torch.float32, device=None):
