@@ -38,60 +38,49 @@ plots.show(
 
 # %% [markdown]
 # **This is the bug.** Both results have the shape 96 288 3 and hold the same numbers, so no error
-# is raised. In the code the two differ by one pair of exchanged numbers, `permute(1, 0, 2, 3)` and
-# `permute(1, 2, 0, 3)`. Reading them does not tell which is right.
+# is raised. Two lines of code made these pictures. Can you tell which one is right?
+#
+# ```python
+# photos.permute(1, 2, 0, 3).reshape(96, 288, 3)
+# photos.permute(1, 0, 2, 3).reshape(96, 288, 3)
+# ```
 
 # %% [markdown]
 # Alex Rogozhnikov answered this with a small language in which every change of axes names the
 # axes before and after it. He published the library in 2018 and described it in [Einops: Clear
 # and Reliable Tensor Manipulations with Einstein-like
-# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). These two lines do the same:
-# they cut every picture of a batch into a left and a right half of `w` pixels each.
+# Notation](https://openreview.net/forum?id=oapKSVM2bcj) (ICLR 2022). In einops the two lines read:
 #
 # ```python
-# x.view(b, h, 2, w, c).permute(2, 0, 1, 3, 4).reshape(2 * b, h, w, c)
-# rearrange(x, "b h (side w) c -> (side b) h w c", side=2)
+# rearrange(photos, "b h w c -> h (w b) c")
+# rearrange(photos, "b h w c -> h (b w) c")
 # ```
 #
-# The second one says what it does, and it raises an error if `x` does not have four axes. All
-# changes of axes in this course are written in this way, and so are many implementations of vision
-# transformers.
+# Each line says what it does: the first lays down a column of each picture in turn, the second all
+# columns of one picture and then all of the next. Each also raises an error if `photos` does not
+# have four axes. All changes of axes in this course are written in this way.
 
 # %% [markdown]
-# ### What can be built from such moves
-#
-# The best-known of them cuts a photograph into patches. Alexey Dosovitskiy and eleven colleagues
-# showed in [An Image is Worth 16x16 Words](https://arxiv.org/abs/2010.11929) (ICLR 2021) that a
-# network without any convolution can classify images if it is given such patches, the
-# **vision transformer** (ViT).
-#
-# | | ImageNet, top-1 accuracy | pre-training, TPUv3-core-days |
-# |---|---|---|
-# | ViT-H/14 | 88.55 % | 2,500 |
-# | BiT-L, a ResNet-152x4 | 87.54 % | 9,900 |
-#
-# (Table 2 of that paper; both were pre-trained on JFT-300M, a collection of Google's that is not
-# public.) **Top-1 accuracy** is the share of test pictures whose best-scored class is the right one.
-# A TPUv3-core-day is a day's work of one core of Google's third generation of accelerator chips.
-# BiT-L is a convolutional network, a ResNet of 152 layers made four times as wide. You write the
-# first step of the vision transformer in section 0.2.
+# With no more than such changes of axes, a photograph becomes a sequence of patches that a
+# transformer can read. The **vision transformer** begins so; in 2021 it classified 88.55 % of
+# [ImageNet](https://arxiv.org/abs/2010.11929) correctly, where the best convolutional network had
+# 87.54 % and took four times the computation. You write its first step in section 0.2.
 
 # %% [markdown]
 # ### What you will do
 #
 # | you write | you see | you need |
 # |---|---|---|
-# | eight functions of one line each: they cut pictures up, put them together, average, enlarge, weigh and compare them | a photograph taken apart and put together again; a flower whose patches find each other | PyTorch tensors and their shapes |
+# | eight short functions: each is one pattern, and in three of them a test of the sizes comes first. They cut pictures up, put them together, average, enlarge, weigh and compare them | a photograph taken apart and put together again; a flower whose patches find each other | PyTorch tensors and their shapes |
 #
-# Every mechanism of the course is made of these eight moves. On the way you meet the tools of
-# the course: `check` says what is wrong with an answer, `hint` helps, and `claim` tests what the
-# text says.
+# Most of what the course does with axes is one of these eight. On the way you meet its tools:
+# `check` says what is wrong with an answer, `hint` helps, and `claim` tests what the text says.
 
 # %% [markdown]
 # ### The letters
 #
 # Every axis has a letter or a word that means the same everywhere: in text, formulas, code and
-# figures. `x` and `y` are no axes; each section says anew what they stand for.
+# figures. Where a section gives a tensor a letter of its own, it says so.
 #
 # | letter | axis |
 # |---|---|
@@ -101,9 +90,9 @@ plots.show(
 # | `c` | channels: red, green, blue |
 # | `row` `column` | rows and columns of patches |
 # | `p` `q` | height and width of a patch in pixels |
-# | `n` | patches of a picture, `n = (row column)` |
+# | `n` | patches of a picture, counted row by row |
 # | `i` `j` | the two partners wherever all pairs are formed |
-# | `d` | the features of one of them |
+# | `d` | the features of one of them, that is, the numbers that describe it |
 
 # %% jupyter={"source_hidden": true}
 print("b h w c =", *photos.shape)
@@ -118,7 +107,7 @@ plots.show(fig, "Two photographs: a temple by a lake, and an orange dahlia befor
 # A photograph is stored as `h w c`, and several of them in a batch as `b h w c`.
 
 # %% [markdown]
-# ### Four moves
+# ### Four operations
 #
 # | | letters | numbers |
 # |---|---|---|
@@ -127,15 +116,15 @@ plots.show(fig, "Two photographs: a temple by a lake, and an orange dahlia befor
 # | `repeat` | one is new on the right | are copied along it |
 # | `einsum` | one is common to both inputs | are multiplied along it, and summed if it is missing on the right |
 #
-# The figure applies each move to a few small numbers.
+# The figure applies each of them to a few small numbers.
 
 
 # %% jupyter={"source_hidden": true}
 grid = diagrams.numbers
 
 
-def four_moves(ax, table):
-    """Each move on one table, one below the other: what goes in, an arrow, what comes out."""
+def four_operations(ax, table):
+    """Each operation on one table, one below the other: what goes in, an arrow, what comes out."""
     for y in 7.5, 5.2, 0.6:
         grid(ax, 0.7, y, table, "h", "w")
     for x, y, column in (4.1, 5.2, (1, 4)), (0.7, 2.9, (1, 4)), (6.4, 0.6, (4, 13)):
@@ -151,7 +140,7 @@ def four_moves(ax, table):
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(7.4, 9.6, 3.7)
-four_moves(ax, np.array([[0, 1, 2], [3, 4, 5]]))
+four_operations(ax, np.array([[0, 1, 2], [3, 4, 5]]))
 names = (
     "rearrange   h w -> (h w)",
     "reduce   h w -> h",
@@ -164,7 +153,7 @@ for x, y, what in (3.17, 5.9, "mean"), (2.0, 3.6, "copy"), (5.55, 1.3, "add\nove
     ax.text(x, y, what, ha="center", va="bottom", size=8)
 plots.show(
     fig,
-    """Four moves on the table 0 1 2, 3 4 5. rearrange joins its axes to 0 1 2 3 4 5; reduce
+    """Four operations on the table 0 1 2, 3 4 5. rearrange joins its axes to 0 1 2 3 4 5; reduce
     averages each row to 1 and 4; repeat copies 1 and 4 three times; einsum multiplies each row
     with the weights 1 0 2 and adds, which gives 4 and 13.""",
 )
@@ -222,7 +211,8 @@ print("(w h)", *rearrange(x, "h w -> (w h)").tolist())
 # ## 0.1 rearrange: side by side
 #
 # The pictures of a batch are to be laid beside each other in one wide picture, a strip. Its column
-# number $x$ is column $x \bmod w$ of picture $\lfloor x / w \rfloor$.
+# number $x$ is column $x \bmod w$ of picture $\lfloor x / w \rfloor$. (The brackets
+# $\lfloor\;\rfloor$ round down, and $\bmod$ is the remainder.)
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(10.4, 2.6, 4.8)
@@ -291,31 +281,37 @@ check("shapes.strip", interleaved)
 hint("shapes.strip", 1)
 
 # %% [markdown]
-# The next figure shows what the right and the wrong function do to the photographs. The lower
-# picture is the bug of the opening.
+# The wrong function is the bug of the opening. Nothing is lost by it, so it can be repaired.
+#
+# **Predict.** Somebody sends you the striped picture, and the photographs are gone. Which pattern
+# gets both of them back?
+# <details><summary>Answer</summary>
+# The same one, read backwards: rearrange(striped, "h (w b) c -> b h w c", b=2). The columns 0, 2,
+# 4, … are the temple and the columns 1, 3, 5, … the dahlia.
+# </details>
 
-# %% jupyter={"source_hidden": true}
-right, wrong = strip(photos), interleaved(photos)
-fig, axs = plt.subplots(2, 1, figsize=(4.6, 3.5))
-plots.image(axs[0], right, "(b w): all columns of one picture, then all of the next")
-plots.image(axs[1], wrong, "(w b): a column of each in turn")
-plots.show(
-    fig,
-    """Above, the temple and the dahlia side by side. Below, both in one another as if
-    seen through a grating.""",
-)
-claim((right[:, :144] == photos[0]).all(), "the first 144 columns of the strip are the temple")
+# %%
+striped = interleaved(photos)
+claim((striped == wrong).all(), "the wrong bracket makes the striped picture of the opening")
+back = rearrange(striped, "h (w b) c -> b h w c", b=2)
+claim((back == photos).all(), "read backwards, the wrong pattern gives both photographs back")
+claim((strip(photos) == right).all(), "yours is the picture that was meant")
 
 # %% [markdown]
-# **What you should see.** The upper picture is the strip, and the lower one mixes both photographs
-# column by column. Both have the shape 96 288 3, so no shape gives the mistake away: only the order
-# of the letters differs. If your strip looks like the lower one, swap `b` and `w` in your bracket.
+# **What you should see.** All three claims hold. The right and the wrong strip have the same shape,
+# 96 288 3, and only the order of two letters tells them apart. If the last claim fails, swap `b` and
+# `w` in your bracket.
 
 # %% [markdown]
 # ## 0.2 rearrange: cut into patches
 #
-# A vision transformer begins with this cut. A picture of `height` by `width` pixels is divided into
-# patches of `p` by `q` pixels, which are then numbered row by row. The pixel at $(y, x)$ falls into
+# Alexey Dosovitskiy and eleven colleagues showed in [An Image is Worth 16x16
+# Words](https://arxiv.org/abs/2010.11929) (ICLR 2021) that a network without any convolution can
+# classify images: it reads a photograph as a sequence of patches, as one reads words. Their
+# vision transformer (ViT) begins with this cut.
+#
+# A picture of `height` by `width` pixels is divided into patches of `p` by `q` pixels, which are
+# then numbered row by row. The pixel at $(y, x)$ falls into
 # the patch in row $\lfloor y / p \rfloor$ and column $\lfloor x / q \rfloor$. Within that patch
 # it stands in row $y \bmod p$ and column $x \bmod q$.
 
@@ -326,12 +322,17 @@ number = np.kron([[0, 1], [2, 3]], np.ones((2, 3)))
 
 def whole_and_patches(ax, whole, parts):
     """The picture with its left edge at `whole`, its patches from `parts` on, pixel 22 framed."""
-    grid(ax, whole, 1.1, pixels, "(row p)", "(column q)", "4 x 6 pixels", number / 3 + 0.1)
+    tints = np.array([0.0, 0.95, 0.65, 0.3])
+    grid(ax, whole, 1.1, pixels, "", "", "4 x 6 pixels", tints[number.astype(int)])
+    for k in range(2):
+        where = whole - 0.1, 2.9 - 1.2 * k
+        ax.text(*where, f"row {k}", ha="right", va="center", size=8.5)
+        ax.text(whole + 0.9 + 1.8 * k, 1.0, f"column {k}", ha="center", va="top", size=8.5)
     corners = [(parts, 2.75), (parts + 2.6, 2.75), (parts, 0.5), (parts + 2.6, 0.5)]
     for n, (x, y) in enumerate(corners):
         names = ("p", "q") if n == 0 else ("", "")
         patch = pixels[number == n].reshape(2, 3)
-        grid(ax, x, y, patch, *names, f"n = {n}", np.full((2, 3), n / 3 + 0.1))
+        grid(ax, x, y, patch, *names, f"n = {n}", np.full((2, 3), tints[n]))
     for corner in (whole + 4 * 0.6, 1.1), (parts + 2.6 + 0.6, 0.5):
         ax.add_patch(plt.Rectangle(corner, 0.6, 0.6, fill=False, lw=2.4, ec="#d55e00"))
 
@@ -340,8 +341,8 @@ def whole_and_patches(ax, whole, parts):
 fig, ax = diagrams.canvas(11.8, 4.6, 5.4)
 whole_and_patches(ax, 1.3, 7.2)
 diagrams.arrow(ax, (5.1, 2.3), (6.6, 2.3), text="p = 2,\nq = 3")
-said = """A picture of four by six numbered pixels is cut into four patches of two by three. The
-    last, n = 3, holds the pixels 15, 16, 17 and 21, 22, 23; pixel 22 is framed on both sides."""
+said = """A picture of four by six numbered pixels is cut into four patches of two by three, in
+    two rows and two columns. The last, n = 3, holds the pixels 15, 16, 17 and 21, 22, 23; pixel 22 is framed on both sides."""
 plots.show(fig, said)
 
 # %% [markdown]
@@ -370,8 +371,13 @@ print("height width c =", *photo.shape)
 # | `patches(picture, p, q)` | `n p q c` | `n = (row column)` patches, row by row |
 #
 # A bracket on the left of the arrow takes an axis apart. `rearrange(…, p=p, q=q)` says how long the
-# pieces are; einops works out the number of rows and columns. Your function must refuse a picture
-# that cannot be divided without a remainder, as the docstring says.
+# pieces are; einops works out the number of rows and columns. Your function must first refuse a
+# picture that cannot be divided without a remainder:
+#
+# ```python
+# if height % p or width % q:
+#     raise ValueError(f"{height} x {width} pixels do not divide into patches of {p} x {q}")
+# ```
 
 # %% exercise="shapes.patches"
 
@@ -410,7 +416,8 @@ plots.show(
 # ## 0.3 rearrange: put together again
 #
 # A vision transformer computes something for every patch. To look at it one needs a picture again,
-# so the patches are to be put back together, row by row.
+# so the patches are to be put back together. A **mosaic** lays out pictures of one size, its tiles,
+# row by row in a given number of columns; here the tiles are the patches.
 #
 # **Predict.** You cut the photograph into patches and put them together again. By how much do the
 # numbers of the result differ from those of the photograph?
@@ -427,8 +434,7 @@ said = """The four patches of the last figure, now at the left, are put together
 plots.show(fig, said)
 
 # %% [markdown]
-# A **mosaic** lays tiles out in a given number of columns. Tile number $n$ goes to row
-# $\lfloor n / \text{columns} \rfloor$ and column $n \bmod \text{columns}$. In the figure, tile 3
+# Tile number $n$ goes to row $\lfloor n / \text{columns} \rfloor$ and column $n \bmod \text{columns}$. In the figure, tile 3
 # goes to row $\lfloor 3 / 2 \rfloor = 1$ and column $3 \bmod 2 = 1$.
 
 # %% [markdown]
@@ -470,16 +476,18 @@ plots.show(
 )
 
 # %% [markdown]
-# **What you should see.** You notice at once that the left picture is shuffled. The mean of all
+# **What you should see.** On the right the patches are in order, but in 6 columns, so that every row
+# of the mosaic ends in the middle of the temple. On the left you notice at once that they are
+# shuffled. The mean of all
 # patches does not notice it, and neither does attention: unless it is given positions, it treats
 # the patches as an **unordered set**. Chapter 03 is about giving it positions.
 
 # %% [markdown]
 # ## 0.4 reduce: pool
 #
-# A decision about a whole region needs no single pixels. Convolutional networks therefore shrink
-# their pictures from stage to stage, and gather-excite (chapter 05) judges each region by a coarse
-# picture. **Average pooling** makes one: each pixel of the small picture is the mean of one
+# To decide something about a whole region, one does not need its single pixels. Convolutional
+# networks therefore shrink their pictures from stage to stage, and a block called gather-excite,
+# in chapter 05, judges each region by a coarse picture. **Average pooling** makes one: each pixel of the small picture is the mean of one
 # patch. The small picture has `h` by `w` pixels, so the large one has `(h p)` by `(w q)`.
 
 # %% jupyter={"source_hidden": true}
@@ -497,7 +505,8 @@ plots.show(
 
 # %% [markdown]
 # Both patches in the lower row have the mean 2, although one of them is even and the other has a
-# single bright pixel. Pooling keeps the sum of a patch and forgets how it is distributed.
+# single bright pixel. Pooling keeps the mean of a patch and forgets how the values are
+# distributed within it.
 #
 # **Predict.** The mean of the photograph is some number $\mu$. What is the mean of its pooled
 # version?
@@ -541,13 +550,14 @@ plots.show(
 
 # %% [markdown]
 # **What you should see.** The three pictures have 24 x 36, 12 x 18 and 6 x 9 pixels and are equally
-# bright. If yours is white, you took the sum, or the maximum, instead of the mean.
+# bright. If yours are white, you took the sum instead of the mean; if they are merely too bright,
+# you took the maximum.
 
 # %% [markdown]
 # ## 0.5 repeat: enlarge
 #
-# What was computed on the coarse picture must act on the fine one: a gate multiplies every pixel,
-# and a map of attention over 6 x 9 patches is laid over 96 x 144 pixels. **Nearest-neighbour
+# What was computed on the coarse picture must act on the fine one. A gate, which is a number between
+# 0 and 1 that lets a feature through or holds it back, multiplies every pixel; and a map of attention over 6 x 9 patches is laid over 96 x 144 pixels. **Nearest-neighbour
 # upsampling** makes a small picture large: each pixel becomes a patch of `p` by `q` equal pixels.
 # Row $y$ of the result is row $\lfloor y / p \rfloor$ of the picture, and the
 # same holds for the columns.
@@ -615,35 +625,52 @@ plots.show(fig, "The temple; the temple in blocks of one colour; grey with the e
 # To decide which channels of a picture matter, a network needs a short summary of each of them.
 # **Global average pooling** keeps one number for each channel of each picture, the mean over all of
 # its pixels.
-#
-# **Predict.** You pass the 54 patches of the photograph instead of `b` pictures. What are the
-# numbers that come out?
-# <details><summary>Answer</summary>
-# 54 colours, n c: they are the pixels of the pooled picture, row by row.
-# </details>
 
 # %% jupyter={"source_hidden": true}
-rgb = ["#d55e00", "#009e73", "#0072b2"]
+RGB = {"R": "#c1272d", "G": "#1a8a3a", "B": "#0072b2"}
+SPOTS = np.random.default_rng(2).uniform(0.05, 1, (3, 3, 4))
+
+
+def planes(ax, x, y):
+    """A picture as three planes of 3 x 4 pixels, red in front; its letters at the edges."""
+    for c, colour in reversed(list(enumerate(RGB.values()))):
+        diagrams.matrix(ax, x + 0.4 * c, y + 0.4 * c, SPOTS[c], colour=colour, side=0.5)
+    diagrams.label(ax, (x - 0.12, y + 0.75), "h", "right", "center")
+    diagrams.label(ax, (x + 1.0, y - 0.12), "w", "center", "top")
+    diagrams.label(ax, (x + 2.55, y + 0.2), "c", "left", "center")
+
+
+# %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(8.6, 3.8, 4.2)
-diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "picture b", rgb)
+planes(ax, 0.8, 0.7)
+diagrams.title(ax, 2.2, 3.0, "picture b")
 diagrams.arrow(ax, (4.2, 1.8), (6.6, 1.8), text="mean over h, w")
-for c, colour in enumerate(rgb):
-    diagrams.matrix(ax, 7.0, 2.0 - 0.45 * c, [[1]], colour=colour, side=0.45)
-diagrams.title(ax, 7.22, 2.45, "$z_b$")
-diagrams.label(ax, (7.22, 0.95), "c", "center", "top")
+for c, (letter, colour) in enumerate(RGB.items()):
+    mean = [[SPOTS[c].mean()]]
+    diagrams.matrix(ax, 7.0, 2.1 - 0.5 * c, mean, colour=colour, side=0.5, text=[[letter]])
+diagrams.title(ax, 7.25, 2.6, "$z_b$")
+diagrams.label(ax, (7.25, 0.98), "c", "center", "top")
 plots.show(
     fig,
-    """A picture as three planes of h by w pixels, drawn in orange, green and blue. The mean over h
-    and w leaves a vector z with one cell for each channel c, in the same three colours.""",
+    """A picture as three planes of three by four pixels, some dark and some pale, in red, green
+    and blue. The mean over h and w leaves a vector z with one cell for each channel: R, G, B.""",
 )
 
 # %% [markdown]
 # $$ z_{bc} = \frac{1}{h\, w} \sum_{y=0}^{h-1} \sum_{x=0}^{w-1} \text{pictures}_{b\, y\, x\, c} $$
 #
+# Here $y$ and $x$ run over the rows and columns of pixels.
+#
 # | | axes | what it is |
 # |---|---|---|
 # | `pictures` | `b h w c` | a batch of pictures |
 # | `channel_means(pictures)` | `b c` | their mean colours, $z$ |
+#
+# **Predict.** You give `channel_means` the 54 patches of the photograph as if they were pictures of
+# a batch. Which numbers come out?
+# <details><summary>Answer</summary>
+# 54 colours, n c: they are the pixels of the pooled picture, row by row.
+# </details>
 
 # %% [markdown]
 # ### Exercise: `channel_means`
@@ -668,7 +695,7 @@ plots.show(fig, "Beside the temple a patch of mid-grey, beside the dahlia one of
 # %% [markdown]
 # **What you should see.** The mean colour of the temple is a mid-grey and that of the dahlia a dark
 # green, because its orange is lost among the leaves. A mean says how much of something there is,
-# and never where. If you see two grey patches, you averaged over the channels too.
+# and never where.
 
 # %%
 one = channel_means(patches(photo, 16, 16))
@@ -679,32 +706,30 @@ claim(
 
 # %% [markdown]
 # **What you should see.** The claim holds: two ways that have no line in common agree up to
-# rounding. Channel attention, in chapter 05, starts from these `b c` numbers, and from them a
-# network decides which channels matter.
+# rounding. Channel attention, in chapter 05, starts from these `b c` numbers: from them a network
+# decides which channels matter.
 
 # %% [markdown]
 # ## 0.7 einsum: weigh the channels
 #
-# Spatial attention (chapter 06) needs one number for each pixel, which says how much the pixel
-# matters, and it must make it of all channels. A weighted sum is the simplest way. The best-known
-# one makes a grey picture: the eye sees green as brighter than blue, so the luma $\ell$ of a
+# Often one number a pixel has to be made of all its channels. A weighted sum is the simplest way.
+# The best-known one makes a grey picture: the eye sees green as brighter than blue, so the luma $\ell$ of a
 # television signal weighs the channels differently:
 #
 # $$ \ell = 0.299\,R + 0.587\,G + 0.114\,B \qquad\qquad \text{(ITU-R BT.601)} $$
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(11.4, 3.6, 5)
-diagrams.tensor(ax, 0.8, 0.6, (0.9, 1.5, 2.1), "c h w", "picture", rgb)
-shades = [0.3, 0.6, 0.1]
-diagrams.vector(ax, 5.2, 1.1, shades, "c", "weights", diagrams.LEARNED, side=0.45)
+fig, ax = diagrams.canvas(11.4, 3.8, 5)
+planes(ax, 0.8, 0.7)
+diagrams.title(ax, 2.2, 3.0, "picture")
+shares = np.array([0.299, 0.587, 0.114])
+diagrams.vector(ax, 5.2, 1.1, shares, "c", "weights", diagrams.LEARNED, side=0.45)
 ax.text(4.5, 1.75, "×", size=13, ha="center", va="center")
 diagrams.arrow(ax, (6.0, 1.75), (8.0, 1.75), text="add over c")
-ax.add_patch(plt.Rectangle((8.6, 1.0), 2.1, 1.5, fc="#999999"))
-diagrams.label(ax, (8.48, 1.75), "h", "right", "center")
-diagrams.label(ax, (9.65, 0.88), "w", "center", "top")
-diagrams.title(ax, 9.65, 2.5, r"luma $\ell$")
+luma = einsum(torch.tensor(SPOTS), torch.tensor(shares), "c h w, c -> h w")
+diagrams.matrix(ax, 8.6, 1.0, luma, "h w", r"luma $\ell$", "#555555", side=0.5)
 said = """The three planes of a picture are multiplied with a vector of three weights and summed
-    over the channels c; one flat grey plane of h by w is left."""
+    over the channels c; one grey plane of h by w is left."""
 plots.show(fig, said)
 
 # %% [markdown]
@@ -737,29 +762,40 @@ check("shapes.grey", grey)
 # `from solutions.shapes import grey`.
 
 # %%
-warmth = grey(photograph("flower"), torch.tensor([1.0, 0.0, -1.0]))
-claim(
-    warmth[40:60, 60:80].min() > warmth[:80, :30].max(),
-    "red minus blue separates the middle of the blossom from the leaves at the left",
-)
+redness = grey(photo, torch.tensor([1.0, -1.0, 0.0]))
+luma = grey(photo, torch.tensor([0.299, 0.587, 0.114]))
+for name, y in {"luma": luma, "R - G": redness}.items():
+    wall, bush = y[41:53, 37:69].quantile(0.25), y[72:90, 95:140].quantile(0.75)
+    print(f"{name}: 3/4 of the wall is above {wall:.2f}, 3/4 of the bushes below {bush:.2f}")
+    if name == "luma":
+        claim(wall < bush, "in luma the wall is no brighter than the bushes")
+    else:
+        claim(wall > bush, "in red minus green the wall exceeds the bushes")
 
 # %% jupyter={"source_hidden": true}
-dahlia = photograph("flower")
-luma = grey(dahlia, torch.tensor([0.299, 0.587, 0.114]))
-warmth = grey(dahlia, torch.tensor([1.0, 0.0, -1.0]))
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
-plots.image(axs[0], dahlia, "The dahlia, h w c")
-plots.image(axs[1], luma, "0.299 R + 0.587 G + 0.114 B")
-plots.image(axs[2], warmth, "R − B: the blossom stands out", -1, 1)
+redness = grey(photo, torch.tensor([1.0, -1.0, 0.0]))
+luma = grey(photo, torch.tensor([0.299, 0.587, 0.114]))
+fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.5), width_ratios=[1, 1.25, 1.25])
+plots.image(axs[0], photo, "The photograph")
+plots.image(axs[1], luma, "Luma: walls like bushes")
+fig.colorbar(axs[1].images[0], ax=axs[1], label="luma")
+plots.signed(axs[2], redness, "", "", "R − G: red paint alone", limit=0.4)
+axs[2].set(xticks=[], yticks=[])
+axs[2].spines[:].set_visible(False)
+fig.axes[-1].set_ylabel("R − G")
 plots.show(
-    fig, "The dahlia in colour; in grey; red minus blue, where the blossom is the brightest."
+    fig,
+    """The temple in colour; in grey, where its walls are as dark as the bushes; red minus green,
+    where walls and roofs are red and the bushes nearly white.""",
 )
 
 # %% [markdown]
-# **What you should see.** In the right picture the blossom stands out from the leaves: its darkest
-# pixel in the middle is brighter than the brightest of the leaves at the left. Which weights are
-# the right ones depends on the picture, and learning to choose them is what channel attention
-# does.
+# **What you should see.** In luma the walls of the temple are as dark as the bushes beside it. Red
+# minus green tells them apart, because the bushes are as green as they are red.
+#
+# Which weights are the right ones depends on what is looked for. The result, one number for each
+# pixel, is the form of spatial attention (chapter 06). The weights, one for each channel, are what
+# channel attention (chapter 05) computes from the picture.
 
 # %% [markdown]
 # ## 0.8 einsum: all pairs
@@ -839,12 +875,18 @@ def resemblance():
 table = resemblance()
 chosen = rearrange(table[5 * 18 + 9], "(row column) -> row column", column=18)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=[1, 1.2])
-plots.image(axs[0], photograph("flower"), "The patch in the frame …")
-frame = plt.Rectangle((9 * 8 - 0.5, 5 * 8 - 0.5), 8, 8, fill=False, lw=2, ec="white")
-axs[0].add_patch(frame)
-plots.signed(axs[1], chosen, "column", "row", "… resembles the blossom", limit=1)
-fig.axes[-1].set_ylabel("similarity")
-plots.show(fig, "Left the dahlia, one patch framed. Right a map: blossom red, leaves blue.")
+plots.image(axs[0], photograph("flower"), "Patch 99: row 5, column 9")
+axs[0].set_xticks(np.arange(0, 18, 3) * 8 + 3.5, range(0, 18, 3))
+axs[0].set_yticks(np.arange(0, 12, 2) * 8 + 3.5, range(0, 12, 2))
+plots.signed(axs[1], chosen, "column", "", "Blossom resembles blossom", limit=1)
+for ax, side, colour in (axs[0], 8, "white"), (axs[1], 1, "black"):
+    corner = 9 * side - 0.5, 5 * side - 0.5
+    ax.add_patch(plt.Rectangle(corner, side, side, fill=False, lw=1.5, ec=colour))
+axs[0].set(xlabel="column", ylabel="row")
+fig.axes[-1].set_ylabel("similarity to patch 99")
+plots.show(
+    fig, "Left the dahlia, one patch framed. Right a map: blossom red, leaves blue, same frame."
+)
 
 # %%
 table = resemblance()
@@ -860,6 +902,9 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 # negative, because they lie on the other side of the mean colour. The patch also finds a second
 # blossom at the lower edge: no positions were compared, only appearance. If your map is speckled,
 # look at the order in `(row column)`.
+#
+# Turn every row of this table into weights that sum to 1, let each patch take the mean of all
+# patches with these weights, and you have **attention**. That is chapter 01.
 
 # %% [markdown]
 # ## 0.9 The rules that hold in every exercise
@@ -873,10 +918,10 @@ claim(chosen[11, 9:12].min() > 0.2, "at the lower edge it finds a second blossom
 # 2. **Gradients flow** to everything that the result depends on.
 # 3. **Inputs are not changed.** They belong to the caller.
 # 4. **The device is that of the input**: a tensor that you make yourself takes `device=x.device`.
-# 5. **Nothing is kept** from one call to the next.
+# 5. **Each call computes its results anew.** Nothing is remembered from an earlier call.
 # 6. **Any size and any layout in memory is accepted**: one picture, one pixel, even or odd sizes,
-#    and numbers that lie in memory in any order (`view` and `torch.kron` want one order); a star as in
-#    `*batch` stands for any number of axes.
+#    and numbers that lie in memory in any order (`view` wants one order, `rearrange` takes any). A
+#    star as in `*batch` stands for any number of axes.
 
 # %% [markdown]
 # Here is `channel_means` six times, and each version breaks one rule. Read the first line of each
@@ -900,7 +945,7 @@ def in_place(pictures):
 
 
 def on_the_cpu(pictures):
-    return channel_means(pictures) + torch.zeros(1)
+    return channel_means(pictures) + torch.zeros(1, dtype=pictures.dtype)
 
 
 def remembering(pictures):
@@ -919,13 +964,17 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 
 # %% [markdown]
 # **What you should see.** Each of the six verdicts names the rule that is broken, although all six
-# functions give the right numbers at least once. When an answer of yours breaks such a rule, `hint`
+# functions give the right numbers at least once. A wrong device is found even where there is no
+# GPU. When an answer of yours breaks such a rule, `hint`
 # says so first.
 
 # %% [markdown]
 # ## What you have now
 #
-# | move | pattern | where it comes back |
+# The opening asked which of two lines is right, and nothing in them told. You have since written
+# the right one, undone the wrong one, and found a blossom with the same few patterns:
+#
+# | function | pattern | where it comes back |
 # |---|---|---|
 # | `strip` | `b h w c -> h (b w) c` | heads of attention, side by side (chapter 02) |
 # | `patches` | `(row p) (column q) c -> (row column) p q c` | the first layer of a vision transformer |
@@ -960,7 +1009,8 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 # 4. How many patches of 16 x 16 does a picture of 224 x 224 pixels give, and how many numbers does
 #    each hold?
 # <details><summary>Answer</summary>
-# 14 · 14 = 196 patches with 16 · 16 · 3 = 768 numbers each. That is the input of a ViT-B/16.
+# 14 · 14 = 196 patches with 16 · 16 · 3 = 768 numbers each. That is the input of a ViT-B/16, the
+# base size of the vision transformer with patches of 16 pixels.
 # </details>
 #
 # 5. Which of the eight functions lose information?
@@ -978,8 +1028,7 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 # - [einx](https://github.com/fferflo/einx) extends the notation to indexing and to whole layers.
 # - [Named tensors](https://nlp.seas.harvard.edu/NamedTensor) were Alexander Rush's proposal to keep
 #   the names inside the tensor; PyTorch has had an experimental version of them since 1.3.
-# - [jaxtyping](https://docs.kidger.site/jaxtyping/) checks the annotations while a program runs; the
-#   tests of this course switch it on.
+# - [jaxtyping](https://docs.kidger.site/jaxtyping/) checks the annotations while a program runs.
 
 # %% [markdown]
 # ### References
@@ -987,7 +1036,3 @@ for broken in (single, detached, in_place, on_the_cpu, remembering, squeezed):
 # - Rogozhnikov, [Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation](https://openreview.net/forum?id=oapKSVM2bcj), ICLR 2022; its [documentation](https://einops.rocks).
 # - Dosovitskiy et al., [An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale](https://arxiv.org/abs/2010.11929), ICLR 2021.
 # - Kidger, [jaxtyping](https://docs.kidger.site/jaxtyping/).
-#
-# Each row of the last table says which patches another one resembles. Turn every row into weights
-# that sum to 1, let each patch take the mean of all patches with these weights, and you have
-# **attention**. That is chapter 01.
