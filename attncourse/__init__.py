@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attncourse.book.explorer import explore
     from attncourse.book.helping import hint, solution
-    from attncourse.checker import check
+    from attncourse.checker.keeping import check
 
 __all__ = ["check", "explore", "hint", "solution"]
 _HOME = {
-    "check": "checker",
+    "check": "checker.keeping",
     "explore": "book.explorer",
     "hint": "book.helping",
     "solution": "book.helping",

@@ -48,9 +48,16 @@ def work() -> Path:
     upwards first."""
     if folder := clone():
         return folder / "work"
-    here = Path.cwd()
-    inside = (folder for folder in (here, *here.parents) if (folder / MARK).is_file())
-    return next(inside, here / "work")
+    return stood_in() or Path.cwd() / "work"
+
+
+def stood_in() -> Path | None:
+    """The work folder that one stands in, as a notebook of it does; None outside of all."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted meanwhile
+        return None
+    return next((folder for folder in (here, *here.parents) if (folder / MARK).is_file()), None)
 
 
 def extra(name: str) -> str:

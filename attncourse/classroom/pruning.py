@@ -30,6 +30,7 @@ ALWAYS = (
     Name("attncourse.cli", "learning"),
     *(Name("attncourse.cli.learning", name) for name in COMMANDS),
     Name("attncourse.__main__"),
+    Name("attncourse.checker.keeping"),
     Name("attncourse.checker.examination"),
     Name("attncourse.checker.sheet"),
     Name("attncourse.book.helping"),

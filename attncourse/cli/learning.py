@@ -1,4 +1,4 @@
-"""What a learner types: `lab`, `reset`, `check`, and `info` about the machine."""
+"""What a learner types: `lab`, `reset`, `check`, `export`, and `info` about the machine."""
 
 import json
 from pathlib import Path
@@ -95,6 +95,25 @@ def _show(report) -> None:
         console.print(escape(note), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in report.counts.items())
     console.print(f"Exercises: {counts}.")
+
+
+@commands.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="a new folder; its name becomes the package's")],
+    name: Annotated[str | None, typer.Option(help="yours; default: that of your login")] = None,
+):
+    """Make an installable package of what has passed in your notebooks, with its tests."""
+    from attncourse.workshop import exporting
+
+    made = exporting.export(places.work(), folder, name)
+    for id, why in made.left_out.items():
+        console.print(escape(f"left out: {id} ({why})"), soft_wrap=True)
+    count = f"{len(made.ids)} answer{'s' if len(made.ids) > 1 else ''}"
+    console.print(
+        f"{count} of yours in {made.folder}: `pip install {made.folder.resolve()}`, "
+        f"then `import {made.package}`.",
+        soft_wrap=True,
+    )
 
 
 @commands.command()

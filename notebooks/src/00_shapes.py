@@ -253,6 +253,10 @@ check("shapes.strip", strip)
 # %% [markdown]
 # Stuck? `hint("shapes.strip")` gives one hint at a time: a question, the idea, and the pattern with
 # gaps. To read on without solving it, run `from solutions.shapes import strip`.
+#
+# An answer that passes is kept in `work/mine`, and later chapters can go on with it:
+# `from attncourse import mine` gives `mine.strip`, which is yours where it passed and the course's
+# otherwise. `attncourse export` makes an installable package of all that you have written.
 
 # %% [markdown]
 # ### What `check` says about a wrong answer
