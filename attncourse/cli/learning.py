@@ -99,7 +99,7 @@ def _show(report) -> None:
 
 @commands.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="a new folder; its name becomes the package's")],
+    folder: Annotated[Path, typer.Argument(help="a new folder, named as the package")],
     name: Annotated[str | None, typer.Option(help="yours; default: that of your login")] = None,
 ):
     """Make an installable package of what has passed in your notebooks, with its tests."""
