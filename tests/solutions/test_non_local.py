@@ -1,14 +1,12 @@
-"""What must be true of attention over a whole image, pixel by pixel and channel by channel."""
+"""What must be true of the non-local block: each pixel asks all pixels."""
 
 import math
 import warnings
-from importlib.util import find_spec
 
 import pytest
-import rounding
 import torch
 from einops import rearrange
-from torch.autograd import gradcheck
+from non_local_parts import IMAGES, B, C, E, H, J, M, Q, W, awake, oracle, random
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -17,7 +15,6 @@ from attncourse.papers.counting import count
 from solutions.non_local import (
     FORMS,
     ChannelAttention,
-    DANetHead,
     NonLocal,
     PositionAttention,
     concatenation_weights,
@@ -25,35 +22,8 @@ from solutions.non_local import (
     dot_product_weights,
     gaussian_weights,
     max_pool,
-    mean_iou,
     multiply_adds,
 )
-
-# Every axis has its own size, so that no transposed or swapped axis can hide.
-B, C, M, H, W, Q, J, E = 2, 6, 4, 3, 5, 8, 7, 9
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-IMAGES = [(H, W), (5, 3), (1, 4), (4, 1), (1, 1)]
-
-
-def random(*sizes):
-    return torch.randn(*sizes, dtype=torch.float64)
-
-
-def awake(layer):
-    """The layer in double precision with every parameter random: none that starts at 0 hides
-    what it multiplies."""
-    for p in layer.double().parameters():
-        torch.nn.init.normal_(p, std=0.7)
-    return layer
-
-
-def oracle(name):
-    """A test against a package that plain pip leaves out."""
-    reason = f"no {name}: pip install -e '.[oracles]'"
-    return pytest.mark.skipif(not find_spec(name), reason=reason)
-
-
-# pairwise functions
 
 
 def pairwise_by_loops(form, q, k, w=None):
@@ -133,9 +103,6 @@ def test_softmax_forms_share_out_1_and_the_others_need_not():
         assert shares == (form in ("gaussian", "embedded")), form
 
 
-# the block
-
-
 def block_by_loops(layer, x):
     """The block in evaluation mode, pixel by pixel, without pooling."""
     z = x.clone()
@@ -201,9 +168,6 @@ def test_images_do_not_mix():
     assert_close(layer(x)[:1], layer(x[:1]))
 
 
-# pooling
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_only_keys_and_values_are_pooled_after_they_are_projected(form):
     layer = awake(NonLocal(C, form, M, subsample=2)).eval().requires_grad_(False)
@@ -253,9 +217,6 @@ def test_four_axes_of_space_can_be_attended_to_and_not_pooled():
         NonLocal(C, subsample=2).double()(x)
 
 
-# counts
-
-
 @pytest.mark.parametrize(
     ("channels", "form", "weights"),
     [
@@ -294,9 +255,6 @@ def test_what_cannot_be_built_is_refused():
 
 def test_one_channel_has_a_middle_of_one():
     assert NonLocal(1).double()(random(B, 1, H, W)).shape == (B, 1, H, W)
-
-
-# against mmcv
 
 
 @oracle("mmcv")
@@ -343,166 +301,6 @@ def test_the_block_is_that_of_mmcv(form, subsample):
     assert_close(ours.eval()(x), theirs.eval()(x))
 
 
-# position attention
-
-
-def test_position_attention_is_equations_1_and_2():
-    layer, x = awake(PositionAttention(C, 3)).requires_grad_(False), random(B, C, H, W)
-    for b in range(B):
-        pixels = [x[b, :, h, w] for h in range(H) for w in range(W)]
-        k, v = [layer.key(p) for p in pixels], [layer.value(p) for p in pixels]
-        for i, p in enumerate(pixels):
-            shares = [math.exp(layer.query(p) @ key) for key in k]
-            y = sum(s / sum(shares) * value for s, value in zip(shares, v, strict=True))
-            assert_close(layer(x)[b, :, i // W, i % W], layer.gamma[0] * y + p)
-
-
-@pytest.mark.parametrize("make", [PositionAttention, lambda c: ChannelAttention()])
-@pytest.mark.parametrize(("h", "w"), IMAGES)
-def test_with_gamma_0_nothing_changes(make, h, w):
-    x = random(B, 16, h, w)
-    assert_close(make(16).double()(x), x, rtol=0, atol=0)
-
-
-def test_position_attention_has_as_many_weights_as_the_formula_says():
-    assert sum(p.numel() for p in PositionAttention(16).parameters()) == 341
-    assert sum(p.numel() for p in ChannelAttention().parameters()) == 1
-
-
-def test_position_attention_follows_its_pixels():
-    layer, x, order = awake(PositionAttention(C, 3)), random(B, C, 20), torch.randperm(20)
-    assert_close(layer(x[..., order]), layer(x)[..., order])
-
-
-def test_the_map_the_wrong_way_round_gives_something_else():
-    layer, x = awake(PositionAttention(C, 3)), random(B, C, 20)
-    weights, v = layer.attention(x), layer.value(rearrange(x, "b c n -> b n c"))
-    wrong = x + layer.gamma * rearrange(weights.mT @ v, "b n c -> b c n")
-    assert (layer(x) - wrong).abs().max() > 0.1
-
-
-# channel attention
-
-
-@pytest.mark.parametrize("released", [False, True])
-def test_channel_attention_is_equations_3_and_4_or_the_released_codes(released):
-    layer, x = awake(ChannelAttention(released)).requires_grad_(False), random(B, C, H, W)
-    for b in range(B):
-        energy = torch.tensor([[(x[b, i] * x[b, j]).sum() for j in range(C)] for i in range(C)])
-        for i in range(C):
-            e = [energy[i].max() - e if released else e for e in energy[i]]
-            shares = [math.exp(number) for number in e]
-            y = sum(s / sum(shares) * x[b, j] for j, s in enumerate(shares))
-            assert_close(layer(x)[b, i], layer.gamma[0] * y + x[b, i])
-
-
-def test_max_minus_e_is_minus_e_since_softmax_does_not_see_a_shift():
-    x = random(B, C, H, W)
-    energy = torch.einsum("bihw,bjhw->bij", x, x)
-    released = (energy.amax(-1, keepdim=True) - energy).softmax(-1)
-    assert_close(ChannelAttention(released=True).double().attention(x), released)
-
-
-def test_the_paper_attends_to_the_channel_itself_and_the_code_to_the_least_alike():
-    x = random(B, C, 12, 12)
-    paper, code = (ChannelAttention(r).double().attention(x) for r in (False, True))
-    energy = torch.einsum("bihw,bjhw->bij", x, x)
-    diagonal = torch.arange(C).expand(B, C)
-    assert_close(paper.argmax(-1), diagonal)
-    assert paper.diagonal(dim1=1, dim2=2).min() > 0.99
-    assert_close(code.argmax(-1), energy.argmin(-1))
-    assert code.diagonal(dim1=1, dim2=2).max() < 1e-6
-
-
-@pytest.mark.parametrize("released", [False, True])
-def test_channel_attention_follows_channels_and_does_not_see_the_order_of_pixels(released):
-    layer, x = awake(ChannelAttention(released)), 0.3 * random(B, C, 20)
-    pixels, channels = torch.randperm(20), torch.randperm(C)
-    assert_close(layer.attention(x[..., pixels]), layer.attention(x))
-    assert_close(layer(x[..., pixels]), layer(x)[..., pixels])
-    assert_close(layer(x[:, channels]), layer(x)[:, channels])
-
-
-def test_products_over_many_pixels_do_not_overflow_in_half_precision():
-    weights = ChannelAttention().half().attention(torch.full((1, 3, 100, 100), 4.0).half())
-    assert_close(weights, torch.full((1, 3, 3), 1 / 3).half())
-
-
-# against pytorchcv
-
-
-@oracle("pytorchcv")
-def test_position_attention_is_that_of_pytorchcv_whose_gamma_starts_at_1():
-    from pytorchcv.models.danet import PosAttBlock
-
-    theirs, ours = PosAttBlock(16).double(), PositionAttention(16).double()
-    state = {
-        n.replace("_conv", "").replace("scale.alpha", "gamma"): w.reshape(w.shape[:2])
-        for n, w in theirs.state_dict().items()
-    }
-    ours.load_state_dict(state)
-    x = random(B, 16, H, W)
-    assert_close(ours(x), theirs(x))
-    assert theirs.scale.alpha == 1
-    assert PositionAttention(16).gamma == 0
-
-
-@oracle("pytorchcv")
-def test_the_released_channel_attention_is_that_of_pytorchcv():
-    from pytorchcv.models.danet import ChaAttBlock
-
-    theirs, ours = ChaAttBlock().double(), ChannelAttention(released=True).double()
-    torch.nn.init.constant_(theirs.scale.alpha, 0.7)
-    torch.nn.init.constant_(ours.gamma, 0.7)
-    x = random(B, C, H, W)
-    assert_close(ours(x), theirs(x))
-
-
-# the head
-
-
-def test_the_head_for_cityscapes_has_24_million_weights():
-    with torch.device("meta"):
-        head = DANetHead(2048, 19)
-    assert sum(p.numel() for p in head.parameters()) == 23_954_619
-
-
-def test_the_head_sums_its_branches_and_classifies_each_alone():
-    head, x = awake(DANetHead(32, 5)).eval(), random(B, 32, H, W)
-    p = head.position_out(head.position(head.position_in(x)))
-    c = head.channel_out(head.channel(head.channel_in(x)))
-    both, position, channel = head(x)
-    assert both.shape == position.shape == channel.shape == (B, 5, H, W)
-    assert_close(both, head.both(p + c))
-    assert_close(position, head.position_alone(p))
-    assert_close(channel, head.channel_alone(c))
-
-
-# intersection over union
-
-
-def test_iou_is_counted_over_all_pixels_and_averaged_over_classes():
-    truth = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
-    predicted = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 0]])
-    assert_close(mean_iou(predicted, truth, 2), torch.tensor((1 / 3 + 5 / 7) / 2))
-
-
-def test_a_class_that_never_comes_up_is_left_out_and_one_that_is_made_up_is_not():
-    truth = torch.zeros(4, 5, dtype=torch.long)
-    assert mean_iou(truth, truth, 3) == 1
-    predicted = truth.clone()
-    predicted[0, 0] = 1
-    assert_close(mean_iou(predicted, truth, 3), torch.tensor((19 / 20 + 0) / 2))
-
-
-def test_pixels_without_a_class_are_not_counted():
-    truth = torch.tensor([0, 1, 255, -1])
-    assert mean_iou(torch.tensor([0, 1, 0, 1]), truth, 2) == 1
-
-
-# what the check says
-
-
 def test_answers_by_way_of_the_large_tensor_are_right_but_too_dear():
     def by_map(q, k, v):
         return dot_product_weights(q, k) @ v
@@ -519,18 +317,6 @@ def test_answers_by_way_of_the_large_tensor_are_right_but_too_dear():
         assert (verdict.status, verdict.slip) == ("not yet", "largest_tensor")
 
 
-def test_the_released_codes_readings_pass_and_are_named():
-    class Scaled(NonLocal):
-        def attention(self, x):
-            q, k = self.queries_and_keys(x)
-            if self.form == "embedded":
-                return gaussian_weights(q / q.shape[-1] ** 0.5, k)
-            return super().attention(x)
-
-    verdict = check("non_local.non_local", Scaled)
-    assert (verdict.status, verdict.slip) == ("passed", "scaled_like_the_released_code")
-
-
 def test_a_reading_that_an_argument_forbids_is_a_mistake():
     class LeastAlike(ChannelAttention):
         def attention(self, x):
@@ -539,82 +325,3 @@ def test_a_reading_that_an_argument_forbids_is_a_mistake():
 
     verdict = check("non_local.channel_attention", LeastAlike)
     assert (verdict.status, verdict.slip) == ("not yet", "released_code_always")
-
-
-# everything
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("subsample", [1, 2])
-def test_gradients_of_the_block_are_right(form, subsample):
-    layer = awake(NonLocal(3, form, 2, subsample))
-    x = random(2, 3, 2, 3).requires_grad_()
-    assert gradcheck(layer.eval(), (x,))
-    weights = dict(layer.named_parameters())
-
-    def by_weights(*values):
-        return torch.func.functional_call(
-            layer, dict(zip(weights, values, strict=True)), (x.detach(),)
-        )
-
-    assert gradcheck(by_weights, tuple(weights.values()))
-
-
-def test_gradients_of_dual_attention_are_right():
-    x = 0.5 * random(2, 3, 2, 3)
-    x.requires_grad_()
-    for layer in (PositionAttention(3, 2), ChannelAttention(), ChannelAttention(True)):
-        layer = awake(layer)
-        assert gradcheck(lambda x, *_, layer=layer: layer(x), (x, *layer.parameters()))
-    q, k, v = (random(n, 2).requires_grad_() for n in (3, 4, 4))
-    assert gradcheck(dot_product_mixture, (q, k, v))
-    assert gradcheck(concatenation_weights, (q, k, random(4).requires_grad_()))
-
-
-@pytest.mark.parametrize(("h", "w"), [(5, 7), (14, 14), (28, 28), (56, 40)])
-def test_all_paths_agree_in_single_precision_but_for_what_sums_are_off_by(h, w):
-    torch.manual_seed(0)
-    x = torch.randn(1, h * w, 8)
-    q, k, v = 0.3 * x, 0.3 * x.flip(-1), x.roll(1, -1)
-    exact_q, exact_k, exact_v = (t.double() for t in (q, k, v))
-    scores, magnitudes = exact_q @ exact_k.mT, exact_q.abs() @ exact_k.abs().mT
-    by_weights = gaussian_weights(q, k) @ v
-    fused = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-    off = (by_weights - fused).abs()
-    assert (off <= rounding.of_attention(scores, magnitudes, exact_v, terms=8)).all()
-    by_map, mixed = dot_product_weights(q, k) @ v, dot_product_mixture(q, k, v)
-    summed = magnitudes @ exact_v.abs() / (h * w)
-    assert ((by_map - mixed).abs() <= 4 * rounding.of_a_sum(h * w) * summed).all()
-
-
-def layers(channels):
-    yield from (NonLocal(channels, form, subsample=s) for form in FORMS for s in (1, 2))
-    yield PositionAttention(channels)
-    yield from (ChannelAttention(), ChannelAttention(released=True))
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_dtype_and_device_are_kept(device, dtype):
-    x = torch.randn(B, 8, H, W).to(device, dtype)
-    for layer in layers(8):
-        y = layer.to(device, dtype)(x)
-        assert (y.dtype, y.device.type, y.shape) == (dtype, device, x.shape)
-        assert y.isfinite().all()
-    for y in DANetHead(32, 5).to(device, dtype)(torch.randn(B, 32, H, W).to(device, dtype)):
-        assert (y.dtype, y.device.type) == (dtype, device)
-        assert y.isfinite().all()
-
-
-def test_any_batch_is_taken():
-    for layer in layers(8):
-        for b in (0, 1, 3):
-            assert layer.eval()(torch.randn(b, 8, H, W)).shape == (b, 8, H, W)
-
-
-def test_scattered_memory_changes_nothing():
-    x = random(B, 8, W, H).mT
-    assert not x.is_contiguous()
-    for layer in layers(8):
-        layer = awake(layer)
-        assert_close(layer(x), layer(x.contiguous()))
