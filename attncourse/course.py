@@ -268,6 +268,21 @@ CHAPTERS: tuple[Chapter, ...] = (
             "ratio",
         ),
     ),
+    Chapter(
+        13,
+        "capstone",
+        "Capstone",
+        "the width for a budget, paired tests, a Pareto front",
+        "one network with every mechanism at one budget, and which differences are real",
+        150,
+        (
+            "stage_multiply_adds",
+            "width_for",
+            "paired_difference",
+            "sign_test",
+            "pareto_front",
+        ),
+    ),
 )
 
 

@@ -37,6 +37,8 @@ def same(y: Any, expected: Any, dtype: torch.dtype = torch.float64) -> bool:
         return torch.equal(y.long(), expected.long())
     if y.dtype != expected.dtype:
         return False
+    if expected.dtype == torch.bool:
+        return torch.equal(y, expected)
     rtol, atol = (1e-6, 1e-8) if dtype == torch.float64 else (1e-3, 1e-4)
     if dtype == torch.float16:  # both are off by their own sums of 2 ** -11 of the largest term
         rtol, atol = (

@@ -1,0 +1,75 @@
+"""The study of chapter 13 as a figure: what each mechanism adds to the network without."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from attncourse.book import plots
+
+NAMES = {
+    "none": "none",
+    "se": "SE",
+    "ge": "GE",
+    "eca": "ECA",
+    "bam": "BAM",
+    "cbam": "CBAM",
+    "gala": "GALA",
+    "non_local": "non-local",
+    "position": "DANet, position",
+    "channel": "DANet, channel",
+    "augmented": "AA, stages 2, 3",
+    "sasa3": "SASA, stage 3",
+    "sasa23": "SASA, stages 2, 3",
+    "sasa": "SASA, all stages",
+    "windows": "windows, stages 2, 3",
+}
+
+
+def chosen(result: dict[str, Any], which: str) -> list[dict[str, Any]]:
+    """The rows "at_budget" or "at_width", in the order of the mechanisms."""
+    return sorted(
+        (row for row in result["rows"] if row[which]),
+        key=lambda row: list(NAMES).index(row["mechanism"]),
+    )
+
+
+def base(result: dict[str, Any]) -> list[float]:
+    """The accuracies of the network without attention, a seed each."""
+    return next(row["accuracy"] for row in result["rows"] if row["mechanism"] == "none")
+
+
+def differences(result: dict[str, Any]) -> Figure:
+    """For each mechanism, and for each seed a dot: its accuracy less that without attention."""
+    fig, axs = plt.subplots(1, 2, figsize=(6.4, 4.2), sharex=True, sharey=True)
+    none, names = base(result), list(NAMES)[1:]
+    for ax, which, title in zip(
+        axs, ("at_budget", "at_width"), ("equal multiply-adds", "equal width"), strict=True
+    ):
+        for row in chosen(result, which):
+            if row["mechanism"] == "none":
+                continue
+            y = -names.index(row["mechanism"])
+            gains = [100 * (a - b) for a, b in zip(row["accuracy"], none, strict=False)]
+            against = row["against_none"]
+            if "interval" in against:
+                low, high = (100 * end for end in against["interval"])
+                ax.plot([low, high], [y, y], color="#bbbbbb", lw=3, solid_capstyle="butt")
+            ax.plot(gains, [y] * len(gains), "o", color="#0072b2", ms=4)
+        ax.axvline(0, color="#333333", lw=0.8)
+        ax.set(title=title, yticks=[-k for k in range(len(names))])
+        ax.set_yticklabels([NAMES[name] for name in names])
+    fig.supxlabel("accuracy less that of no attention, same seed, in points", fontsize=9)
+    return fig
+
+
+def save(path: Path) -> Path:
+    """The figure of a kept study, beside it."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    fig, to = differences(result), path.with_suffix(".png")
+    plots.plt.tight_layout()
+    fig.savefig(to, dpi=110)
+    plt.close(fig)
+    return to

@@ -1,0 +1,1 @@
+"""Chapter 13, the capstone: what is asked, what goes wrong, what helps."""
