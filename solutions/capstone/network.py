@@ -182,7 +182,7 @@ def create_network(
     return SmallResNet(**shape, spatial=instead(operations, image, window, fast))
 
 
-def three_widths(width: float, step: int = 4) -> tuple[int, int, int]:
+def three_widths(width: int | float, step: int = 4) -> tuple[int, int, int]:
     """The channels of the three stages for a width: width, twice and four times as much, each
     rounded to a multiple of `step` and at least that."""
     return tuple(max(step, step * round(times * width / step)) for times in (1, 2, 4))

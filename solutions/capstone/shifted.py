@@ -18,7 +18,7 @@ import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,7 +58,7 @@ class ShiftedWindowAttention2d(nn.Module):
         """By how much rows and columns are rolled: not at all where one window holds them."""
         return tuple(self.shift if n > self.window else 0 for n in (h, w))
 
-    def cut(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b high wide n c"]:
+    def cut(self, x: Shaped[Tensor, "b c h w"]) -> Shaped[Tensor, "b high wide n c"]:
         """The pixels of each window as tokens; 0 where the map does not fill it."""
         h, w = x.shape[-2:]
         padded = F.pad(x, (0, -w % self.window, 0, -h % self.window))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from attncourse.book import plots
-from attncourse.book.drawings import non_local, relative_2d, spatial
+from attncourse.book.drawings import capstone, non_local, relative_2d, spatial
 
 
 def drawings(module):
@@ -27,7 +27,8 @@ def words(figure):
 
 
 @pytest.mark.parametrize(
-    "draw", [*drawings(spatial), *drawings(non_local), *drawings(relative_2d)]
+    "draw",
+    [p for module in (spatial, non_local, relative_2d, capstone) for p in drawings(module)],
 )
 def test_words_lie_inside_and_apart(draw):
     figure = draw()

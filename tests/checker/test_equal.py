@@ -15,3 +15,9 @@ def test_equality_is_of_shapes_before_values():
     assert not same(3.0, 3)
     assert same(0.1 + 0.2, 0.3)
     assert not same(0.3001, 0.3)
+
+
+def test_masks_are_compared_in_half_precision_too():
+    mask = torch.tensor([True, False, True])
+    assert same(mask.clone(), mask, torch.float16)
+    assert not same(~mask, mask, torch.float16)
