@@ -8,7 +8,7 @@
 
 Axes     b batch, c channels, e outgoing channels, h w height and width in pixels, i j those of
          what comes out
-Cost     with channels 16, 32, 64, three blocks a stage and no attention, for 32 x 32: 272,474
+Cost     with widths 16, 32, 64, three blocks a stage and no attention, for 32 x 32: 272,474
          weights and 40.8 M multiply-adds
 Source   He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
          arXiv:1512.03385, sec. 4.2. The papers of the mechanisms are named in their files
@@ -37,7 +37,7 @@ HEADS = 2  # of what attends in place of a convolution
 class SmallResNet(nn.Module):
     """Three stages of residual blocks, for small pictures.
 
-    channels   of the three stages
+    widths     channels of the three stages
     blocks     of each stage
     stem       the stride of the first convolution: 2 halves the picture at once
     attention  from channels to a module, which works on each branch before the addition
@@ -48,7 +48,7 @@ class SmallResNet(nn.Module):
 
     def __init__(
         self,
-        channels: tuple[int, int, int] = (16, 32, 64),
+        widths: tuple[int, int, int] = (16, 32, 64),
         blocks: int = 3,
         classes: int = 10,
         stem: int = 1,
@@ -57,10 +57,10 @@ class SmallResNet(nn.Module):
         between: Between | None = None,
     ):
         super().__init__()
-        self.conv1 = convolution(3, channels[0], 3, stem)
-        self.bn1 = nn.BatchNorm2d(channels[0])
-        before = channels[0]
-        for stage, planes in enumerate(channels, start=1):
+        self.conv1 = convolution(3, widths[0], 3, stem)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        before = widths[0]
+        for stage, planes in enumerate(widths, start=1):
             window, layer = windows(spatial, stage), nn.Sequential()
             for position in range(blocks):
                 stride = 2 if stage > 1 and position == 0 else 1
@@ -146,7 +146,7 @@ def instead(
 
 def create_network(
     mechanism: str | Iterable[str] = "none",
-    channels: tuple[int, int, int] = (16, 32, 64),
+    widths: tuple[int, int, int] = (16, 32, 64),
     blocks: int = 3,
     classes: int = 10,
     stem: int = 1,
@@ -156,13 +156,14 @@ def create_network(
 ) -> SmallResNet:
     """The network with one mechanism of `MECHANISMS`, or with three operations, one a stage.
 
+    widths  channels of the three stages
     window  of stand-alone attention
     image   height and width of the pictures for which augmented convolutions have positions
     fast    take mechanisms from `solutions.fast`, where they are there
 
     Raises ValueError for a mechanism that is not in the list, and what the layers raise.
     """
-    shape = dict(channels=channels, blocks=blocks, classes=classes, stem=stem)
+    shape = dict(widths=widths, blocks=blocks, classes=classes, stem=stem)
     image = -(-image // stem)
     if not isinstance(mechanism, str):
         return SmallResNet(**shape, spatial=instead(mechanism, image, window, fast))
@@ -192,7 +193,6 @@ equip(
     SmallResNet,
     blocks=whole(1),
     stem=whole(1),
-    channels=None,
     attention=None,
     spatial=None,
     between=None,

@@ -1,6 +1,5 @@
 """The network of the capstone, its budget, and what differences are worth."""
 
-import math
 from itertools import product
 
 import pytest
@@ -23,6 +22,7 @@ from solutions.capstone import (
 )
 from solutions.non_local import NonLocal
 from solutions.stand_alone import StandAloneSelfAttention2d
+from solutions.united import ShiftedWindowAttention
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
@@ -47,7 +47,7 @@ def test_mechanisms_stand_where_they_are_said_to():
     def where(network, kind):
         return {n.split(".")[0] for n, m in network.named_modules() if isinstance(m, kind)}
 
-    shape = dict(channels=(8, 12, 20), blocks=2)
+    shape = dict(widths=(8, 12, 20), blocks=2)
     attention = StandAloneSelfAttention2d
     assert where(create_network("sasa23", **shape), attention) == {"layer2", "layer3"}
     assert where(create_network("sasa", **shape), attention) == {"layer1", "layer2", "layer3"}
@@ -80,58 +80,25 @@ def test_widths_double_and_are_rounded():
 # ---------------------------------------------------------------- shifted windows
 
 
-def reference(layer, x):
-    """Every pair of pixels, by loops: whether one window of the shifted grid holds both."""
-    b, _, h, w = x.shape
-    q, k, v = layer.qkv(x).chunk(3, 1)
-    d, size = q.shape[1] // layer.heads, layer.window
-    down, right = (layer.shift if n > size else 0 for n in (h, w))
-    y = torch.zeros_like(q)
-    pixels = list(product(range(h), range(w)))
-
-    def cell(i):
-        return (i[0] - down) // size, (i[1] - right) // size
-
-    for n, head in product(range(b), range(layer.heads)):
-        part = slice(head * d, (head + 1) * d)
-        for i in pixels:
-            near = [j for j in pixels if cell(j) == cell(i)]
-            scores = torch.stack(
-                [
-                    q[n, part, *i] @ k[n, part, *j] / math.sqrt(d)
-                    + layer.bias[head, j[0] - i[0] + size - 1, j[1] - i[1] + size - 1]
-                    for j in near
-                ]
-            )
-            values = torch.stack([v[n, part, *j] for j in near])
-            y[n, part, *i] = scores.softmax(0) @ values
-    return layer.out(y)
-
-
-@pytest.mark.parametrize("shift", [0, 1, 2])
-@pytest.mark.parametrize(("h", "w"), [(6, 9), (7, 5), (3, 4), (1, 2)])
-def test_shifted_windows_are_attention_within_the_cells_of_a_shifted_grid(shift, h, w):
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_on_maps_are_those_on_tokens_averaged_for_a_stride(stride):
     torch.manual_seed(0)
-    layer = ShiftedWindowAttention2d(8, 2, window=3, shift=shift, dtype=torch.float64)
-    nn.init.normal_(layer.bias)
-    x = torch.randn(2, 8, h, w, dtype=torch.float64)
-    assert (layer(x) - reference(layer, x)).abs().max() < 1e-12
-
-
-def test_the_weights_of_windows_are_shares_and_stay_among_neighbours():
-    layer = ShiftedWindowAttention2d(6, 3, window=4, shift=1, dtype=torch.float64)
-    weights = layer.attention(torch.randn(2, 6, 9, 5, dtype=torch.float64))
-    assert weights.shape == (2, 3, 2, 3, 16, 16)
-    assert (weights.sum(-1) - 1).abs().max() < 1e-12
-    hidden = ~rearrange(layer.may_attend(9, 5), "high wide i j -> high wide 1 i j")
-    assert hidden.any()
-    assert not weights.masked_select(hidden).any()
+    kind = dict(heads=3, window=3, shift=1, dtype=torch.float64)
+    layer = ShiftedWindowAttention2d(6, stride=stride, **kind)
+    tokens = ShiftedWindowAttention(6, **kind)
+    tokens.load_state_dict(layer.windows.state_dict())
+    x = torch.randn(2, 6, 7, 4, dtype=torch.float64)
+    y = rearrange(tokens(rearrange(x, "b c h w -> b h w c")), "b h w c -> b c h w")
+    for p, q in product(range(-(-7 // stride)), range(-(-4 // stride))):
+        down, across = (slice(n * stride, (n + 1) * stride) for n in (p, q))
+        mean = y[:, :, down, across].mean((-2, -1))
+        assert (layer(x)[:, :, p, q] - mean).abs().max() < 1e-12
 
 
 def test_what_windows_cannot_do_is_refused():
-    with pytest.raises(ValueError, match="shift=4 is not less than window=4"):
+    with pytest.raises(ValueError, match="shift=4 must be from 0 to less than window=4"):
         ShiftedWindowAttention2d(8, shift=4)
-    with pytest.raises(ValueError, match="channels=9 is not a multiple of heads=2"):
+    with pytest.raises(ValueError, match="dim=9 is not a multiple of heads=2"):
         ShiftedWindowAttention2d(8, out_channels=9)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import solutions
 from solutions import (
+    capstone,
     channel,
     multi_head,
     non_local,
@@ -112,6 +113,16 @@ LAYERS = [
         ((2, 3, 12, 8),),
     ),
     (united.RelativeAttention2d, dict(dim=12, heads=3, size=(5, 6)), LAST),
+    (
+        capstone.ShiftedWindowAttention2d,
+        dict(channels=12, heads=3, window=3, shift=1, stride=2, out_channels=6),
+        MAP,
+    ),
+    (
+        capstone.SmallResNet,
+        dict(widths=(4, 6, 8), blocks=1, classes=5, stem=2),
+        ((2, 3, 20, 24),),
+    ),
     (
         residual.Basic,
         dict(channels=12, planes=6, stride=2, window=conv, attention=None, placement="pre"),
