@@ -1,10 +1,11 @@
 """What `attncourse test` runs: the steps, defined once."""
 
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,16 +20,54 @@ from attncourse.errors import UserError
 
 @dataclass(frozen=True)
 class Step:
-    """One part of the validation: every command is run, with `python -m` before it."""
+    """One part of the validation: every command is run, with `python -m` before it, in this
+    process's environment with what the step changes in it."""
 
     name: str
     says: str
     commands: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+# The tests of `fast` once more where other kernels in C run, or none: those of the two
+# mechanisms that have such, and of the switch between ways. What is left out computes the same
+# whichever kernels there are (tiles, pieces, Triton), or asks torch's compiler about operators
+# that stay what they are. The first file asserts that the kernels are what the step says.
+KERNELS = " ".join(
+    f"tests/solutions/fast/test_{name}.py"
+    for name in (
+        "kernels_of_this_run",
+        "fast_local",
+        "fast_relative_2d",
+        "fast_checked",
+        "fast_info",
+        "switch",
+    )
+)
+LEFT_OUT = ("triton", "sparse", "tiled", "environment", "torch_finds", "exported", "compiled")
+
+
+def _once_more(more: Sequence[str]) -> tuple[str, ...]:
+    """The command; `more` are words of names of tests that are left out too."""
+    left_out = " or ".join((*LEFT_OUT, *more))
+    return (f"pytest {KERNELS} -q -n 2 --dist worksteal -k 'not ({left_out})'",)
 
 
 STEPS = (
     Step("lint", "style and format", ("ruff check .", "ruff format --check .")),
     Step("unit", "unit tests", ("pytest tests -q -n 2 --dist worksteal",)),
+    Step(
+        "bare",
+        "fast implementations where there is no compiler",
+        _once_more(()),
+        {"ATTNCOURSE_KERNELS": "none", "PATH": "", "CC": ""},
+    ),
+    Step(
+        "narrow",
+        "fast implementations with the shortest vectors",
+        _once_more(("blocked", "rows")),
+        {"ATTNCOURSE_KERNELS": "16", "ATTNCOURSE_VECTOR_BYTES": "16"},
+    ),
     Step("doctor", "every exercise complete, every slip caught", ("attncourse doctor",)),
     Step("editions", "the notebooks are in step", ("attncourse build --check --no-execute",)),
     Step(
@@ -77,8 +116,9 @@ def run(steps: Sequence[Step], root: Path) -> list[str]:
             console.print(f"[bold]{step.name}[/bold]: {step.says}")
             start = perf_counter()
             for command in step.commands:
-                arguments = [sys.executable, "-m", *command.split()]
-                if subprocess.run(arguments, cwd=root, env=environment).returncode:
+                arguments = [sys.executable, "-m", *shlex.split(command)]
+                own = environment | step.environment
+                if subprocess.run(arguments, cwd=root, env=own).returncode:
                     failed.append(step.name)
             seconds[step.name] = perf_counter() - start
     table = Table("step", "result", "seconds", box=None, pad_edge=False)

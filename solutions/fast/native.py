@@ -36,7 +36,13 @@ SECONDS, PATIENCE = "ATTNCOURSE_COMPILE_SECONDS", 60.0
 WIDTH = "ATTNCOURSE_VECTOR_BYTES"
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-Wno-psabi")
 OPTIONAL = (("-march=native", "-fopenmp"), ("-march=native",), ())  # the first that works
-FUNCTIONS = ("forward_float", "forward_double", "backward_float", "backward_double")
+FUNCTIONS = (
+    "forward_float",
+    "forward_double",
+    "backward_float",
+    "backward_double",
+    "vector_bytes",
+)
 
 
 class NoKernel(Exception):
@@ -80,6 +86,11 @@ def say(name: str) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def vector_bytes(name: str) -> int:
+    """How long the vectors of this kernel are, in bytes. Raises NoKernel without one."""
+    return library(name).vector_bytes()
 
 
 def forget() -> None:

@@ -4,7 +4,7 @@
    processor that this is compiled for; ATTNCOURSE_VECTOR_BYTES, 16, 32 or 64, says otherwise.
    Longer ones are right and slow: the compiler makes each of several registers, and loops of
    them do not fit. Afterwards there are REAL, INTEGER, LANES, NAMED(name), the types vec and
-   ints, load, store, pick, larger and expo. */
+   ints, load, store, pick, larger and expo; and once a function, vector_bytes. */
 
 #undef REAL
 #undef INTEGER
@@ -26,6 +26,7 @@
 #else /* SSE2, NEON, and what the compiler makes of it elsewhere */
 #define BYTES 16
 #endif
+int vector_bytes(void) { return BYTES; } /* for who asks */
 #endif
 
 #if DOUBLE

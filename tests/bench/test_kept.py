@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from attncourse.bench.kept import goals, page, ways, worst
+from attncourse.bench.kept import became, goals, page, ways, widest, worst
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,12 +26,40 @@ def test_the_page_has_every_goal_and_counts_the_verdicts(tmp_path):
     told = [goal("faster", 1, 1.25, 2) | words | {"verdict": "reached"}]
     told += [goal("faster", 1, 0.5) | words | {"over": "unfold", "verdict": "missed"}]
     told += [goal("faster", 1) | words | {"verdict": "not measured"}]
-    (tmp_path / "fast_a.json").write_text(json.dumps({"goals": told}))
+    told[0]["AVX2"] = fewer(0.8, 1.5)
+    told[1]["AVX2"] = fewer(2)
+    run = {"device": "cpu", "measured": "yes", "allocator": "default", "threads": 1}
+    runs = [run | {"instructions": name} for name in ("AVX2", "AVX512")]
+    (tmp_path / "fast_a.json").write_text(json.dumps({"goals": told, "runs": runs}))
+    silent = run | {"instructions": None}
+    (tmp_path / "fast_b.json").write_text(json.dumps({"runs": [silent]}))
+    assert widest(tmp_path) == ("AVX-512", ["b"])
     made = page(tmp_path)
-    assert "| local | native | alone | never slower | 1.25 | reached |" in made
-    assert "| local | native | unfold | never slower | 0.5 | missed |" in made
-    assert "| local | native | alone | never slower | - | not measured |" in made
-    assert "Of 3 goals 1 were reached, 1 missed" in " ".join(made.split())
+    assert (
+        "| local | native | alone | never slower | 1.25 | reached | 0.8 | at 1 of 2 sizes |"
+        in made
+    )
+    assert "| local | native | unfold | never slower | 0.5 | missed | 2 | reached |" in made
+    assert (
+        "| local | native | alone | never slower | - | not measured | - | not measured |"
+        in made
+    )
+    told = " ".join(made.split())
+    assert "With AVX-512 1 of 3 goals were reached, 1 missed" in told
+    assert "The runs of b do not say theirs." in told
+    assert "With AVX2 2 were measured and 1 of them reached" in told
+
+
+def fewer(*values):
+    """As with AVX2, where 1 is to be reached."""
+    return {str(n): {"value": value, "reached": value >= 1} for n, value in enumerate(values)}
+
+
+def test_a_verdict_with_fewer_instructions_is_of_all_sizes():
+    assert became({"AVX2": fewer(2, 1)}) == "reached"
+    assert became({"AVX2": fewer(2, 0.5, 0.9)}) == "at 1 of 3 sizes"
+    assert became({"AVX2": fewer(0.5)}) == "missed"
+    assert became({"AVX2": {}}) == became({}) == "not measured"
 
 
 def test_the_page_in_docs_is_made_from_the_kept_results():

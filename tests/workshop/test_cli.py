@@ -318,6 +318,29 @@ def test_a_step_that_fails_stops_no_other(tmp_path, capfd):
     assert re.search(r"one +failed .*\ntwo +passed ", told)
 
 
+def test_a_step_changes_the_environment_for_itself_alone(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("ONLY_HERE", "before")
+    (tmp_path / "told.py").write_text("import os; print('told', os.environ['ONLY_HERE'])\n")
+    steps = (
+        suite.Step("one", "changes it", ("told",), {"ONLY_HERE": "changed"}),
+        suite.Step("two", "does not", ("told",)),
+    )
+    assert suite.run(steps, tmp_path) == []
+    assert re.findall(r"^told (\w+)", capfd.readouterr().out, re.M) == ["changed", "before"]
+
+
+def test_kernels_are_tried_where_there_are_none_and_where_vectors_are_shortest():
+    steps = {step.name: step for step in suite.STEPS}
+    assert steps["bare"].environment["ATTNCOURSE_KERNELS"] == "none"
+    narrow = steps["narrow"].environment
+    assert narrow["ATTNCOURSE_KERNELS"] == narrow["ATTNCOURSE_VECTOR_BYTES"] == "16"
+    for step in (steps["bare"], steps["narrow"]):
+        (command,) = step.commands
+        files = [word for word in command.split() if word.startswith("tests/")]
+        assert files[0].endswith("test_kernels_of_this_run.py")  # which asserts what runs
+        assert all((places.root() / file).is_file() for file in files)
+
+
 def test_every_step_can_be_named_alone():
     for step in suite.STEPS:
         assert suite.choose([step.name]) == (step,)
