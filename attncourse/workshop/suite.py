@@ -50,7 +50,7 @@ LEFT_OUT = ("triton", "sparse", "tiled", "environment", "torch_finds", "exported
 def _once_more(more: Sequence[str]) -> tuple[str, ...]:
     """The command; `more` are words of names of tests that are left out too."""
     left_out = " or ".join((*LEFT_OUT, *more))
-    return (f"pytest {KERNELS} -q -n 2 --dist worksteal -k 'not ({left_out})'",)
+    return (f"pytest {KERNELS} -q -k 'not ({left_out})'",)
 
 
 STEPS = (
