@@ -288,17 +288,18 @@ def _figure(picture, series, start, queries, keys):
     """The image with the query, and beside it up to three maps over it."""
     rows = dict(list(_rows_of(series, start).items())[:3])
     high, wide = picture.shape[:2]
-    side = plots.WIDEST / (1 + len(rows))
-    fig, axs = plt.subplots(
-        1, 1 + len(rows), figsize=(plots.WIDEST, min(4.0, side * high / wide + 0.7))
-    )
+    down, across = (2, 2) if len(rows) == 3 else (1, 1 + len(rows))
+    side = plots.WIDEST / across
+    height = down * min(4.0, side * high / wide + 0.6)
+    fig, axs = plt.subplots(down, across, figsize=(plots.WIDEST, height), squeeze=False)
+    axs = axs.flat
     plots.image(axs[0], picture, "The query")
     grey = picture.mean(-1)
     row, column = divmod(start, queries[1])
     at = (column + 0.5) * wide / queries[1] - 0.5, (row + 0.5) * high / queries[0] - 0.5
     for ax, (title, weights) in zip(axs[1:], rows.items(), strict=True):
         end = _scale(weights)
-        plots.image(ax, 0.25 + 0.6 * grey, f"{title}\nyellow: {end:.2g}, and more")
+        plots.image(ax, 0.25 + 0.6 * grey, f"{title}\nyellow: weight ≥ {end:.2g}")
         share = (weights / end).clip(max=1).reshape(keys)
         box = (-0.5, wide - 0.5, high - 0.5, -0.5)
         ax.imshow(share, vmin=0, vmax=1, alpha=0.9 * np.sqrt(share), extent=box)

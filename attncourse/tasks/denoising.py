@@ -20,7 +20,7 @@ def blur(picture: Float[Tensor, "h w c"], width: float) -> Float[Tensor, "h w c"
     return torch.from_numpy(gaussian_filter(picture.numpy(), (width, width, 0)))
 
 
-def patches(picture: Float[Tensor, "h w c"], size: int) -> Float[Tensor, "n d"]:
+def surroundings(picture: Float[Tensor, "h w c"], size: int) -> Float[Tensor, "n d"]:
     """Around every pixel its size x size neighbours, as one row: n = h w, d = size size c.
 
     `size` is odd; at the border the picture is mirrored. Raises ValueError for an even size.

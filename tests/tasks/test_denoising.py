@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attncourse.tasks.denoising import blur, patches, places, psnr
+from attncourse.tasks.denoising import blur, places, psnr, surroundings
 from solutions.scaled_dot_product import softmax
 
 H, W, C = 5, 7, 3
@@ -21,20 +21,20 @@ def test_an_error_of_a_tenth_everywhere_is_20_decibels(picture):
 
 
 def test_a_patch_holds_the_neighbours_of_its_pixel(picture):
-    rows = patches(picture, 3)
+    rows = surroundings(picture, 3)
     for y in range(1, H - 1):
         for x in range(1, W - 1):
             around = torch.stack([*picture[y - 1 : y + 2, x - 1 : x + 2].unbind(-1)])
             assert torch.equal(rows[y * W + x], around.flatten())
 
 
-def test_a_patch_of_one_pixel_is_that_pixel(picture):
-    assert torch.equal(patches(picture, 1), picture.flatten(0, 1))
+def test_the_surroundings_of_size_one_are_the_pixel(picture):
+    assert torch.equal(surroundings(picture, 1), picture.flatten(0, 1))
 
 
-def test_patches_of_even_size_are_refused(picture):
+def test_surroundings_of_even_size_are_refused(picture):
     with pytest.raises(ValueError, match="odd; this is 4"):
-        patches(picture, 4)
+        surroundings(picture, 4)
 
 
 def test_places_count_rows_and_columns_in_the_order_of_the_patches():
