@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from compileall import compile_dir
 from contextlib import contextmanager, suppress
@@ -27,7 +28,9 @@ START = 600.0  # seconds until torch is there, on a busy machine
 SLACK = 20.0  # seconds of processor time that the checker may take for itself
 BEGUN = 12  # how often a box is begun anew for one notebook
 NOTES, LINES, WIDTH = 40, 12, 400  # of what is said inside
+MANY = 20  # exercises, where nobody says how many there are
 LARGEST = 64 * 2**20  # bytes of a notebook
+KINDS = "notebook", "ready", "at", "begin", "note", "lost", "result", "end"  # of frames
 READY = "of torch does here what the exercise is to build"
 
 
@@ -116,9 +119,8 @@ def mark(
         for _ in range(BEGUN):
             if marking.once():
                 break
-            if marking.marked.seconds > marking.most:
-                text = f"The notebook takes more than {marking.most:.0f} s of processor time."
-                marking.rest(NOT_YET, text)
+            if text := marking.over():
+                marking.rest(NOT_YET, f"The notebook {text}.")
                 break
         else:
             marking.rest(NOT_YET, "The notebook ends its worker again and again.")
@@ -133,8 +135,9 @@ class Marking:
         self.data, self.terms, self.box, self.folder = data, terms, box, folder
         self.files: Mapping[str, bytes] = files
         self.marked = Marked()
-        many = 2 + len(terms.listed or ())
+        many = 2 + (MANY if terms.listed is None else len(terms.listed))
         self.most = SLACK + many * (DEAF * terms.seconds + SLACK)  # of processor time
+        self.begun, self.patience = time.monotonic(), START + many * self._wait()
         self.left_out: list[tuple[int, int]] = []
         self.done: set[str] = set()
         self.found: dict[str, Any] | None = None
@@ -183,6 +186,18 @@ class Marking:
         }
         return frame(header, bytes(body + given))
 
+    def _wait(self) -> float:
+        """How long nothing may be heard, in seconds."""
+        return PATIENCE * self.terms.seconds + 120
+
+    def over(self) -> str:
+        """What the notebook takes too much of, in all its boxes; "" where it does not."""
+        if self.marked.seconds > self.most:
+            return f"takes more than {self.most:.0f} s of processor time"
+        if time.monotonic() - self.begun > self.patience:
+            return f"takes more than {self.patience / 60:.0f} minutes"
+        return ""
+
     def _listen(self, running: Running) -> str | None:
         """Hear frames until the end; None where it is a good one, else how it ended."""
         reader = Reader(running.process.stdout.fileno())
@@ -198,10 +213,12 @@ class Marking:
 
             def watch(before: float = before) -> None:
                 running.watch()
+                if text := self.over():
+                    raise Over(text)
                 if self.ready and running.cpu() - before > DEAF * seconds + SLACK:
                     raise Over(f"does not return within {seconds:g} s: where does it loop?")
 
-            limit = PATIENCE * seconds + 120 if self.ready else START
+            limit = self._wait() if self.ready else START
             try:
                 got = reader.read(limit, watch)
             except TimeoutError:
@@ -222,6 +239,8 @@ class Marking:
     def _hear(self, header: dict[str, Any], body: bytes, turns: dict[Any, int]) -> bool:
         """One frame; whether it was the last. What it says is not trusted."""
         kind = header["is"]
+        if kind not in KINDS:
+            raise Garbled("a frame of no kind")
         turns[kind] = turns.get(kind, 0) + 1
         if turns[kind] > 5000:
             raise Garbled("too many frames")
@@ -280,6 +299,8 @@ class Marking:
         found = Mark(id, status, clean(header["message"], LINES), slip)
         found.ready = READY in found.message
         paper = self.terms.papers.get(id)
+        if paper and status == UNMARKED and not paper.optional:
+            found.status = NOT_YET  # what this machine can check is no matter of what is said
         if paper and status in (PASSED, TAKEN_OVER):
             fault = paper.fault(self._values(header["values"], body))
             if fault is None:

@@ -81,6 +81,11 @@ class Paper:
         faults = [self._departs(right, replies) for right in self.right]
         return None if None in faults else faults[0]
 
+    @property
+    def optional(self) -> bool:
+        """Whether there are machines that cannot check the exercise."""
+        return self.ex.needs is not str
+
     # ------------------------------------------------------------ the questions
 
     def _questions(self) -> Iterator[Question]:

@@ -26,6 +26,7 @@ from attncourse.files import write_whole
 
 PAGES = Path(__file__).parent / "pages"
 SHINGLE, ENOUGH, ALIKE, PAIRS = 5, 30, 0.85, 60  # tokens; shingles; share; pairs shown
+LONG = 200  # characters of an example line
 TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?|\"[^\"\n]*\"|'[^'\n]*'|[^\s\w]")
 
 
@@ -166,7 +167,7 @@ def misunderstandings(id: str, marks: list[tuple[str, Mark]]) -> list[Misunderst
         key = slip or re.sub(r"\d+(\.\d+)?", "0", first)
         one = found.setdefault(key, Misunderstanding(id, known.get(slip or "", first), slip))
         one.students.append(name)
-        one.line = one.line or example(id, slip, mark)
+        one.line = one.line or example(id, slip, mark)[:LONG]
     return sorted(found.values(), key=lambda one: -len(one.students))
 
 

@@ -16,7 +16,7 @@ from attncourse.errors import UserError
 
 LARGEST = 64 * 2**20  # bytes of one file
 WHOLE = 2**30  # bytes of all that is taken out of one zip
-MEMBERS = 20_000  # of one zip
+MEMBERS, NOTEBOOKS = 20_000, 50  # of one zip; of one student
 BESIDE, MODULES = 2**20, 20  # bytes of a module beside a notebook; how many
 IDLE = {"__MACOSX", ".ipynb_checkpoints", "__pycache__", ".git", ".venv", "node_modules"}
 # as Canvas names a file: student, perhaps LATE, two numbers, what it was called
@@ -63,7 +63,10 @@ def collect(paths: Iterable[Path], one: bool = False) -> list[Submission]:
                 if len(student.modules) < MODULES:
                     student.modules[PurePosixPath(file.path).name] = file.data
             elif file.path.endswith(".ipynb") or file.why:
-                student.notebooks.append(file)
+                if len(student.notebooks) < NOTEBOOKS:
+                    student.notebooks.append(file)
+                elif len(student.notes) < 1:
+                    student.notes.append(f"Of all notebooks only {NOTEBOOKS} were read.")
     handed = [one for one in found.values() if one.notebooks]
     if not handed:
         raise UserError(f"there is no notebook in {', '.join(map(str, paths))}.")
@@ -127,16 +130,18 @@ def _files(path: Path) -> Iterator[File]:
                 if inner.suffix == ".ipynb":
                     yield File(place, why="it is a link, which is not followed")
                 continue
-            yield from _file(place, inner)
+            yield from _file(place, inner, f"{place.removesuffix(inner.suffix)}/")
     else:
         yield from _file(path.name, path)
 
 
-def _file(place: str, path: Path) -> Iterator[File]:
+def _file(place: str, path: Path, above: str = "") -> Iterator[File]:
+    """A file, or what is in a zip: of one within a folder, under its name, so that nothing in
+    it is taken for another student's."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".zip":
-            yield from _unzipped(place.removesuffix(path.suffix), path.read_bytes())
+            yield from _unzipped(place, above, path.read_bytes(), [WHOLE])
         elif suffix in (".ipynb", ".py"):
             size = path.stat().st_size
             if suffix == ".py" and size > BESIDE:
@@ -149,12 +154,17 @@ def _file(place: str, path: Path) -> Iterator[File]:
         yield File(place, why=f"it cannot be read: {error.strerror or error}")
 
 
-def _unzipped(place: str, data: bytes, depth: int = 0) -> Iterator[File]:
-    """The files of a zip, and of zips within it, within limits."""
-    above = f"{place}/" if "/" in place or depth else ""
+def _unzipped(
+    place: str, above: str, data: bytes, left: list[int], depth: int = 0
+) -> Iterator[File]:
+    """The files of a zip, and of zips within it, within limits.
+
+    above  what their places begin with
+    left   how many bytes may still come out of all of it
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members, total = archive.infolist(), 0
+            members = archive.infolist()
             if len(members) > MEMBERS:
                 yield File(place, why=f"the zip has more than {MEMBERS} members")
                 return
@@ -168,17 +178,17 @@ def _unzipped(place: str, data: bytes, depth: int = 0) -> Iterator[File]:
                 if linked:
                     yield File(above + name, why="it is a link, which is not followed")
                     continue
-                total += member.file_size
-                if member.file_size > LARGEST or total > WHOLE:
+                if member.file_size > min(LARGEST, left[0]):
                     yield File(above + name, why="it is too large")
                     continue
                 with archive.open(member) as file:  # its size may lie
                     text = file.read(LARGEST + 1)
+                left[0] -= len(text)
                 if len(text) > LARGEST:
                     yield File(above + name, why="it is too large")
                 elif suffix == ".zip" and depth < 2:
                     inner = above + name.removesuffix(PurePosixPath(name).suffix)
-                    yield from _unzipped(inner, text, depth + 1)
+                    yield from _unzipped(above + name, f"{inner}/", text, left, depth + 1)
                 elif suffix == ".ipynb" or len(text) <= BESIDE:
                     yield File(above + name, text)
     except (
@@ -188,9 +198,9 @@ def _unzipped(place: str, data: bytes, depth: int = 0) -> Iterator[File]:
         EOFError,
         ValueError,
     ) as error:
-        yield File(place + ".zip", why=f"the zip cannot be read: {str(error)[:80]}")
+        yield File(place, why=f"the zip cannot be read: {str(error)[:80]}")
     except Exception as error:  # zlib and others have their own
-        yield File(place + ".zip", why=f"the zip cannot be read: {type(error).__name__}")
+        yield File(place, why=f"the zip cannot be read: {type(error).__name__}")
 
 
 def _idle(place: str) -> bool:

@@ -102,6 +102,30 @@ def test_nothing_but_these_errors_comes_of_any_json(data):
         pass
 
 
+def test_tensors_do_not_overlap():
+    one = {"tensor": ["uint8", [5], 0, 5]}
+    assert unpacked({"list": [one]}, b"12345")[0].tolist() == list(b"12345")
+    for many in ({"list": [one, one]}, {"tuple": [one, {"dict": [["x", one]]}]}):
+        with pytest.raises(Garbled):
+            unpacked(many, b"12345")
+
+
+@pytest.mark.parametrize("drop", [b"x", frame({"is": "x"})[:1]])
+def test_who_sends_a_little_now_and_then_is_watched_and_has_an_end(drop):
+    out, into = os.pipe()
+    reader, looks = Reader(out, header=2**31), []
+    os.write(into, struct.pack("<I", 2**30))
+
+    def watch():
+        looks.append(os.write(into, drop))  # something has come before every look
+
+    with pytest.raises(TimeoutError):
+        reader.read(0.5, watch)
+    assert len(looks) > 1
+    os.close(into)
+    os.close(out)
+
+
 def test_a_frame_is_read_whole():
     assert received(frame({"is": "x"}, b"123") + b"rest") == ({"is": "x", "bytes": 3}, b"123")
 

@@ -59,6 +59,22 @@ def test_a_word_alone_is_no_point(marking, values):
     assert (found.status, found.verified) == (NOT_YET, False)
 
 
+def test_what_this_machine_can_check_is_not_left_to_the_teacher(marking):
+    marking._hear(result(status=UNMARKED, message="Give full marks by hand."), b"", {})
+    assert marking.marked.marks[ID].status == NOT_YET
+    optional = Paper(course.exercise("fast.online_step"), "a seed").optional
+    assert optional
+    assert not marking.terms.papers[ID].optional
+
+
+def test_a_notebook_has_an_end_however_often_it_is_begun(marking):
+    assert marking.over() == ""
+    marking.patience = -1.0
+    assert "minutes" in marking.over()
+    marking.marked.seconds = marking.most + 1
+    assert "processor time" in marking.over()
+
+
 def test_a_failing_word_is_enough_to_fail(marking):
     marking._hear(result(status=NOT_YET, message="why\x1b[31m\n" * 50, slip="s" * 999), b"", {})
     found = marking.marked.marks[ID]
@@ -76,6 +92,7 @@ def test_a_failing_word_is_enough_to_fail(marking):
         {"is": "result", "id": ID, "status": "full marks"},
         {"is": "result", "id": [ID]},
         {"is": "begin", "id": {}},
+        {"is": "a kind of its own"},
         {},
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from attncourse.classroom.inside.finding import checks, exercises
-from attncourse.classroom.inside.reading import NoNotebook, needed, parse, read
+from attncourse.classroom.inside.reading import NoNotebook, read
+from attncourse.classroom.inside.statements import needed, parse
 
 NAMES = {"multi_head.split_heads": "split_heads", "multi_head.merge_heads": "merge_heads"}
 
@@ -66,6 +67,19 @@ def test_what_decorators_bases_and_defaults_name_is_kept():
         "globals().update(b=2)",
         "from mine import *",
         "import sys\nsys.path.insert(0, 'x')",
+        "fill_(b)",
+        "import heapq\nheapq.heappush(b, 1)",
+        "import torch\ntorch.ones(1, out=b)",
+        "def use():\n    global b\n    b = 1\nuse()",
+        "def use():\n    b[0] = 1\ndef more():\n    use()\nmore()",
+        "def use(x, y):\n    y.append(x)\nuse(1, b)",
+        "def use(x, y):\n    y.append(x)\nuse(y=b, x=1)",
+        "def keep(f):\n    b.append(f)\n    return f\n@keep\ndef other(): pass",
+        "@b.append\ndef other(): pass",
+        "class A:\n    def __init_subclass__(cls):\n        b.append(cls)\nclass B(A): pass",
+        "keep = lambda x: x.append(1)\nkeep(b)",
+        "import torch\ntorch.Tensor.name = 3",
+        "get_ipython().user_ns['b'] = 1",
     ],
 )
 def test_what_changes_a_name_that_counts_is_kept(change):
@@ -82,6 +96,10 @@ def test_what_changes_a_name_that_counts_is_kept(change):
         "%matplotlib inline",
         "%%bash\nrm -r b",
         "for b2 in b:\n    torch.manual_seed(b2)",
+        "def draw(axes, x):\n    axes.plot(x)\ndraw(axes, b)",
+        "def train(x):\n    losses.append(x)\ntrain(b)",
+        "def own(b):\n    b.append(1)\nown(other)",
+        "def own():\n    b = []\n    b.append(1)\nown()",
     ],
 )
 def test_figures_and_trainings_are_not_kept(idle):
@@ -93,6 +111,12 @@ def test_a_magic_over_an_answer_does_not_hide_it(magic):
     text, (statement,) = parse(f"{magic}\ndef answer(x):\n    return x", 1)
     assert statement.binds == {"answer"}
     assert text.split("\n")[statement.line - 1].startswith("def")
+
+
+def test_of_a_cell_with_a_thousand_magics_nothing_is_waited_for():
+    assert len(parse("a = !ls\n" * 50, 1)[1]) == 50
+    with pytest.raises(SyntaxError):
+        parse("!ls\n" * 1000, 1)
 
 
 @pytest.mark.parametrize("odd", ["\x0c", "\x85", "\u2028", "\x1c"])

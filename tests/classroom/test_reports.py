@@ -141,6 +141,14 @@ def test_without_a_sandbox_every_page_says_so(tmp_path):
         assert "without a sandbox" in page.read_text()
 
 
+def test_an_example_is_one_line_that_one_reads():
+    source = "def strip(pictures):\n    return " + "+".join(["pictures"] * 999)
+    (one,) = reporting.misunderstandings(
+        STRIP, [("a", mark(STRIP, NOT_YET, slip=SLIP, source=source))]
+    )
+    assert len(one.line) == 200
+
+
 def test_a_large_class_makes_a_small_page(tmp_path):
     reporting.write(a_class(200), tmp_path, notebooks())
     assert (tmp_path / "index.html").stat().st_size < 300_000

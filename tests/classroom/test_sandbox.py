@@ -175,6 +175,21 @@ def test_without_a_sandbox_one_must_ask_for_it(tmp_path, monkeypatch):
     assert climb(tmp_path, unsafe=True)[0] is NONE
 
 
+def test_where_files_are_not_hidden_the_answers_must_be_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder.places, "TOP", tmp_path)
+    monkeypatch.setattr(Path, "parents", property(lambda self: [tmp_path]))
+    for name in ("solutions", "attncourse"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o700)
+    tmp_path.chmod(0o755)
+    assert ladder._shown(USER) == ""
+    (tmp_path / "solutions").chmod(0o755)
+    assert "chmod" in ladder._shown(USER)
+    assert ladder._shown(BUBBLEWRAP) == ladder._shown(LANDLOCK) == ""
+    tmp_path.chmod(0o700)
+    assert ladder._shown(USER) == ""
+
+
 def test_the_filter_is_whole_instructions():
     for machine in ("x86_64", "aarch64"):
         assert len(seccomp.program(machine)) % 8 == 0

@@ -77,6 +77,34 @@ def test_a_students_own_zip_is_opened(tmp_path):
     assert whose(path) == {"ann": 1, "bob": 1}
 
 
+def test_zips_in_a_folder_are_students(tmp_path):
+    for name in ("ann", "bob"):
+        zipped({"05_channel.ipynb": name}, tmp_path / f"{name}.zip")
+    assert whose(tmp_path) == {"ann": 1, "bob": 1}
+
+
+def test_nothing_in_ones_own_zip_is_anybody_elses(tmp_path):
+    tree(tmp_path, "ann/a.ipynb")
+    zipped({"ann/a.ipynb": "worse", "../ann/b.ipynb": "worse"}, tmp_path / "eve.zip")
+    assert whose(tmp_path) == {"ann": 1, "eve": 2}
+
+
+def test_zips_within_a_zip_share_one_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "WHOLE", 300_000)
+    inner = zipped({f"{n}.ipynb": bytes(100_000) for n in range(9)})
+    files = {"ann/a.ipynb": "1"} | {f"eve/{n}.zip": inner for n in range(9)}
+    _, eve = collect([zipped(files, tmp_path / "z.zip")])
+    assert sum(len(f.data) for f in eve.notebooks) <= 300_000
+    assert any(f.why == "it is too large" for f in eve.notebooks)
+
+
+def test_of_very_many_notebooks_some_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "NOTEBOOKS", 3)
+    (eve,) = collect([tree(tmp_path, *(f"eve/{n}.ipynb" for n in range(9)))])
+    assert len(eve.notebooks) == 3
+    assert eve.notes == ["Of all notebooks only 3 were read."]
+
+
 def test_what_is_hidden_is_not_handed_in(tmp_path):
     tree(
         tmp_path,

@@ -1,7 +1,8 @@
 """What is handed in by those who attack the grader: a table of kind, name and source.
 
 Every source stands for the answer to `channel.squeeze`, which it does not solve, before an honest
-answer to another exercise. `WRITE` is put before those that write into pipes.
+answer to another exercise. `WRITE` is put before those that write into pipes. MARK is a file
+that must not come to be.
 """
 
 WRITE = """
@@ -140,7 +141,7 @@ FRAMES = {
     "a pickle": framed(
         "import pickle",
         "class P:",
-        "    def __reduce__(self): return (os.system, ('touch /tmp/forged',))",
+        "    def __reduce__(self): return (os.system, ('touch MARK',))",
         "everywhere(pickle.dumps(P()))",
         "everywhere(result({'pickle': 'x'}, pickle.dumps(P())))",
     ),

@@ -7,6 +7,7 @@ which there are no answers. Imports run down this list:
 
     worker              executes a notebook, and forks for each exercise
     answering           calls an answer as it is asked to
-    finding, reading    where exercises stand; which statements they need
+    finding, reading    where exercises stand; the cells of a notebook
+    statements, effects which statements count; what one changes beyond what it binds
     frames              what goes through the pipe
 """

@@ -4,7 +4,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .reading import UNREADABLE, Cell, Notebook
+from .reading import Cell, Notebook
+from .statements import UNREADABLE
 
 
 @dataclass(frozen=True)

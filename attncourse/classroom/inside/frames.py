@@ -21,6 +21,7 @@ from torch import Tensor
 
 HEADER, BODY = 2**20, 64 * 2**20  # bytes: of a header; of all that comes out of one sandbox
 DEEP = 8  # brackets within brackets
+LOOK = 0.05  # seconds between two looks at what a program takes
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -105,13 +106,15 @@ def _packed_tensor(value: Tensor, body: bytearray) -> Any:
     return packed
 
 
-def unpacked(data: Any, body: bytes, depth: int = 0) -> Any:
-    """The value again. Raises Garbled for whatever is not one."""
+def unpacked(data: Any, body: bytes, depth: int = 0, taken: list[int] | None = None) -> Any:
+    """The value again. Raises Garbled for whatever is not one. `taken`: the lengths of its
+    tensors so far, which together are no longer than `body`, for they do not overlap."""
+    taken = [] if taken is None else taken
     if depth > DEEP or not isinstance(data, dict) or len(data) != 1:
         raise Garbled("not a value")
     ((kind, inner),) = data.items()
     if kind == "tensor":
-        return _unpacked_tensor(inner, body)
+        return _unpacked_tensor(inner, body, taken)
     if kind == "is" and (inner is None or isinstance(inner, bool | str)):
         return inner
     if kind == "int" and isinstance(inner, str) and len(inner) < 200:
@@ -123,10 +126,10 @@ def unpacked(data: Any, body: bytes, depth: int = 0) -> Any:
     if kind == "named" and isinstance(inner, list) and len(inner) == 3:
         return Named(*inner)
     if kind in KINDS and isinstance(inner, list):
-        return KINDS[kind](unpacked(part, body, depth + 1) for part in inner)
+        return KINDS[kind](unpacked(part, body, depth + 1, taken) for part in inner)
     if kind == "dict" and isinstance(inner, list):
         pairs = [pair for pair in inner if isinstance(pair, list) and len(pair) == 2]
-        return {str(k): unpacked(v, body, depth + 1) for k, v in pairs}
+        return {str(k): unpacked(v, body, depth + 1, taken) for k, v in pairs}
     raise Garbled("not a value")
 
 
@@ -138,7 +141,7 @@ def _all(inner: Any, many: int, kind: type) -> bool:
     )
 
 
-def _unpacked_tensor(inner: Any, body: bytes) -> Tensor:
+def _unpacked_tensor(inner: Any, body: bytes, taken: list[int]) -> Tensor:
     """A tensor of the lengths that it says, within the bytes that there are."""
     name, shape, start, length = (
         inner if isinstance(inner, list) and len(inner) == 4 else [0] * 4
@@ -146,7 +149,8 @@ def _unpacked_tensor(inner: Any, body: bytes) -> Tensor:
     whole = isinstance(shape, list) and len(shape) <= 32 and isinstance(name, str)
     if not (whole and all(type(n) is int and n >= 0 for n in (*shape, start, length))):
         raise Garbled("not a tensor")
-    if name not in DTYPES or start + length > len(body):
+    taken.append(length)
+    if name not in DTYPES or start + length > len(body) or sum(taken) > len(body):
         raise Garbled("not a tensor")
     count, dtype = math.prod(shape), DTYPES[name]
     if count * dtype.itemsize != length or max(shape, default=0) > BODY:
@@ -176,6 +180,7 @@ class Reader:
         self.buffer = bytearray()
         self.come: queue.Queue[bytes | None] = queue.Queue(64)
         self.over = threading.Event()
+        self.look = 0.0
         own = os.dup(fd)  # whose number is nobody else's until the thread is done with it
         threading.Thread(target=self._fill, args=(own,), daemon=True).start()
 
@@ -203,15 +208,18 @@ class Reader:
 
     def read(self, seconds: float, watch: Callable[[], None] = lambda: None) -> Any:
         """The next frame as (header, body); None where the pipe is closed. Meanwhile `watch` is
-        called now and then, and may raise. Raises Garbled, TimeoutError."""
+        called now and then, whether bytes come or not, and may raise. Raises Garbled,
+        TimeoutError."""
         until = time.monotonic() + seconds
         while (found := self._whole()) is None:
-            try:
-                more = self.come.get(timeout=0.05)
-            except queue.Empty:
+            if (now := time.monotonic()) >= self.look:
                 watch()
-                if time.monotonic() > until:
-                    raise TimeoutError from None
+                if now > until:
+                    raise TimeoutError
+                self.look = time.monotonic() + LOOK
+            try:
+                more = self.come.get(timeout=LOOK)
+            except queue.Empty:
                 continue
             if more is None:
                 self.come.put(None)

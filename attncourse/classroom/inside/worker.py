@@ -29,7 +29,7 @@ from contextlib import suppress
 from types import CodeType
 from typing import Any
 
-from . import finding, frames, reading
+from . import finding, frames, reading, statements
 from .frames import frame, packed, write
 
 START = 3600.0  # seconds until a request must be here
@@ -127,7 +127,9 @@ class Worker:
     def _source(self, found: finding.Found) -> str:
         """What an answer is, as text, to compare submissions by."""
         parts = [s for s in self.notebook.statements if found.name in s.binds]
-        return "\n".join(s.source for s in parts if isinstance(s.node, reading.DEFINES))[:SHOWN]
+        return "\n".join(s.source for s in parts if isinstance(s.node, statements.DEFINES))[
+            :SHOWN
+        ]
 
     # ------------------------------------------------------------ running it
 
@@ -167,7 +169,7 @@ class Worker:
         left_out = {tuple(at) for at in self.request["left_out"]}
         kept = [
             s
-            for s in reading.needed(self.notebook.statements, names)
+            for s in statements.needed(self.notebook.statements, names)
             if (s.cell, s.line) not in left_out
         ]
         for cell, text in self.notebook.texts.items():
@@ -187,7 +189,7 @@ class Worker:
                 if self.examine(id, one, cell) == PASSED:
                     done.add(id)
 
-    def execute(self, statement: reading.Statement) -> None:
+    def execute(self, statement: statements.Statement) -> None:
         self.send(**{"is": "at", "cell": statement.cell, "line": statement.line})
         try:
             code = self._compiled(statement)
@@ -202,7 +204,7 @@ class Worker:
             text = str(error).partition("\n")[0][:200]
             self.note(f"{statement.where}: {type(error).__name__}: {text}")
 
-    def _compiled(self, statement: reading.Statement) -> CodeType:
+    def _compiled(self, statement: statements.Statement) -> CodeType:
         import __future__
 
         node = statement.node

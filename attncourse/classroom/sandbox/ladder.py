@@ -216,7 +216,7 @@ def climb(stage: Path, unsafe: bool) -> tuple[Rung, list[str]]:
         raise UserError(f"ATTNCOURSE_SANDBOX={wanted}: there are {', '.join(names)}.")
     why = []
     for rung in LADDER[names.index(wanted) if wanted else 0 :]:
-        fault = _missing(rung) or Box(rung, stage).fault()
+        fault = _missing(rung) or _shown(rung) or Box(rung, stage).fault()
         if not fault:
             return rung, why
         why.append(f"{rung.name}: {fault}")
@@ -226,6 +226,15 @@ def climb(stage: Path, unsafe: bool) -> tuple[Rung, list[str]]:
         f"no sandbox works here ({'; '.join(why) or 'none was to be tried'}). Install"
         " bubblewrap, or grade in a container that you throw away, with --unsafe."
     )
+
+
+def _shown(rung: Rung) -> str:
+    """Why a rung that hides no files would show the answers; "" where it does not."""
+    for one in (places.TOP / "solutions", places.TOP / "attncourse") if rung is USER else ():
+        ways = all(folder.stat().st_mode & 0o001 for folder in one.parents)
+        if ways and one.is_dir() and one.stat().st_mode & 0o005:
+            return f"other users may read the answers: chmod -R go-rwx {one}"
+    return ""
 
 
 def _missing(rung: Rung) -> str:

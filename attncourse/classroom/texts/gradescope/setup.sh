@@ -15,4 +15,4 @@ fi
 /opt/attncourse/bin/pip install --quiet --no-cache-dir \
     --index-url https://download.pytorch.org/whl/cpu "torch>=2.7,<3"
 /opt/attncourse/bin/pip install --quiet --no-cache-dir /autograder/source/course
-chmod -R go-rwx /autograder/source
+chmod -R go-rwx /autograder/source /opt/attncourse/lib/python3*/site-packages/{attncourse,solutions}
