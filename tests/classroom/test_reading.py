@@ -68,6 +68,8 @@ def test_what_decorators_bases_and_defaults_name_is_kept():
         "from mine import *",
         "import sys\nsys.path.insert(0, 'x')",
         "fill_(b)",
+        "next(b)",
+        "%time b = 3",
         "import heapq\nheapq.heappush(b, 1)",
         "import torch\ntorch.ones(1, out=b)",
         "def use():\n    global b\n    b = 1\nuse()",

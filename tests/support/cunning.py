@@ -21,11 +21,11 @@ def top(*lines, answer=ZEROS):
     return f"exec({chr(10).join(lines)!r})\n{answer}"
 
 
-def drip(what, seconds=0.02):
+def drip(first, what, seconds=0.02):
     """Writes into the pipe for ever, a little at a time."""
     return framed(
-        f"exec('''\nimport time\nwhile True:\n    everywhere({what})\n"
-        f"    time.sleep({seconds})\n''')"
+        f"exec('''\nimport time\neverywhere({first})\nwhile True:\n"
+        f"    time.sleep({seconds}); everywhere({what})\n''')"
     )
 
 
@@ -116,8 +116,9 @@ WORDS = {
         "everywhere(result(None, status='not yet', message='\\ud800\\x1b[2J<svg onload=x>', "
         "slip='\\ud800'))",
     ),
-    "drops": drip("b'x'"),
-    "kinds without number": drip("frame({'is': str(time.time())})", 0.0),
+    "drops": drip("struct.pack('<I', 2**20)", "b'x'"),
+    "a note now and then": drip("b''", "frame({'is': 'note', 'text': str(time.time())})", 0.1),
+    "kinds without number": drip("b''", "frame({'is': str(time.time())})"),
 }
 PROCESSES = {
     "the code of who passed": inside("os._exit(91)"),

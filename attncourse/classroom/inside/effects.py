@@ -15,7 +15,7 @@ CHANGES = re.compile(
 )
 # write into their first argument, as all that torch ends in one underscore
 INTO_FIRST = re.compile(
-    r"\w*[^_]_|heap(push|pop|ify|replace)|insort\w*|shuffle|copyto|fill_diagonal"
+    r"\w*[^_]_|heap(push|pop|ify|replace)|insort\w*|shuffle|copyto|fill_diagonal|next"
 )
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 DEFINITION = FUNCTION | ast.ClassDef | ast.Lambda

@@ -38,6 +38,9 @@ WRITES = {"write_text", "write_bytes", "mkdir", "makedirs"}
 ALL = "*"
 ANYTHING = {"exec", "eval", "execfile"}  # may bind any name
 MAGICS, MAGICAL = 100, 20_000  # lines of one cell; characters of a cell with such lines
+TIMED = re.compile(
+    r"^([ \t]*)%time[ \t]+", re.MULTILINE
+)  # over a line, which is run all the same
 MAGIC = re.compile(r"^\s*(?:[!%?]|[\w, ]+=\s*[!%])|\?\s*$")
 
 
@@ -83,7 +86,7 @@ def parse(source: str, number: int, plain: bool = False) -> tuple[str, list[Stat
         many = sum(bool(MAGIC.search(line)) for line in source.split("\n"))
         if plain or len(source) > MAGICAL or many > MAGICS:
             raise
-        python = _transformed(source)
+        python = _transformed(TIMED.sub(r"\1", source))
         tree = ast.parse(python)
     return python, [_statement(node, number) for node in tree.body if not _idle(node)]
 
