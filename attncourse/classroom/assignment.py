@@ -132,7 +132,7 @@ def _date(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).isoformat()
+        return datetime.fromisoformat(text).isoformat(timespec="minutes")
     except ValueError:
         raise UserError(
             f'"{text}" is no date: write --due 2027-03-01 or 2027-03-01T23:59'

@@ -26,7 +26,7 @@ from attncourse.files import write_whole
 
 PAGES = Path(__file__).parent / "pages"
 SHINGLE, ENOUGH, ALIKE, PAIRS = 5, 30, 0.85, 60  # tokens; shingles; share; pairs shown
-LONG = 200  # characters of an example line
+LONG, OFTEN = 200, 5  # characters of an example line; misunderstandings that are not folded
 TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?|\"[^\"\n]*\"|'[^'\n]*'|[^\s\w]")
 
 
@@ -77,7 +77,7 @@ def write(whole: Class, into: Path, notebooks: Path) -> None:
         html = page.render(student=one, **known)
         write_whole(into / "students" / page_of(one.name), html.encode())
     html = pages.get_template("teacher.html").render(
-        whole=whole, rows=rows(whole, where), pairs=alike(whole), **known
+        whole=whole, rows=rows(whole, where), pairs=alike(whole), often=OFTEN, **known
     )
     write_whole(into / "index.html", html.encode())
 

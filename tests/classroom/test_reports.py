@@ -149,6 +149,17 @@ def test_an_example_is_one_line_that_one_reads():
     assert len(one.line) == 200
 
 
+def test_rare_misunderstandings_are_folded(tmp_path):
+    whole = a_class(12)
+    for n, one in enumerate(whole.students):
+        one.marks[0] = mark(SQUEEZE, NOT_YET, f"Mistake {chr(97 + n)}.")
+    reporting.write(whole, tmp_path, notebooks())
+    page = (tmp_path / "index.html").read_text()
+    open_, folded = page.split("<details>")
+    assert "channel.squeeze: 7 that are rarer" in folded
+    assert (open_.count("Mistake"), folded.count("Mistake")) == (5, 7)
+
+
 def test_a_large_class_makes_a_small_page(tmp_path):
     reporting.write(a_class(200), tmp_path, notebooks())
     assert (tmp_path / "index.html").stat().st_size < 300_000

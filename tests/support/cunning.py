@@ -129,7 +129,6 @@ PROCESSES = {
         "for _ in range(2000):", "    if not os.fork(): os._exit(0)", "    os.wait()"
     ),
     "not mine": inside(
-        "os.setsid() if os.getpid() != os.getsid(0) else None",
         "if os.fork(): os._exit(91)",
         "os.setsid()",
         "while True: pass",
