@@ -91,7 +91,8 @@ def test_no_point_is_forged(marked, name):
     whole, found, _ = marked
     mark = found[name][SQUEEZE]
     assert whole.rules.worth(mark) == 0, mark
-    assert mark.status in ("not yet", "not attempted", "taken over"), mark
+    unread = ("could not be marked",) if name in FILES else ()  # of what is no notebook
+    assert mark.status in ("not yet", "not attempted", "taken over", *unread), mark
 
 
 def _spoils(name):

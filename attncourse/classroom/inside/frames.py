@@ -178,6 +178,7 @@ class Reader:
     def __init__(self, fd: int, header: int = HEADER, body: int = BODY):
         self.header, self.most = header, body + header
         self.buffer = bytearray()
+        self.head: dict[str, Any] | None = None  # of the frame whose body comes
         self.come: queue.Queue[bytes | None] = queue.Queue(64)
         self.over = threading.Event()
         self.look = 0.0
@@ -239,8 +240,8 @@ class Reader:
         if len(self.buffer) < 4 + length:
             return None
         try:
-            header = json.loads(bytes(self.buffer[4 : 4 + length]))
-            size = header["bytes"]
+            self.head = self.head or json.loads(bytes(self.buffer[4 : 4 + length]))
+            header, size = self.head, self.head["bytes"]
         except (ValueError, RecursionError, TypeError, KeyError) as error:
             raise Garbled(f"no header: {type(error).__name__}") from None
         if type(size) is not int or not 0 <= size <= self.most + len(self.buffer):
@@ -249,6 +250,7 @@ class Reader:
             return None
         body = bytes(self.buffer[4 + length : 4 + length + size])
         del self.buffer[: 4 + length + size]
+        self.head = None
         return header, body
 
 
