@@ -117,3 +117,30 @@ def study_mechanisms(
     if path:
         figure = drawing.save(path)
         console.print(f"all of it: {path} and {figure}", soft_wrap=True)
+
+
+@commands.command("search")
+def search_placements(
+    data: Annotated[
+        Path | None, _option("folder with cifar-10-batches-py", envvar="ATTNCOURSE_DATA")
+    ] = None,
+    into: Annotated[
+        Path | None, _option("folder of the study; default: study in the work folder")
+    ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="for two cores: a small network, few pictures")
+    ] = False,
+    device: Annotated[str, _option("auto, cpu, cuda, cuda:1, …")] = "auto",
+    trials: Annotated[int, _option("of each of the two searches", min=1)] = 24,
+):
+    """Search for the operation of each stage, by Optuna and at random; it goes on where it was.
+
+    It needs the extra study, and with --small about an hour.
+    """
+    from attncourse.training.study import search
+    from attncourse.training.study.options import FULL, SMALL
+
+    options = SMALL if small else FULL
+    into = (into or places.work() / "study") / options.name
+    path = search.search(options, data, into, trials, device)
+    console.print(f"all of it: {path}", soft_wrap=True)

@@ -139,6 +139,8 @@ def instead(
             return create_attention(operation, channels, fast=fast, window=window, **more)
         size = -(-image // 2 ** (stage - 1)) * stride  # of the maps that come in
         share = dict(in_channels=channels, upsilon=0.25, size=size)
+        if not fast:  # the form that multiplies least
+            share["implementation"] = "broadcast"
         return create_attention(operation, channels, fast=fast, **share, **more)
 
     return make

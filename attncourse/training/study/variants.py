@@ -53,10 +53,11 @@ def multiply_adds(variant: Variant, options: Options) -> int:
     return found.multiply_adds + found.attention
 
 
-def within(mechanism: str, options: Options) -> Variant:
+@cache
+def within(mechanism: str, options: Options, share: float = 1.0) -> Variant:
     """The mechanism at the widths whose multiply-adds are nearest to those of the network
-    without attention."""
-    budget = multiply_adds(Variant("none", options.channels), options)
+    without attention, or to a share of them."""
+    budget = round(share * multiply_adds(Variant("none", options.channels), options))
 
     def at(quarters: int) -> Variant:
         return Variant(mechanism, three_widths(quarters / QUARTERS))
