@@ -1,13 +1,16 @@
-"""The study of chapter 13 as a figure: what each mechanism adds to the network without."""
+"""The study and the search of chapter 13 as figures: what each mechanism adds to the network
+without, and what two searches found."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.figure import Figure
 
 from attncourse.book import plots
+from solutions.capstone import pareto_front
 
 NAMES = {
     "none": "none",
@@ -62,6 +65,37 @@ def differences(result: dict[str, Any]) -> Figure:
         ax.set(title=title, yticks=[-k for k in range(len(names))])
         ax.set_yticklabels([NAMES[name] for name in names])
     fig.supxlabel("accuracy less that of no attention, same seed, in points", fontsize=9)
+    return fig
+
+
+SHORT = {"convolution": "C", "augmented": "A", "stand_alone": "S"}
+
+
+def short(operations: str) -> str:
+    """Three operations in three letters: C convolution, A augmented, S stand-alone."""
+    return " ".join(SHORT[name] for name in operations.split("+"))
+
+
+def networks(result: dict[str, Any], sampler: str) -> list[dict[str, Any]]:
+    """The networks that a search trained, each once: it may propose one again."""
+    different = {(t["operations"], t["share"]): t for t in result["trials"][sampler]}
+    return list(different.values())
+
+
+def fronts(result: dict[str, Any]) -> Figure:
+    """What both searches found, and the front of each."""
+    fig, ax = plt.subplots(figsize=(6.0, 3.4))
+    for name, colour, mark in (("random", "#999999", "s"), ("tpe", "#0072b2", "o")):
+        found = networks(result, name)
+        cost = torch.tensor([one["multiply_adds"] / 1e6 for one in found])
+        score = torch.tensor([100 * one["accuracy"] for one in found])
+        ax.plot(cost, score, mark, color=colour, ms=4, alpha=0.7, label=f"{name}, {len(found)}")
+        best = pareto_front(cost, score)
+        order = cost[best].argsort()
+        ax.step(cost[best][order], score[best][order], where="post", color=colour, lw=1.2)
+    ax.set(xlabel="multiply-adds, millions", ylabel="right on pictures held out, %")
+    ax.set_title("Two searches and their Pareto fronts")
+    ax.legend(title="search, different networks", loc="lower right")
     return fig
 
 

@@ -62,6 +62,8 @@ def gather(folder: Path, options: Options, mechanisms: Sequence[str]) -> dict[st
     """All that the cells of a folder say."""
     rates, tuning, missing, seconds = {}, {}, [], 0.0
 
+    seen = set()
+
     def read(cell: Cell) -> dict[str, Any] | None:
         nonlocal seconds
         path = folder / cell.name
@@ -69,7 +71,9 @@ def gather(folder: Path, options: Options, mechanisms: Sequence[str]) -> dict[st
             missing.append(cell.name)
             return None
         one = json.loads(path.read_text(encoding="utf-8"))
-        seconds += one["train_seconds"]
+        if cell not in seen:
+            seconds += one["train_seconds"]
+        seen.add(cell)
         return one
 
     for mechanism in mechanisms:
@@ -87,16 +91,26 @@ def gather(folder: Path, options: Options, mechanisms: Sequence[str]) -> dict[st
     }
     base = runs.get(Variant("none", options.channels), [None] * len(options.seeds))
     rows = [row(v, one, base, rates, options) for v, one in runs.items() if any(one)]
+    every = {rate: [read(cell) for cell in at_rate(rate, options)] for rate in options.rates}
     return {
         "settings": options.settings(),
         "seeds": list(options.seeds),
         "budget": multiply_adds(Variant("none", options.channels), options),
         "tuning": tuning,
         "rows": rows,
+        "none_at_rate": {
+            f"{rate:g}": [run["accuracy"] for run in tries if run]
+            for rate, tries in every.items()
+        },
         "missing": missing,
         "train_hours": round(seconds / 3600, 3),
         "versions": {"python": platform.python_version(), "torch": version("torch")},
     }
+
+
+def at_rate(rate: float, options: Options) -> list[Cell]:
+    """The network without attention at a rate, chosen or not: what the rate alone does."""
+    return [Cell(Variant("none", options.channels), rate, seed) for seed in options.seeds]
 
 
 def row(
@@ -147,6 +161,6 @@ def against(
         found["mean"], found["standard_error"] = round(mean.item(), 5), round(error.item(), 5)
         sure = error > 0  # else all seeds differ alike, and there is nothing to divide by
         found["t_test"] = float(f"{stats.ttest_rel(a, b).pvalue:.3g}") if sure else None
-        reach = stats.t.ppf(0.975, len(a) - 1) * error.item()
+        reach = float(stats.t.ppf(0.975, len(a) - 1)) * error.item()
         found["interval"] = [round(mean.item() - reach, 5), round(mean.item() + reach, 5)]
     return found

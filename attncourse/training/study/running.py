@@ -2,7 +2,8 @@
 
 First each mechanism's learning rate is chosen: the same grid, epochs and seed for all, judged
 on pictures held out. Then the networks at the budget are trained, one seed after another, and
-after them those at the base's width, which take the rate of their mechanism.
+after them those at the base's width, which take the rate of their mechanism; at last the
+network without attention at all the rates, to see what the rate alone does.
 """
 
 import os
@@ -25,7 +26,13 @@ from attncourse.tasks.cifar10 import cifar10
 from attncourse.training.checkpoints import alone_in, refuse_others
 from attncourse.training.study.cells import Cell, Data, run, split
 from attncourse.training.study.options import Options
-from attncourse.training.study.report import SETTINGS, read_settings, write, write_settings
+from attncourse.training.study.report import (
+    SETTINGS,
+    at_rate,
+    read_settings,
+    write,
+    write_settings,
+)
 from attncourse.training.study.variants import variants, within
 from attncourse.training.workers import device_of
 from solutions.capstone import MECHANISMS
@@ -103,7 +110,8 @@ def _train(
 ) -> None:
     todo = variants(options, mechanisms)
     tuning = {mechanism: tuned(mechanism, options) for mechanism in mechanisms}
-    epochs = options.epochs * len(todo) * len(options.seeds)
+    controls = len(options.rates) * ("none" in mechanisms)
+    epochs = options.epochs * (len(todo) + controls) * len(options.seeds)
     epochs += options.tuning_epochs * sum(map(len, tuning.values()))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     columns += (TimeRemainingColumn(elapsed_when_finished=True),)
@@ -134,3 +142,6 @@ def _train(
             for seed in options.seeds:
                 for variant in group:
                     cell_of(Cell(variant, rates[variant.mechanism], seed))
+        for rate in options.rates if "none" in mechanisms else ():
+            for cell in at_rate(rate, options):
+                cell_of(cell)
