@@ -1,9 +1,9 @@
 """All cells of a study, in an order that is fair wherever it stops, and its report.
 
 First each mechanism's learning rate is chosen: the same grid, epochs and seed for all, judged
-on pictures held out. Then the networks at the budget are trained, one seed after another, and
-after them those at the base's width, which take the rate of their mechanism; at last the
-network without attention at all the rates, to see what the rate alone does.
+on pictures held out. Then the networks at the budget are trained, one seed after another; then
+the network without attention at all the rates, to see what the rate alone does; at last the
+networks at the base's width, with the rate of their mechanism.
 """
 
 import os
@@ -33,7 +33,7 @@ from attncourse.training.study.report import (
     write,
     write_settings,
 )
-from attncourse.training.study.variants import variants, within
+from attncourse.training.study.variants import Variant, variants, within
 from attncourse.training.workers import device_of
 from solutions.capstone import MECHANISMS
 
@@ -138,10 +138,15 @@ def _train(
             return found
 
         rates = {m: chosen([cell_of(c) for c in cells], options) for m, cells in tuning.items()}
-        for group in (todo[: len(mechanisms)], todo[len(mechanisms) :]):
+        at_budget, at_width = todo[: len(mechanisms)], todo[len(mechanisms) :]
+
+        def every_seed(networks: Sequence[Variant]) -> None:
             for seed in options.seeds:
-                for variant in group:
+                for variant in networks:
                     cell_of(Cell(variant, rates[variant.mechanism], seed))
+
+        every_seed(at_budget)
         for rate in options.rates if "none" in mechanisms else ():
             for cell in at_rate(rate, options):
                 cell_of(cell)
+        every_seed(at_width)

@@ -14,7 +14,6 @@ from attncourse.training.study.search import PATTERNS, search
 optuna = pytest.importorskip("optuna", reason='no optuna: pip install -e ".[study]"')
 TINY = replace(
     SMALL,
-    channels=(8, 12, 16),
     window=3,
     train=14,
     held=6,
