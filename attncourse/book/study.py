@@ -2,6 +2,8 @@
 without, and what two searches found."""
 
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,27 @@ def chosen(result: dict[str, Any], which: str) -> list[dict[str, Any]]:
 def base(result: dict[str, Any]) -> list[float]:
     """The accuracies of the network without attention, a seed each."""
     return next(row["accuracy"] for row in result["rows"] if row["mechanism"] == "none")
+
+
+def spread(accuracies: Sequence[float]) -> list[str]:
+    """Of several seeds, in percent: the mean, the lowest and the highest."""
+    low, high = 100 * min(accuracies), 100 * max(accuracies)
+    return [f"{100 * statistics.mean(accuracies):.1f}", f"{low:.1f} … {high:.1f}"]
+
+
+def half(row: dict[str, Any]) -> float:
+    """Half of a mechanism's 95 % interval, in points."""
+    low, high = row["against_none"]["interval"]
+    return 50 * (high - low)
+
+
+def in_stage(trials: Sequence[dict[str, Any]], stage: int, operation: str) -> list[float]:
+    """The accuracies of those networks that have this operation in this stage."""
+    return [
+        one["accuracy"]
+        for one in trials
+        if one["operations"].split("+")[stage - 1] == operation
+    ]
 
 
 def differences(result: dict[str, Any]) -> Figure:
