@@ -27,12 +27,14 @@
 # | 16 | 32 | 4.91 | 25.8 |
 # | 32 | 16 | 5.01 | 25.4 |
 #
-# (Table 3, rows (A), and the base model: English to German, development set; lower perplexity and
-# higher BLEU are better.) One head loses 0.9 BLEU in the paper's table. Too many heads lose as
+# (Table 3, rows (A), and the base model: English to German, development set. **Perplexity** is $e$ to the
+# mean loss of a word piece, and less is better; BLEU tells from 0 to 100 how much a translation shares with
+# those that people made.) One head loses 0.9 BLEU in the paper's table. Too many heads lose as
 # well, presumably because a head of 16 features has little to compare with.
 
 # %% [markdown]
-# Multi-head attention has stayed as it was. A [vision
+# Vision transformers still use the layer as it was written down in 2017; language models have thinned out
+# its keys and values (section 2.5). A [vision
 # transformer](https://arxiv.org/abs/2010.11929) of base size has 12 heads in each layer, and in
 # [DINO](https://arxiv.org/abs/2104.14294), trained without labels, different heads attend to
 # different objects of a photograph.
@@ -52,6 +54,7 @@
 # | `d` | features of one head |
 # | `dim` | features of a token, `dim = (head d)` |
 # | `group` | heads of keys and values, in section 2.5 |
+# | $c$ | the context, in section 2.2: the tokens that answer |
 # | $f$, $s$ | the first and the second token that a question asks for, in section 2.4 |
 
 # %%
@@ -67,7 +70,7 @@ from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
 # %%
-from attncourse import check, hint
+from attncourse import check, explore, hint
 from attncourse.book import claim, diagrams, plots
 from attncourse.papers import counting
 from attncourse.tasks.denoising import places
@@ -191,7 +194,7 @@ claim(a.flatten()[0] == 0.5, "a single head cannot decide between them")
 # %% [markdown]
 # ### Two heads look at a photograph
 #
-# The same on real pixels. Each pixel of the temple gets eight features: four that compare its
+# The same can be seen on real pixels. Each pixel of the temple gets eight features: four that compare its
 # colour, and four that compare its place, made as in section 1.8 of chapter 01. Nothing is
 # trained. As two heads they attend for two reasons. As a single head of eight features the scores
 # are added, so a pixel counts only in so far as it is near *and* of the same colour.
@@ -204,6 +207,7 @@ def colours_and_places(picture):
     place = places(*picture.shape[:2]) / 5
     one, none = torch.ones(len(place), 1), torch.zeros(len(place), 1)
     half = [-reduce(x**2, "n d -> n 1", "sum") / 2 for x in (colour, place)]
+    # places have two features and one more; a zero fills them up to four
     q = torch.cat([colour, one, place, one, none], dim=-1)
     k = torch.cat([colour, half[0], place, half[1], none], dim=-1)
     return q[None], k[None]
@@ -213,14 +217,17 @@ def colours_and_places(picture):
 picture, row, column = photograph("china", 48, 72).double(), 24, 33
 
 
+def maps_of(pixels, heads):
+    """What these pixels attend to: head i j."""
+    q, k = colours_and_places(picture)
+    q = q[:, pixels] * (8 / heads) ** 0.5  # undoes the division by the root of d
+    return attention_weights(split_heads(q, heads), split_heads(k, heads))[0]
+
+
 def looks_at(heads):
     """The weights of one pixel of a roof, as a picture for each head."""
-    q, k = colours_and_places(picture)
-    q = (
-        q[:, row * 72 + column, None] * (8 / heads) ** 0.5
-    )  # attention divides by the root of d again
-    a = attention_weights(split_heads(q, heads), split_heads(k, heads))
-    return rearrange(a, "1 head 1 (h w) -> head h w", h=48)
+    a = maps_of([row * 72 + column], heads)
+    return rearrange(a, "head 1 (h w) -> head h w", h=48)
 
 
 # %% jupyter={"source_hidden": true}
@@ -237,18 +244,20 @@ def over(ax, a, title):
     part = a / a.max()
     shown = ax.imshow(part, norm=PowerNorm(0.5, 0, 1), alpha=(30 * part).clamp(max=0.95))
     marked(ax)
+    ax.set_xlim(-0.5, 47.5)
     return plt.cm.ScalarMappable(shown.norm, shown.cmap)
 
 
 # %% jupyter={"source_hidden": true}
 maps = {"head 0: its colour": looks_at(2)[0], "head 1: its place": looks_at(2)[1]}
 maps["one head: both"] = looks_at(1)[0]
-fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.0))
+fig, axs = plt.subplots(2, 2, figsize=(6.0, 5.0))
 plots.image(axs[0, 0], picture, "A pixel of an orange roof")
 marked(axs[0, 0])
+axs[0, 0].set_xlim(-0.5, 47.5)
 for ax, (title, a) in zip(axs.flat[1:], maps.items(), strict=True):
     scale = over(ax, a, title)
-fig.colorbar(scale, ax=axs, label="weight / peak of its own map")
+fig.colorbar(scale, ax=axs, label="each map: weight / its own peak (√ scale)", shrink=0.8)
 said = """A pixel of an orange roof in a square, and what it attends to: by colour all roofs and
     woodwork of the temple, by place a disc around it, by both in one head only its own roof."""
 plots.show(fig, said)
@@ -269,6 +278,16 @@ claim(both < 0.1, "a single head gives those rows less than a tenth")
 # the other roofs, because they are far away, and most of the disc, because it has another colour.
 # Two heads keep both answers apart. (Each map has its own scale, up to the peak in its title, and
 # colours go by the square root, so that small weights can be seen.)
+#
+# Now choose pixels yourself, every fourth of them, and compare: where is the single
+# head narrower than the place alone, and why?
+
+# %%
+grid = rearrange(torch.arange(48 * 72), "(h p w q) -> h p w q", h=12, p=4, q=4)
+few = grid[:, 1, :, 1].flatten()
+two, single = maps_of(few, 2), maps_of(few, 1)
+maps = {"head 0: colour": two[:1], "head 1: place": two[1:], "one head: both": single}
+explore(picture, maps, queries=(12, 18), query=(9, 8), name="heads")
 
 # %% [markdown]
 # ### Ablation: the other order
@@ -356,7 +375,7 @@ plots.show(fig, said)
 # %% [markdown]
 # $$
 # q, k, v = x W_q^\top,\; c\,W_k^\top,\; c\,W_v^\top \qquad
-# A = \operatorname{softmax}_j \frac{q k^\top}{\sqrt d} \qquad
+# A = \operatorname{softmax}_j \Bigl(\frac{q k^\top}{\sqrt d} + M\Bigr) \qquad
 # y = \bigl[A v,\ \text{heads side by side}\bigr]\, W_o^\top
 # $$
 #
@@ -370,7 +389,7 @@ plots.show(fig, said)
 # | $W_q$, $W_k$, $W_v$ | `(head d) dim` | each row makes one feature, so rows belong to heads |
 # | $q$; $k$, $v$ | `b head i d`; `b head j d` | projected, then split |
 # | $A$ | `b head i j` | one map for each head |
-# | mask | `i j` or `b i j` | True where a query may attend, in every head |
+# | mask, $M$ | `i j` or `b i j` | the same for all heads: True where a query may attend, where $M = 0$; elsewhere $M = -\infty$ |
 # | $W_o$ | `dim (head d)` | columns belong to heads |
 # | $y$ | `b i dim` | merged, then projected |
 
@@ -475,14 +494,16 @@ alone = ours(x, context, nothing)[:, 2]
 print("query 2 gets the bias of out:", torch.allclose(alone, ours.out.bias.expand(2, 12)))
 torchs = theirs(x, context, context, attn_mask=~nothing)[0][:, 2]
 print("torch's layer gives nan:     ", bool(torchs.isnan().all()))
+fast = theirs(x, context, context, attn_mask=~nothing, need_weights=False)[0][:, 2]
+print("and without maps, the bias:  ", torch.allclose(fast, alone, atol=1e-6))
 
 # %% [markdown]
-# **What you should see.** Both lines are True. The first is as predicted. The second shows that
+# **What you should see.** All three lines are True. The first is as predicted. The second shows that
 # torch's layer divides 0 by 0 where it returns its maps. Called with `need_weights=False`, it
 # takes another path and returns the bias, as yours does.
 
 # %% [markdown]
-# ### Ablation: one head, and the other order
+# ### Ablation: one head, and the other order (may be skipped at first reading)
 #
 # With one head there is nothing to split, and the layer is plain attention between four
 # projections.
@@ -549,7 +570,9 @@ def bands(ax, x, heads):
         ax.add_patch(band)
         ax.text(x + 1.8, y + 1.8 / heads, f"head {head}", ha="center", va="center", size=8)
     diagrams.label(ax, (x + 1.8, 0.75), "dim", "center", "top")
-    diagrams.title(ax, x + 1.8, 4.5, f"{heads} head{'s' * (heads > 1)}, d = {12 // heads}")
+    diagrams.title(
+        ax, x + 1.8, 4.5, f"$W_q$, {heads} head{'s' * (heads > 1)}, d = {12 // heads}"
+    )
 
 
 # %% jupyter={"source_hidden": true}
@@ -614,7 +637,8 @@ check("multi_head.multiply_adds", multiply_adds)
 # %% [markdown]
 # ### Formula against count
 #
-# `counting.count` watches the layer run and adds up the products that it really makes.
+# `counting.count`, a small counter of this course, watches the layer run and adds up the products that it
+# really makes.
 
 # %%
 tokens = torch.randn(1, 10, 64)
@@ -624,7 +648,9 @@ for heads in (1, 2, 4, 8):
     made = counting.count(partial(layer, tokens)).multiply_adds
     right = (parameters(64, heads), multiply_adds(64, heads, 10, 10)) == (learned, made)
     maps = layer.attention(tokens).numel()
-    print(f"{heads=}  {learned} weights  {made} multiply-adds  maps of {maps}  {right}")
+    print(
+        f"{heads=}  {learned} weights  {made} multiply-adds  maps of {maps}  formulas right: {right}"
+    )
 
 # %% [markdown]
 # **What you should see.** Every line has 16640 weights and 176640 multiply-adds and ends in True:
@@ -697,7 +723,7 @@ for heads in (1, 2, 4, 8):
 # needs two things that are found for different reasons, and then compared.
 
 # %%
-NAMES = ["blue", "orange", "green", "red", "pink", "sky"]
+NAMES = ["blue", "orange", "green", "red", "pink", "light blue"]
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
 torch.manual_seed(1)
 task = two_lookups(1)
@@ -720,10 +746,10 @@ ax.set_title(f"{first} minus {second}: {z_f:.2f} - ({z_s:.2f}) = {task.answer[0,
 plots.show(fig, f"Six coloured points; an arrow leads from the height of {second} to {first}.")
 
 # %% [markdown]
-# The numbers $z_j$ are independent and normal, with variance 1. The weights depend on the colours
-# and the question, and never on the numbers. The value of a token is its number times a fixed
-# vector, plus a constant. Since the weights sum to 1, all that a head can pass on, whatever its
-# width, is
+# The numbers $z_j$ are independent and normal, with variance 1. To make a proof possible, we let the
+# queries and keys see only the colours, and the values only the numbers: the value of a token is its number
+# times a fixed vector, plus a constant. Since the weights sum to 1, all that a head can pass on, whatever
+# its width, is
 #
 # $$
 # r = \sum_j a_j z_j, \qquad a_j \ge 0, \quad \sum_j a_j = 1, \qquad \text{asked for: } t = z_f - z_s
@@ -734,12 +760,15 @@ plots.show(fig, f"Six coloured points; an arrow leads from the height of {second
 # | $z$ | `b j` | the number of each token |
 # | $f$, $s$ | `b i` | the place of the first token asked for, and of the second |
 # | $a$ | `b i j` | the weights of one head |
-# | $r$ | `b i` | what that head reads |
+# | $r$ | `b i` | what that head reads, a weighted mean or **mixture** of the numbers |
 # | $t$ | `b i` | the target, that is the right answer, with variance 2 |
 
 # %% [markdown]
+# The **variance explained** is one minus the mean squared error of the best guess, divided by the variance
+# of $t$.
+#
 # **Predict.** A head puts all of its weight on the first token, so $r = z_f$. Which part of the
-# variance of $t$ can it explain? Can other weights do better?
+# variance of $t$ does it explain? Can other weights do better?
 #
 # <details><summary>Answer</summary>
 #
@@ -770,7 +799,14 @@ fig, ax = plt.subplots(figsize=(5.2, 2.6))
 title = "One mixture explains at most half of a difference"
 plots.lines(ax, a, ys, "weight a of token f; s gets 1 - a", "variance explained", title)
 ax.axhline(0.5, color="grey", linestyle=":")
-ax.set(ylim=(-0.05, 1.05))
+marks = {(0, 0.5): "all on s", (1, 0.5): "all on f", (0.5, 0): "half and half: it cancels"}
+for (x, y), text in marks.items():
+    ax.plot(x, y, "o", color="C3", ms=5, clip_on=False)
+    side = {0: "left", 0.5: "center", 1: "right"}[x]
+    ax.annotate(
+        text, (x, y), (0, 22 if y == 0 else 6), textcoords="offset points", ha=side, size=8.5
+    )
+ax.set(ylim=(0, 0.62), xlim=(0, 1))
 plots.show(fig, "The curve is at a half at both ends, and falls to 0 where both get the same.")
 
 # %% [markdown]
@@ -803,6 +839,12 @@ claim(close, "guessing slice by slice explains what the formula says")
 #
 # The question becomes a query, and the colours become keys. Red asked for first and red asked for
 # second are different words, with different embeddings.
+#
+# | part of a task | axes | what it is |
+# |---|---|---|
+# | `colour`, `number` | `b j` | of each token |
+# | `asked`, `place` | `b i pair` | the two colours that a question names, and where their tokens stand |
+# | `answer` | `b i` | the difference of their numbers |
 
 
 # %%
@@ -988,8 +1030,8 @@ claim(max(left) < 0.52, "with either of its two heads gone, the network is at a 
 
 # %% [markdown]
 # **What you should see.** If either of its two heads is taken away, the network falls back under
-# the ceiling of one head, as it must: what is left is one mixture. A little below a half means
-# that the head also carried a constant, which went with it. Of four heads some can be taken away
+# the ceiling of one head, as it must: what is left is one mixture. Where the result is a little
+# below a half, the removed head had also contributed a constant to the answer, which is missing now. Of four heads some can be taken away
 # without much loss, because two were enough.
 
 # %% [markdown]
@@ -1041,8 +1083,8 @@ plots.show(fig, "Both curves are at a half at both ends; in the middle one is 0,
 # **What you should see.** The curve of the sum is at 1 where the curve of the difference is at 0.
 # One head now explains far more than a half, and nearly everything from most starts. So one head can look at two tokens at once. What it cannot do is keep them apart.
 #
-# The proof holds for weights that depend on colours only. If the keys could see the numbers, the
-# weights could carry information about them, and the ceiling would no longer hold.
+# All of this holds because the keys see only the colours. If they saw the numbers, the weights could carry
+# information about them, and there would be no such ceiling.
 
 # %% [markdown]
 # ## 2.5 Fewer keys and values: MQA and GQA (may be skipped at first reading)
@@ -1060,23 +1102,29 @@ plots.show(fig, "Both curves are at a half at both ends; in the middle one is 0,
 def shared_keys(ax, x, name, groups):
     """Four heads of queries above, the keys and values that they use below."""
     diagrams.title(ax, x + 2.4, 3.4, name)
+    kept = f"cache: {2 * groups} vectors a token"
+    ax.text(x + 2.4, 0.15, kept, ha="center", va="top", size=8.5)
     for group in range(groups):
         middle = x + 1.28 * (4 / groups * (group + 0.5) - 0.5) + 0.48
         diagrams.layer(ax, middle - 0.54, 0.5, f"k v {group}", 1.08, 0.6, diagrams.LEARNED)
         for head in range(4 // groups * group, 4 // groups * (group + 1)):
             diagrams.layer(ax, x + 1.28 * head, 2.6, f"q {head}", 0.96, 0.6, diagrams.DATA)
-            diagrams.arrow(ax, (x + 1.28 * head + 0.48, 2.5), (middle, 1.2))
+            top = x + 1.28 * head + 0.48
+            ax.plot([top, middle], [2.55, 1.15], color=diagrams.INK, lw=1.2)
 
 
 # %% jupyter={"source_hidden": true}
-fig, ax = diagrams.canvas(17.4, 4.2)
+fig, ax = diagrams.canvas(17.4, 4.6)
+ax.set_ylim(-0.5, 4.1)
 for x, name, groups in (
     (0.4, "multi-head", 4),
     (6.3, "grouped-query", 2),
     (12.2, "multi-query", 1),
 ):
     shared_keys(ax, x, name, groups)
-plots.show(fig, "Four query heads each: with four, two, and one pair of keys and values.")
+said = """Four query heads each: with four, two, and one pair of keys and values, so that the cache
+    holds 8, 4 and 2 vectors for each token."""
+plots.show(fig, said)
 
 # %% [markdown]
 # In code only the keys and values change: they have fewer heads, and each is repeated for the
@@ -1113,13 +1161,17 @@ for group in (8, 2, 1):
 # %% [markdown]
 # ## What you have now
 #
+# The chapter began with a fear: once two values have been averaged, nobody can tell which came from where.
+# You have measured it. One head explains half of a difference and no weights can do better; two heads of
+# half the width explain all of it, at the same price.
+#
 # | | | what to remember |
 # |---|---|---|
 # | split | `b n (head d) -> b head n d` | heads are the outer part of the features |
 # | attend | `b head i j` | one softmax for each head; the scale has the $d$ of one head |
 # | merge and project | `b head n d -> b n (head d)`, then $W_o$ | only $W_o$ mixes heads; it can subtract |
 # | cost | $4\,\text{dim}^2$ weights | the same for any number of heads |
-# | one head | one half of the variance | a single mixture cannot keep two tokens apart |
+# | one head | one half of the variance | a single mixture of values cannot keep two tokens apart |
 # | MQA, GQA | fewer heads of keys and values | a smaller cache for the same queries |
 
 # %% [markdown]
@@ -1160,7 +1212,6 @@ for group in (8, 2, 1):
 # - [Talking-heads attention](https://arxiv.org/abs/2003.02436) (2020) mixes the heads before and after the softmax, too.
 # - [Multi-head latent attention](https://arxiv.org/abs/2405.04434) (DeepSeek-V2, 2024) stores a short vector from which keys and values of all
 #   heads are computed.
-# - [Vision transformers](https://arxiv.org/abs/2010.11929) use this layer unchanged.
 
 # %% [markdown]
 # ### References
