@@ -57,9 +57,9 @@ class GatedPositionalAttention(nn.Module):
         """How much of each head's weights goes by place."""
         return self.gating_param.sigmoid()
 
-    def positional(self, height: int, width: int) -> Float[Tensor, "head i j"]:
-        """The weights by place alone."""
-        offset = offset_encoding(height, width).to(self.pos_proj.weight)
+    def positional(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "head i j"]:
+        """The weights by place alone, for a map of this height and width."""
+        offset = offset_encoding(*x.shape[1:3]).to(self.pos_proj.weight)
         return rearrange(self.pos_proj(offset), "i j head -> head i j").softmax(-1)
 
     def attention(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b head i j"]:
@@ -67,7 +67,7 @@ class GatedPositionalAttention(nn.Module):
         tokens = rearrange(x, "b h w dim -> b (h w) dim")
         q, k = (split_heads(part, self.heads) for part in self.qk(tokens).chunk(2, -1))
         gate = rearrange(self.gates(), "head -> head 1 1")
-        return (1 - gate) * attention_weights(q, k) + gate * self.positional(*x.shape[1:3])
+        return (1 - gate) * attention_weights(q, k) + gate * self.positional(x)
 
     def forward(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b h w dim"]:
         """For each token what its heads read from the map."""

@@ -104,10 +104,8 @@ class VisionTransformer(nn.Module):
         if new != self.grid:
             positions = grid_positions(positions, self.grid, new)
         first = repeat(self.cls_token, "1 1 dim -> b 1 dim", b=len(x))
-        return (
-            torch.cat([first, rearrange(made, "b high wide dim -> b (high wide) dim")], 1)
-            + positions
-        )
+        made = rearrange(made, "b high wide dim -> b (high wide) dim")
+        return torch.cat([first, made], 1) + positions
 
     def attention(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "layer b head n n"]:
         """The maps of all layers, the class token first among queries and keys."""

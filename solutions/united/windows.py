@@ -23,7 +23,7 @@ Differs  a map that windows do not fill is padded, and nobody sees the padding (
 import math
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,9 +41,8 @@ def split_windows(x: Shaped[Tensor, "b h w dim"], window: int) -> Shaped[Tensor,
     h, w = x.shape[1:3]
     if h % window or w % window:
         raise ValueError(f"windows of {window=} do not fill a map of {h} x {w}")
-    return rearrange(
-        x, "b (high y) (wide x) dim -> b (high wide) (y x) dim", y=window, x=window
-    )
+    letters = "b (high y) (wide x) dim -> b (high wide) (y x) dim"
+    return rearrange(x, letters, y=window, x=window)
 
 
 def merge_windows(
@@ -115,20 +114,25 @@ class ShiftedWindowAttention(nn.Module):
         """By how many rows and columns a map is rolled: none where one window covers it."""
         return tuple(0 if n <= self.window else self.shift for n in (height, width))
 
-    def windows(
-        self, x: Float[Tensor, "b h w dim"]
-    ) -> tuple[Float[Tensor, "b win i dim"], Bool[Tensor, "win i j"]]:
-        """The tokens of each window, after padding below and to the right, and the roll; and
-        which of them may see each other."""
+    def padded(self, x: Shaped[Tensor, "b h w c"]) -> Shaped[Tensor, "b h2 w2 c"]:
+        """The map with zeros below and to the right, so that windows fill it."""
         h, w = x.shape[1:3]
-        shift = self.shifts(h, w)
-        padded = F.pad(x, (0, 0, 0, -w % self.window, 0, -h % self.window))
-        rolled = padded.roll((-shift[0], -shift[1]), (1, 2))
-        real = torch.ones(1, h, w, 1, dtype=torch.bool, device=x.device)
-        real = F.pad(real, (0, 0, 0, -w % self.window, 0, -h % self.window))
-        real = split_windows(real.roll((-shift[0], -shift[1]), (1, 2)), self.window)[0]
-        near = shift_mask(*padded.shape[1:3], self.window, shift).to(x.device)
-        return split_windows(rolled, self.window), near & rearrange(real, "win j 1 -> win 1 j")
+        return F.pad(x, (0, 0, 0, -w % self.window, 0, -h % self.window))
+
+    def may(self, height: int, width: int) -> Bool[Tensor, "win i j"]:
+        """True where a token may see another of its window: what was near before the roll, and
+        no padding."""
+        down, across = self.shifts(height, width)
+        real = self.padded(torch.ones(1, height, width, 1, dtype=torch.bool))
+        near = shift_mask(*real.shape[1:3], self.window, (down, across))
+        real = split_windows(real.roll((-down, -across), (1, 2)), self.window)[0]
+        return near & rearrange(real, "win j 1 -> win 1 j")
+
+    def windows(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b win i dim"]:
+        """The tokens of each window: of the padded map, rolled up and to the left by
+        `shifts`."""
+        down, across = self.shifts(*x.shape[1:3])
+        return split_windows(self.padded(x).roll((-down, -across), (1, 2)), self.window)
 
     def project(
         self, tokens: Float[Tensor, "b win i dim"]
@@ -139,26 +143,23 @@ class ShiftedWindowAttention(nn.Module):
         return tuple(rearrange(part, letters, head=self.heads) for part in parts)
 
     def attention(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b win head i j"]:
-        """The map of each window and head."""
-        tokens, may = self.windows(x)
-        q, k, _ = self.project(tokens)
-        scores = q @ rearrange(k, "b win head j d -> b win head d j") / math.sqrt(q.shape[-1])
-        return masked_softmax(scores + self.bias(), rearrange(may, "win i j -> win 1 i j"))
+        """The map of each window and head: scaled products and the bias, over the tokens that
+        may be seen (`masked_softmax` of chapter 3 is at hand)."""
+        q, k, _ = self.project(self.windows(x))
+        scores = einsum(q, k, "b win head i d, b win head j d -> b win head i j")
+        scores = scores / math.sqrt(q.shape[-1]) + self.bias()
+        may = self.may(*x.shape[1:3]).to(x.device)
+        return masked_softmax(scores, rearrange(may, "win i j -> win 1 i j"))
 
     def forward(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b h w dim"]:
-        """For each token what its heads read in its window."""
-        v = self.project(self.windows(x)[0])[2]
-        return self.joined(self.attention(x) @ v, *x.shape[1:3])
-
-    def joined(
-        self, read: Float[Tensor, "b win head i d"], height: int, width: int
-    ) -> Float[Tensor, "b h w dim"]:
-        """What the heads read, as a map again: heads side by side, rolled back, the padding cut
-        off, and the last matrix."""
-        h, w = (n + -n % self.window for n in (height, width))
-        y = merge_windows(rearrange(read, "b win head i d -> b win i (head d)"), h, w)
-        y = y.roll(self.shifts(height, width), (1, 2))
-        return self.proj(y[:, :height, :width])
+        """For each token what its heads read in its window, side by side, at the token's own
+        place, without the padding; then `proj`."""
+        h, w = x.shape[1:3]
+        v = self.project(self.windows(x))[2]
+        y = rearrange(self.attention(x) @ v, "b win head i d -> b win i (head d)")
+        y = merge_windows(y, *self.padded(x).shape[1:3])
+        y = y.roll(self.shifts(h, w), (1, 2))
+        return self.proj(y[:, :h, :w])
 
 
 def _table(attention: ShiftedWindowAttention) -> None:

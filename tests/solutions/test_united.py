@@ -331,7 +331,7 @@ def test_the_gate_goes_from_content_to_place():
         for part in layer.qk(tokens).chunk(2, -1)
     )
     content = (q @ k.mT / math.sqrt(3)).softmax(-1)
-    place = layer.positional(5, 3).expand(2, 4, 15, 15)
+    place = layer.positional(x).expand(2, 4, 15, 15)
     gates = torch.tensor([-50.0, 50.0, 0.0, math.log(3)]).double()
     with torch.no_grad():
         layer.gating_param.copy_(gates)
