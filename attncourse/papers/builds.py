@@ -5,7 +5,7 @@ from functools import cache, partial
 
 from torch import Tensor, nn
 
-from attncourse.papers.figures import figure
+from attncourse.papers.figures import figure, slug
 
 
 def build(id: str) -> nn.Module:
@@ -37,6 +37,7 @@ def builders() -> dict[str, Callable[[], nn.Module]]:
     from solutions.spatial import BAM, CBAM, ChannelGate
     from solutions.stand_alone import AttentionStem
     from solutions.transformer import Transformer
+    from solutions.united import convit, swin, vit
 
     se = partial(SqueezeExcite, bias=True)
     v1 = partial(ResNet, stride_in="1x1")
@@ -160,6 +161,20 @@ def builders() -> dict[str, Callable[[], nn.Module]]:
         built[f"cbam.table4.resnet{depth}"] = partial(v1, depth)
         built[f"cbam.table4.resnet{depth}+se"] = partial(v1, depth, se)
         built[f"cbam.table4.resnet{depth}+cbam"] = partial(v1, depth, CBAM)
+    for name, letter in (("base", "B/16"), ("large", "L/16"), ("huge", "H/14")):
+        built[f"vit.table1.vit-{name}"] = partial(vit, letter)
+    for name, letter in (("ti", "Ti/16"), ("s", "S/16"), ("b", "B/16")):
+        built[f"deit.table1.deit-{name}"] = partial(vit, letter)
+    for name in "TSB":
+        for table in ("swin.table1", "computed.transformers"):
+            built[f"{table}.swin-{name.lower()}"] = partial(swin, name)
+    for name in ("Ti", "S", "B"):
+        for table in ("convit.table1", "computed.transformers"):
+            built[f"{table}.convit-{name.lower()}"] = partial(convit, name)
+    for table in ("swin.table1", "convit.table1", "computed.transformers"):
+        built[f"{table}.deit-s"] = partial(vit, "S/16")
+    for name in ("B/16", "L/16"):
+        built[f"computed.transformers.{slug(f'ViT-{name}')}"] = partial(vit, name)
     for table in ("senet.table10", "senet-cvpr.table7"):
         built[f"{table}.resnet-50-original"] = partial(v1, 50)
         for reduction in (4, 8, 16, 32):

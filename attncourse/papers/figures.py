@@ -71,6 +71,13 @@ RULES = {
     "cbam": Rule(f"{V1}; {TRAINED}; biases in the MLP, which runs once for each pool"),
     "aa": Rule(f"{V15}; {TRAINED}; pooled shortcuts in the WRN, no biases in the gates", 2),
     "sasa": Rule(f"{V15}; {TRAINED}", 2),
+    "vit": Rule(
+        f"{TRAINED}; patch, size and head are not stated: 16 pixels (Huge: 14), 224 x 224 and"
+        " 1,000 classes here"
+    ),
+    "deit": Rule(f"{TRAINED}; 1,000 classes"),
+    "swin": Rule(f"FLOPs are multiply-adds of one image; {TRAINED}"),
+    "convit": Rule(f"FLOPs are multiply-adds of one image; {TRAINED}"),
     "transformer": Rule(f"{TRAINED}; one matrix for 37,000 words of both languages"),
     "openai-blog": Rule("64 layers x 4 heads x n x n x 4 bytes; recomputed: one layer of them"),
     "computed": Rule(f"multiply-adds of one image; {TRAINED}"),

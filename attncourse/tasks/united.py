@@ -1,9 +1,9 @@
-"""Digits that lie anywhere, and small networks that differ in one layer: a convolution, attention,
-or attention that starts as a convolution."""
+"""Digits, and small networks that differ in one layer: a convolution, attention, or attention
+that starts as a convolution."""
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,26 +16,11 @@ from solutions.united import (
 )
 
 KINDS = ("convolution", "attention", "gated")
-SIDE, DIM, HEADS, BLOCKS = 12, 36, 9, 2
-Pictures = tuple[Float[Tensor, "n 1 h w"], Int[Tensor, " n"]]
-
-
-def scattered(test: bool = False, seed: int = 0) -> Pictures:
-    """The 8 x 8 digits, each at a random place of 12 x 12 pixels, always the same one for a
-    seed."""
-    image, label = digits(test=test)
-    dice = torch.Generator().manual_seed(seed + 1000 * test)
-    room = SIDE - image.shape[-1] + 1
-    places = torch.randint(room, (len(image), 2), generator=dice).tolist()
-    canvas = torch.zeros(len(image), 1, SIDE, SIDE)
-    for one, picture, (y, x) in zip(canvas, image, places, strict=True):
-        one[:, y : y + picture.shape[-2], x : x + picture.shape[-1]] = picture
-    return canvas, label
+SIDE, DIM, HEADS, BLOCKS = 8, 36, 9, 2
 
 
 class Convolution(nn.Module):
-    """A 3 x 3 convolution of a map of tokens in two groups of channels, then a matrix that mixes
-    them: nearly as many multiply-adds as the attention it is compared with."""
+    """A 3 x 3 convolution of a map of tokens in two groups of channels, then a matrix."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -88,25 +73,29 @@ class Named(nn.Module):
 
 
 def train(
-    kind: str, examples: int, seed: int, steps: int = 400, rate: float = 3e-3, held: int = 0
+    kind: str, examples: int, seed: int, steps: int = 200, rate: float = 1e-2, held: int = 0
 ) -> tuple[Named, list[Float[Tensor, "layer head"]]]:
-    """Teach a network the first `examples` scattered digits, in as many steps of 50 whatever
-    their number; and its gates at every tenth step, if it has any.
+    """Teach a network so many digits, drawn by the seed, in as many steps of 50 whatever their
+    number; and its gates before every tenth step and at the end, if it has any.
 
     held  how many of the last digits of the training set are kept out of it
+    Raises ValueError, with both numbers, where there are not so many digits.
     """
     torch.manual_seed(seed)
-    net, (image, label) = Named(kind), scattered(seed=seed)
+    net, (image, label) = Named(kind), digits()
     most = len(image) - held
     if examples > most:
         raise ValueError(f"{examples=} of {most}")
-    image, label = image[:examples], label[:examples]
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
+    chosen = torch.randperm(most)[:examples]
+    image, label = image[chosen], label[chosen]
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     gates = []
-    for step in range(steps):
+    for step in range(steps + 1):
         if kind == "gated" and step % 10 == 0:
             gates.append(torch.stack([block.attn.gates().detach() for block in net.blocks]))
+        if step == steps:
+            break
         batch = torch.randint(examples, (50,))
         loss = F.cross_entropy(net(image[batch]), label[batch])
         optimizer.zero_grad()
@@ -118,8 +107,8 @@ def train(
 
 @torch.no_grad()
 def right(net: nn.Module, held: int = 0) -> float:
-    """The share of unseen scattered digits that it names: of the test set, or, for choosing
-    settings, of the last `held` of the training set."""
-    image, label = scattered(seed=77) if held else scattered(test=True)
-    image, label = (image[-held:], label[-held:]) if held else (image, label)
+    """The share of unseen digits that it names: of the test set, or, for choosing settings, of
+    the last `held` of the training set."""
+    image, label = digits(test=not held)
+    image, label = image[-held:], label[-held:]
     return (net(image).argmax(-1) == label).double().mean().item()

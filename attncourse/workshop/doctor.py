@@ -50,7 +50,6 @@ LIBRARY = {  # what engineers find beside the chapters
     "resizing",
     "splitting",
     "torch_weights",
-    "united",
 }
 # What promises that the text of a ValueError holds something.
 NUMBERS = re.compile(r"ValueError[^.]*,\s+with\b|ValueError[^.]*\band, with\b")

@@ -16,7 +16,7 @@ Differs  projections and heads, as in the networks that the paper measures; its 
 import math
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -59,16 +59,27 @@ class RelativeAttention2d(nn.Module):
         return tuple(split_heads(part, self.heads) for part in parts)
 
     def attention(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b head i j"]:
-        """The map of each head: content, and the kernel's number for the offset."""
-        h, w = x.shape[1:3]
+        """The map of each head."""
         q, k, _ = self.project(x)
-        scores = q @ rearrange(k, "b head j d -> b head d j") / math.sqrt(q.shape[-1])
-        bias = self.kernel(h, w)[relative_bias_index(h, w).to(x.device)]
+        return self.weights(q, k, *x.shape[1:3])
+
+    def weights(
+        self,
+        q: Float[Tensor, "b head i d"],
+        k: Float[Tensor, "b head j d"],
+        height: int,
+        width: int,
+    ) -> Float[Tensor, "b head i j"]:
+        """Scaled products, and the kernel's number for the offset, under one softmax."""
+        scores = einsum(q, k, "b head i d, b head j d -> b head i j") / math.sqrt(q.shape[-1])
+        index = relative_bias_index(height, width).to(q.device)
+        bias = self.kernel(height, width)[index]
         return (scores + rearrange(bias, "i j head -> head i j")).softmax(-1)
 
     def forward(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b h w dim"]:
-        """For each token what its heads read from the map."""
-        y = self.proj(merge_heads(self.attention(x) @ self.project(x)[2]))
+        """For each token what its heads read from the map, side by side; then `proj`."""
+        q, k, v = self.project(x)
+        y = self.proj(merge_heads(self.weights(q, k, *x.shape[1:3]) @ v))
         return rearrange(y, "b (h w) dim -> b h w dim", h=x.shape[1])
 
 

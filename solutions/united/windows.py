@@ -143,20 +143,29 @@ class ShiftedWindowAttention(nn.Module):
         return tuple(rearrange(part, letters, head=self.heads) for part in parts)
 
     def attention(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b win head i j"]:
-        """The map of each window and head: scaled products and the bias, over the tokens that
-        may be seen (`masked_softmax` of chapter 3 is at hand)."""
+        """The map of each window and head."""
         q, k, _ = self.project(self.windows(x))
+        return self.weights(q, k, self.may(*x.shape[1:3]).to(x.device))
+
+    def weights(
+        self,
+        q: Float[Tensor, "b win head i d"],
+        k: Float[Tensor, "b win head j d"],
+        may: Bool[Tensor, "win i j"],
+    ) -> Float[Tensor, "b win head i j"]:
+        """Scaled products and the bias, under a softmax over the tokens that may be seen
+        (`masked_softmax` of chapter 3 is at hand)."""
         scores = einsum(q, k, "b win head i d, b win head j d -> b win head i j")
         scores = scores / math.sqrt(q.shape[-1]) + self.bias()
-        may = self.may(*x.shape[1:3]).to(x.device)
         return masked_softmax(scores, rearrange(may, "win i j -> win 1 i j"))
 
     def forward(self, x: Float[Tensor, "b h w dim"]) -> Float[Tensor, "b h w dim"]:
         """For each token what its heads read in its window, side by side, at the token's own
         place, without the padding; then `proj`."""
         h, w = x.shape[1:3]
-        v = self.project(self.windows(x))[2]
-        y = rearrange(self.attention(x) @ v, "b win head i d -> b win i (head d)")
+        q, k, v = self.project(self.windows(x))
+        y = self.weights(q, k, self.may(h, w).to(x.device)) @ v
+        y = rearrange(y, "b win head i d -> b win i (head d)")
         y = merge_windows(y, *self.padded(x).shape[1:3])
         y = y.roll(self.shifts(h, w), (1, 2))
         return self.proj(y[:, :h, :w])

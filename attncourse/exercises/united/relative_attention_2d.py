@@ -31,8 +31,8 @@ SCORES = (
               "Your scores are not divided by sqrt(d)."),
         wrong("kernel_turned_round", "\"i j head -> head i j\"", "\"i j head -> head j i\"",
               "Your kernel is turned round: its rows count query minus key, and i is the query."),
-        wrong("last_matrix_forgotten", "self.proj(merge_heads(self.attention(x) @ self.project(x)[2]))",
-              "merge_heads(self.attention(x) @ self.project(x)[2])",
+        wrong("last_matrix_forgotten", "self.proj(merge_heads(self.weights(q, k, *x.shape[1:3]) @ v))",
+              "merge_heads(self.weights(q, k, *x.shape[1:3]) @ v)",
               "The last matrix is missing: `self.proj` mixes the heads."),
     ),
     wrong("kernel_after_the_softmax", "(scores + rearrange(bias, \"i j head -> head i j\")).softmax(-1)",
@@ -44,11 +44,11 @@ SCORES = (
           "You divide the kernel by sqrt(d) too. Only the products are scaled."),
     wrong("kernel_alone", "(scores + rearrange", "(0 * scores + rearrange",
           "Your weights go by place alone: that is a depthwise convolution. Content is missing."),
-    wrong("kernel_for_its_own_size", "self.kernel(h, w)[relative_bias_index(h, w).to(x.device)]",
-          "self.relative_position_bias_table[relative_bias_index(h, w).to(x.device)]",
+    wrong("kernel_for_its_own_size", "self.kernel(height, width)[index]",
+          "self.relative_position_bias_table[index]",
           "You take the table as it is, also for maps of another size, where the offsets lie"
-          " elsewhere in it. `self.kernel(h, w)` has it for this size."),
-    wrong("keys_for_values", "self.project(x)[2]", "self.project(x)[1]",
+          " elsewhere in it. `self.kernel(height, width)` has it for this size."),
+    wrong("keys_for_values", "*x.shape[1:3]) @ v", "*x.shape[1:3]) @ k",
           "You average the keys. The values come third: q, k, v."),
     wrong("softmax_over_queries", ".softmax(-1)", ".softmax(-2)",
           "Your softmax is over the queries. A query shares its weight among the keys j: the last"
@@ -60,11 +60,9 @@ SCORES = (
 
 
 class RelativeByEinsum(RelativeAttention2d):
-    def attention(self, x):
-        q, k, _ = self.project(x)
-        h, w = x.shape[1], x.shape[2]
-        table = self.kernel(h, w).T
-        place = table[:, relative_bias_index(h, w).to(x.device)]
+    def weights(self, q, k, height, width):
+        table = self.kernel(height, width).T
+        place = table[:, relative_bias_index(height, width).to(q.device)]
         return F.softmax(
             torch.einsum("bnid,bnjd->bnij", q, k) * q.shape[-1] ** -0.5 + place, -1
         )
@@ -78,10 +76,9 @@ class RelativeByEinsum(RelativeAttention2d):
 class RelativeByHeads(RelativeAttention2d):
     """A head at a time; powers of content times powers of place."""
 
-    def attention(self, x):
-        q, k, _ = self.project(x)
-        h, w = x.shape[1:3]
-        index, kernel = relative_bias_index(h, w).to(x.device), self.kernel(h, w)
+    def weights(self, q, k, height, width):
+        index = relative_bias_index(height, width).to(q.device)
+        kernel = self.kernel(height, width)
         maps = []
         for head in range(self.heads):
             logits = q[:, head] @ k[:, head].mT / q.shape[-1] ** 0.5 + kernel[index, head]
@@ -108,15 +105,15 @@ EXERCISE = Exercise(
     solution=RelativeAttention2d,
     probes={"attention": "b head i j", "forward": "b h w dim"},
     trials=attention_trials,
-    blank=("attention", "forward"),
+    blank=("weights", "forward"),
     slips=SCORES,
     hints=(
         "What does this differ in from attention in a window that covers the whole map?",
-        "In nothing but the mask, which it does not need. `self.kernel(h, w)` is a table for maps"
-        " of this size; `relative_bias_index(h, w)` says which row of it belongs to i j.",
-        "attention: q, k of self.project(x); q · k / sqrt(d)\n"
+        "In nothing but the mask, which it does not need. `self.kernel(height, width)` is a table for maps"
+        " of this size; `relative_bias_index(height, width)` says which row of it belongs to i j.",
+        "weights: q · k / sqrt(d)\n"
         '    plus the kernel at the index, "i j head -> head i j"; softmax over j\n'
-        "forward: self.attention(x) @ v, merge_heads, self.proj, as b h w dim",
+        "forward: q, k, v of self.project(x); the weights @ v, merge_heads, self.proj, as b h w dim",
     ),
     minutes=10,
     difficulty=2,

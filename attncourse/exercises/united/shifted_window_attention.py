@@ -62,7 +62,7 @@ SCORES = (
           " `may`."),
     wrong("bias_transposed", "self.bias()", "self.bias().mT",
           "Your bias is transposed: it has i j, query and key, as the scores have."),
-    wrong("scaled_by_dim", "math.sqrt(q.shape[-1])", "math.sqrt(x.shape[-1])",
+    wrong("scaled_by_dim", "math.sqrt(q.shape[-1])", "math.sqrt(self.proj.in_features)",
           "You divide by the root of dim. It is that of a head's width, d."),
     wrong("keys_for_queries", "einsum(q, k,", "einsum(k, q,",
           "Queries and keys are exchanged: i is the query."),
@@ -80,9 +80,7 @@ class WindowsByLoops(ShiftedWindowAttention):
         x = torch.roll(self.padded(x), shifts=[-n for n in shift], dims=(1, 2))
         return split_windows(x, self.window)
 
-    def attention(self, x):
-        q, k, _ = self.project(self.windows(x))
-        may = self.may(x.shape[1], x.shape[2]).to(x.device)
+    def weights(self, q, k, may):
         maps = []
         for win in range(q.shape[1]):
             scores = q[:, win] @ k[:, win].mT * q.shape[-1] ** -0.5 + self.bias()
@@ -108,9 +106,8 @@ class WindowsByFused(ShiftedWindowAttention):
         y = torch.cat([x[:, down:], x[:, :down]], 1)
         return split_windows(torch.cat([y[:, :, across:], y[:, :, :across]], 2), self.window)
 
-    def attention(self, x):
-        q, k, _ = self.project(self.windows(x))
-        may = rearrange(self.may(*x.shape[1:3]), "win i j -> win 1 i j").to(x.device)
+    def weights(self, q, k, may):
+        may = rearrange(may, "win i j -> win 1 i j")
         scores = (q / q.shape[-1] ** 0.5) @ k.mT + self.bias()
         scores = scores.masked_fill(~may, -1e30)
         powers = (scores - scores.amax(-1, keepdim=True)).exp() * may
@@ -148,7 +145,7 @@ EXERCISE = Exercise(
         "forward": "b h w dim",
     },
     trials=attention_trials,
-    blank=("windows", "attention", "forward"),
+    blank=("windows", "weights", "forward"),
     slips=(*ROLLS, *SCORES),
     hints=(
         "In which order come: pad, roll, cut into windows, attend, put together, roll back, cut"
@@ -157,9 +154,10 @@ EXERCISE = Exercise(
         " q · k / sqrt(d) plus `self.bias()`; `masked_softmax` with `self.may(h, w)`, which is win"
         " i j and has no axis for heads.",
         "windows: split_windows of self.padded(x), rolled by minus self.shifts(h, w)\n"
-        "attention: q, k of self.project(self.windows(x)); q · k / sqrt(d) + self.bias()\n"
+        "weights: q · k / sqrt(d) + self.bias()\n"
         '    masked_softmax with may as "win i j -> win 1 i j"\n'
-        "forward: attention(x) @ v, heads side by side, merge_windows to the padded size\n"
+        "forward: q, k, v of self.project(self.windows(x)); the weights @ v\n"
+        "    heads side by side, merge_windows to the padded size\n"
         "    roll by self.shifts(h, w), cut to h and w, self.proj",
     ),
     minutes=20,
