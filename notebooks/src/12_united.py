@@ -58,7 +58,6 @@
 
 # %%
 import math
-from functools import cache
 
 import matplotlib.pyplot as plt
 import torch
@@ -76,7 +75,6 @@ from attncourse.tasks.lookups import two_lookups
 from attncourse.tasks.pictures import photograph
 from attncourse.tasks.united import KINDS, mixer, right, train
 
-china = rearrange(photograph("china"), "h w c -> 1 c h w")
 
 # %%
 from solutions.multi_head import merge_heads, split_heads
@@ -89,6 +87,8 @@ from solutions.united import merge_windows, patch_kernel
 from solutions.united.blocks import divided, small
 from solutions.united.gated import as_convolution
 from solutions.united.vision_transformer import grid_of
+
+china = rearrange(photograph("china"), "h w c -> 1 c h w")
 
 # %% [markdown]
 # ## 12.1 A head that reads one pixel

@@ -12,6 +12,7 @@ from solutions.fast.relative_2d import AttentionAugmentedConv2d, relative_attent
 from solutions.fast.scaled_dot_product import scaled_dot_product_attention, tiled_attention
 from solutions.fast.sparse import SparseSelfAttention, SparseTransformer, sparse_attention
 from solutions.fast.switch import from_environment, in_use, use
+from solutions.fast.united import SelfAttention
 from solutions.fast.whole import faster
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "MultiHeadAttention",
     "NonLocal",
     "PositionAttention",
+    "SelfAttention",
     "SparseSelfAttention",
     "SparseTransformer",
     "StandAloneSelfAttention2d",

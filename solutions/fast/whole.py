@@ -14,6 +14,7 @@ NAMES = (
     "MultiHeadAttention",
     "NonLocal",
     "PositionAttention",
+    "SelfAttention",
     "SparseSelfAttention",
     "StandAloneSelfAttention2d",
 )

@@ -13,6 +13,7 @@ from solutions.fast import in_use, local, use
 
 LAYERS = [
     (lambda: fast.MultiHeadAttention(8, 2), (2, 5, 8), "reference"),
+    (lambda: fast.SelfAttention(8, 2), (2, 5, 8), "reference"),
     (lambda: fast.NonLocal(8), (2, 8, 3, 4), "reference"),
     (lambda: fast.PositionAttention(8), (2, 8, 3, 4), "reference"),
     (lambda: fast.SparseSelfAttention(8, 2, stride=3), (2, 7, 8), "reference"),

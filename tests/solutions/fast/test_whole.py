@@ -13,12 +13,17 @@ from solutions.backbones import ResNet, StandAloneResNet
 from solutions.multi_head import MultiHeadAttention
 from solutions.non_local import DANetHead, NonLocal
 from solutions.relative_2d import AttentionAugmentedConv2d
+from solutions.united import SelfAttention, VisionTransformer
 
 
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
         (partial(StandAloneResNet, 26, classes=7), fast.StandAloneSelfAttention2d),
+        (
+            partial(VisionTransformer, 24, 2, 3, patch=4, size=(40, 36), classes=7),
+            fast.SelfAttention,
+        ),
         (partial(ResNet, 18, attention=NonLocal, classes=7, stages=(3,)), fast.NonLocal),
     ],
 )
@@ -49,6 +54,7 @@ def test_the_weights_are_the_very_same_and_an_optimizer_goes_on():
     "layer",
     [
         MultiHeadAttention(12, 3),
+        SelfAttention(12, 3),
         NonLocal(12),
         DANetHead(32, 5),
         AttentionAugmentedConv2d(12, 20, upsilon=0.5, heads=2, size=(5, 7)),
@@ -61,7 +67,7 @@ def test_a_layer_by_itself_is_a_new_one_of_the_fast_class(layer):
     assert not quick.training
     assert getattr(quick, "implementation", "auto") == "auto"
     x = torch.randn(2, 32 if isinstance(layer, DANetHead) else 12, 5, 7)
-    x = x.flatten(2).mT if isinstance(layer, MultiHeadAttention) else x
+    x = x.flatten(2).mT if isinstance(layer, MultiHeadAttention | SelfAttention) else x
     assert_close(quick(x), layer(x))
 
 
