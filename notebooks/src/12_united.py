@@ -31,7 +31,7 @@
 # | CoAtNet-0 | 81.6 % | 25 M | 4.2 G |
 #
 # (Table 1 of Swin and of ConViT, Table 4 of CoAtNet, taken at second hand from texts that quote them.) Today
-# transformers for images look through the eyes of most models that speak about pictures, from
+# vision transformers are the eyes of most models that speak about pictures, from
 # [CLIP](https://arxiv.org/abs/2103.00020) onwards, and
 # [DINOv2](https://arxiv.org/abs/2304.07193) is one.
 
@@ -330,7 +330,6 @@ tokens = rearrange(x, "b c (high y) (wide x) -> b (c y x) high wide", y=4, x=4)
 y = attention_as_convolution(tokens, patch_kernel(kernel, 4), 60.0)
 y = rearrange(y, "b (f y x) high wide -> b f (high y) (wide x)", y=4, x=4)
 gap = (y - F.conv2d(x, kernel, padding=2)).abs().max()
-print(f"heads: 9 instead of 25 · off by {gap:.0e}")
 claim(gap < 1e-10, "nine heads on patches of 4 x 4 are a 5 x 5 convolution of pixels")
 
 # %% [markdown]
@@ -426,7 +425,7 @@ weight, bias = torch.randn(64, 3, 16, 16), torch.randn(64)
 strided = F.conv2d(china, weight, bias, stride=16)
 tokens = patch_embedding(china, weight, bias)
 gap = (tokens - rearrange(strided, "b dim high wide -> b (high wide) dim")).abs().max()
-print(f"{tokens.shape[1]} tokens; off by {gap:.0e} from a convolution with stride 16")
+print(f"{tokens.shape[1]} tokens")
 claim(gap < 1e-3, "patch embedding is a convolution with stride 16")
 
 # %% [markdown]
@@ -437,7 +436,7 @@ claim(gap < 1e-3, "patch embedding is a convolution with stride 16")
 # ### Positions for an image of another size
 #
 # The positions are a table that is learned for one size, 1 + 14 · 14 rows at 224 pixels. A larger image has more
-# patches. The paper keeps the patch size and **interpolates** the table, as if it were a small image with `dim`
+# patches. The paper keeps the patch size and interpolates the table, as if it were a small image with `dim`
 # colours. The class token's row has no place, and is kept.
 #
 # | | axes | what it is |
@@ -588,11 +587,11 @@ print(f"ViT-large with patches of 32: {counted:,}")
 # | `attention_distance(weights, wide, patch)` | `head` | of `b head n n`, patches alone |
 
 # %% [markdown]
-# **Predict.** A head looks at all patches of a 14 x 14 grid alike. Is its distance nearer to 30, 120 or 220 pixels?
+# **Predict.** A head looks at all patches of a 14 x 14 grid alike. Is its distance nearer to 30, 116 or 220 pixels?
 #
 # <details><summary>Answer</summary>
 #
-# About 120: the mean distance of two random points in a square is 0.52 of its side, and the side is 224 pixels.
+# About 116: the mean distance of two random points in a square is $0.52$ of its side, and the side is 224 pixels.
 #
 # </details>
 
@@ -700,8 +699,8 @@ claim(torch.equal(merge_windows(split_windows(x, 3), 6, 9), x), "merged again: t
 # %% [markdown]
 # ### The shift, and its mask
 #
-# Windows that never move are islands. So in every second layer they are **shifted** by half a window. That would leave smaller
-# windows at the edges; instead the map is **rolled** up and to the left, so that all windows are whole (middle and right of the
+# Windows that never move are islands. So in every second layer they are shifted by half a window. That would leave smaller
+# windows at the edges; instead the map is rolled up and to the left (a **cyclic shift**), so that all windows are whole (middle and right of the
 # figure). What came from the opposite edge is now a neighbour that it never was, and a mask hides it.
 #
 # | | axes | what it is |
@@ -736,20 +735,15 @@ check("united.shift_mask", shift_mask)
 
 # %% jupyter={"source_hidden": true}
 mask = shift_mask(8, 8, 4, (2, 2))
-fig, axs = plt.subplots(1, 4, figsize=(6.4, 2.0))
+fig, axs = plt.subplots(1, 4, figsize=(6.4, 2.0), sharey=True)
 for number, (ax, may) in enumerate(zip(axs, mask, strict=True)):
-    plots.heat(
-        ax,
-        may.float(),
-        "key j",
-        "query i" if number == 0 else "",
-        f"window {number}",
-        bar=False,
-    )
+    plots.heat(ax, may.float(), "key j", "", f"window {number}", bar=False)
+    ax.set_xticks([0, 5, 10, 15])
+axs[0].set_ylabel("query i")
 plots.show(
     fig,
-    """Four masks of 16 by 16. In window 0 all may see all. In window 1 and 2 two parts see themselves, in blocks; in window
-    3 four parts do.""",
+    """Four masks of 16 by 16. In window 0 all may see all. In window 1 two parts see themselves, in a checkered
+    pattern; in window 2 two blocks do; in window 3 both patterns together leave four parts.""",
 )
 print("pairs that may see each other, by window:", *mask.sum((-1, -2)).tolist())
 
@@ -891,7 +885,7 @@ for name in "TSB":
 # %% [markdown]
 # ## 12.8 A gate between place and content: ConViT
 #
-# Section 12.3 says that attention *can* be a convolution. Stéphane d'Ascoli and his colleagues took that as a **start**: in their
+# Section 12.3 says that attention *can* be a convolution. Stéphane d'Ascoli and his colleagues took that as a start: in their
 # **gated positional self-attention**, or GPSA, each head has two maps, one by place and one by content, and a gate $g$ mixes
 # them. The place starts as a convolution, with `shift_vectors`; training may then leave it.
 
@@ -906,7 +900,7 @@ plots.show(
 # $$ A = (1 - g) \operatorname{softmax}_j (q_i \cdot k_j / \sqrt d) + g \operatorname{softmax}_j (v \cdot r_{ij})
 # \qquad g = \sigma(\lambda) $$
 #
-# (Eqs. 7 and 8; $\lambda$ starts at 1, one number a head.)
+# (Section 3 of the [paper](https://arxiv.org/abs/2103.10697); $\lambda$ starts at 1, one number a head.)
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -1005,8 +999,8 @@ plots.show(
 # %% [markdown]
 # **What you should see.** From few digits the convolution is ahead, and attention that starts as one comes second. With more
 # digits the gaps close (medians and ranges of three seeds above). That is the papers' finding in small, with all its limits: tiny
-# networks, images of 8 x 8 pixels, digits that stand in the middle, and a layer of attention that spends somewhat more
-# multiply-adds than its rival.
+# networks, images of 8 x 8 pixels, and digits that stand in the middle. The convolution also spends an eighth more
+# multiply-adds than attention, and a third more weights.
 
 # %% [markdown]
 # ### What becomes of the gates
@@ -1033,7 +1027,7 @@ plots.show(
 
 # %% [markdown]
 # **What you should see.** All gates start together and spread while the network trains. After so short a training they have not
-# gone far. In the paper (Figure 6), over 300 epochs on ImageNet, they leave place behind in the later layers and keep to it in some
+# gone far. In the paper, over 300 epochs on ImageNet, they leave place behind in the later layers and keep to it in some
 # heads of the first ones.
 
 # %% [markdown]

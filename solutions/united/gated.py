@@ -12,7 +12,7 @@ Units    both softmaxes sum to 1 over j, and so does A
 Cost     4 dim² + dim + 5 heads weights; (h w)² (3 dim) multiply-adds for the products
 Source   d'Ascoli, Touvron, Leavitt, Morcos, Biroli, Sagun, "ConViT: Improving Vision
          Transformers with Soft Convolutional Inductive Biases", ICML 2021, arXiv:2103.10697,
-         sec. 3, eqs. 4-8
+         sec. 3
 Differs  the map may have any height and width; as in the released code the rows of A are not
          normalised once more (they sum to 1), and heads that are no square are refused here.
          Names of weights are those of the code: qk and v without biases

@@ -44,7 +44,7 @@ MIXTURES = (
           "((1 - gate) * q @ k.mT / q.shape[-1] ** 0.5"
           " + gate * self.positional(x).log()).softmax(-1)",
           "You mix the logits under one softmax. Here two softmaxes are mixed: content and place"
-          " compete among themselves, and the gate decides between them (eq. 7)."),
+          " compete among themselves, and the gate decides between them."),
     wrong("added_not_mixed", "(1 - gate) * attention_weights(q, k)", "attention_weights(q, k)",
           "You add place to content: a row sums to more than 1. Content has the share 1 - g."),
     wrong("keys_and_queries_exchanged", "attention_weights(q, k)", "attention_weights(k, q)",
