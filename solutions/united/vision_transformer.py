@@ -110,9 +110,9 @@ class VisionTransformer(nn.Module):
     def attention(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "layer b head n n"]:
         """The maps of all layers, the class token first among queries and keys."""
         z, maps = self.tokens(x), []
-        for block in self.blocks:
-            maps.append(block.attn.attention(block.norm1(z)))
-            z = block(z)
+        for layer in self.blocks:
+            maps.append(layer.attn.attention(layer.norm1(z)))
+            z = layer(z)
         return torch.stack(maps)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:

@@ -116,7 +116,7 @@ class ShiftedWindowAttention(nn.Module):
 
     def padded(self, x: Shaped[Tensor, "b h w c"]) -> Shaped[Tensor, "b h2 w2 c"]:
         """The map with zeros below and to the right, so that windows fill it."""
-        h, w = x.shape[1:3]
+        _, h, w, _ = x.shape
         return F.pad(x, (0, 0, 0, -w % self.window, 0, -h % self.window))
 
     def may(self, height: int, width: int) -> Bool[Tensor, "win i j"]:
