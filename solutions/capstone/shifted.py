@@ -10,16 +10,13 @@ Source   Liu et al., "Swin Transformer", ICCV 2021, arXiv:2103.14030, sec. 3.2; 
 Differs  stands alone in a residual network, without the norms and the MLP of Swin's blocks
 """
 
-import math
-
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solutions.arguments import FROM_0, equip
-from solutions.positional import masked_softmax
-from solutions.united.windows import ShiftedWindowAttention
+from solutions.united.windows import ShiftedWindowAttention, merge_windows
 
 
 class ShiftedWindowAttention2d(nn.Module):
@@ -48,12 +45,13 @@ class ShiftedWindowAttention2d(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f h2 w2"]:
         """What each pixel reads in its window; with a stride, averaged over its pixels."""
-        attend = self.windows
-        tokens, may = attend.windows(rearrange(x, "b c h w -> b h w c"))
-        q, k, v = attend.project(tokens)  # once: its `attention` would project again
-        scores = q @ rearrange(k, "b win head j d -> b win head d j") / math.sqrt(q.shape[-1])
-        weights = masked_softmax(scores + attend.bias(), rearrange(may, "win i j -> win 1 i j"))
-        y = attend.joined(weights @ v, *x.shape[-2:])
+        x, attend = rearrange(x, "b c h w -> b h w c"), self.windows
+        h, w = x.shape[1:3]
+        q, k, v = attend.project(attend.windows(x))
+        read = attend.weights(q, k, attend.may(h, w).to(x.device)) @ v
+        read = rearrange(read, "b win head i d -> b win i (head d)")
+        y = merge_windows(read, *attend.padded(x).shape[1:3])
+        y = attend.proj(y.roll(attend.shifts(h, w), (1, 2))[:, :h, :w])
         y = rearrange(y, "b h w f -> b f h w")
         return y if self.stride == 1 else F.avg_pool2d(y, self.stride, ceil_mode=True)
 

@@ -8,11 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from attncourse.book import plots
-<<<<<<< HEAD
-from attncourse.book.drawings import capstone, non_local, relative_2d, spatial
-=======
-from attncourse.book.drawings import non_local, relative_2d, spatial, united
->>>>>>> dd24eaf (Chapter 12's notebook, its diagrams, the papers' figures of its networks (not built yet))
+from attncourse.book.drawings import capstone, non_local, relative_2d, spatial, united
 
 
 def drawings(module):
@@ -32,11 +28,11 @@ def words(figure):
 
 @pytest.mark.parametrize(
     "draw",
-<<<<<<< HEAD
-    [p for module in (spatial, non_local, relative_2d, capstone) for p in drawings(module)],
-=======
-    [*drawings(spatial), *drawings(non_local), *drawings(relative_2d), *drawings(united)],
->>>>>>> dd24eaf (Chapter 12's notebook, its diagrams, the papers' figures of its networks (not built yet))
+    [
+        p
+        for module in (spatial, non_local, relative_2d, united, capstone)
+        for p in drawings(module)
+    ],
 )
 def test_words_lie_inside_and_apart(draw):
     figure = draw()
