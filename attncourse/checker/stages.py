@@ -140,12 +140,20 @@ def _taken_for_another(mine: list[Call], right: list[Call], trial: Prepared) -> 
         if not same(one.given, want.given, trial.dtype):
             return None
         if one.layer != want.layer:
+            if any(_alike(call, want, trial) for call in mine):
+                return None  # both are called, in another order
             if any(other.layer == one.layer for other in right):
                 return f"`self.{one.layer}` is called where `self.{want.layer}` belongs."
             return None
         if not _same_rest(one, want, trial):
             return None
     return None
+
+
+def _alike(call: Call, want: Call, trial: Prepared) -> bool:
+    """Whether a call is of the same layer, with the same inputs."""
+    same_layer = call.layer == want.layer and same(call.given, want.given, trial.dtype)
+    return same_layer and _same_rest(call, want, trial)
 
 
 def _same_rest(call: Call, want: Call, trial: Prepared) -> bool:

@@ -69,8 +69,11 @@ def shape_of(axes: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def largest(x: Tensor) -> tuple[int, ...]:
-    """Where the largest element stands, counted along each axis; the first, where several."""
-    at = int(x.flatten().long().argmax() if x.dtype == torch.bool else x.flatten().argmax())
+    """Where the largest element stands, counted along each axis; the first, where several are
+    alike up to rounding, which is not the same on every processor."""
+    flat = x.flatten().double()
+    top = flat.max()
+    at = int((flat >= top - 1e-9 * top.abs().clamp(max=1e300)).int().argmax())
     return tuple(int(i) for i in np.unravel_index(at, x.shape))  # torch's loads sympy: a second
 
 

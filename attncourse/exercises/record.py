@@ -120,6 +120,8 @@ class Exercise:
     forbidden  the same, where the stub says that it is not to be called
     through    how an answer is called where a trial cannot call it itself: a function of the
                answer and of a trial's inputs. Solution and slips go the same way
+    tied       sets of letters whose sizes belong together by meaning, and may agree on every
+               trial: "dy dx", both the window; "h w i", as i = h w
     needs      why this machine cannot check it, in one sentence; "" where it can
     """
 
@@ -142,6 +144,7 @@ class Exercise:
     ready: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     through: Callable | None = None
+    tied: tuple[str, ...] = ()
     needs: Callable[[], str] = str
 
     @property

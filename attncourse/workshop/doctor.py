@@ -23,6 +23,7 @@ from attncourse.exercises.edited import broken, copy, right_ways, slips_of
 from attncourse.exercises.record import Exercise, Slip, file_of
 from attncourse.exercises.source import blanked_lines, docstrings, raises, stub, where
 from attncourse.workshop.lint import lint
+from attncourse.workshop.sizes import agreements
 
 HINTS, SLIPS, OTHERWISE = 3, 4, 2  # at least
 # Lines which say nothing about how an exercise is solved, though a solution may hold them.
@@ -172,6 +173,11 @@ def examine_exercise(ex: Exercise) -> list[str]:
         ]
     problems += _stub(ex)
     problems += _promises(ex)
+    problems += [
+        f"{ex.id}: of the sizes of its trials {agree}, so that a mistake may hide. Give other"
+        f" sizes, or name in `tied` what belongs together, in {record}."
+        for agree in agreements(ex)
+    ]
     right = {answer.__name__: answer for answer in ex.otherwise} | right_ways(ex)
     for name, answer in right.items():
         verdict = check(ex, answer)

@@ -144,6 +144,10 @@ def _turned(watch: Watch, step: Step, place: tuple[int, ...], value: Value) -> O
     for n, (text, turn) in enumerate(ON_THE_WAY):
         told = f"{noun} {with_letters(text, t, watch.trial.sizes)} {way}. Take it as it is."
         yield (n,), told, turn, 2 + 2 * (n > OFTEN), _size(text, turn, t)
+    if step.kind == "softmax":
+        for letter, size in watch.trial.sizes.items():
+            told = f"{noun} is divided by the root of {letter} {way}. Take it as it is."
+            yield ("root", letter), told, lambda t, n=size: t / n**0.5, 3, size
     for axis in range(t.ndim):
         for name, text, turn in of_axis(t, axis):
             told = f"{noun} {text.format(axis=letter_of(value, axis, watch.trial))}, {way}."

@@ -57,7 +57,7 @@ def altered(
 
 def _is_vague(text: str) -> bool:
     """Of two things without a name nothing can be told, nor of one on the way to another."""
-    nameless = text.split().count(NAMELESS)
+    nameless = len(re.findall(rf"\b{NAMELESS}\b", text))
     return nameless > 1 or (nameless == 1 and re.search(VAGUE, text) is not None)
 
 

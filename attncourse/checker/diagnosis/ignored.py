@@ -38,9 +38,9 @@ def makes_a_difference(case: Case, probe: str, index: int) -> bool:
     """Whether any input does, on one trial: a result that is kept knows of none."""
     trial, y = case.trials[index], case.outcomes(probe)[index]
     for name in parameters(case.ex, probe):
-        other = _other(trial.inputs.get(name))
-        if other is not None and not same(_with(case, case.answer, trial, probe, name), y):
-            return True
+        for other in _others(trial.inputs.get(name))[:1]:
+            if not same(_with(case, case.answer, trial, probe, name, other), y):
+                return True
     return False
 
 
@@ -52,17 +52,28 @@ def _stays(departure: Departure, index: int, name: str) -> bool:
     """Whether one trial gives the same with another value, where the solution does not; true
     of a trial that has no such input, but for the one that departs."""
     case, probe, trial = departure.case, departure.probe, departure.case.trials[index]
-    if _other(trial.inputs.get(name)) is None:
-        return index != departure.index
-    right = _with(case, case.ex.solution, trial, probe, name)
-    if hopeless(right) or same(right, case.sheet.expected(index, probe)):
-        return index != departure.index
-    return same(_with(case, case.answer, trial, probe, name), case.outcomes(probe)[index])
+    x, expected = trial.inputs.get(name), case.sheet.expected(index, probe)
+    for other in _others(x):
+        right = _with(case, case.ex.solution, trial, probe, name, other)
+        if not hopeless(right) and not same(right, expected):
+            mine = _with(case, case.answer, trial, probe, name, other)
+            return same(mine, case.outcomes(probe)[index])
+    return index != departure.index
 
 
-def _with(case: Case, answer: Any, trial: Prepared, probe: str, name: str) -> Any:
-    inputs = {**trial.inputs, name: _other(trial.inputs[name])}
+def _with(case: Case, answer: Any, trial: Prepared, probe: str, name: str, x: Any) -> Any:
+    inputs = {**trial.inputs, name: x}
     return run(case.ex, answer, replace(trial, inputs=inputs)).outcomes.get(probe)
+
+
+def _others(x: Any) -> tuple[Any, ...]:
+    """Other values, the second for where the first is none that can be: of numbers a multiple
+    and a part."""
+    one = _other(x)
+    if one is None:
+        return ()
+    plain = isinstance(x, int | float) and not isinstance(x, bool)
+    return (one, 2 * x, x // 2) if plain and x else (one,)
 
 
 def _stays_when_built(departure: Departure, name: str) -> bool:

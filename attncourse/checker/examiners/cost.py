@@ -28,11 +28,12 @@ def examine(case: Case) -> Fault | None:
             continue
         unit = "numbers" if what == "largest tensor" else "multiply-adds"
         if slip := known_by(case, case.sheet.spent_of_slip, mine):
-            dear = f"{yours:,} {unit} where {ours:,} are enough."
-            return Fault(slip.message, (dear, seen), slip.name)
-        where = "your largest tensor holds" if what == "largest tensor" else "you spend"
+            much = f"{yours:,} {unit} where {ours:,} are enough."
+            return Fault(slip.message, (much, seen), slip.name)
+        where = "your largest tensor holds" if what == "largest tensor" else "you make"
         return Fault(
-            f"Right, but too dear: {where} {yours:,} {unit}; {ours:,} are enough.",
+            f"The values are right, but it costs more than it may: {where} {yours:,} {unit};"
+            f" {ours:,} are enough.",
             (seen,),
             what.replace(" ", "_").replace("-", "_"),
         )

@@ -1,13 +1,11 @@
 """Is something made on a device of its own? Found without having another one."""
 
-import re
-from inspect import getsource
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attncourse.checker.building import build
@@ -16,27 +14,24 @@ from attncourse.checker.case import Case
 from attncourse.checker.fault import Fault
 from attncourse.checker.running import Crash, attempt
 
+THERE = torch.device("cpu", 0)  # as which the other device goes; torch makes no difference
+TWO = "Expected all tensors to be on the same device"
+_FROM_NUMPY = patch.object(torch, "from_numpy", torch.as_tensor)  # which can be followed
+
 
 def examine(case: Case) -> Fault | None:
     if "device" in case.ex.skip:
         return None
     for index in case.sheet.declared:
+        trial = case.trials[index]
+        if not any(isinstance(x, Tensor) for x in trial.inputs.values()):
+            continue
         for probe in case.ex.probes:
-            inputs = {n: _to_meta(x) for n, x in case.trials[index].inputs.items()}
-            if not any(isinstance(x, Tensor) for x in inputs.values()):
-                continue
-            if not _suspect(case, index, probe):
-                continue
-            here = build(case.ex, case.answer, case.trials[index]).answer
-            if isinstance(here, nn.Module):
-                here = here.to("meta")
-            with _OneDevice():
-                y = attempt(lambda h=here, p=probe, i=inputs: call(case.ex, h, p, i))
-            moved = isinstance(y, Tensor) and y.device.type != "meta"
-            mixed = isinstance(y, Crash) and _of_two_devices(y)
-            if isinstance(y, Crash) and "copy out of meta" in y.text and "cpu" in y.line:
-                mixed = not _goes_back(case.answer)
-            if moved or mixed:
+            built, inputs = build(case.ex, case.answer, trial).answer, trial.fresh()
+            with _FROM_NUMPY, _TwoDevices() as devices, torch.no_grad():
+                y = attempt(lambda b=built, p=probe, i=inputs: call(case.ex, b, p, i))
+            mixed = isinstance(y, Crash) and TWO in y.text
+            if mixed or (isinstance(y, Tensor) and devices.holds(y)):
                 return Fault(
                     f"`{probe}` makes a tensor on the CPU wherever its input lies. Pass "
                     "`device=x.device`.",
@@ -46,62 +41,66 @@ def examine(case: Case) -> Fault | None:
     return None
 
 
-def _goes_back(answer: Any) -> bool:
-    """Whether what is taken to the CPU may come back, which no tensor without numbers shows."""
-    text = attempt(lambda: getsource(answer))
-    return isinstance(text, Crash) or re.search(r"\bdevice\b|\.to\(", text) is not None
+class _TwoDevices(TorchFunctionMode):
+    """Follows which tensors lie on the CPU while inputs and weights lie on another device.
 
-
-def _suspect(case: Case, index: int, probe: str) -> bool:
-    """Whether a tensor is made without its device, or taken to the CPU. Only then is it worth
-    while to run on meta tensors, for which torch loads a good deal."""
-    trial = case.trials[index]
-    built = build(case.ex, case.answer, trial).answer
-    with _Makers() as makers, torch.no_grad():
-        attempt(lambda: call(case.ex, built, probe, trial.fresh()))
-    return makers.found
-
-
-class _Makers(TorchFunctionMode):
-    """Looks for calls that make a tensor on the CPU, wherever the inputs are."""
+    All lie on the CPU in truth; the other device has a name of its own, `THERE`, which is what
+    `x.device` is of a tensor that lies there. Where tensors of both meet, this raises what a
+    GPU raises. Single numbers may lie anywhere, and so may indices; copies are what moves.
+    """
 
     MAKE = frozenset(
-        "arange as_tensor asarray empty eye from_numpy full linspace logspace ones rand randint"
-        " randn randperm range tensor tril_indices triu_indices zeros".split()
+        "arange as_tensor asarray empty eye full linspace logspace ones rand randint randn"
+        " randperm range tensor tril_indices triu_indices zeros".split()
     )
-    MOVE = frozenset("cpu numpy to tolist __array__".split())
+    MAY = frozenset(
+        "to copy_ type_as __getitem__ __setitem__ index_put index_put_ expand_as view_as"
+        " reshape_as".split()
+    )
 
     def __init__(self):
         super().__init__()
-        self.found = False
+        self.here: dict[int, Tensor] = {}  # those on the CPU, kept, as another may get the id
+
+    def holds(self, x: Tensor) -> bool:
+        """Whether a tensor lies on the CPU."""
+        return id(x) in self.here
 
     def __torch_function__(self, function, types, given=(), named=None):
         named, name = named or {}, getattr(function, "__name__", "")
-        made = name in self.MAKE and not isinstance(named.get("device"), torch.device)
-        self.found |= made or name in self.MOVE
-        return function(*given, **named)
+        tensors = [x for x in tree_leaves((given, named)) if isinstance(x, Tensor)]
+        here = [self.holds(x) for x in tensors]
+        places = {mine for x, mine in zip(tensors, here, strict=True) if x.ndim}
+        if len(places) > 1 and name not in self.MAY:
+            raise RuntimeError(TWO)
+        y = function(*given, **named)
+        if name in ("to", "cpu") and any(y is x for x in tensors):  # it lies in both places
+            y = y.view_as(y)
+        if isinstance(y, torch.device):
+            return y if all(here) else THERE
+        made = [x for x in tree_leaves(y) if isinstance(x, Tensor)]
+        if made and self._lands_here(name, given, named, here):
+            for x in made:
+                if not any(x is one for one in tensors):  # what is changed in place stays
+                    self.here[id(x)] = x
+        else:
+            for x in made:
+                self.here.pop(id(x), None)
+        return y
 
-
-class _OneDevice(TorchDispatchMode):
-    """Says of meta tensors what a GPU says, where one meets a tensor on the CPU.
-
-    Single numbers may lie anywhere, and so may indices; copies are what moves.
-    """
-
-    MAY = ("aten.copy_", "aten._to_copy", "aten.index", "aten._index_put_impl_")
-
-    def __torch_dispatch__(self, function, types, given=(), named=None):
-        tensors = [x for x in tree_leaves((given, named)) if isinstance(x, Tensor) and x.ndim]
-        devices = {x.device.type for x in tensors}
-        if len(devices) > 1 and not str(function).startswith(self.MAY):
-            raise RuntimeError("Expected all tensors to be on the same device")
-        return function(*given, **(named or {}))
-
-
-def _to_meta(x: Any) -> Any:
-    return x.to("meta") if isinstance(x, Tensor) else x
-
-
-def _of_two_devices(crash: Crash) -> bool:
-    """Whether it crashes since tensors of two devices meet."""
-    return "same device" in crash.text or "is not on the expected device" in crash.text
+    def _lands_here(self, name: str, given: tuple, named: Any, here: list[bool]) -> bool:
+        """Whether what a call makes lies on the CPU."""
+        asked = named.get("device")
+        if name == "to" and len(given) > 1:
+            if isinstance(given[1], Tensor):
+                return self.holds(given[1])
+            asked = given[1] if isinstance(given[1], str | torch.device) else asked
+        if asked is not None:
+            return torch.device(asked) != THERE
+        if name in ("as_tensor", "asarray") and here:
+            return here[0]
+        if name == "cpu" or name in self.MAKE:
+            return True
+        if name in ("__getitem__", "type_as"):
+            return here[0] if name == "__getitem__" else here[1]
+        return all(here)

@@ -1,13 +1,18 @@
 """Does a module begin with the values that the exercise gives, or as widely spread as those?"""
 
+from collections.abc import Mapping
+from functools import cache
 from math import sqrt
 
 import torch
 from torch import Tensor
 
 from attncourse.checker.case import Case
+from attncourse.checker.ending import undisturbed
 from attncourse.checker.fault import Fault
 from attncourse.checker.running import Crash, attempt
+from attncourse.checker.sheet import sheet
+from attncourse.exercises.record import Exercise
 
 
 def examine(case: Case) -> Fault | None:
@@ -15,7 +20,7 @@ def examine(case: Case) -> Fault | None:
         return None
     for index in case.sheet.declared:
         trial = case.trials[index]
-        one, two = (_begun(case.ex.solution, trial.init, seed) for seed in (0, 1))
+        one, two = _given(case.ex, index)
         mine = attempt(lambda t=trial: _begun(case.answer, t.init, 0))
         if isinstance(mine, Crash) or len(mine) != len(one):
             return None
@@ -36,6 +41,14 @@ def examine(case: Case) -> Fault | None:
                     "begins_otherwise",
                 )
     return None
+
+
+@cache
+def _given(ex: Exercise, index: int) -> tuple[Mapping[str, Tensor], ...]:
+    """What the solution begins with on a trial, twice."""
+    with undisturbed():
+        init = sheet(ex).trials[index].init
+        return tuple(_begun(ex.solution, init, seed) for seed in (0, 1))
 
 
 def _as_wide(own: Tensor, right: Tensor) -> bool:

@@ -23,8 +23,8 @@ def output_is_a_mixture_of_values(look: Look) -> str | None:
     nothing = look.ask(v=torch.zeros_like(v))
     if isinstance(nothing, Tensor) and nothing.isfinite().all() and nothing.abs().max() > 1e-9:
         return (
-            "With all values 0 your output is not 0: something is added that is not weights "
-            "times v."
+            "With all values 0 your output is not 0: not only v is weighted, or something is"
+            " added to it."
         )
     moved = look.ask(v=v + 1)
     if close(moved, look.y):

@@ -178,6 +178,11 @@ def frequencies_have_their_base(look: Look) -> str | None:
                 f"From one pair to the next your frequencies become {number(ratio)} times as"
                 f" large; it should be 10000^(-2/d) = {number(right)}."
             )
+        if abs(math.log(base, 10000) - 2) < 1e-6:
+            return (
+                "Your frequencies are those of twice the exponent, 10000^(-4f/d). It is -2f/d,"
+                " where f counts the pairs: is d divided by 2 as well?"
+            )
         whole = "" if abs(first - 1) < 1e-6 else f"{number(first)} times "
         return f"Your frequencies are {whole}{base:.6g}^(-2f/d). The base is 10000."
     if abs(first - 1) > 1e-6:

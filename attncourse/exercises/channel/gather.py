@@ -14,7 +14,7 @@ def trials():
         return Trial(name, sizes, dict(x="b c h w", extent=extent))
 
     return (
-        trial("with extent 2 on an odd map", 2, b=2, c=8, h=7, w=11, u=4, v=6),
+        trial("with extent 2 on an odd map", 2, b=2, c=9, h=7, w=11, u=4, v=6),
         trial("over the whole map", None, b=3, c=2, h=5, w=7),
         trial("with extent 4", 4, b=2, c=5, h=9, w=13, u=3, v=4),
         trial("with an extent beyond the map", 8, b=3, c=4, h=5, w=6),

@@ -15,7 +15,7 @@ def trials():
         return Trial(name, sizes, dict(x="b c h w"), init | dict(size=size))
 
     return (
-        trial("for θ⁻ with extent 3 on an odd map", extent=3, b=2, c=5, h=7, w=10, u=3, v=4),
+        trial("for θ⁻ with extent 3 on an odd map", extent=3, b=2, c=9, h=7, w=10, u=3, v=4),
         trial("for θ⁻ of the whole map", b=3, c=4, h=5, w=7),
         trial("for θ with extent 4", extent=4, learned=True, b=3, c=2, h=9, w=7),
         trial("for θ of the whole map", (2, 3), learned=True, b=7, c=5, h=2, w=3),

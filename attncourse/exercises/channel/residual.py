@@ -54,7 +54,7 @@ def trials():
         inputs = dict(x="b d i j", branch=shrunk_bend, gate=weigh)
         return Trial(
             f'for "{placement}" in a block that halves the map',
-            dict(b=2, c=10, h=3, w=4, d=5, i=6, j=7),
+            dict(b=2, c=10, h=3, w=7, d=5, i=6, j=13),
             inputs | dict(placement=Given("", placement), shortcut=shrink),
         )
 
@@ -219,4 +219,5 @@ EXERCISE = Exercise(
     refuses=refused_placements,
     laws=("gate_stands_where_it_should", "examples_do_not_mix"),
     skip=frozenset({"large"}),
+    tied=("b c d", "b h i", "c d h i"),
 )

@@ -38,7 +38,7 @@ def tile_trials():
         ),
         Trial(
             "with heads and one tile that is not full",
-            dict(b=2, head=3, i=4, j=5, d=7, e=6),
+            dict(b=2, head=3, i=4, j=5, d=7, e=9),
             {"q": "b head i d", "k": "b head j d", "v": "b head j e", "tile": 9},
         ),
         Trial(

@@ -27,8 +27,8 @@ def gradient_trials():
         return Trial(name, sizes, {n: Given(f"{first} {axes[n]}", x) for n, x in given.items()})
 
     return (
-        trial("with 5 queries and 7 keys", b=2, i=5, j=7, d=3, e=4),
-        trial("with heads and more queries than keys", b=2, head=3, i=8, j=6, d=5, e=4),
+        trial("with 9 queries and 10 keys", b=2, i=9, j=10, d=3, e=4),
+        trial("with heads and more queries than keys", b=2, head=3, i=16, j=10, d=4, e=9),
         trial("with one key", b=2, i=3, j=1, d=4, e=5),
         trial("with as many keys as queries", b=2, i=6, j=6, d=5, e=3),
     )

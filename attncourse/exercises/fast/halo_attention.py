@@ -16,7 +16,7 @@ def halo_trials():
         return Trial(name, sizes, inputs | {"window": window, "block": block})
 
     return (
-        trial("for window=5, block=4", 5, 4, b=2, head=3, d=11, e=7, h=13, w=14),
+        trial("for window=5, block=4", 5, 4, b=2, head=3, d=11, e=9, h=13, w=14),
         trial(
             "where the blocks fill the map, window=3, block=4",
             3,

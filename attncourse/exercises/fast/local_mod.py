@@ -135,4 +135,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(local_mod_by_squares, local_mod_by_corners),
     skip=frozenset({"gradients", "large", "strided", "float32"}),
+    tied=("i j",),
 )

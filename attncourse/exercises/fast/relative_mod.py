@@ -133,4 +133,5 @@ EXERCISE = Exercise(
     minutes=6,
     difficulty=2,
     otherwise=(relative_by_flat, relative_by_divmod),
+    tied=("h w i j",),
 )

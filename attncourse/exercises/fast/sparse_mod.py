@@ -119,4 +119,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(sparse_mod_by_torch, sparse_mod_by_where),
     skip=frozenset({"gradients", "large", "strided", "float32"}),
+    tied=("i j",),
 )

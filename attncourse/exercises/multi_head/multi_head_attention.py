@@ -230,7 +230,7 @@ def masks(sizes):
 def attention_trials():
     wide = dict(x="b i (head d)", context="b j (head d)")
     alone = dict(b=2, n=5, head=3, d=4)
-    cross = dict(b=3, i=6, j=4, head=2, d=7)
+    cross = dict(b=3, i=5, j=4, head=2, d=7)
     square = dict(b=2, n=7, head=5, d=3)
     causal = dict(b=3, n=4, head=2, d=5)
     padding, empty = masks(cross)

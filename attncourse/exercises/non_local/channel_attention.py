@@ -19,7 +19,7 @@ def channel_trials():
         return Trial(name, sizes, dict(x=Given("b c h w", x)), dict(released=released))
 
     return (
-        trial("with released=False", False, 0.4, b=2, c=6, h=3, w=5),
+        trial("with released=False", False, 0.4, b=2, c=7, h=3, w=5),
         trial("with released=True", True, 0.3, b=3, c=4, h=5, w=2),
         trial("with released=False, on other sizes", False, 0.3, b=2, c=5, h=7, w=1),
     )
@@ -144,4 +144,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(ChannelByBmm, ChannelByEinsum),
     laws=("rows_sum_to_one", "scale_is_right", "examples_do_not_mix"),
+    tied=("c i j",),
 )

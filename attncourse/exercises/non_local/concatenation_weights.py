@@ -17,9 +17,9 @@ def concatenation_trials():
         return Trial(name, sizes, dict(q=f"{front} i m", k=f"{front} j m", w=w))
 
     return (
-        trial("on two examples", b=2, i=11, j=13, m=3),
+        trial("on four examples", b=4, i=11, j=13, m=3),
         trial("with few keys", b=3, i=5, j=2, m=7),
-        trial("with two axes in front", "b head", b=2, head=3, i=4, j=6, m=5),
+        trial("with two axes in front", "b head", b=3, head=4, i=7, j=9, m=5),
     )
 
 

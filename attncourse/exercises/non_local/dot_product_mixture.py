@@ -14,7 +14,7 @@ def mixture_trials():
         Trial("with few keys", dict(b=3, i=6, j=2, m=4, e=7), plain),
         Trial(
             "with two axes in front",
-            dict(b=2, head=3, i=5, j=8, m=4, e=6),
+            dict(b=2, head=3, i=5, j=8, m=4, e=7),
             dict(q="b head i m", k="b head j m", v="b head j e"),
         ),
     )

@@ -15,7 +15,7 @@ def weights_trials():
         Trial("with more queries than keys", dict(b=3, i=8, j=2, m=5), plain),
         Trial(
             "with two axes in front",
-            dict(b=2, head=3, i=4, j=6, m=9),
+            dict(b=2, head=3, i=4, j=7, m=9),
             dict(q="b head i m", k="b head j m"),
         ),
     )

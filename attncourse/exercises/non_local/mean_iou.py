@@ -221,7 +221,7 @@ def iou_by_loops(predicted, truth, classes):
         either = sum((p == c or t == c) for p, t in pairs if 0 <= t < classes)
         if either:
             found.append(both / either)
-    return torch.tensor(sum(found) / len(found))
+    return torch.tensor(sum(found) / len(found), device=truth.device)
 
 
 def iou_by_one_hot(predicted, truth, classes):

@@ -26,7 +26,7 @@ def block_trials():
         return Trial(name, sizes, dict(x="b c h w"), init, not training)
 
     return (
-        trial("embedded", b=2, c=6, m=4, h=3, w=5),
+        trial("embedded", b=2, c=7, m=4, h=3, w=5),
         trial("gaussian", b=2, c=3, m=4, h=5, w=2),
         trial("dot", b=3, c=6, m=5, h=2, w=4),
         trial("concatenation", b=2, c=4, m=3, h=5, w=3),
@@ -346,4 +346,5 @@ EXERCISE = Exercise(
     difficulty=4,
     otherwise=(ByConvolutions, PixelByPixel),
     laws=("examples_do_not_mix",),
+    tied=("h w i j",),
 )

@@ -16,7 +16,7 @@ def position_trials():
         return Trial(name, sizes, dict(x="b c h w"), init, evaluate)
 
     return (
-        trial("on images of 3 x 5", b=2, c=8, m=4, h=3, w=5),
+        trial("on images of 3 x 5", b=7, c=8, m=4, h=3, w=5),
         trial("on maps of 4 x 3", b=3, c=6, m=2, h=4, w=3),
         trial("on rows, 1 x 7", b=2, c=9, m=3, h=1, w=7),
     )
@@ -154,4 +154,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(PositionByBmm, PositionByEinsum),
     laws=("rows_sum_to_one", "scale_is_right", "examples_do_not_mix"),
+    tied=("h w i j",),
 )

@@ -16,7 +16,7 @@ def trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("on 3 x 5 pixels", b=4, c=6, h=3, w=5, e=7, xyr=2),
+        trial("on 5 x 7 pixels", b=4, c=6, h=5, w=7, e=11, xyr=2),
         trial("with the distance", True, b=2, c=4, h=5, w=9, e=6, xyr=3),
         trial("on one row", True, b=2, c=4, h=1, w=5, e=6, xyr=3),
         trial("on one pixel, with a window of 1", False, 1, b=3, c=4, h=1, w=1, e=5, xyr=2),

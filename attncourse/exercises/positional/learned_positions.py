@@ -18,9 +18,9 @@ def trials():
         trial("with as many tokens as places", b=3, n=7, dim=5, length=7),
         Trial(
             "with an axis of heads, b head n dim",
-            dict(b=2, head=3, n=4, dim=6, length=9),
+            dict(b=2, head=3, n=4, dim=7, length=9),
             dict(x="b head n dim"),
-            dict(dim=6, length=9),
+            dict(dim=7, length=9),
         ),
     )
 

@@ -26,7 +26,7 @@ def trials():
         trial("without a mask", 2, b=2, i=5, j=7, d=4, e=3),
         trial("with a causal mask", 2, causal, b=2, i=6, j=5, d=3, e=4),
         trial("with a query that may attend to nothing", 1, some, b=3, i=4, j=6, d=5, e=2),
-        trial("with an axis of heads", 2, None, "b head", b=2, head=3, i=4, j=6, d=5, e=7),
+        trial("with an axis of heads", 2, None, "b head", b=2, head=3, i=4, j=9, d=5, e=7),
     )
 
 

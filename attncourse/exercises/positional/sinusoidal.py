@@ -109,7 +109,7 @@ def sinusoidal_loops(positions, dim):
     for p in positions.tolist():
         angles = [p / 10000 ** ((f - f % 2) / dim) for f in range(dim)]
         rows.append([math.cos(a) if f % 2 else math.sin(a) for f, a in enumerate(angles)])
-    return torch.tensor(rows, dtype=positions.dtype)
+    return torch.tensor(rows, dtype=positions.dtype, device=positions.device)
 
 
 def sinusoidal_filled(positions, dim):

@@ -40,7 +40,7 @@ def layer_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("on a map of 4 x 7 pixels", 4, 7, b=3, c=5, f=25, head=2),
+        trial("on a map of 4 x 7 pixels", 4, 7, b=3, c=11, f=37, head=2),
         trial("with stride 2", 5, 8, stride=2, b=2, c=7, f=36, head=3),
         trial("with downsample", 5, 4, downsample=True, b=3, c=2, f=9, head=2),
         trial("of another size than its tables", 2, 5, size=(4, 3), b=3, c=4, f=9, head=2),
@@ -343,4 +343,5 @@ EXERCISE = Exercise(
     otherwise=(LayerByEinsum, LayerByHeads),
     laws=("rows_sum_to_one", "examples_do_not_mix"),
     refuses=without_attention,
+    tied=("h w h2 w2 g u i j",),
 )

@@ -16,7 +16,7 @@ def pair_trials():
         return Trial(name, sizes, inputs)
 
     return (
-        trial("on a map of 4 x 6 pixels", b=2, head=3, h=4, w=6, d=8),
+        trial("on a map of 4 x 6 pixels", b=5, head=3, h=4, w=6, d=13),
         trial("on a map of 5 x 2 pixels", b=4, head=1, h=5, w=2, d=6),
     )
 
@@ -190,4 +190,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(pair_by_one_hot, pair_filled),
     laws=("examples_do_not_mix",),
+    tied=("h w i j",),
 )

@@ -15,7 +15,7 @@ def axis_trials():
         return Trial(name, sizes | dict(r=2 * h - 1, s=2 * w - 1, y=h, x=w), inputs)
 
     return (
-        trial("on a map of 4 x 6 pixels", b=2, head=3, h=4, w=6, d=5),
+        trial("on a map of 4 x 6 pixels", b=5, head=3, h=4, w=6, d=13),
         trial("on a map of 5 x 2 pixels", b=4, head=1, h=5, w=2, d=6),
         trial("on one column of 3 pixels", b=2, head=1, h=3, w=1, d=4),
     )
@@ -113,4 +113,5 @@ EXERCISE = Exercise(
     otherwise=(rows_one_by_one, rows_by_skew),
     laws=("examples_do_not_mix",),
     cost=Cost(largest_tensor=2.5),
+    tied=("h w y x",),
 )

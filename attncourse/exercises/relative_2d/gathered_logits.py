@@ -85,4 +85,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(gathered_loops, gathered_flat, by_columns_of_the_product),
     laws=("examples_do_not_mix",),
+    tied=("h w i j",),
 )

@@ -187,4 +187,5 @@ EXERCISE = Exercise(
     otherwise=(skew_by_gather, skew_by_rows, skew_as_in_the_paper),
     laws=("examples_do_not_mix",),
     refuses=other_tables,
+    tied=("i j",),
 )

@@ -16,7 +16,7 @@ def line_trials():
 
     return (
         trial("for 13 queries", b=2, i=13, d=32),
-        trial("on the rows of a map", "b head h", b=2, head=4, h=3, i=5, d=6),
+        trial("on the rows of a map", "b head h", b=2, head=4, h=3, i=5, d=7),
     )
 
 
@@ -76,4 +76,5 @@ EXERCISE = Exercise(
     otherwise=(line_by_gather, line_by_rows),
     laws=("examples_do_not_mix",),
     cost=Cost(largest_tensor=2),
+    tied=("i j",),
 )

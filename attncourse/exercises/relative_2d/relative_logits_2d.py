@@ -171,4 +171,5 @@ EXERCISE = Exercise(
     otherwise=(plane_by_skew, plane_without_skew, by_columns_of_the_product),
     laws=("examples_do_not_mix",),
     cost=Cost(largest_tensor=2),
+    tied=("h w i j",),
 )

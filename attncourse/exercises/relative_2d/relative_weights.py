@@ -17,7 +17,7 @@ def weight_trials():
         return Trial(name, sizes | dict(i=h * w, j=h * w), inputs)
 
     return (
-        trial("on a map of 2 x 5 pixels", b=3, head=4, h=2, w=5, d=6),
+        trial("on a map of 2 x 5 pixels", b=7, head=11, h=2, w=5, d=13),
         trial("on a map of 4 x 3 pixels", b=2, head=1, h=4, w=3, d=8),
         trial("without tables", False, b=2, head=3, h=4, w=5, d=7),
     )
@@ -162,4 +162,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(weights_by_augmenting, weights_late_scale),
     laws=("rows_sum_to_one", "examples_do_not_mix"),
+    tied=("h w i j",),
 )

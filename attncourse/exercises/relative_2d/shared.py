@@ -16,7 +16,7 @@ def plane_trials():
         return Trial(name, sizes, inputs)
 
     return (
-        trial("on a map of 4 x 6 pixels", b=2, head=3, h=4, w=6, d=20),
+        trial("on a map of 4 x 6 pixels", b=2, head=5, h=4, w=6, d=23),
         trial("on a map of 5 x 2 pixels", b=4, head=1, h=5, w=2, d=6),
         trial("on a single row of 4 pixels", b=3, head=2, h=1, w=4, d=5),
         trial("on a square of 3 x 3 pixels", b=2, head=4, h=3, w=3, d=7),

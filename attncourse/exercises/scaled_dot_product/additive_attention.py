@@ -82,7 +82,7 @@ def additive_trials():
         return Trial(name, sizes | {k: v for k, v in init.items() if k != "hidden"}, axes, init)
 
     return (
-        trial("on two examples", b=2, i=3, j=5, query_dim=7, key_dim=4, m=6, e=11),
+        trial("on two examples", b=2, i=3, j=5, query_dim=7, key_dim=4, m=9, e=11),
         trial("with other sizes", b=3, i=6, j=2, query_dim=5, key_dim=8, m=9, e=4),
     )
 

@@ -83,4 +83,5 @@ EXERCISE = Exercise(
     otherwise=(block_loops, block_by_triangles),
     laws=("queries_see_their_keys",),
     skip=NO_TENSORS,
+    tied=("i j",),
 )

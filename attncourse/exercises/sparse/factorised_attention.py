@@ -21,7 +21,7 @@ def head_trials():
         return Trial(name, sizes, inputs | dict(way=Given("", way), layer=layer))
 
     def batches(name):
-        one = trial(name, "strided", "split", head=6, b=4, i=8, d=5, e=7)
+        one = trial(name, "strided", "split", head=6, b=4, i=11, d=5, e=7)
         inputs = dict(q="a b head i d", k="a b head i d", v="a b head i e")
         return replace(one, sizes=dict(a=2) | one.sizes, inputs=one.inputs | inputs)
 

@@ -17,7 +17,7 @@ def local_trials():
     return (
         Trial("with a window of 4", cost_sizes(38, d=3, e=5), qkv | dict(window=4)),
         Trial("where n is a multiple", cost_sizes(12, d=5, e=3), qkv | dict(window=3)),
-        Trial("with one head axis", cost_sizes(11, head=3, d=4, e=6), heads | dict(window=5)),
+        Trial("with one head axis", cost_sizes(11, head=3, d=4, e=7), heads | dict(window=5)),
         Trial(
             "where the window is wider than n", cost_sizes(5, d=3, e=4), qkv | dict(window=7)
         ),

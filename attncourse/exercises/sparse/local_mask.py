@@ -81,4 +81,5 @@ EXERCISE = Exercise(
     otherwise=(local_loops, local_by_triangles, local_by_difference),
     laws=("queries_see_their_keys",),
     skip=NO_TENSORS,
+    tied=("i j",),
 )

@@ -124,4 +124,5 @@ EXERCISE = Exercise(
     otherwise=(reachable_loops, reachable_broadcast, reachable_by_products),
     laws=("queries_see_their_keys",),
     skip=NO_TENSORS - {"device"},
+    tied=("i j",),
 )

@@ -16,7 +16,7 @@ def strided_trials():
     return (
         Trial("with a stride of 7", cost_sizes(38, d=3, e=5), qkv | dict(stride=7)),
         Trial("where n is a multiple", cost_sizes(12, d=5, e=6), qkv | dict(stride=3)),
-        Trial("with one head axis", cost_sizes(11, head=3, d=4, e=6), heads | dict(stride=4)),
+        Trial("with one head axis", cost_sizes(11, head=3, d=4, e=7), heads | dict(stride=4)),
         Trial(
             "where the stride is wider than n", cost_sizes(5, d=3, e=4), qkv | dict(stride=7)
         ),

@@ -89,4 +89,5 @@ EXERCISE = Exercise(
     otherwise=(strided_loops, strided_by_columns, strided_by_sets),
     laws=("queries_see_their_keys",),
     skip=NO_TENSORS,
+    tied=("i j",),
 )

@@ -115,4 +115,5 @@ EXERCISE = Exercise(
     otherwise=(summary_loops, summary_by_columns, summary_by_sets),
     laws=("queries_see_their_keys",),
     skip=NO_TENSORS,
+    tied=("i j",),
 )

@@ -15,7 +15,7 @@ def previous_trials():
         Trial("on one block", dict(b=4, block=1, place=3, d=5, key=6), axes),
         Trial(
             "with an axis of heads",
-            dict(b=2, head=3, block=4, place=5, d=6),
+            dict(b=2, head=3, block=4, place=5, d=7),
             dict(x="b head block place d"),
         ),
         Trial("on blocks of one token", dict(b=3, block=4, place=1, d=2), axes),

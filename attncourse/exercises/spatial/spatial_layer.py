@@ -14,7 +14,7 @@ def layer_trials():
         return Trial(name, sizes, dict(x="b c h w"))
 
     return (
-        trial("on maps of 6 x 4", b=2, c=3, h=6, w=4),
+        trial("on maps of 6 x 4", b=2, c=5, h=6, w=4),
         trial("on odd maps", b=2, c=3, h=5, w=7),
         trial("on a single pixel", b=2, c=3, h=1, w=1),
     )

@@ -120,4 +120,5 @@ EXERCISE = Exercise(
     difficulty=1,
     otherwise=(inside_by_comparison, inside_by_loops, inside_by_unfold),
     skip=frozenset({"gradients", "large"}),
+    tied=("dy dx",),
 )

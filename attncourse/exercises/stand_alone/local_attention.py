@@ -161,4 +161,5 @@ EXERCISE = Exercise(
         "examples_do_not_mix",
     ),
     refuses=even_windows,
+    tied=("dy dx", "b d half"),
 )

@@ -243,4 +243,5 @@ EXERCISE = Exercise(
         "content_and_place_in_windows",
         "examples_do_not_mix",
     ),
+    tied=("dy dx", "b d half"),
 )

@@ -12,7 +12,7 @@ def embedding_trials():
         return Trial(name, sizes, dict(rows="head dy half", columns="head dx half"))
 
     return (
-        trial("for 2 heads, 5 x 7 places", head=2, dy=5, dx=7, half=3),
+        trial("for 4 heads, 5 x 7 places", head=4, dy=5, dx=7, half=3),
         trial("for 4 heads, 3 x 1 places", head=4, dy=3, dx=1, half=5),
     )
 

@@ -17,7 +17,7 @@ def values_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("for blocks of 4, some cut off", b=2, c=3, e=5, mix=6, dy=4, d=8, h=11, w=13),
+        trial("for blocks of 4, some cut off", b=2, c=3, e=5, mix=7, dy=4, d=9, h=11, w=13),
         trial("for blocks of 3 that fit", b=2, c=4, e=7, mix=5, dy=3, d=10, h=6, w=9),
         trial("on a single row", b=3, c=4, e=6, mix=2, dy=5, d=8, h=1, w=7),
     )
@@ -180,4 +180,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(ValuesByLoops, ValuesByMatrices),
     laws=("shares_of_a_place", "examples_do_not_mix"),
+    tied=("dy dx",),
 )

@@ -26,7 +26,7 @@ def layer_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("with stride = 2", 2, 5, b=3, c=9, head=2, d=4, h=11, w=13),
+        trial("with stride = 2", 2, 5, b=3, c=11, head=2, d=4, h=13, w=17),
         trial(
             "with stride = 3 and scaled logits", 3, 3, True, b=2, c=10, head=4, d=6, h=13, w=20
         ),
@@ -293,4 +293,5 @@ EXERCISE = Exercise(
     otherwise=(LayerInOne, LayerHeadByHead),
     laws=("shares_of_the_window", "nothing_beyond_the_edges", "examples_do_not_mix"),
     refuses=uneven_widths,
+    tied=("dy dx", "head d f"),
 )

@@ -15,14 +15,14 @@ def windows_trials():
         return Trial(name, sizes, dict(x=axes, window=window))
 
     return (
-        trial("for window = 5", 5, b=2, c=3, h=6, w=7),
+        trial("for window = 5", 5, b=2, c=4, h=6, w=7),
         trial(
             "for window = 3 with an axis of heads",
             3,
             "b head d h w",
             b=2,
             head=4,
-            d=6,
+            d=11,
             h=5,
             w=7,
         ),
@@ -179,4 +179,5 @@ EXERCISE = Exercise(
     cost=Cost(largest_tensor=1.5),
     refuses=even_windows,
     laws=("examples_do_not_mix",),
+    tied=("dy dx",),
 )

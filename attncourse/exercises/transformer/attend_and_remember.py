@@ -13,7 +13,7 @@ def cache_trials():
     past = dict(keys="b head past d", values="b head past d")
     empty = dict(keys="b head 0 d", values="b head 0 d")
     return (
-        Trial("with 5 words remembered", dict(b=2, head=3, past=5, d=4, now=6), new | past),
+        Trial("with 6 words remembered", dict(b=2, head=5, past=6, d=4, now=7), new | past),
         Trial("with one word remembered", dict(b=3, head=2, past=1, d=5, now=2), new | past),
         Trial("with nothing remembered", dict(b=2, head=4, d=3, now=1), new | empty),
     )

@@ -17,7 +17,7 @@ def decoder_trials():
             inputs["memory_mask"] = mask
         return Trial(name, sizes, inputs, init)
 
-    post, pre = dict(b=2, i=5, j=3, head=3, d=4, m=7), dict(b=3, i=4, j=6, head=2, d=5, m=11)
+    post, pre = dict(b=2, i=5, j=7, head=3, d=4, m=11), dict(b=3, i=4, j=6, head=2, d=5, m=11)
     square = dict(b=2, i=5, j=5, head=3, d=4, m=7)
     there = Given("b 1 j", padding_mask(torch.tensor([4, 6, 3]), 6))
     return (

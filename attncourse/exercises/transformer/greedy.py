@@ -122,9 +122,9 @@ def greedy_by_rows(logits, start, longest):
     for _ in range(longest):
         if all(END in row for row in rows):
             break
-        best = logits(torch.tensor(rows)).max(-1).indices.tolist()
+        best = logits(torch.tensor(rows, device=start.device)).max(-1).indices.tolist()
         rows = [[*row, PAD if END in row else w] for row, w in zip(rows, best, strict=True)]
-    return torch.tensor(rows)
+    return torch.tensor(rows, device=start.device)
 
 
 def greedy_into_a_table(logits, start, longest):

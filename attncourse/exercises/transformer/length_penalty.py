@@ -9,7 +9,7 @@ from solutions.transformer import length_penalty
 
 def penalty_trials():
     def trial(name, alpha):
-        length = Given("n", torch.arange(1.0, 10).double())
+        length = Given("n", torch.tensor([1.0, 2, 4, 5, 9, 12, 13, 20, 31]).double())
         return Trial(name, dict(n=9), dict(length=length, alpha=alpha))
 
     return (

@@ -18,7 +18,7 @@ def model_trials():
             dim=sizes["head"] * sizes["d"],
             heads=sizes["head"],
             hidden=sizes["m"],
-            layers=2,
+            layers=1 if norm == "post" else 2,
             norm=norm,
             dropout=0.0,
         )
@@ -28,7 +28,7 @@ def model_trials():
     one = [[3, 7, 4, 4, 8], [5, 3, 6, 0, 0]], [[1, 9, 4, 10], [1, 3, 2, 0]]
     other = [[4, 3, 0, 0], [6, 5, 4, 3]], [[1, 5, 7, 5, 3, 8], [1, 4, 3, 2, 0, 0]]
     return (
-        trial("with post-norm", "post", one, u=9, w=11, j=5, i=4, head=3, d=2, m=7),
+        trial("with post-norm", "post", one, u=13, w=11, j=5, i=4, head=3, d=7, m=9),
         trial("with pre-norm", "pre", other, u=7, w=9, j=4, i=6, head=2, d=5, m=3),
     )
 

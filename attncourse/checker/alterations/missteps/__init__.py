@@ -39,5 +39,7 @@ def own_ways(step: Step, others: Mapping[str, nn.Module]) -> Iterator[Way]:
         yield from maps.other_means()
     elif kind in ("layer norm", "call"):
         yield "left out", f"{title} is left out.", LEFT_OUT
+        if kind == "layer norm":
+            yield from norms.others_of(step, others)
         if kind == "call":
             yield "twice", f"{title} is applied twice in a row; it is applied once.", twice

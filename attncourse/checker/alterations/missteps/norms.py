@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from attncourse.checker.alterations.missteps.doing import LEFT_OUT, Way, twice
 from attncourse.checker.alterations.missteps.on_the_way import inner, standardised
@@ -31,6 +31,28 @@ def ways(step: Step) -> Iterator[Way]:
         text = f"where {title} stands you normalise {name}. It is a BatchNorm: call it."
         yield name, text, _own_statistics(axes)
     yield "twice", f"{title} is applied twice in a row; it is applied once.", twice
+
+
+def others_of(step: Step, others: Mapping[str, nn.Module]) -> Iterator[Way]:
+    """Another LayerNorm in the place of this one."""
+    for name, other in others.items():
+        if name != step.layer and isinstance(other, nn.LayerNorm):
+            taken = dict(weight=other.weight, bias=other.bias)
+            text = f"you use `self.{name}` where {step.title} belongs."
+            yield name, text, _layer_normed(taken)
+
+
+def _layer_normed(given: Mapping[str, Any]) -> Callable:
+    """A LayerNorm with these weights, if they are as many as its own."""
+
+    def change(func, args, kwargs):
+        names = ("input", "normalized_shape", "weight", "bias", "eps")
+        own = dict(zip(names, args, strict=False)) | dict(kwargs)
+        if own["weight"].shape != given["weight"].shape:
+            raise ValueError("no change")
+        return func(**(own | given))
+
+    return change
 
 
 OTHER_AXES: tuple[tuple[str, Callable[[Tensor], tuple[int, ...]]], ...] = (
