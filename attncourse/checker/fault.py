@@ -22,7 +22,7 @@ class Fault:
 
     def verdict(self, id: str, notes: Sequence[str] = ()) -> Verdict:
         """The verdict on the answer to this exercise; `notes` are said below the evidence."""
-        texts = [sentence(self.cause), *self.evidence, *notes]
+        texts = [_indexed(sentence(self.cause)), *self.evidence, *notes]
         lines = [line for text in texts if text for line in short(text).splitlines()][:LINES]
         lines.append(f'Stuck? `hint("{id}")`')
         return Verdict(id, NOT_YET, "\n".join(lines), self.slip)
@@ -37,6 +37,11 @@ def sentence(text: str) -> str:
     word = re.match(r"\w*", text)[0]
     short = len(word) <= 2 and word.lower() not in SHORT_WORDS
     return text if short or word in GREEK or not word.isalpha() else text[:1].upper() + text[1:]
+
+
+def _indexed(text: str) -> str:
+    """A text in which layers of a list are written as in code: `self.encoder[1]`."""
+    return re.sub(r"(self(?:\.[a-z_]\w*)+)\.(\d+)\b", r"\1[\2]", text)
 
 
 def short(text: str) -> str:

@@ -1,6 +1,6 @@
 """Where an answer departs first: the inside of a module, told by what its layers are given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -47,8 +47,17 @@ def first_stage(ex: Exercise, answer: Any, trial: Prepared, probe: str) -> str |
 
 def calls(ex: Exercise, built: nn.Module, trial: Prepared, probe: str) -> list[Call]:
     """Every call of a layer inside a module during one forward pass, in order."""
-    children = dict(built.named_children())
+    children = dict(_layers_of(built))
     return _noted(children, lambda: built(*arguments(ex, probe, trial.fresh())))
+
+
+def _layers_of(built: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of a module by their names, and those of a list of layers one by one."""
+    for name, layer in built.named_children():
+        if isinstance(layer, nn.ModuleList):
+            yield from ((f"{name}.{n}", one) for n, one in enumerate(layer))
+        else:
+            yield name, layer
 
 
 def given_to_layers(
@@ -142,6 +151,8 @@ def _taken_for_another(mine: list[Call], right: list[Call], trial: Prepared) -> 
         if one.layer != want.layer:
             if any(_alike(call, want, trial) for call in mine):
                 return None  # both are called, in another order
+            if any(_alike(call, one, trial) for call in right):
+                return None  # it is called so, later
             if any(other.layer == one.layer for other in right):
                 return f"`self.{one.layer}` is called where `self.{want.layer}` belongs."
             return None

@@ -24,6 +24,7 @@ from solutions.channel import (
     residual,
     squeeze,
 )
+from solutions.scaled_dot_product import AdditiveAttention
 from solutions.spatial import (
     BAM,
     CBAM,
@@ -35,6 +36,7 @@ from solutions.spatial import (
     SpatialLayer,
     grad_cam,
 )
+from solutions.transformer import Transformer, padding
 
 
 def first_line(id, answer):
@@ -118,6 +120,27 @@ def test_the_step_that_is_done_otherwise_is_told(id, answer, said):
         assert "self.out" in line or line.startswith(("The result is", "All layers"))
     else:
         assert line.startswith(said)
+
+
+def test_scores_that_are_divided_before_their_softmax_are_told_by_the_letter():
+    def attention(self, q, k):
+        return (self.scores(q, k) / self.query.in_features**0.5).softmax(-1)
+
+    said = first_line(
+        "scaled_dot_product.additive_attention", like(AdditiveAttention, attention=attention)
+    )
+    assert "is divided by the root of query_dim" in said
+
+
+def test_a_norm_that_stands_in_the_place_of_another_is_told():
+    def encode(self, source):
+        x = self.embed(source, self.source)
+        for layer in self.encoder:
+            x = layer(x, padding(source))
+        return self.decoder_norm(x)
+
+    said = first_line("transformer.transformer", like(Transformer, encode=encode))
+    assert said == "You use `self.decoder_norm` where `self.encoder_norm` belongs."
 
 
 def test_a_leaky_relu_in_every_place_is_told_as_such():

@@ -95,7 +95,7 @@ def test_single_precision_in_several_returns_is_told():
     assert told("attention_by_tiles")(answer)[0] == "loses_precision"
 
 
-def test_the_whole_map_is_too_dear_and_named():
+def test_the_whole_map_costs_too_much_and_is_named():
     def answer(q, k, v, tile, causal=False):
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         if causal:

@@ -301,7 +301,7 @@ def test_the_block_is_that_of_mmcv(form, subsample):
     assert_close(ours.eval()(x), theirs.eval()(x))
 
 
-def test_answers_by_way_of_the_large_tensor_are_right_but_too_dear():
+def test_answers_by_way_of_the_large_tensor_are_right_but_cost_too_much():
     def by_map(q, k, v):
         return dot_product_weights(q, k) @ v
 

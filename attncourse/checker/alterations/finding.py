@@ -18,7 +18,7 @@ from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
 
 VAGUE = r"to the (quotient|difference|total|sum|product)|before it meets"
-CALLS = 8_000  # of torch, that all alterations of one trial may take together
+CALLS = 4_000  # of torch, that all alterations of one trial may take together
 
 
 def altered(

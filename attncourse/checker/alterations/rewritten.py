@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -57,13 +58,9 @@ def rewritten(ex: Exercise, index: int, probe: str, answers: Sequence[Any]) -> s
 
 @cache
 def _every(ex: Exercise) -> tuple[Rewritten, ...]:
-    found, left = [], most(ex, MOST_OF_A_MODULE if ex.is_module else MOST)
-    for one in attempt(lambda: list(_texts(ex))) or ():
-        found.append(one)
-        left -= 1
-        if not left:
-            break
-    return tuple(found)
+    many = most(ex, MOST_OF_A_MODULE if ex.is_module else MOST)
+    found = attempt(lambda: tuple(islice(_texts(ex), many)))
+    return found if isinstance(found, tuple) else ()
 
 
 def most(ex: Exercise, texts: int) -> int:
@@ -104,15 +101,16 @@ def _texts(ex: Exercise) -> Iterator[Rewritten]:
             continue
         slots = list(_slots(function))
         for rank, text, changes in _changes(ex, function, slots):
-            kept = [(slot, _get(slot)) for slot, _ in changes]
-            for slot, new in changes:
-                _set(slot, new)
-            answer = attempt(lambda f=function: _compiled(ex, f))
-            for slot, old in kept:
-                _set(slot, old)
-            if isinstance(answer, type) or callable(answer):
-                found.append((rank, len(found), Rewritten(text, answer)))
-    return (one for *_, one in sorted(found, key=lambda at: at[:2]))
+            found.append((rank, len(found), text, function, changes))
+    for _, _, text, function, changes in sorted(found, key=lambda at: at[:2]):
+        kept = [(slot, _get(slot)) for slot, _ in changes]
+        for slot, new in changes:
+            _set(slot, new)
+        answer = attempt(lambda f=function: _compiled(ex, f))
+        for slot, old in kept:
+            _set(slot, old)
+        if isinstance(answer, type) or callable(answer):
+            yield Rewritten(text, answer)
 
 
 def _compiled(ex: Exercise, function: ast.FunctionDef) -> Callable:

@@ -53,6 +53,7 @@ class _TwoDevices(TorchFunctionMode):
         "arange as_tensor asarray empty eye full linspace logspace ones rand randint randn"
         " randperm range tensor tril_indices triu_indices zeros".split()
     )
+    BEGIN = MAKE | {"cpu", "to", "__get__"}  # what something can be on the CPU after
     MAY = frozenset(
         "to copy_ type_as __getitem__ __setitem__ index_put index_put_ expand_as view_as"
         " reshape_as".split()
@@ -68,6 +69,8 @@ class _TwoDevices(TorchFunctionMode):
 
     def __torch_function__(self, function, types, given=(), named=None):
         named, name = named or {}, getattr(function, "__name__", "")
+        if not self.here and name not in self.BEGIN:
+            return function(*given, **named)
         tensors = [x for x in tree_leaves((given, named)) if isinstance(x, Tensor)]
         here = [self.holds(x) for x in tensors]
         places = {mine for x, mine in zip(tensors, here, strict=True) if x.ndim}

@@ -5,13 +5,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from attncourse.checker.building import begin, build
-from attncourse.checker.calling import run, run_built
+from attncourse.checker.calling import Result, run, run_built
 from attncourse.checker.case import Case
 from attncourse.checker.equal import hopeless, same
 from attncourse.checker.fault import Fault
 
 
 def examine(case: Case) -> Fault | None:
+    again = None
     for index in reversed(case.sheet.declared):
         again = case.run(index)
         for probe, y in case.results[index].outcomes.items():
@@ -22,18 +23,17 @@ def examine(case: Case) -> Fault | None:
                     (case.trials[index].seen,),
                     "remembers_earlier_calls",
                 )
-    return _the_same_tensor(case) or _kept_by_shape(case) or _kept_by_weights(case)
+    return _the_same_tensor(case, again) or _kept_by_shape(case) or _kept_by_weights(case)
 
 
-def _the_same_tensor(case: Case) -> Fault | None:
+def _the_same_tensor(case: Case, again: Result) -> Fault | None:
     """Whether a function hands out the very tensor that it handed out before."""
     if case.ex.is_module:
         return None
-    one, two = (case.run(0).outcomes for _ in range(2))
-    for probe, y in one.items():
-        again = two[probe]
-        if isinstance(y, Tensor) and isinstance(again, Tensor) and y.numel():
-            if y.data_ptr() == again.data_ptr():
+    for probe, y in case.results[0].outcomes.items():
+        other = again.outcomes[probe]
+        if isinstance(y, Tensor) and isinstance(other, Tensor) and y.numel():
+            if y.data_ptr() == other.data_ptr():
                 return Fault(
                     f"`{probe}` hands out the same tensor again: it is kept, and whoever"
                     " changes it changes what the next one gets. Make it anew.",

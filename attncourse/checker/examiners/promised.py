@@ -26,7 +26,8 @@ def examine(case: Case) -> Fault | None:
         built = build(case.ex, case.answer, trial).answer
         right = {probe: case.sheet.expected(index, probe) for probe in case.ex.probes}
         again = Right(Varied(trial, "", ""), right)
-        for one in (again, *group, again):  # one object for all: it may keep nothing
+        before = (again,) if case.ex.is_module else ()  # of a function that is known
+        for one in (*before, *group, again):  # one object for all: it may keep nothing
             if case.ex.is_module:
                 begin(built, trial.weights, trial)
             found = run_built(case.ex, built, one.varied.trial).outcomes

@@ -104,8 +104,9 @@ INPUTS = (
 class CoordByMeshgrid(CoordConv2d):
     def coordinates(self, x):
         h, w = x.shape[-2:]
-        y = torch.linspace(-1, 1, h).to(x) if h > 1 else torch.zeros(1).to(x)
-        c = torch.linspace(-1, 1, w).to(x) if w > 1 else torch.zeros(1).to(x)
+        like = dict(dtype=x.dtype, device=x.device)
+        y = torch.linspace(-1, 1, h, **like) if h > 1 else torch.zeros(1, **like)
+        c = torch.linspace(-1, 1, w, **like) if w > 1 else torch.zeros(1, **like)
         rows, columns = torch.meshgrid(y, c, indexing="ij")
         maps = [columns, rows]
         if self.radius:

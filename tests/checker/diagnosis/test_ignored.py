@@ -38,6 +38,17 @@ def test_of_a_count_it_is_said_first():
     )
 
 
+def test_a_default_that_stands_where_the_argument_belongs_is_named():
+    def of_the_paper(stages, reduction=16, bias=False):
+        middles = [c // 16 for _, c in stages]
+        return sum(
+            n * (2 * c * m + bias * (c + m)) for (n, c), m in zip(stages, middles, strict=True)
+        )
+
+    cause = first_line(check("channel.added_parameters", of_the_paper))
+    assert "`reduction` makes no difference" in cause
+
+
 def test_an_argument_that_is_not_handed_on_is_named():
     class Near(BAM):
         def __init__(self, channels, reduction=16, dilation=4, combine="sum"):

@@ -18,4 +18,6 @@ def test_an_answer_that_costs_too_much_is_told_both_counts():
     assert check(ex, copy(ex)).status == "passed"
     verdict = check(ex, wide)
     assert verdict.slip == "largest_tensor"
-    assert "your largest tensor holds 60 numbers; 20 are enough" in first_line(verdict)
+    assert "costs more than it may: your largest tensor holds 60 numbers; 20" in first_line(
+        verdict
+    )

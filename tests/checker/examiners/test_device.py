@@ -1,9 +1,16 @@
 """A tensor made on a device of its own is found without another one."""
 
+import subprocess
+import sys
+from operator import mul
+
 import torch
 from told import ATTENTION
 
 from attncourse import check
+from attncourse.checker.case import Case
+from attncourse.checker.examiners import device
+from attncourse.course import exercise
 from solutions.scaled_dot_product import scaled_dot_product_attention
 
 
@@ -54,3 +61,52 @@ def test_a_way_through_numpy_and_back_is_right_and_one_that_stays_there_is_not()
 
     assert check("non_local.mean_iou", stays).slip == "leaves_the_device"
     assert check("non_local.mean_iou", back).slip != "leaves_the_device"
+
+
+def test_what_goes_through_numpy_or_a_list_and_stays_on_the_cpu_is_caught():
+    def by_numpy(pictures):
+        return torch.from_numpy(pictures.cpu().numpy().mean((1, 2)))
+
+    def by_numpy_and_back(pictures):
+        return by_numpy(pictures).to(pictures.device)
+
+    assert _of_devices("shapes.channel_means", by_numpy) == "leaves_the_device"
+    assert _of_devices("shapes.channel_means", by_numpy_and_back) is None
+
+    def lists(x, y):
+        return torch.tensor([[sum(map(mul, a, b)) for b in y.tolist()] for a in x.tolist()])
+
+    assert _of_devices("shapes.similarity", lists) == "leaves_the_device"
+
+
+def test_what_is_made_beside_the_input_follows_it():
+    def beside(x, y):
+        return x.new_zeros(len(x), len(y)) + torch.zeros_like(x) @ y.T + x @ y.T
+
+    def named(x, y):
+        return torch.zeros(len(x), len(y), device=x.device) + x @ y.T
+
+    def on_the_cpu(x, y):
+        return torch.zeros(len(x), len(y), device="cpu") + x @ y.T
+
+    assert _of_devices("shapes.similarity", beside) is None
+    assert _of_devices("shapes.similarity", named) is None
+    assert _of_devices("shapes.similarity", on_the_cpu) == "leaves_the_device"
+
+
+def test_it_is_found_without_what_torch_loads_for_tensors_without_numbers():
+    code = (
+        "import sys, torch\n"
+        "from attncourse import check\n"
+        "def here(lengths, keys):\n"
+        "    return torch.arange(keys) < lengths[:, None, None]\n"
+        "assert check('scaled_dot_product.padding_mask', here).slip == 'leaves_the_device'\n"
+        "assert 'sympy' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _of_devices(id, answer):
+    """What the examiner of devices alone says."""
+    found = device.examine(Case(exercise(id), answer))
+    return found and found.slip

@@ -199,6 +199,8 @@ def turned(base, factor=1.0):
 def test_base_of_the_frequencies(id, make):
     message = said(id, make(500_000.0))
     assert message == "Your frequencies are 500000^(-2f/d). The base is 10000."
+    message = said(id, make(10_000.0**2))
+    assert message.startswith("Your frequencies are those of twice the exponent")
     message = said(id, make(10_000.0, 0.25))
     assert message.startswith("All your angles are 0.25 times as large as they should be")
 
@@ -328,7 +330,7 @@ def test_places_of_the_cache():
         return (q @ keys.mT).softmax(-1) @ values, keys, values
 
     assert said(id, half) == (
-        "Place 5 of the keys that you return holds 0.5 times the new key; it should hold the"
+        "Place 6 of the keys that you return holds 0.5 times the new key; it should hold the"
         " new key."
     )
     assert "holds the new key; it should hold the new value" in said(id, exchanged)
