@@ -153,6 +153,11 @@ def _taken_for_another(mine: list[Call], right: list[Call], trial: Prepared) -> 
                 return None  # both are called, in another order
             if any(_alike(call, one, trial) for call in right):
                 return None  # it is called so, later
+            times, enough = (
+                sum(c.layer == one.layer for c in calls) for calls in (mine, right)
+            )
+            if times <= enough and not any(call.layer == want.layer for call in mine):
+                return None  # the other is left out
             if any(other.layer == one.layer for other in right):
                 return f"`self.{one.layer}` is called where `self.{want.layer}` belongs."
             return None

@@ -161,7 +161,7 @@ def test_one_relu_of_several_that_is_missing_is_told_by_its_layer():
         return self.out(x)[:, 0]
 
     said = first_line("spatial.spatial_branch", like(SpatialBranch, forward=forward))
-    assert said == "The ReLU behind `self.norms.1` is left out."
+    assert said == "The ReLU behind `self.norms[1]` is left out."
 
 
 def test_what_is_passed_on_from_elsewhere_is_told():
@@ -172,8 +172,8 @@ def test_what_is_passed_on_from_elsewhere_is_told():
 
     said = first_line("spatial.spatial_branch", like(SpatialBranch, forward=forward))
     assert said.startswith(
-        "What the ReLU behind `self.norms.0` returns is added to what the ReLU behind"
-        " `self.norms.1` returns on the way to `self.far`"
+        "What the ReLU behind `self.norms[0]` returns is added to what the ReLU behind"
+        " `self.norms[1]` returns on the way to `self.far`"
     )
 
 

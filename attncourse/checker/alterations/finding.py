@@ -18,6 +18,7 @@ from attncourse.checker.trials import Prepared
 from attncourse.exercises.record import Exercise
 
 VAGUE = r"to the (quotient|difference|total|sum|product)|before it meets"
+CHEAP = 12  # an alteration of so many calls
 CALLS = 4_000  # of torch, that all alterations of one trial may take together
 
 
@@ -71,13 +72,16 @@ def tried(here: Runs, given: Mapping[str, list[Tensor]]) -> Iterator[Alteration]
         if not any(n.key in key and n.key != key for key in settled)
         and (departs is None or n.key in departs)
     }
-    spent = 0.0
+    left, kept = CALLS, CALLS / 4  # kept for those near the end, which are cheap
     for one in here.likely:
         if min(one.steps) in possible if one.steps else departs is None:
-            spent += here.cost(one)
-            if spent > CALLS:
-                return
-            yield one
+            cost = here.cost(one)
+            if left > 0:
+                left -= cost
+                yield one
+            elif cost < CHEAP and kept > 0:
+                kept -= cost
+                yield one
 
 
 def _settled(here: Runs, given: Mapping[str, list[Tensor]]) -> tuple[list[str], str | None]:

@@ -156,7 +156,9 @@ def equal_values_stay(look: Look) -> str | None:
         )
     told = f"With all values 1 you return {number(y.flatten()[0].item())} instead of 1: "
     summed = [n for n, size in look.trial.sizes.items() if size > 1 and close(y, size + 0 * y)]
-    if summed:
+    if v.shape == look.y.shape and close(look.y - v, look.expected):
+        return "You add v to the weighted mean of the values. The mean is all."
+    if len(summed) == 1:
         return (
             f"{told}as many as there are {summed[0]}. Is that axis summed, which should stay?"
         )

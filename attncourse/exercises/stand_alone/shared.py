@@ -61,7 +61,7 @@ def attention_trials(values=False):
         return replace(trial, inputs=trial.inputs | dict(k=Given("b head d h w", k)))
 
     return (
-        trial("for window = 5", 5, b=2, head=9, d=8, half=4, h=3, w=7),
+        trial("for window = 5", 5, b=2, head=9, d=8, half=4, h=6, w=7),
         trial("for a window larger than the picture", 7, b=3, head=5, d=2, half=1, h=4, w=6),
         trial("on a single row of pixels, window = 3", 3, b=2, head=5, d=8, half=4, h=1, w=6),
         zeros(trial("where a key is 0, window = 3", 3, b=2, head=5, d=8, half=4, h=7, w=6)),
