@@ -90,7 +90,7 @@ def front_by_loops(cost, score):
     for c, s in zip(cost.tolist(), score.tolist(), strict=True):
         pairs = list(zip(cost.tolist(), score.tolist(), strict=True))
         kept.append(not any(a <= c and b >= s and (a < c or b > s) for a, b in pairs))
-    return torch.tensor(kept, dtype=torch.bool)
+    return torch.tensor(kept, dtype=torch.bool, device=cost.device)
 
 
 def front_by_best_so_far(cost, score):
@@ -99,7 +99,8 @@ def front_by_best_so_far(cost, score):
     same_cost = [score[cost == c] for c in cost]
     beats = [not len(x) or bool(s > x.max()) for x, s in zip(less, score, strict=True)]
     best = [bool(s == x.max()) for x, s in zip(same_cost, score, strict=True)]
-    return torch.tensor([a and b for a, b in zip(beats, best, strict=True)])
+    front = [a and b for a, b in zip(beats, best, strict=True)]
+    return torch.tensor(front, device=cost.device)
 
 
 EXERCISE = Exercise(
