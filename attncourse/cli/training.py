@@ -144,3 +144,40 @@ def search_placements(
     into = (into or places.work() / "study") / options.name
     path = search.search(options, data, into, trials, device)
     console.print(f"all of it: {path}", soft_wrap=True)
+
+
+@commands.command()
+def detection(
+    into: Annotated[
+        Path | None, _option("folder of these runs; default: detection in the work folder")
+    ] = None,
+    seeds: Annotated[int, _option("how many", min=1)] = 3,
+):
+    """Train a small detector on three backbones; killed, it goes on with the run it was in.
+
+    Ten minutes of one core for three seeds. The result is detection.json in the folder.
+    """
+    from attncourse.training.detection.running import compare
+
+    into = into or places.work() / "detection"
+    compare(into, range(seeds), console=console)
+    console.print(f"all of it: {into / 'detection.json'}", soft_wrap=True)
+
+
+@commands.command()
+def kept(
+    name: Annotated[str, typer.Argument(help="cbam, stand_alone or windows")],
+    into: Annotated[
+        Path | None, _option("folder of the weights; default: kept in the work folder")
+    ] = None,
+):
+    """Train a network whose weights are in the package once more; minutes on one core."""
+    from attncourse.training.kept import keep
+
+    into = into or places.work() / "kept"
+    found = keep(name, into)
+    console.print(
+        f"{name}: {found['accuracy']:.1%} of the digits, {found['baseline']:.1%} for the most "
+        f"frequent one alone; the weights are in {into}",
+        soft_wrap=True,
+    )

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from attncourse.tasks.pictures import Digits, digits, photograph
 
 SIDE = 64  # pixels of a picture
+SMALL = 32  # … with one digit
 SMALLEST, LARGEST = 12, 28  # of a digit, before the box is drawn close around its ink
 INK = 0.35  # what counts as ink for the box
 
@@ -32,11 +33,20 @@ def scenes(count: int, seed: int, test: bool = False) -> Scenes:
     """Pictures of 64 x 64: one to four whole digits, and six pieces of digits, in any colour on
     a piece of a photograph.
 
-    test  take digits and a half of the photographs that are not used otherwise
+    test  take digits and halves of the photographs that are not used otherwise
     """
+    return _scenes(count, seed, test, SIDE, pieces=6, most=4)
+
+
+def single_digits(count: int, seed: int, test: bool = False) -> Scenes:
+    """Pictures of 32 x 32: one whole digit, and three pieces of others."""
+    return _scenes(count, seed, test, SMALL, pieces=3, most=1)
+
+
+def _scenes(count: int, seed: int, test: bool, side: int, pieces: int, most: int) -> Scenes:
     dice = torch.Generator().manual_seed(seed)
     known, grounds = digits(test), _grounds(test)
-    made = [_scene(dice, known, grounds) for _ in range(count)]
+    made = [_scene(dice, known, grounds, side, pieces, most) for _ in range(count)]
     return Scenes(
         torch.stack([image for image, _, _ in made]),
         [boxes for _, boxes, _ in made],
@@ -54,23 +64,32 @@ def _grounds(test: bool) -> list[Float[Tensor, "c h w"]]:
     return found
 
 
-def _scene(dice: torch.Generator, known: Digits, grounds: list[Tensor]):
+def _scene(
+    dice: torch.Generator,
+    known: Digits,
+    grounds: list[Tensor],
+    side: int,
+    pieces: int,
+    most: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=dice))
 
+    def digit() -> tuple[int, Tensor]:
+        which = number(0, len(known.label) - 1)
+        return which, _ink(known, which, number(SMALLEST, LARGEST))
+
     ground = grounds[number(0, len(grounds) - 1)]
-    top, left = (number(0, n - SIDE) for n in ground.shape[-2:])
-    image = ground[:, top : top + SIDE, left : left + SIDE].clone()
-    for _ in range(6):
-        ink = _ink(dice, known, number(0, len(known.label) - 1), number(SMALLEST, LARGEST))
-        piece = _piece(ink, number(0, 3))
-        _draw(image, piece, number(-4, SIDE - 8), number(-4, SIDE - 8), dice)
+    top, left = (number(0, n - side) for n in ground.shape[-2:])
+    image = ground[:, top : top + side, left : left + side].clone()
+    for _ in range(pieces):
+        piece = _piece(digit()[1], number(0, 3))
+        _draw(image, piece, number(-4, side - 8), number(-4, side - 8), dice)
     boxes: list[Tensor] = []
     labels: list[int] = []
-    for _ in range(number(1, 4)):
-        which, side = number(0, len(known.label) - 1), number(SMALLEST, LARGEST)
-        ink = _ink(dice, known, which, side)
-        y, x = number(0, SIDE - side), number(0, SIDE - side)
+    for _ in range(number(1, most)):
+        which, ink = digit()
+        y, x = number(0, side - len(ink)), number(0, side - len(ink))
         box = _box(ink) + torch.tensor([x, y, x, y])
         if any(_overlap(box, other) for other in boxes):
             continue
@@ -80,7 +99,7 @@ def _scene(dice: torch.Generator, known: Digits, grounds: list[Tensor]):
     return image, torch.stack(boxes).float(), torch.tensor(labels)
 
 
-def _ink(dice: torch.Generator, known: Digits, which: int, side: int) -> Float[Tensor, "s s"]:
+def _ink(known: Digits, which: int, side: int) -> Float[Tensor, "s s"]:
     size = (side, side)
     ink = F.interpolate(known.image[which][None], size, mode="bilinear", align_corners=False)
     return rearrange(ink, "1 1 h w -> h w").clamp(0, 1)
@@ -97,7 +116,7 @@ def _piece(ink: Float[Tensor, "s s"], corner: int) -> Float[Tensor, "p q"]:
 def _draw(image: Tensor, ink: Tensor, y: int, x: int, dice: torch.Generator) -> None:
     """Ink of a colour of its own, unlike the ground there; what lies outside is left out."""
     top, left = max(y, 0), max(x, 0)
-    ink = ink[top - y : SIDE - y, left - x : SIDE - x]
+    ink = ink[top - y :, left - x :][: image.shape[1] - top, : image.shape[2] - left]
     part = image[:, top : top + ink.shape[0], left : left + ink.shape[1]]
     light = float(part.mean()) if part.numel() else 0.0
     colour = 0.6 * torch.rand(3, generator=dice) + (0.0 if light > 0.5 else 0.4)

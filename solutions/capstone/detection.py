@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,18 +44,19 @@ LARGEST = 4.0  # of the logarithm of a side: exp overflows soon after
 
 def focal_loss(
     logits: Float[Tensor, "*b"],
-    targets: Float[Tensor, "*b"],
+    targets: Bool[Tensor, "*b"],
     alpha: float = 0.25,
     gamma: float | int = 2.0,
 ) -> Float[Tensor, "*b"]:
     """The focal loss of each score by itself (eq. 5 of the paper).
 
-    targets  1 where the class is there, 0 where it is not
+    targets  True where the class is there
     alpha    the weight of what is there; 1 - alpha is that of what is not
     gamma    how much less counts what is right already; 0 is cross-entropy
     """
-    sign = 2 * targets - 1
-    weight = alpha * targets + (1 - alpha) * (1 - targets)
+    there = targets.to(logits)
+    sign = 2 * there - 1
+    weight = alpha * there + (1 - alpha) * (1 - there)
     wrong = (-sign * logits).sigmoid()  # 1 - p_t
     return -weight * wrong**gamma * F.logsigmoid(sign * logits)
 
@@ -190,8 +191,8 @@ def detection_loss(
     for picture, (truths, classes) in enumerate(zip(boxes, labels, strict=True)):
         truth = match(box_iou(truths, anchors))
         hit, counted = truth >= 0, truth != IGNORED
-        targets = torch.zeros_like(logits[picture])
-        targets[hit, classes[truth[hit]]] = 1
+        targets = torch.zeros_like(logits[picture], dtype=torch.bool)
+        targets[hit, classes[truth[hit]]] = True
         scored = scored + focal(logits[picture][counted], targets[counted]).sum()
         wanted = encode(truths[truth[hit]], anchors[hit])
         placed = placed + F.smooth_l1_loss(

@@ -149,7 +149,7 @@ def test_of_equal_scores_the_first_stays():
 
 
 def test_the_focal_loss_is_equation_5():
-    x, t = torch.randn(3, 5).double(), torch.randint(2, (3, 5)).double()
+    x, t = torch.randn(3, 5).double(), torch.rand(3, 5) < 0.5
     found = focal_loss(x, t, alpha=0.3, gamma=1.5)
     for at in range(15):
         p, there = x.flatten()[at].sigmoid().item(), bool(t.flatten()[at])
@@ -159,14 +159,14 @@ def test_the_focal_loss_is_equation_5():
 
 
 def test_without_focus_it_is_half_of_cross_entropy():
-    x, t = torch.randn(17).double(), torch.randint(2, (17,)).double()
-    wanted = F.binary_cross_entropy_with_logits(x, t, reduction="none") / 2
+    x, t = torch.randn(17).double(), torch.rand(17) < 0.5
+    wanted = F.binary_cross_entropy_with_logits(x, t.double(), reduction="none") / 2
     torch.testing.assert_close(focal_loss(x, t, alpha=0.5, gamma=0), wanted)
 
 
 def test_it_is_finite_where_a_score_is_sure_and_wrong():
     x = torch.tensor([200.0, -200.0, 0.0], requires_grad=True)
-    loss = focal_loss(x, torch.tensor([0.0, 1.0, 1.0]))
+    loss = focal_loss(x, torch.tensor([False, True, True]))
     torch.testing.assert_close(loss[:2], torch.tensor([150.0, 50.0]))
     loss.sum().backward()
     assert x.grad.isfinite().all()
@@ -174,7 +174,7 @@ def test_it_is_finite_where_a_score_is_sure_and_wrong():
 
 def test_gradients_of_the_focal_loss():
     x = torch.randn(6).double().requires_grad_()
-    t = torch.tensor([0.0, 1, 1, 0, 0, 1]).double()
+    t = torch.tensor([0, 1, 1, 0, 0, 1]) > 0
     assert torch.autograd.gradcheck(lambda x: focal_loss(x, t), x)
 
 
@@ -227,7 +227,7 @@ def test_the_loss_counts_each_anchor_once_and_none_in_between():
     assert match(box_iou(truth, places)).tolist() == [0, -2, -1]
     logits, deltas = torch.randn(1, 3, 2).double(), torch.randn(1, 3, 4).double()
     scored, placed = detection_loss(logits, deltas, places, [truth], [torch.tensor([1])])
-    targets = torch.tensor([[0.0, 1], [0, 0]]).double()
+    targets = torch.tensor([[0, 1], [0, 0]]) > 0
     wanted = focal_loss(logits[0, [0, 2]], targets).sum()
     torch.testing.assert_close(scored, wanted)
     far = deltas[0, 0].abs()
@@ -272,9 +272,9 @@ def test_torchvisions_overlaps():
 
 
 def test_torchvisions_focal_loss():
-    x, t = torch.randn(4, 6).double(), torch.randint(2, (4, 6)).double()
+    x, t = torch.randn(4, 6).double(), torch.rand(4, 6) < 0.5
     for alpha, gamma in ((0.25, 2.0), (0.6, 0.5)):
-        theirs = ops().sigmoid_focal_loss(x, t, alpha, gamma)
+        theirs = ops().sigmoid_focal_loss(x, t.double(), alpha, gamma)
         torch.testing.assert_close(focal_loss(x, t, alpha, gamma), theirs)
 
 
