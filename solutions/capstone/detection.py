@@ -7,7 +7,7 @@ does not drown in background.
     loss = (Σ FL + Σ smooth L1) / anchors that have a truth
 
 Axes     b pictures, c channels, h w height and width in pixels, a anchors of all levels,
-         n boxes, g truths of a picture
+         n boxes
 Cost     the heads have the same weights on every level: 2 (depth) 3x3 and one that tells
 Source   Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017,
          arXiv:1612.03144, sec. 3; Lin, Goyal, Girshick, He, Dollár, "Focal Loss for Dense
@@ -179,8 +179,8 @@ def detection_loss(
     logits: Float[Tensor, "b a classes"],
     deltas: Float[Tensor, "b a 4"],
     anchors: Float[Tensor, "a 4"],
-    boxes: list[Float[Tensor, "g 4"]],
-    labels: list[Int[Tensor, " g"]],
+    boxes: list[Float[Tensor, "... 4"]],
+    labels: list[Int[Tensor, "..."]],
     focal: Callable = focal_loss,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Of scores and of boxes, each by the number of anchors that have a truth.

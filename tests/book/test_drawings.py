@@ -8,7 +8,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from attncourse.book import plots
-from attncourse.book.drawings import capstone, non_local, relative_2d, spatial, united
+from attncourse.book.drawings import (
+    capstone,
+    detection,
+    non_local,
+    relative_2d,
+    spatial,
+    united,
+)
 
 
 def drawings(module):
@@ -30,7 +37,7 @@ def words(figure):
     "draw",
     [
         p
-        for module in (spatial, non_local, relative_2d, united, capstone)
+        for module in (spatial, non_local, relative_2d, united, capstone, detection)
         for p in drawings(module)
     ],
 )
