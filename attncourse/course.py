@@ -296,9 +296,9 @@ CHAPTERS: tuple[Chapter, ...] = (
         13,
         "capstone",
         "Capstone",
-        "the width for a budget, paired tests, a Pareto front",
+        "the width for a budget, paired tests, a Pareto front, a detector",
         "one network with every mechanism at one budget, and which differences are real",
-        150,
+        240,
         (
             "stage_multiply_adds",
             "width_for",
