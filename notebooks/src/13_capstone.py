@@ -491,7 +491,7 @@ claim((decode(numbers, anchor) - truth).abs().max() < 1e-4, "`decode` undoes `en
 # ### Who is to find what
 #
 # In training every anchor must know what it should have said. It gets the truth that it overlaps most if their
-# IoU is at least 1/2. Below 0.4 it should say that nothing is there, the **background**. Between the two it
+# IoU is at least 1/2. Below 2/5 it should say that nothing is there, the **background**. Between the two it
 # would be unfair to ask either, so such an anchor counts as nothing (RetinaNet, sec. 4).
 
 # %% [markdown]

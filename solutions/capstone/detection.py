@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solutions.arguments import equip
 from solutions.capstone.boxes import (
     IGNORED,
     anchors,
@@ -64,15 +65,15 @@ def focal_loss(
 class FeaturePyramid(nn.Module):
     """Three maps of a backbone made equally rich: what the coarse ones know is handed down.
 
-    channels      of the maps, the finest first
+    widths        channels of the maps, the finest first
     out_channels  of all that come out
     """
 
-    def __init__(self, channels: tuple[int, int, int], out_channels: int):
+    def __init__(self, widths: tuple[int, int, int], out_channels: int):
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in channels)
+        self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in widths)
         self.output = nn.ModuleList(
-            nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in channels
+            nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in widths
         )
 
     def forward(
@@ -228,3 +229,6 @@ def detections(
         kept = non_maximum_suppression(apart, score, overlap)
         found.append(Found(boxes[kept], score[kept], label[kept]))
     return found
+
+
+equip(FeaturePyramid)

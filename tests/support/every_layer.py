@@ -124,6 +124,11 @@ LAYERS = [
         ((2, 3, 20, 24),),
     ),
     (
+        capstone.FeaturePyramid,
+        dict(widths=(3, 5, 7), out_channels=4),
+        ((2, 3, 9, 12), (2, 5, 5, 6), (2, 7, 3, 4)),
+    ),
+    (
         residual.Basic,
         dict(channels=12, planes=6, stride=2, window=conv, attention=None, placement="pre"),
         MAP,
@@ -173,7 +178,7 @@ LAYERS = [
     ),
 ]
 # What others inherit from, and what takes a layer that is made already.
-BASES = {"ResidualBlock", "HeConv2d", "Pixels", "ChannelsLast"}
+BASES = {"ResidualBlock", "HeConv2d", "Pixels", "ChannelsLast", "RetinaNet"}
 
 
 def inputs(shapes, dtype=torch.float32, device=None):

@@ -16,7 +16,7 @@ def pyramid_trials():
         inputs = dict(
             zip(("fine", "middle", "coarse"), (f"b {a}" for a in letters), strict=True)
         )
-        return Trial(name, named, inputs, dict(channels=channels, out_channels=out))
+        return Trial(name, named, inputs, dict(widths=channels, out_channels=out))
 
     return (
         trial("of maps that halve", 2, (3, 5, 7), ((12, 16), (6, 8), (3, 4)), 9),
