@@ -2,7 +2,7 @@
 
 import torch
 
-from attncourse.exercises.capstone.box_shared import boxes, given
+from attncourse.exercises.capstone.shared import boxes, given
 from attncourse.exercises.edits import often, same, wrong
 from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.capstone.boxes import box_iou

@@ -2,7 +2,7 @@
 
 import torch
 
-from attncourse.exercises.capstone.box_shared import given
+from attncourse.exercises.capstone.shared import given
 from attncourse.exercises.edits import often, same, wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions.capstone.boxes import decode
