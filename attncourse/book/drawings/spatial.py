@@ -111,8 +111,23 @@ def cbam() -> Figure:
 
 
 def bam() -> Figure:
-    """Two branches of logits, their sum squashed once, x scaled and added to itself."""
-    fig, ax = canvas(15.4, 5.9)
+    """Two branches of logits, one sigmoid of their sum, x scaled and added to itself."""
+    fig, ax = canvas(15.4, 8.9)
+    ax.set(ylim=(-3.0, 5.9))
+    channel = ("mean\nover h, w", "down", "up")
+    spatial = ("1 x 1", "3 x 3,\ndilation 4", "3 x 3,\ndilation 4", "1 x 1")
+    for name, y, parts in (
+        ("channel\nbranch:", -1.2, channel),
+        ("spatial\nbranch:", -2.7, spatial),
+    ):
+        ax.text(0.4, y + 0.45, name, ha="left", va="center")
+        colours = [DATA if part.startswith("mean") else LEARNED for part in parts]
+        boxes = [
+            layer(ax, 2.6 + 3.35 * n, y, part, 1.75, 0.9, colour)
+            for n, (part, colour) in enumerate(zip(parts, colours, strict=True))
+        ]
+        for one, two, colour in zip(boxes[:-1], boxes[1:], colours, strict=False):
+            arrow(ax, one.right, two.left, text="norm,\nrelu" if colour == LEARNED else "")
     tensor(ax, 0.5, 2.1, CUBE, "c h w", "$x$", [DATA] * 6)
     layer(ax, 4.1, 4.1, "channel\nbranch", 1.75, 0.95)
     layer(ax, 4.1, 1.3, "spatial\nbranch", 1.75, 0.95)
