@@ -196,10 +196,10 @@ CHAPTERS: tuple[Chapter, ...] = (
         150,
         (
             "gathered_logits",
+            "axis_logits",
             "rel_to_abs",
             "relative_logits_1d",
             "relative_logits_2d",
-            "axis_logits",
             "relative_weights",
             "augmented_pair",
             "attention_widths",

@@ -177,7 +177,7 @@ def relative_weights(
 ) -> Float[Tensor, "*batch i j"]:
     """The attention map: a key is scored by what it holds and by where it is from the query.
 
-    Without tables, by what it holds alone. `logits` is one of the forms of the second part.
+    Without tables, by what it holds alone. `logits` gives the position scores.
     """
     q = q / math.sqrt(q.shape[-1])
     i, j = (rearrange(x, "... h w d -> ... (h w) d") for x in (q, k))

@@ -5,10 +5,11 @@
 # For text it had been given *relative* positions (chapter 3). In 2019 Irwan Bello, Barret Zoph, Ashish Vaswani,
 # Jonathon Shlens and Quoc Le did the same for images, which have two directions, and then asked a bolder
 # question: if attention knows places, how much of a convolution can it replace?
-#
-# Why mix the two? A convolution is sharp and cheap but sees few pixels; attention is costly but sees the whole
-# image. Each can do what it is good at, in the
-# [attention augmented convolution](https://arxiv.org/abs/1904.09925) (ICCV 2019).
+
+# %% [markdown]
+# Why mix the two? A convolution knows exactly which neighbour is which, and is cheap, but it sees few pixels;
+# attention is costly but sees the whole image. In their
+# [attention augmented convolution](https://arxiv.org/abs/1904.09925) (ICCV 2019) each does what it is good at.
 #
 # **About 2½ hours**, of which 92 minutes are exercises. A CPU is enough.
 
@@ -22,8 +23,9 @@
 # | ResNet-101, ImageNet, top-1 | 77.9 % | 78.4 % | 78.7 % |
 # | RetinaNet on ResNet-50, COCO, AP | 36.8 | 36.5 | 38.2 |
 #
-# (Tables and Figure 1 of the paper.) For classification it gains little over squeeze-and-excitation; for
-# detection it gains more, 1.4 points with ResNet-50. The relative positions have outlived the layer: the same
+# (Tables and Figure 1 of the paper. COCO is a collection of photographs in which objects are to be found,
+# RetinaNet a network that finds them, and AP, the average precision, its score.) For classification the layer
+# gains little over squeeze-and-excitation; for detection it gains more, 1.4 points with ResNet-50. The relative positions have outlived the layer: the same
 # scores, from one table for rows and one for columns, stand in
 # [BoTNet](https://arxiv.org/abs/2101.11605), [MViTv2](https://arxiv.org/abs/2112.01526) and in the image
 # encoder of [Segment Anything](https://arxiv.org/abs/2304.02643).
@@ -40,23 +42,14 @@
 # %% [markdown]
 # | letter | what it counts |
 # |---|---|
-# | `b`, `head` | examples, heads |
-# | `c`, `f` | channels that enter a layer, channels that leave it |
-# | `h` `w` | height and width of a feature map, and in patterns the two axes of the *queries* |
-# | `h2` `w2` | height and width of what a layer with a stride returns |
-# | `y` `x` | in patterns the two axes of the *keys*, as long as `h` and `w` |
-# | `i`, `j` | queries and keys in a line: `i = (h w)`, `j = (y x)` |
-# | `d`, `e` | features of a key, of a value, in one head |
-# | `m` | $d + h + w$, the features of a longer key (section 8.6) |
+# | `h` `w` | height and width of a feature map, and in patterns the row and column of a *query* |
+# | `y` `x` | in patterns the row and column of a *key*; in `forward(x)` the letter x is the input |
 # | $R$, $C$ | the two tables, `rows` and `columns` in code |
-# | `r`, `s` | the entries of the two tables: one per offset, $2h-1$ and $2w-1$ |
-# | $\downarrow$, $\rightarrow$ | how many rows down and how many columns right $j$ is from $i$ |
-
-# %% [markdown]
-# In `forward(x)` the letter x is the input, as everywhere. A **feature map** has the axes `h w`, one number for
-# each pixel; an **attention map** has the axes `i j`, one for each pair of pixels. A **logit** is a score before
-# the softmax, hence the names of the functions: `relative_logits_2d` gives the part of the score that comes from
-# the positions alone, which we call the **position score**.
+# | $\downarrow$, $\rightarrow$ | how many rows down and how many columns right the key is from the query |
+#
+# A **feature map** has the axes `h w`, one number for each pixel; an **attention map** has the axes `i j`, one
+# for each pair of a query $i$ and a key $j$, with `i = (h w)` and `j = (y x)`. Other letters are explained
+# where they come up.
 
 # %%
 import math
@@ -73,7 +66,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint
+from attncourse import check, explore, hint
 from attncourse.book import claim, plots
 from attncourse.book.drawings import relative_2d as drawn
 from attncourse.papers import counting
@@ -101,10 +94,38 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 
 # %% [markdown]
+# ### A puzzle
+#
+# Every pixel of a mosaic has to name the colour one below and two to its right. In photographs such an offset
+# stands for how parts lie: the wheel is below the door, wherever the car is. In training the question is
+# asked in columns 0, 1, 4 and 5 only. Afterwards it is asked in columns 2 and 3.
+
+# %% jupyter={"source_hidden": true}
+torch.manual_seed(0)
+x, colour = relative_tasks.mosaics(1)
+fig, ax = plt.subplots(figsize=(4.4, 3.3))
+ax.imshow(colour[0], cmap="viridis", vmin=0, vmax=3)
+ax.plot([1.55, 1.55, 3.45, 3.45], [-0.6, -0.8, -0.8, -0.6], color="k", lw=1.2, clip_on=False)
+ax.text(2.5, -0.95, "never asked in training", ha="center", va="bottom", size=8.5)
+ax.annotate("", (7, 3), (5, 2), arrowprops=dict(color="#d55e00", width=2.5, headwidth=10))
+ax.plot(5, 2, "o", color="#d55e00")
+ax.set_title("Which colour is one below and two to the right?", pad=28)
+ax.set(xlabel="column", ylabel="row")
+ax.set_ylim(5.5, -0.5)
+plots.show(
+    fig,
+    "A mosaic of six by eight in four colours, an arrow from a query in column 5, and a bracket over columns 2 and 3.",
+)
+
+# %% [markdown]
+# A network with a learned vector for every place answers perfectly in the columns where it was trained, and
+# hardly better than by guessing in the two others. One with relative positions answers perfectly in both. Why?
+# Section 8.5 lets you see it happen.
+#
 # ### The layer we are heading for
 #
-# Most of its channels come from a 3 x 3 convolution, the others from
-# attention over the whole feature map. Section 8.1 to section 8.6 build the green box, section 8.7 the rest.
+# Most of its channels come from a 3 x 3 convolution, the others from attention over the whole feature map.
+# The first six sections build the green box, section 8.7 the rest.
 
 # %% jupyter={"source_hidden": true}
 HEADING_FOR = """x goes into a 3 x 3 convolution, which gives f - dv channels, and into keys, queries and
@@ -115,8 +136,8 @@ plots.show(drawn.augmented_convolution(), HEADING_FOR)
 # %% [markdown]
 # ## 8.1 Two tables for all pairs
 #
-# In chapter 3 a pair of tokens had one distance. A pair of pixels has two: so many rows down, so many
-# columns to the right. Whatever is learned for "24 down and 32 to the right" should hold
+# In chapter 3 a pair of tokens had one distance. A pair of pixels has two: the key lies so many rows down and
+# so many columns to the right of the query. Whatever is learned for "24 down and 32 to the right" should hold
 # everywhere in the picture.
 
 # %% jupyter={"source_hidden": true}
@@ -127,7 +148,7 @@ pointing = dict(
     arrowstyle="-|>", lw=2.5, color="#e69f00", mutation_scale=18, shrinkA=0, shrinkB=0
 )
 for ax, (row, column) in zip(axs, ((20, 30), (50, 90)), strict=True):
-    plots.image(ax, photo, f"query in row {row}, column {column}")
+    plots.image(ax, photo, f"Query in row {row}, column {column}")
     ax.annotate("", (column + 32, row + 24), (column, row), arrowprops=pointing)
     ax.plot(column, row, "o", color="#e69f00", ms=7)
     middle = (column + 8, row + 29)
@@ -152,13 +173,16 @@ plots.show(
 # %% [markdown]
 # $$ \text{score}_{ij} = \frac{q_i \cdot (k_j + R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
 #
-# (Section 3 of the paper.) The part $q_i \cdot (R_{\downarrow} + C_{\rightarrow})$ is the position score.
+# (Section 3 of the paper; $d$ counts the features of a key in one head.) The part
+# $q_i \cdot (R_{\downarrow} + C_{\rightarrow})$ comes from the positions alone. We call it the **position score**. A
+# score before the softmax is also called a **logit**, hence the names of the functions.
 #
 # **Predict.** How many vectors are there for a feature map of 28 x 28, with the sum and without?
 #
 # <details><summary>Answer</summary>
 #
-# Offsets run from -27 to 27: 55 offsets on each axis. With the sum 55 + 55 = 110, without it 55 · 55 = 3025.
+# Offsets run from -27 to 27, which makes 55 on each axis. With the sum there are 55 + 55 = 110 vectors, without
+# it 55 · 55 = 3025.
 #
 # </details>
 
@@ -183,11 +207,11 @@ claim(scores.softmax(-1)[0] > 0.9, "of two equal keys the near one gets nine ten
 # | | axes | what it is |
 # |---|---|---|
 # | `q` | `… h w d` | queries, already divided by $\sqrt d$ |
-# | `rows`, `columns` | `r d`, `s d` | $R$ and $C$, one vector for each offset |
+# | `rows`, `columns` | `r d`, `s d` | $R$ and $C$, one vector for each of the $2h-1$ and $2w-1$ offsets |
 # | result | `… i j` | $q_i \cdot (R + C)$ for every pair |
 #
-# `offsets(n)[i, j]` $= j - i + n - 1$: which table entry the pair $(i, j)$ uses on an axis of $n$ pixels. The
-# $n - 1$ is there because a table counts from 0. `check_tables` takes `h`, `w` and both tables, and raises where they do not fit.
+# `offsets(n)[i, j]` $= j - i + n - 1$ says which table entry the pair $(i, j)$ uses on an axis of $n$ pixels.
+# The $n - 1$ is there because a table counts from 0. `check_tables` takes `h`, `w` and both tables, and raises where they do not fit.
 
 # %% [markdown]
 # ### Exercise: `gathered_logits`
@@ -203,6 +227,11 @@ check("relative_2d.gathered_logits", gathered_logits)
 # Stuck? `hint("relative_2d.gathered_logits")` gives one hint at a time. To read on without solving
 # it: `from solutions.relative_2d import gathered_logits`.
 
+# %% [markdown]
+# Two pairs of tables are made by hand. The first pair takes a quarter of the squared distance off the score; the
+# second prefers keys to the right, up to three columns. The figure shows the attention weights of two
+# queries under each pair.
+
 # %%
 q = torch.ones(9, 13, 1)  # all queries alike
 far = torch.arange(-8.0, 9)[:, None], torch.arange(-12.0, 13)[:, None]
@@ -213,7 +242,8 @@ right = 0 * far[0], far[1].clamp(max=3)
 fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.1))
 photo = 0.5 + 0.5 * reduce(photograph("china", 90, 130), "h w c -> h w", "mean")
 where = dict(extent=(-0.5, 129.5, 89.5, -0.5), cmap="viridis", vmin=0, vmax=1)
-for line, tables, name in zip(axs, (near, right), ("near me", "to my right"), strict=True):
+names = "First pair: near me", "Second pair: to my right"
+for line, tables, name in zip(axs, (near, right), names, strict=True):
     weights = gathered_logits(q, *tables).softmax(-1)
     maps = rearrange(weights, "(h w) (y x) -> h w y x", h=9, y=9)
     for ax, (row, column) in zip(line, ((2, 3), (6, 7)), strict=True):
@@ -226,8 +256,8 @@ below, everything from three columns right of the cross on is bright."""
 plots.show(fig, alt)
 
 # %% [markdown]
-# **What you should see.** The attention map of a query moves with the cross: the two tables say "near me" and "to my right" for
-# whoever asks. Should the band lie to the left, you count query minus key. Should it lie below, height and
+# **What you should see.** The attention map moves with the query, which is marked by the cross: the same tables
+# say "near me", or "to my right", for whoever asks. Should the band lie to the left, you count query minus key. Should it lie below, height and
 # width are exchanged, a frequent mistake that square feature maps hide.
 
 # %%
@@ -236,105 +266,15 @@ q = torch.randn(28, 28, 20)
 rows, columns = torch.randn(55, 20), torch.randn(55, 20)
 spent = counting.count(lambda: gathered_logits(q, rows, columns)).largest_tensor
 print(f"largest tensor {spent:,}, the attention map itself {784**2:,}")
-claim(spent == 784**2 * 20, "(h w)² d numbers: d times the attention map")
+claim(spent == 784**2 * 20, "it has (h w)² d numbers, d times the attention map")
 
 # %% [markdown]
-# ## 8.2 The skew, in both directions
+# ## 8.2 A row and a column at a time
 #
-# The paper does it this way; section 8.3 shows something simpler. You may skip to it, with
-# `from solutions.relative_2d import rel_to_abs, relative_logits_1d, relative_logits_2d`.
-#
-# The definition makes 12 million numbers where the attention map of one head has 0.6 million: 28 x 28 pixels are
-# not much. As in chapter 3 we multiply first, since `i r` is small, and then move each number to its key.
-# [Huang et al.](https://arxiv.org/abs/1809.04281) found the trick in 2018 for Music Transformer, where keys lie in the
-# past only; Bello et al. extended it to both signs and two axes. Now there are $2n - 1$ offsets on an axis of
-# $n$ pixels.
-
-# %% jupyter={"source_hidden": true}
-n = 5
-offset = repeat(torch.arange(-4, 5), "r -> i r", i=n)
-wanted = offsets(n) - (n - 1)
-fig, cell = plt.figure(figsize=(6.4, 2.7), layout="none"), 0.36
-for left, table, name, across in (
-    (0.5, offset, "one column per offset", "table entry r"),
-    (4.4, wanted, "one column per key", "key j"),
-):
-    width = table.shape[1] * cell
-    ax = fig.add_axes((left / 6.4, 0.58 / 2.7, width / 6.4, n * cell / 2.7))
-    plots.signed(ax, table, across, "query i", name, limit=8, bar=False)
-    for i, j in [(i, j) for i in range(n) for j in range(table.shape[1])]:
-        ax.text(j, i, int(table[i, j]), ha="center", va="center")
-plots.show(fig, "Five rows from -4 to 4; and a square whose diagonal is 0.")
-
-# %% [markdown]
-# **Predict.** Number the cells on the left line by line from 0. Which are wanted for query 0, and which for
-# query 1? What is the step from the one to the other?
-#
-# <details><summary>Answer</summary>
-#
-# 4 to 8, then 12 to 16: what query $i$ wants begins at $n - 1 + i\,(2n - 2)$. The step is $2n-2$, where lines
-# have $2n-1$ cells.
-#
-# </details>
-
-# %% [markdown]
-# A plain cut into lines of $2n - 1 = 9$ would start at 4, 13, 22, …; wanted are 4, 12, 20, …: each line begins one
-# cell more too late than the one above it. The trick: **one more cell in each line**, and the wanted numbers stand
-# at 4, 13, 22, …, where the plain cut starts. So we pad, read everything as one strip, drop the start and cut it
-# anew into lines of $2n - 1$.
-
-# %% jupyter={"source_hidden": true}
-plots.show(
-    drawn.padded_strip(),
-    "Three rows of the offsets -2 to 2; each gets a cell more; all are read as one strip in which three"
-    " runs of three cells are framed; the strip, cut anew from the third cell on into rows of five,"
-    " begins each row with one run; its first three columns are the result, the others are hatched.",
-)
-
-# %% [markdown]
-# | | axes | what it is |
-# |---|---|---|
-# | `x` | `… i r` | column $r$ is the offset $r - (n-1)$ |
-# | `rel_to_abs(x)` | `… i j` | number $ij$ is that of the offset $j - i$ |
-
-# %% [markdown]
-# ### Exercise: `rel_to_abs`
-#
-# Raise a `ValueError` where $r$ is not $2n - 1$.
-
-# %% exercise="relative_2d.rel_to_abs"
-
-# %%
-check("relative_2d.rel_to_abs", rel_to_abs)
-
-# %% [markdown]
-# Stuck? `hint("relative_2d.rel_to_abs")`. To read on without solving it:
-# `from solutions.relative_2d import rel_to_abs`.
-
-# %%
-claim(torch.equal(rel_to_abs(offset), wanted), "the left table becomes the right one")
-
-# %% [markdown]
-# ### Exercise: `relative_logits_1d`
-#
-# This is one axis: `… i d` and `r d` become `… i j`. No tensor `i j d` may be made on the way; the check
-# counts.
-
-# %% exercise="relative_2d.relative_logits_1d"
-
-# %%
-check("relative_2d.relative_logits_1d", relative_logits_1d)
-
-# %% [markdown]
-# Stuck? `hint("relative_2d.relative_logits_1d")`. To read on without solving it:
-# `from solutions.relative_2d import relative_logits_1d`.
-
-# %% [markdown]
-# ### Two axes
-#
-# The position score has two parts: that of a *column* of keys, $q_i \cdot C_{\rightarrow}$, is the same in all
-# rows, that of a *row*, $q_i \cdot R_{\downarrow}$, in all columns. So both directions are one axis each, and the
-# scores of all pairs are their sum by broadcasting.
+# The definition makes 12 million numbers where the attention map of one head has 0.6 million, and 28 x 28 pixels
+# are not many. The remedy is a look at the formula. For one query, $q_i \cdot R_{\downarrow}$ depends only on
+# the *row* of the key, and $q_i \cdot C_{\rightarrow}$ only on its *column*. So we compute h numbers for the
+# rows and w numbers for the columns, and the position score of a key is the sum of the two that belong to it.
 
 # %% jupyter={"source_hidden": true}
 plots.show(
@@ -344,44 +284,15 @@ plots.show(
 )
 
 # %% [markdown]
-# ### Exercise: `relative_logits_2d`
-#
-# $q_i \cdot C_{\rightarrow}$ is the same for all rows of keys: skew along the columns, and repeat. For the
-# rows do the same on the feature map turned.
-
-# %% exercise="relative_2d.relative_logits_2d"
-
-# %%
-check("relative_2d.relative_logits_2d", relative_logits_2d)
-
-# %% [markdown]
-# Stuck? `hint("relative_2d.relative_logits_2d")`. To read on without solving it:
-# `from solutions.relative_2d import relative_logits_2d`.
-
-# %%
-apart = (relative_logits_2d(q, rows, columns) - gathered_logits(q, rows, columns)).abs().max()
-claim(apart < 1e-4, "skewed position scores are the gathered ones")
-spent = counting.count(lambda: relative_logits_2d(q, rows, columns)).largest_tensor
-print(f"largest tensor {spent:,}")
-claim(spent == 784**2, "and nothing is larger than the attention map")
-
-# %% [markdown]
-# **What you should see.** The largest tensor has 614,656 numbers, a twentieth of before, since d = 20. The paper
-# counts the same: $N_h (hw)^2$ numbers for $N_h$ heads. If yours is larger, a table of pairs is still made
-# somewhere.
-
-# %% [markdown]
-# ## 8.3 No skew at all
-#
-# The skew is clever, and in the plane it is not needed. `rows[offsets(h)]` is `h y d`: pairs of *rows*, not
-# of pixels. For 28 x 28 and d = 20:
+# A query needs one vector of the table for each row of keys, and all queries of one row of the image need the same
+# ones. So we look up a vector for every pair of *rows*, `rows[offsets(h)]` with the axes `h y d`, and multiply
+# each query with the vectors of its row. The result has one number for each row of keys, `h w y`. The columns
+# go the same way. For 28 x 28 pixels and d = 20 that is a difference:
 #
 # | | numbers |
 # |---|---|
 # | vectors of all pairs of pixels | 12,293,120 |
 # | vectors of all pairs of rows | 15,680 |
-#
-# So the two margins of the last diagram, the position scores of the rows and of the columns, are an einsum each.
 
 # %% [markdown]
 # ### Exercise: `axis_logits`
@@ -404,8 +315,8 @@ check("relative_2d.axis_logits", axis_logits)
 down, across = axis_logits(q, rows, columns)
 both = rearrange(down, "h w y -> h w y 1") + rearrange(across, "h w x -> h w 1 x")
 both = rearrange(both, "h w y x -> (h w) (y x)")
-apart = (both - relative_logits_2d(q, rows, columns)).abs().max()
-claim(apart < 1e-4, "a broadcast sum is all it takes")
+apart = (both - gathered_logits(q, rows, columns)).abs().max()
+claim(apart < 1e-4, "the sums are the position scores of the definition")
 print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}")
 
 # %% [markdown]
@@ -419,12 +330,11 @@ print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}"
 # |---|---|---|
 # | Bello et al. | $q_i \cdot (R_{\downarrow} + C_{\rightarrow}) / \sqrt d$ | $(2h - 1 + 2w - 1)\, d$, for all heads together |
 # | MViTv2, Segment Anything | $q_i \cdot R_{\downarrow} + q_i \cdot C_{\rightarrow}$ | the same number |
-# | Swin | a number $B_{\downarrow \rightarrow}$, whatever $q_i$ | $(2h-1)(2w-1)$ for each head |
+# | Swin | a number $B_{\downarrow \rightarrow}$, whatever $q_i$ is | $(2h-1)(2w-1)$ for each head |
 #
 # **Decomposed relative positions** is what MViTv2 calls the second row. It *is* your `axis_logits` and their
-# broadcast sum. (*Released code of
-# [Segment Anything](https://github.com/facebookresearch/segment-anything): the queries in it are not divided by
-# $\sqrt d$, and offsets count query minus key.*) [Swin](https://arxiv.org/abs/2103.14030) has small windows,
+# broadcast sum. (In the [code](https://github.com/facebookresearch/segment-anything) of Segment Anything the
+# queries in it are not divided by $\sqrt d$, and offsets count query minus key.) [Swin](https://arxiv.org/abs/2103.14030) has small windows,
 # 7 x 7 by default, so it can afford a table of all offsets, a **bias table** of one number each.
 
 
@@ -441,7 +351,7 @@ def bias_table(table, h, w):
 torch.manual_seed(0)
 r, s = torch.randn(13), torch.randn(13)
 one = torch.ones(7, 7, 1)  # queries that are all 1
-ours = relative_logits_2d(one, rearrange(r, "r -> r 1"), rearrange(s, "s -> s 1"))
+ours = gathered_logits(one, rearrange(r, "r -> r 1"), rearrange(s, "s -> s 1"))
 swin = bias_table(rearrange(r, "r -> r 1") + s, 7, 7)
 claim((ours - swin).abs().max() < 1e-5, "a bias table that is a sum is the case q = 1 of ours")
 print("learned for 7 x 7:", 13 * 13, "numbers a head against", 26, "times d for all heads")
@@ -452,18 +362,138 @@ print("learned for 7 x 7:", 13 * 13, "numbers a head against", 26, "times d for 
 # the query, which may ask "what is to my right" or "what is below me" depending on what it holds.
 
 # %% [markdown]
-# ## 8.4 The attention map, and what moves with the picture
+# ## 8.3 The skew, as the paper has it (may be skipped)
 #
-# $q$ is divided by $\sqrt d$ once, before *both* products, so that the position scores are scaled like those of
-# the content. Not all code does so: in [timm](https://github.com/huggingface/pytorch-image-models) the layer
-# `BottleneckAttn` scales the content only, unless `scale_pos_embed=True` is given.
+# Bello et al. came from text, where there is one axis and no simpler way, and brought a trick along.
+# [Huang et al.](https://arxiv.org/abs/1809.04281) had found it in 2018 for Music Transformer, where keys lie in
+# the past only; Bello et al. extended it to both signs and two axes. It is a fine piece of thinking in
+# memory. To skip it: `from solutions.relative_2d import rel_to_abs, relative_logits_1d, relative_logits_2d`.
 #
-# **Predict.** d = 64, and the position scores are not divided. How much larger are they?
+# As in chapter 3 we multiply every query with the whole table first, since the result `i r` is small, and then
+# move each number to its key. Here $r$ counts the $2n - 1$ offsets on an axis of $n$ pixels.
+
+# %% jupyter={"source_hidden": true}
+n = 5
+offset = repeat(torch.arange(-4, 5), "r -> i r", i=n)
+wanted = offsets(n) - (n - 1)
+fig, cell = plt.figure(figsize=(6.4, 2.7), layout="none"), 0.36
+for left, table, name, across in (
+    (0.5, offset, "Given: one column per offset", "table entry r"),
+    (4.4, wanted, "Wanted: one column per key", "key j"),
+):
+    width = table.shape[1] * cell
+    ax = fig.add_axes((left / 6.4, 0.58 / 2.7, width / 6.4, n * cell / 2.7))
+    plots.signed(ax, table, across, "query i", name, limit=8, bar=False)
+    for i, j in [(i, j) for i in range(n) for j in range(table.shape[1])]:
+        ax.text(j, i, int(table[i, j]), ha="center", va="center")
+plots.show(fig, "Five rows from -4 to 4; and a square whose diagonal is 0.")
+
+# %% [markdown]
+# **Predict.** Number the cells on the left line by line from 0. Which are wanted for query 0, and which for
+# query 1? What is the step from the one to the other?
 #
 # <details><summary>Answer</summary>
 #
-# $\sqrt{64} = 8$ times. At the start, when the vectors of tables and keys have about equal norm, attention then
-# sees hardly anything but positions.
+# Query 0 wants the cells 4 to 8, query 1 the cells 12 to 16, so the step is 8. In general what query $i$ wants
+# begins at $n - 1 + i\,(2n - 2)$, and the step is $2n-2$, while a row has $2n-1$ cells.
+#
+# </details>
+
+# %% [markdown]
+# The numbers that query $i$ wants begin at cell 4, 12, 20, …, that is 8 cells apart. If we drop the first four cells
+# and cut the rest into rows of 9, the rows begin at 4, 13, 22, …: the second row begins one cell too late, the
+# third two. So we first add one empty cell to every row. Now the wanted numbers begin 9 cells apart as well, at
+# 4, 13, 22, …, and a cut into rows of 9 puts each at the beginning of a row.
+
+# %% jupyter={"source_hidden": true}
+plots.show(
+    drawn.padded_strip(),
+    "Three rows of the offsets -2 to 2; each gets a cell more; all are read as one strip in which three"
+    " runs of three cells are framed; the strip, cut anew from the third cell on into rows of five,"
+    " begins each row with one run; its first three columns are the result, the others are hatched.",
+)
+
+# %% [markdown]
+# | | axes | what it is |
+# |---|---|---|
+# | `x` | `… i r` | column $r$ is the offset $r - (n-1)$ |
+# | `rel_to_abs(x)` | `… i j` | for each pair the number that belongs to the offset $j - i$ |
+
+# %% [markdown]
+# ### Exercise: `rel_to_abs`
+#
+# Raise a `ValueError` where $r$ is not $2n - 1$.
+
+# %% exercise="relative_2d.rel_to_abs"
+
+# %%
+check("relative_2d.rel_to_abs", rel_to_abs)
+
+# %% [markdown]
+# Stuck? `hint("relative_2d.rel_to_abs")`. To read on without solving it:
+# `from solutions.relative_2d import rel_to_abs`.
+
+# %%
+claim(torch.equal(rel_to_abs(offset), wanted), "the given table becomes the wanted one")
+
+# %% [markdown]
+# ### Exercise: `relative_logits_1d`
+#
+# On one axis, `… i d` and `r d` become `… i j`. No tensor `i j d` may be made on the way; the check counts.
+
+# %% exercise="relative_2d.relative_logits_1d"
+
+# %%
+check("relative_2d.relative_logits_1d", relative_logits_1d)
+
+# %% [markdown]
+# Stuck? `hint("relative_2d.relative_logits_1d")`. To read on without solving it:
+# `from solutions.relative_2d import relative_logits_1d`.
+
+# %% [markdown]
+# ### Exercise: `relative_logits_2d`
+#
+# As in section 8.2, $q_i \cdot C_{\rightarrow}$ is the same for all rows of keys: skew along the columns, and
+# repeat. For the rows do the same on the transposed feature map.
+
+# %% exercise="relative_2d.relative_logits_2d"
+
+# %%
+check("relative_2d.relative_logits_2d", relative_logits_2d)
+
+# %% [markdown]
+# Stuck? `hint("relative_2d.relative_logits_2d")`. To read on without solving it:
+# `from solutions.relative_2d import relative_logits_2d`.
+
+# %%
+apart = (relative_logits_2d(q, rows, columns) - gathered_logits(q, rows, columns)).abs().max()
+claim(apart < 1e-4, "skewed position scores are the gathered ones")
+spent = counting.count(lambda: relative_logits_2d(q, rows, columns)).largest_tensor
+print(f"largest tensor {spent:,}")
+claim(spent == 784**2, "nothing is larger than the attention map")
+
+# %% [markdown]
+# **What you should see.** The largest tensor has 614,656 numbers, a twentieth of the definition's, since d = 20.
+# The paper counts the same, $(hw)^2$ numbers for each head. If yours is larger, a table of pairs is still made
+# somewhere.
+
+# %% [markdown]
+# ## 8.4 The attention map, and what moves with the picture
+#
+# The attention map is the softmax of the whole score, content and position:
+#
+# $$ A = \operatorname{softmax}_j \frac{q_i \cdot k_j + q_i \cdot (R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
+#
+# Both parts must be divided by $\sqrt d$, and it is enough to divide q once. Not all code does so: in
+# [timm](https://github.com/huggingface/pytorch-image-models) the layer `BottleneckAttn` divides the content
+# only, unless `scale_pos_embed=True` is given.
+#
+# **Predict.** Let d = 64, and let the position scores not be divided. How much larger are they?
+#
+# <details><summary>Answer</summary>
+#
+# They are $\sqrt{64} = 8$ times as large. At the start, when the vectors of tables and keys have about equal
+# norm, attention then sees hardly anything but positions.
 #
 # </details>
 
@@ -485,8 +515,33 @@ check("relative_2d.relative_weights", relative_weights)
 # ### Move the frame
 #
 # Cut a frame out of a photograph, and another one 2 rows down and 3 columns to the right. A pair of pixels
-# that is in both should be scored alike. We measure this on untrained networks that differ in how they learn
-# about places.
+# that is in both should be scored alike.
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(4.4, 3.1))
+plots.image(ax, photograph("china", 8, 11), "The same pair of pixels in two frames")
+for row, column, colour_, name in ((0, 0, "#e69f00", "frame 1"), (2, 3, "#d55e00", "frame 2")):
+    look = dict(fill=False, ec=colour_, lw=2.5, clip_on=False)
+    ax.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 8, 6, **look))
+    ax.text(column - 0.3, row + 5.3, name, color="w", va="bottom", path_effects=edge)
+ax.annotate("", (6, 4), (4, 3), arrowprops=pointing | dict(color="w"))
+ax.plot((4, 6), (3, 4), "o", color="w", mec="k", ms=7)
+ax.text(4, 2.6, "query", color="w", ha="center", va="bottom", path_effects=edge)
+ax.text(6, 4.4, "key", color="w", ha="center", va="top", path_effects=edge)
+alt = """A photograph of 8 by 11 large pixels with two overlapping frames of 6 by 8. A query and a key, joined
+by an arrow, lie in both."""
+plots.show(fig, alt)
+
+# %% [markdown]
+# We measure this on untrained networks that differ in how places enter:
+#
+# | name | how a pixel's place enters |
+# |---|---|
+# | none | not at all |
+# | sinusoidal | a vector of waves, fixed for its row and column, is added to its features (chapter 3) |
+# | learned | a vector that is learned for this very place is added to its features |
+# | CoordConv | its row and column are two more channels of the input ([Liu et al.](https://arxiv.org/abs/1807.03247)) |
+# | relative | by this chapter's position scores |
 
 # %%
 photo = rearrange(photograph("china", 8, 11), "h w c -> 1 c h w")
@@ -498,7 +553,8 @@ for positions in POSITIONS:
     print(f"{positions:10}", "same scores" if change[positions] < 1e-5 else "other scores")
 moving = [positions for positions in POSITIONS if change[positions] < 1e-5]
 claim(
-    moving == ["none", "relative"], "only without positions, and with relative ones, they stay"
+    moving == ["none", "relative"],
+    "the scores stay only without positions and with relative ones",
 )
 
 # %% [markdown]
@@ -510,37 +566,17 @@ claim(
 # %% [markdown]
 # ## 8.5 A task in which only the offset counts
 #
-# Every pixel must name the colour one below and two to its right. Each picture has twelve pixels of each of
-# four colours, in random order. In photographs such an offset stands for how parts lie: the wheel is below
-# the door, wherever the car is.
-
-# %% jupyter={"source_hidden": true}
-torch.manual_seed(0)
-x, colour = relative_tasks.mosaics(1)
-fig, ax = plt.subplots(figsize=(4.2, 3.0))
-ax.imshow(colour[0], cmap="viridis", vmin=0, vmax=3)
-ax.axvspan(1.5, 3.5, fc="#ffffff", alpha=0.45, lw=0)
-ax.axvspan(1.5, 3.5, fc="none", hatch="//", ec="#ffffff", lw=0)
-ax.annotate("", (7, 3), (5, 2), arrowprops=dict(color="#d55e00", width=2.5, headwidth=10))
-ax.plot(5, 2, "o", color="#d55e00")
-title = "What is one below and two to the right?\nHatched: columns never asked in training"
-ax.set(title=title, xlabel="column", ylabel="row")
-plots.show(
-    fig,
-    "A mosaic of six by eight in four colours, an arrow from a query in column 5, and columns 2 and 3 hatched.",
-)
-
-# %% [markdown]
-# Training asks in columns 0, 1, 4 and 5. Columns 2 and 3, which are hatched, are never asked there,
-# though every offset that they need occurs in training.
+# Now the puzzle of the first page. Every pixel must name the colour one below and two to its right; each mosaic has
+# twelve pixels of each of four colours, in random order. Training asks in columns 0, 1, 4 and 5. Columns 2
+# and 3 are never asked there, though every offset that they need occurs in training.
 #
 # **Predict.** What is the best fraction of right answers for attention without positions?
 #
 # <details><summary>Answer</summary>
 #
 # It sees its own colour and the unordered set of all pixels. Of the 47 others 11 have its own colour and 12
-# have any other one, and each is equally likely to be the one in question. So it names another colour and is
-# right in 12 of 47 cases.
+# have each of the other ones, and each is equally likely to be the one in question. So it names another colour
+# and is right in 12 of 47 cases.
 #
 # </details>
 
@@ -569,15 +605,17 @@ for positions in POSITIONS:
     )
 
 # %%
-claim(found("none", SEEN)[-1] < 0.28, "without positions: 12/47, and no more")
-claim(found("learned", SEEN)[0] > 0.95, "a learned vector a place: solved where it was trained")
-claim(found("learned", UNSEEN)[-1] < 0.35, "but near chance where nobody asked")
-claim(found("relative", UNSEEN)[0] > 0.95, "relative: solved where nobody asked")
-claim(found("CoordConv", SEEN)[-1] < 0.5, "CoordConv: not solved even where it was trained")
+claim(found("none", SEEN)[-1] < 0.28, "without positions it reaches 12/47 and no more")
+claim(found("learned", SEEN)[0] > 0.95, "learned positions solve it where they were trained")
+claim(found("learned", UNSEEN)[-1] < 0.35, "but are near chance where nobody asked")
+claim(found("relative", UNSEEN)[0] > 0.95, "relative positions solve it where nobody asked")
+claim(
+    found("CoordConv", SEEN)[-1] < 0.5, "CoordConv does not solve it even where it was trained"
+)
 
 # %% [markdown]
-# **What you should see.** *Learned* places know nothing of each other: what was learned at column 1 says nothing
-# about column 2. *Relative* ones must generalise, since columns are not in their formula. *CoordConv* gains
+# **What you should see.** Here is the answer to the puzzle. *Learned* places know nothing of each other: what was
+# learned at column 1 says nothing about column 2. *Relative* ones must generalise, since columns are not in their formula. *CoordConv* gains
 # little: for one query its scores are a linear function of the key's coordinates, which is largest at a
 # corner and never in the middle.
 
@@ -592,31 +630,40 @@ for seed in range(3):
     shifted.append(relative_tasks.offset_accuracy(taught("sinusoidal", seed), SEEN))
     taught("sinusoidal", seed).places.origin = 0, 0
 print("sinusoidal, frame moved:", *(f"{right:.2f}" for right in sorted(shifted)))
-claim(max(shifted) < 0.8, "beyond the trained places sinusoidal positions read worse")
+same = found("relative", SEEN)  # the frame's place is not among its inputs
+print("relative, frame moved:  ", *(f"{right:.2f}" for right in same))
+claim(max(shifted) < 0.8, "beyond the trained places sinusoidal positions do worse")
 
 # %% [markdown]
-# For *relative* there is nothing to move: the frame's place is not among its inputs.
+# For *relative* nothing changes, since the frame's place is not among its inputs.
 #
 # ### What the tables have learned
 
-# %%
+# %% tags=["nbval-ignore-output"]
+torch.manual_seed(0)
+x, colour = relative_tasks.mosaics(1)
 network = taught("relative", 0)
 q, k, _ = network.attend.project(network.embed(x))
 with torch.no_grad():
     weights = relative_weights(q, k, network.attend.rows, network.attend.columns)
+mosaic = plt.get_cmap("viridis")(colour[0] / 3)[..., :3]
+alt = "A mosaic with a query in column 3, never asked; brightest is the pixel one below and two right."
+explore(mosaic, weights, query=(2, 3), name="offset", alt=alt)
+
+# %% tags=["nbval-ignore-output"]
 maps = rearrange(weights, "1 head (h w) (y x) -> head h w y x", h=6, y=6).mean(0)
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.2))
-for ax, column in zip(axs, (0, 3), strict=True):
-    name = f"column {column}: {'never asked' if column in UNSEEN else 'asked in training'}"
-    plots.heat(ax, maps[2, column], "column", "row", f"query in {name}", bar=False)
-    ax.plot(column, 2, "x", color="w")
-fig.colorbar(axs[1].images[0], ax=axs, shrink=0.8, label="weight")
-plots.show(fig, "Two attention maps: bright one below and two right of the query, in both.")
+hit = [maps[r, c].argmax() == 8 * (r + 1) + c + 2 for r in range(5) for c in range(6)]
+print(f"the largest weight is at the offset for {sum(hit)} of {len(hit)} queries")
+print(
+    f"query (2, 3): {maps[2, 3, 3, 5]:.2f} there, {maps[2, 3, 3, 4]:.2f} one to the left of it"
+)
+claim(sum(hit) > 24, "the largest weight is nearly always one below and two to the right")
 
 # %% [markdown]
-# **What you should see.** The mean of the heads has its brightest pixel one below and two to the right of the
-# cross, on both sides. What was learned is the offset and not the place. An offset that never occurred in
-# training would be as unknown as a place; hence the choice of the columns.
+# **What you should see.** The brightest pixel is one below and two to the right of the query, also in column 3,
+# where nobody ever asked. The mean of the heads gives some weight to the pixel beside it; the largest weight
+# decides. Where the page is live, move the query: the bright pixel moves along. What was learned is the
+# offset and not the place. An offset that never occurred in training would be as unknown as a place.
 
 # %% [markdown]
 # ## 8.6 One product that does all (may be skipped at first reading)
@@ -639,30 +686,33 @@ plots.show(
 # \begin{pmatrix} k_j \\ \text{one at its row} \\ \text{one at its column} \end{pmatrix}
 # $$
 #
-# This is exact.
+# Nothing is approximated here. We call this pair the *lengthened* query and key; each has $m = d + h + w$ features.
+# (In code it is called `augmented`, which has nothing to do with the augmented convolution of section 8.7.)
 #
-# **Predict.** How many numbers are the new queries, for 56 x 56 and d = 32? And the attention map?
+# **Predict.** For 56 x 56 pixels and d = 32, how many numbers do the lengthened queries have, and how many the
+# attention map?
 #
 # <details><summary>Answer</summary>
 #
-# 3136 · (32 + 56 + 56) = 451,584. The attention map has 3136² = 9,834,496 for each head. It is $O(hw\,(d + h + w))$
-# against $O((hw)^2)$.
+# The queries have 3136 · (32 + 56 + 56) = 451,584 numbers, the attention map 3136² = 9,834,496 for each head. One
+# grows as $hw\,(d + h + w)$, the other as $(hw)^2$.
 #
 # </details>
 
 # %% jupyter={"source_hidden": true}
 sides, d = torch.tensor([7, 14, 28, 56, 112]), 32
 n = sides.double() ** 2
-largest = {"gathered": n**2 * d, "skewed, broadcast, fused": n**2}
-largest["augmented"] = n * (d + 2 * sides)
-fig, ax = plt.subplots(figsize=(5, 3.0))
-title = "d = 32: only the augmented form grows more slowly than the\nattention map, which is the orange line"
+largest = {"gathered": n**2 * d, "skewed, broadcast, fused: the attention map": n**2}
+largest["lengthened"] = n * (d + 2 * sides)
+fig, ax = plt.subplots(figsize=(5.4, 3.0))
+title = "Only the lengthened form stays below the attention map (d = 32)"
 across = "side of the feature map in pixels"
-plots.lines(ax, sides, largest, across, "largest tensor a head", title)
+up = "numbers in the largest\ntensor, for one head"
+plots.lines(ax, sides, largest, across, up, title)
 ax.set(xscale="log", yscale="log", xticks=sides.tolist(), xticklabels=sides.tolist())
 ax.minorticks_off()
 plots.show(
-    fig, "Three rising lines on logarithmic axes; that of the augmented form is the lowest."
+    fig, "Three rising lines on logarithmic axes; that of the lengthened form is the lowest."
 )
 
 # %% [markdown]
@@ -689,12 +739,12 @@ rows, columns = torch.randn(27, 8) / 3, torch.randn(19, 8) / 3
 long_q, long_k = augmented_pair(q / math.sqrt(8), k, rows, columns)
 weights = (long_q @ long_k.mT).softmax(-1)
 apart = (weights - relative_weights(q, k, rows, columns)).abs().max()
-claim(apart < 1e-5, "one product, one softmax: the same attention map")
+claim(apart < 1e-5, "one product and one softmax give the same attention map")
 
 # %% [markdown]
 # `relative_attention_2d(q, k, v, rows, columns, implementation)` has five implementations: `naive` (gathered),
-# `skew`, `broadcast`, `fused` (a bias, made once) and `augmented`. By the size of their largest tensor they are
-# the three groups of the figure.
+# `skew`, `broadcast` (section 8.2), `fused` (the position scores, made once and given to torch's own attention as
+# a bias) and `augmented` (the lengthened pair). By their largest tensor they are the groups of the figure.
 
 
 # %%
@@ -708,12 +758,12 @@ for way in ways:
     largest = counting.count(partial(call, way)).largest_tensor
     print(f"{way:10} largest tensor {largest:9,}")
 same = all((call(way) - call("skew")).abs().max() < 1e-5 for way in ways)
-claim(same, "all five give the same")
+claim(same, "all five implementations give the same result")
 
 # %% [markdown]
 # **What you should see.** The five results are equal. `fused` still makes the bias; `augmented` makes nothing of
-# the attention map's size. And the time? On a shared machine clocks are unreliable, so the calls take turns and medians
-# are compared; only ratios mean something.
+# the attention map's size. And the time? On a shared machine clocks are unreliable, so the calls take turns,
+# medians are compared, and only ratios mean something.
 
 # %%
 q, k, v = torch.randn(3, 2, 8, 32, 32, 32).unbind()
@@ -736,34 +786,35 @@ for name, run, rounds in (("forward", call, 5), ("and backward", train, 3)):
 
 # %% [markdown]
 # **What you should see.** The table shows times for 2 x 8 heads of 32 x 32 pixels on one thread. Forward, `fused`
-# and `augmented` usually take well under the time of the skew. In training the bias needs a gradient, which
-# torch's fast kernel does not give: `fused` falls back, and `augmented` keeps a lead. Run it again before you
-# believe a second digit, and measure anew on another machine.
+# and `augmented` usually take well under the time of the skew. Torch's fast program for attention computes no
+# gradient for a bias. In training it therefore uses a slower one when there is a bias, and `augmented` keeps a
+# lead. Run it again before you believe a second digit, and measure anew on another machine.
 
 # %% [markdown]
 # ## 8.7 The augmented convolution
 #
-# The green box is finished; here is the first diagram again. A convolution is sharp, cheap and
-# short-sighted; attention sees the whole feature map. Of $f$ output channels, $dv$ come from attention with
-# relative positions and the others from an ordinary convolution; the two are concatenated along the channel axis.
-
-# %% jupyter={"source_hidden": true}
-plots.show(drawn.augmented_convolution(), HEADING_FOR)
+# The green box of the first diagram is finished. Some of the output channels come from attention with relative
+# positions and the others from an ordinary convolution; the two are concatenated along the channel axis.
 
 # %% [markdown]
+# Two fractions decide the sizes. Of $f$ output channels attention gets the fraction $\upsilon$, which are $dv$
+# channels; and its keys have $dk$ features, $\kappa$ times as many as there are output channels. Both count all
+# heads together. With $o_1, o_2, \dots$ for the outputs of the heads and a last 1 x 1 layer $W_o$,
+#
 # $$ \text{out} = [\,\text{conv},\; W_o\,[o_1, \dots, o_{\text{heads}}]\,] \qquad
 # dk = \kappa f \quad dv = \upsilon f $$
 #
-# (Section 3.2 of the paper.) $dk$ and $dv$ count the features of all keys and of all values, over all heads
-# together. Two rules complete them:
+# (Section 3.2 of the paper.) Two rules complete this:
 #
-# - a key has at least **20 features in each head**, whatever $\kappa$ says (the paper);
-# - $dk$ and $dv$ are rounded down to a multiple of the heads (our reading: so the printed parameters come out).
+# - A key has at least **20 features in each head**, whatever $\kappa$ says. The paper gives no reason; with very few
+#   features a query could not tell many offsets apart.
+# - $dk$ and $dv$ are rounded down to a multiple of the heads. This is our reading, with which the printed number
+#   of weights comes out.
 
 # %% [markdown]
 # ### Exercise: `attention_widths`
 #
-# Return $dk$ and $dv$. Without values there are no keys either: `(0, 0)`.
+# Return $dk$ and $dv$. If there are no values, there are no keys either: return `(0, 0)`.
 
 # %% exercise="relative_2d.attention_widths"
 
@@ -781,9 +832,15 @@ check("relative_2d.attention_widths", attention_widths)
 #
 # <details><summary>Answer</summary>
 #
-# The convolution keeps $9 \cdot 64 \cdot 48 = 27{,}648$, and $W_o$ has $16^2 = 256$. One head has
-# $dk = \max(16, 20) = 20$: $64\,(20 + 20 + 16) = 3{,}584$ for k, q, v, in all 31,488, fewer. Eight heads have
-# $dk = \max(16, 160) = 160$: $64 \cdot 336 = 21{,}504$, in all 49,408, a third more.
+# | | one head | eight heads |
+# |---|---|---|
+# | $dk$ | $\max(16, 20) = 20$ | $\max(16, 160) = 160$ |
+# | convolution | $9 \cdot 64 \cdot 48 = 27{,}648$ | 27,648 |
+# | k, q, v | $64\,(20 + 20 + 16) = 3{,}584$ | $64\,(160 + 160 + 16) = 21{,}504$ |
+# | $W_o$ | $16^2 = 256$ | 256 |
+# | sum | 31,488 | 49,408 |
+#
+# With one head there are fewer weights than in the convolution, with eight a third more.
 #
 # </details>
 
@@ -792,9 +849,9 @@ check("relative_2d.attention_widths", attention_widths)
 #
 # | | axes | what it is |
 # |---|---|---|
-# | `project(x)` | `b head h w d`, twice, `b head h w e` | q, k and v; `self.kqv` stacks **k, q, v** |
+# | `project(x)` | `b head h w d`, twice, `b head h w e` | q, k and v; `self.kqv` stacks **k, q, v**; `e` counts the features of a value |
 # | `attention(x)` | `b head i j` | the attention map |
-# | `forward(x)` | `b f h2 w2` | the convolution's channels first |
+# | `forward(x)` | `b f h2 w2` | the convolution's channels first; `h2`, `w2` are height and width after a stride |
 #
 # With a stride, `halved(x, stride)` shrinks the attention's input by 3 x 3 means. With `downsample` it is
 # halved once more, and what `self.out` gives is enlarged by bilinear interpolation, `align_corners=False`.
@@ -820,13 +877,13 @@ for heads in (1, 8):
     layer = AttentionAugmentedConv2d(64, 64, kappa=0.25, upsilon=0.25, heads=heads)
     counted[heads] = sum(p.numel() for p in layer.parameters())
     print(f"{heads} heads: {counted[heads]:,} weights, a convolution {plain:,}")
-claim(counted == {1: 31_488, 8: 49_408}, "one head: 31,488, fewer; eight heads: 49,408, more")
+claim(counted == {1: 31_488, 8: 49_408}, "one head has 31,488 weights, eight have 49,408")
 
 # %% [markdown]
 # ### Two limits
 #
-# With tables of zeros and all channels it must be chapter 2's attention on pixels in a line; without values it
-# must be a convolution.
+# If the tables hold zeros and attention gets all channels, the layer must equal chapter 2's multi-head attention
+# over the pixels in a line. If attention gets no channel, it must equal a convolution.
 
 
 # %%
@@ -846,9 +903,9 @@ layer = AttentionAugmentedConv2d(40, 40, 3, 1, 1, 2, (5, 7))
 nn.init.zeros_(layer.rows), nn.init.zeros_(layer.columns)
 flat = as_multi_head(layer)(rearrange(x, "b c h w -> b (h w) c"))
 same = torch.allclose(rearrange(layer(x), "b c h w -> b (h w) c"), flat, atol=1e-5)
-claim(same, "it is multi-head attention on pixels in a line")
+claim(same, "with all channels it is multi-head attention over pixels in a line")
 layer = AttentionAugmentedConv2d(40, 24, upsilon=0)
-claim(torch.equal(layer(x), layer.conv(x)), "and without values a convolution")
+claim(torch.equal(layer(x), layer.conv(x)), "without attention it is a convolution")
 
 # %% [markdown]
 # ### Any size
@@ -863,9 +920,10 @@ for name, n, stretch in (("smaller", 3, False), ("larger", 6, False), ("stretche
     print(f"{name:10}", *(f"{x:.1f}" for x in fit_table(table, n, stretch)[:, 0].tolist()))
 
 # %% [markdown]
-# ### How much attention? Weights
+# ### How the number of weights changes with the share of attention
 #
-# The paper's last ablation gives attention a quarter of the channels, half, three quarters, and all of them.
+# How much of a convolution can attention replace? The paper's last ablation gives attention a quarter of the
+# channels, half, three quarters, and all of them. First let us count what each costs.
 
 
 # %%
@@ -885,9 +943,13 @@ def curves():
 
 
 # %%
-claim(curves()["256 channels"][1] > 1, "256 channels, a sixteenth: more weights than the 3 x 3")
 claim(
-    max(curve[-1] for curve in curves().values()) < 0.5, "all channels: less than half of them"
+    curves()["256 channels"][1] > 1,
+    "with a sixteenth of 256 channels there are more weights than in the 3 x 3",
+)
+claim(
+    max(curve[-1] for curve in curves().values()) < 0.5,
+    "with all channels there are less than half",
 )
 
 # %% jupyter={"source_hidden": true}
@@ -916,11 +978,15 @@ claim(ordered, "from a quarter on, the more attention, the fewer weights")
 # **What you should see.** The network shrinks from 24.3 M to 19.4 M weights, where the plain one has 25.6 M. The
 # rise at the start of the curves is the least width: 160 features for the keys, however small the part. This
 # is why the paper's AA-ResNet-50, which gives attention a tenth, has *more* weights than ResNet-50.
+#
+# And what does the share do to accuracy? The abstract of the paper answers the chapter's question: attention can
+# replace convolutions altogether and stays competitive, but the best results come from combining both.
 
 # %% [markdown]
-# ### How much attention? Digits
+# ### Does the share of attention matter for digits?
 #
-# Two convolutions read the 8 x 8 digits, and the second gives a part to attention. Two seeds each.
+# A network of two convolutions reads the 8 x 8 digits, and its second layer gives a part of the channels to
+# attention. Each part is trained with two seeds.
 
 # %% tags=["nbval-ignore-output"]
 right = {}
@@ -929,21 +995,25 @@ for part in (0, 0.25, 0.5, 0.75, 1):
     size = sum(p.numel() for p in relative_tasks.Small(part).parameters())
     low, high = sorted(right[part])
     print(f"part {part:4}: {size:5} weights   right {low:.3f} … {high:.3f}")
-claim(min(min(x) for x in right.values()) > 0.8, "all parts read digits, attention alone too")
+claim(
+    min(min(x) for x in right.values()) > 0.8,
+    "networks with every part read digits, also with attention alone",
+)
 
 # %% [markdown]
-# **What you should see.** All of them work, and two seeds of one part differ about as much as the parts do: nothing
-# here says which is best. On ImageNet, the paper reports, attention alone gains 2.8 points by relative
-# positions; beside a convolution they matter less. Digits of 8 x 8 cannot show that.
+# **What you should see.** All of them work, and two seeds of one part differ about as much as the parts do, so
+# nothing here says which is best. And the positions? On ImageNet, the paper reports, attention *alone* gains
+# 2.8 points by relative positions. Beside a convolution, which knows its neighbours, they gain only 0.2:
 #
-# | places, AA-ResNet-50 | none | 2D sine | CoordConv | relative |
+# | the paper's table of position encodings, AA-ResNet-50 | none | 2D sine | CoordConv | relative |
 # |---|---|---|---|---|
-# | top-1, printed by the paper | 77.5 | 77.5 | 77.5 | 77.7 |
+# | top-1 | 77.5 | 77.5 | 77.5 | 77.7 |
 
 # %% [markdown]
-# ### Printed, and counted (may be skipped at first reading)
+# ### For reference: the paper's numbers of weights (may be skipped)
 #
-# The printed figures are from the paper's tables; the weights of our networks are counted.
+# Here are the weights printed in the paper's tables beside those of our networks. AA means attention augmented, and
+# WRN-28-10 is a residual network of 28 layers that are ten times as wide as usual.
 
 # %%
 with torch.device("meta"):
@@ -963,13 +1033,13 @@ for (name, printed), model in ours.items():
     counted = sum(p.numel() for p in model.parameters()) / 1e6
     differ += [name] if abs(counted - printed) > 0.06 else []
     print(f"{name:22} {printed:7} {counted:8.2f}", " differs" if name in differ else "")
-claim(differ == ["AA-WRN-28-10", "AA-ResNet-34"], "these two do not come out, the others do")
+claim(differ == ["AA-WRN-28-10", "AA-ResNet-34"], "two networks do not come out, the others do")
 
 # %% [markdown]
 # **What you should see.** AA-ResNet-50 comes out to the digit, with 0.2 f and at least 160 features for the keys,
 # and 0.1 f for the values, rounded down to a multiple of 8 (the paper's $\kappa$ and $\upsilon$).
-# AA-ResNet-34 and AA-WRN-28-10 do **not** come out of the published description. We leave it at that: a model
-# tuned until its count fits would prove nothing.
+# AA-ResNet-34 and AA-WRN-28-10 do **not** come out of the published description. We leave it at that, since a
+# model tuned until its count fits would prove nothing.
 
 # %%
 with torch.device("meta"):
@@ -986,48 +1056,18 @@ print(f"with the two products of the attention {2 * (dense + products) / 1e9:.2f
 # multiply-add (8.2 for the plain network, which is exact), so how it counted attention we do not know.
 
 # %% [markdown]
-# ### Where it looks
-
-# %%
-network, _ = relative_tasks.train_small(0.5, 0)
-image = digits(test=True).image[:1]
-with torch.no_grad():
-    maps = network.second.attention(network.bn1(network.first(image)).relu())
-
-# %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.3))
-plots.image(axs[0], 1 - image[0, 0], "a pixel asks")
-most = maps[0, :, 2 * 8 + 3].max().item()
-ink = repeat(image[0, 0] > 0.5, "y x -> (y a) (x b)", a=20, b=20)
-for head, ax in enumerate(axs[1:]):
-    one = rearrange(maps[0, head, 2 * 8 + 3], "(y x) -> y x", y=8)
-    over = ax.imshow(one, vmin=0, vmax=most)
-    where = dict(extent=(-0.5, 7.5, -0.5, 7.5), colors="w", linewidths=1.3)
-    ax.contour(ink.float(), levels=[0.5], **where)
-    ax.set(title=f"head {head}: its weights", xticks=[], yticks=[])
-for ax in axs:
-    ax.plot(3, 2, "x", color="tab:red", mew=2.5, ms=8)
-fig.colorbar(over, ax=axs[1:], shrink=0.8, label="weight")
-alt = """A digit of eight by eight, and the attention weights of its marked pixel in each head, with the
-outline of the digit drawn over them."""
-plots.show(fig, alt)
-
-# %% [markdown]
-# **What you should see.** The two heads look at different parts of the digit, far beyond a 3 x 3 window. What they
-# look for differs between machines and seeds; that they may look anywhere does not.
-
-# %% [markdown]
 # ## What you have learnt
 #
 # | form | largest tensor | when |
 # |---|---|---|
 # | gathered | $(hw)^2 d$ | to define it |
-# | skewed, broadcast, fused | $(hw)^2$ a head | when the attention map itself is wanted |
-# | augmented | $hw\,(d + h + w)$ | otherwise |
+# | broadcast, skewed, fused | $(hw)^2$ for each head | when the attention map itself is wanted |
+# | lengthened | $hw\,(d + h + w)$ | otherwise |
 #
-# Relative positions score a pair by its offset: what is learned at one place holds at all places. An augmented
-# convolution gives some of its channels to such attention. Chapter 9 asks what is left when the convolutions
-# go.
+# *Why did relative positions solve the puzzle?* They score a pair by its offset, so what is learned at one place
+# holds at all places. *How much of a convolution can attention replace?* All of it, and with all channels the
+# network even has fewer weights; but the best results, the paper finds, come from both together. Chapter 9
+# asks what is left when the convolutions go.
 
 # %% [markdown]
 # ### Explain it to somebody
