@@ -20,13 +20,15 @@
 #
 # | Kinetics, video, top-1 | ResNet-50 | ResNet-101 |
 # |---|---|---|
-# | without | 71.8 % | 73.1 % |
+# | without a block | 71.8 % | 73.1 % |
 # | 1 non-local block | 72.7 % | 74.3 % |
 # | 5 blocks | 73.8 % | 75.1 % |
 # | 10 blocks | 74.3 % | 75.1 % |
 #
-# (Table 2c of the paper.) A ResNet-50 with five blocks beats a ResNet-101 without. In
-# [DANet](https://arxiv.org/abs/1809.02983) (CVPR 2019) Jun Fu and colleagues let pixels ask pixels *and*
+# (Table 2c of the paper.) Kinetics is a collection of short videos, each of one human action; the rows say
+# how many non-local blocks were added. A ResNet-50 with five blocks beats a ResNet-101 without any.
+#
+# In [DANet](https://arxiv.org/abs/1809.02983) (CVPR 2019) Jun Fu and colleagues let pixels ask pixels *and*
 # channels ask channels, and reached 81.5 % mIoU (mean intersection over union, section 7.1) on the test
 # set of Cityscapes, street scenes to be segmented (the paper's Table 3). Vision Transformers, in 2020, kept
 # the attention and dropped the convolutions.
@@ -82,9 +84,11 @@ scenes = unseen()
 # ## 7.1 A map and its legend
 #
 # The task of this chapter is to read maps. There are countries in red, green and blue, and left of them a
-# legend of three pairs: a colour, and beside it a symbol, which is a pixel in black, yellow or violet. The
+# legend of three pairs: a spot of colour, and beside it a symbol, a spot of two pixels in black, yellow or
+# violet. The
 # three symbols are the classes. Every pixel of a country is to be named by the symbol beside its colour,
-# and the legend is drawn anew for each map. In photographs the legend stands for anything far away that decides what a thing
+# and the legend is drawn anew for each map. In photographs the legend stands for anything far away that
+# decides what a thing
 # is: the road that makes a grey patch a car and not a roof.
 
 # %% jupyter={"source_hidden": true}
@@ -102,13 +106,15 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** The countries begin in column 5, and the legend stands in columns 0 and 1. A network of
-# three 3 x 3 convolutions sees three pixels far. Which fraction of the pixels can it name rightly, at
+# **Predict.** The countries begin in column 5, and the legend stands in columns 0 and 1. A network of three
+# 3 x 3 convolutions sees three pixels far in each direction. Which fraction of the pixels can it name
+# rightly, at
 # best?
 #
 # <details><summary>Answer</summary>
 #
-# One third. The legend gives each colour one of three classes at random, and no pixel within reach of a
+# It can name one third of them. The legend gives each colour one of three classes at random, and no pixel
+# within reach of a
 # country depends on that choice. This holds for every network that does not reach the legend,
 # however well it is trained.
 #
@@ -118,7 +124,9 @@ plots.show(
 # ### How segmentation is scored
 #
 # The fraction of right pixels flatters a network that forgets small classes. **Intersection over union**
-# (IoU) takes each class by itself. Let $P$ be the pixels that are *called* so and $T$ those that *are* so:
+# (IoU) takes each class by itself. For one class, let $P$ be the set of pixels that the network gives to
+# the class, and $T$ the set of pixels that truly belong to it. If the two shapes coincide, the score is 1,
+# and if they do not touch, it is 0:
 #
 # $$ \mathrm{IoU} = \frac{|P \cap T|}{|P \cup T|} \qquad
 # \text{mIoU} = \text{its mean over the classes} $$
@@ -136,10 +144,12 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# Class 0 has an intersection of one third and a union of everything: 1/3. The two others have no
-# intersection: 0. The mean is 1/9, although a third of the pixels is right.
+# Class 0 has an intersection of one third of the pixels, and a union of all of them, so that its IoU is
+# 1/3. The two others have no intersection, and their IoU is 0. The mean is 1/9, although a third of the
+# pixels is right.
 #
-# Guessing at random does better: each class has $|P \cap T| = 1/9$ and $|P \cup T| = 5/9$, so 1/5. This is also
+# Guessing at random does better: each class has $|P \cap T| = 1/9$ and $|P \cup T| = 5/9$, and its IoU is
+# 1/5. This is also
 # the most that can be had without the legend: calling a fraction $r$ of the pixels a class gives
 # $r / (1 + 2r)$, which bends downwards, so that equal fractions are best.
 #
@@ -162,7 +172,7 @@ chance = torch.randint(KINDS, scenes.truth.shape, generator=torch.Generator().ma
 guessed = mean_iou(chance, scenes.truth, KINDS).item()
 constant = mean_iou(torch.zeros_like(chance), scenes.truth, KINDS).item()
 print(f"at random {guessed:.3f}, always class 0 {constant:.3f}")
-claim(mean_iou(scenes.truth, scenes.truth, KINDS) == 1, "all right: 1")
+claim(mean_iou(scenes.truth, scenes.truth, KINDS) == 1, "a perfect answer has an mIoU of 1")
 claim(abs(guessed - 1 / 5) < 0.01, "guessing reaches 1/5, the ceiling without the legend")
 claim(abs(constant - 1 / 9) < 0.02, "one class for all reaches 1/9")
 
@@ -173,7 +183,7 @@ claim(abs(constant - 1 / 9) < 0.02, "one class for all reaches 1/9")
 # convolution more. Here there is nothing in the middle.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 @cache
 def reader(middle, seed, steps=300):
     """A network that was taught to read maps, with one of these between its convolutions."""
@@ -210,33 +220,32 @@ named_so = [named(reader("nothing", seed), scenes.image) for seed in range(3)]
 right = [scene_tasks.accuracy(predicted, scenes.truth) for predicted in named_so]
 print("pixels named rightly:", *(f"{fraction:.3f}" for fraction in sorted(right)))
 claim(max(right) < 0.38, "without the legend one pixel in three is right, and no more")
-claim(scores("nothing", seeds=3)[-1] < 0.22, "and the mIoU stays below 1/5, chance aside")
+claim(
+    scores("nothing", seeds=3)[-1] < 0.22,
+    "the mIoU stays below 1/5, up to the chance of 200 maps",
+)
 
 # %% [markdown]
-# **What you should see.** A third of the pixels is right, give or take what 200 maps allow, and the mIoU is
+# **What you should see.** A third of the pixels is right, up to the chance of 200 maps, and the mIoU is
 # between 1/9 and 1/5. Nothing is wrong with the training. More convolutions would reach the legend in the
 # end, one pixel for each of them; a map 18 pixels wide needs many. Attention needs one layer.
 
 # %% [markdown]
 # ## 7.2 Every pixel asks every pixel
 #
-# A non-local operation gives each pixel $i$ a mixture of what all pixels $j$ hold:
+# Picture one pixel $i$ of a small image, with a line to every pixel $j$, itself included. The thicker the
+# line, the more of what $j$ holds flows to $i$. This is a **non-local operation**: each pixel receives a
+# mixture of what all pixels hold,
 #
 # $$ y_i = \frac{1}{\mathcal C} \sum_j f(q_i, k_j)\, v_j $$
 #
-# (Wang et al. 2018, equation 1.) The function $f$ says how much $j$ matters for $i$, and $\mathcal C$ makes
-# the sum comparable between images of different size. The paper has four $f$:
+# (Wang et al. 2018, equation 1.) The function $f$ is the thickness of the line: it says how much the pixel
+# $j$ matters for $i$. Here $q_i$, the query, describes the pixel that asks, $k_j$, the key, the pixel that
+# is looked at, and $v_j$, the value, is what flows. The division by $\mathcal C$ makes the sum comparable
+# between images of different size. The paper tries four functions $f$, which we meet one after the other.
 
 # %% [markdown]
-# | name | $f(q_i, k_j)$ | $\mathcal C$ | $q$ and $k$ are |
-# |---|---|---|---|
-# | Gaussian | $e^{q_i \cdot k_j}$ | $\sum_j f$ | $x$ itself |
-# | embedded Gaussian | $e^{q_i \cdot k_j}$ | $\sum_j f$ | learned layers of $x$ |
-# | dot product | $q_i \cdot k_j$ | $N$ | learned layers of $x$ |
-# | concatenation | $\operatorname{relu}(w \cdot [q_i, k_j])$ | $N$ | learned layers of $x$ |
-
-# %% [markdown]
-# We begin with the **Gaussian** form:
+# The first is the **Gaussian** form, where $q$ and $k$ are the pixel's own features $x$:
 #
 # $$ f = e^{q_i \cdot k_j} \qquad \mathcal C = \sum_j f(q_i, k_j) $$
 #
@@ -250,11 +259,11 @@ claim(scores("nothing", seeds=3)[-1] < 0.22, "and the mIoU stays below 1/5, chan
 #
 # Take three pixels with one feature each, 0, 1 and 2, which are queries, keys and values at once. The pixel
 # with the 1 asks. Its products with the keys are 0, 1 and 2, their exponentials 1, 2.72 and 7.39, and over
-# their sum 11.11 the weights are 0.09, 0.24 and 0.67. The mixture is
+# their sum 11.11 the weights are 0.09, 0.24 and 0.67. The mixture is therefore
 # 0.09 · 0 + 0.24 · 1 + 0.67 · 2 = 1.58.
 #
 # The largest weight does not go to the pixel that is *equal* to the query but to the one that is
-# *larger*. Keep this in mind.
+# *larger*. We shall meet this again in a photograph.
 
 # %%
 values = torch.tensor([0.0, 1.0, 2.0])
@@ -273,9 +282,8 @@ claim(weights.argmax() == 2, "the pixel with the 1 looks most at the pixel with 
 #
 # </details>
 #
-# *Paper: no scale. Released code
-# ([video-nonlocal-net](https://github.com/facebookresearch/video-nonlocal-net)): the products are divided by
-# $\sqrt m$. Ours: the paper's.*
+# *The paper has no scale. The authors' [code](https://github.com/facebookresearch/video-nonlocal-net)
+# divides the products by $\sqrt m$. We follow the paper.*
 
 # %% [markdown]
 # ### Exercise: `gaussian_weights`
@@ -300,7 +308,8 @@ claim(apart < 1e-5, "with scale 1, torch's attention is the Gaussian form")
 # ### What a pixel of a photograph looks at
 #
 # The plain Gaussian form compares pixels as they are, $q = k = x$. We take the three colours of each pixel
-# of a photograph (from scikit-learn) as its features, once raw and once *standardised*: minus their mean, over their standard deviation.
+# of a photograph (from scikit-learn) as its features, once raw and once *standardised*: minus their mean,
+# over their standard deviation.
 #
 # Beside them stands the ancestor. **Non-local means** compare not pixels but patches, here of 3 x 3
 # pixels, and not by a product but by their distance: $e^{-\|p_i - p_j\|^2 / \tau}$ over its sum, for patches
@@ -357,9 +366,11 @@ claim((own == torch.arange(864)).all(), "non-local means: each pixel prefers its
 # %% [markdown]
 # **What you should see.** A product is not a similarity. Colours are never negative, and this photograph has no
 # pure colours, so the brightest pixel has the largest product with everyone, and all look there, as in the
-# example by hand. With the mean taken off,
-# sky agrees with sky, and the tree with what is dark, be it wood or leaves. A distance has no such fault:
-# $-\|a - b\|^2 = 2\, a \cdot b - \|a\|^2 - \|b\|^2$ takes the length of the key off again.
+# example by hand. With the mean taken off, the sky agrees with the brightest part of the sky, and the tree
+# with what is dark, be it wood or leaves. A distance has no such fault:
+# $-\|a - b\|^2 = 2\, a \cdot b - \|a\|^2 - \|b\|^2$ subtracts the squared length of the key.
+#
+# Each map has a scale of its own: from the full yellow on, a weight belongs to the largest 2 % of its map.
 #
 # If the weights of one pixel do not add up to 1, your softmax runs over $i$.
 
@@ -391,8 +402,8 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# Above $3136^2$, nearly ten million. Below $64 \cdot 64 = 4096$: that is 2401 times fewer, and it does not
-# grow with the image.
+# Above it holds $3136^2$ numbers, nearly ten million. Below it holds $64 \cdot 64 = 4096$, which is 2401
+# times fewer, and this number does not grow with the image.
 #
 # </details>
 #
@@ -438,10 +449,12 @@ def spent(mix, side):
 
 
 claim(
-    spent(by_map, 56) == 16 * spent(by_map, 28), "with the map, four times the pixels: 16 times"
+    spent(by_map, 56) == 16 * spent(by_map, 28),
+    "with the map, four times the pixels cost 16 times as much",
 )
 claim(
-    spent(dot_product_mixture, 56) == 4 * spent(dot_product_mixture, 28), "without it: 4 times"
+    spent(dot_product_mixture, 56) == 4 * spent(dot_product_mixture, 28),
+    "without it, they cost 4 times as much",
 )
 
 # %% jupyter={"source_hidden": true}
@@ -459,7 +472,8 @@ plots.show(fig, "Two straight lines that cross at n = 64; the one with the map i
 # %% [markdown]
 # **What you should see.** The lines have slopes of 2 and 1, and the check calls the way by the map right but
 # too expensive. They meet where $n$ equals the width, 64. If your result differs, look for a softmax, which
-# forbids the exchange: $\operatorname{softmax}(q k^\top) v$ cannot be done in the other order. **Linear attention**
+# forbids the exchange: $\operatorname{softmax}(q k^\top) v$ cannot be done in the other order. **Linear
+# attention**
 # ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) replaces the softmax by a product of
 # features, $\phi(q)\,\phi(k)^\top$, to get this order back, and gives up the sharp focus.
 
@@ -479,10 +493,15 @@ plots.show(fig, "Two straight lines that cross at n = 64; the one with the map i
 # <details><summary>Answer</summary>
 #
 # $w \cdot [q_i, k_j] = w_q \cdot q_i + w_k \cdot k_j$: one number for each query and one for each key,
-# added crosswise. A softmax over $j$ does not see what is the same for all $j$: the query would cancel,
+# added crosswise as in the figure below. A softmax over $j$ does not see what is the same for all $j$: the
+# query would cancel,
 # and every pixel would get the same map. Only the relu lets query and key meet.
 #
 # </details>
+
+# %% [markdown]
+# Because $w \cdot [q_i, k_j] = w_q \cdot q_i + w_k \cdot k_j$, where $w_q$ and $w_k$ are the two halves of $w$,
+# each query and each key is read once and becomes one number. The table of all pairs is a table of sums:
 
 # %% jupyter={"source_hidden": true}
 plots.show(
@@ -541,7 +560,7 @@ for name, make in (("by pairs", by_pairs), ("by a sum", concatenation_weights)):
 # %% [markdown]
 # ## 7.5 The block
 #
-# The operation becomes a layer by two wrappers: a **bottleneck** that halves the channels inside, and a
+# Two things turn the operation into a layer: a **bottleneck**, which halves the channels inside, and a
 # **residual** or skip connection around it. A normalisation whose weight starts at 0 stands before the
 # sum, so that the block **starts as the identity** and can be put into a network that is trained already.
 
@@ -557,7 +576,8 @@ plots.show(
 # $$ z = x + \operatorname{norm}(W y) \qquad q, k, v = \text{layers of } x, \text{ to } m = c/2 $$
 #
 # The paper calls $q$, $k$, $v$ $\theta$, $\phi$, $g$. A 1 x 1 convolution is a linear layer on each
-# pixel; here it is an `nn.Linear` on the last axis, so that a row, an image and a video all fit.
+# pixel; here it is an `nn.Linear` on the last axis, so that a row, an image and a video all fit: in a video
+# the tokens are the pixels of all frames. We stay with images.
 #
 # | | axes | what it is |
 # |---|---|---|
@@ -571,20 +591,30 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# Keys and values. If queries were pooled too, y would have a quarter of the pixels and could not be added to
-# x. So every pixel still asks, and the map has $n \cdot n / 4$ entries. In the first step only `norm`
+# Only keys and values may be pooled. If queries were pooled too, $y$ would have a quarter of the pixels and
+# could not be added to $x$. So every pixel still asks, and the map has $n \cdot n / 4$ entries. In the
+# first step only `norm`
 # learns: what lies before it is multiplied by its weight, 0.
 #
 # </details>
 #
-# *Paper: pools after the layers. Released code: pools before them, which is cheaper and not the same. Ours:
-# the paper's.*
+# *The paper pools after the layers; the authors' code pools before them, which is cheaper and not the same.
+# We follow the paper.*
 
 # %% [markdown]
 # ### Exercise: `NonLocal`
 #
-# The functions above do the four forms. `self.pair` is the $w$ of the concatenation, `self.pool` the
-# pooling. The form `"dot"` may go without its map, but need not. If you skipped section 7.4, run
+# | name | $f(q_i, k_j)$ | $\mathcal C$ | $q$ and $k$ are |
+# |---|---|---|---|
+# | Gaussian | $e^{q_i \cdot k_j}$ | $\sum_j f$ | $x$ itself |
+# | embedded Gaussian | $e^{q_i \cdot k_j}$ | $\sum_j f$ | learned layers of $x$ |
+# | dot product | $q_i \cdot k_j$ | $N$ | learned layers of $x$ |
+# | concatenation | $\operatorname{relu}(w \cdot [q_i, k_j])$ | $N$ | learned layers of $x$ |
+#
+# `queries_and_keys` returns the pixels themselves for the Gaussian form, and the outputs of the layers for
+# the others; keys pass through `self.pool`. The two Gaussian forms share `gaussian_weights`, the
+# concatenation has its own function and takes `self.pair` for $w$. `attention` returns the map in every
+# form, but `forward` may use `dot_product_mixture` for `"dot"`. If you skipped section 7.4, run
 # `from solutions.non_local import concatenation_weights` first.
 
 # %% exercise="non_local.non_local"
@@ -614,7 +644,7 @@ print("learns at once:", *(n for n, p in layer.named_parameters() if p.grad.abs(
 # %% tags=["nbval-ignore-output"]
 report("nothing", seeds=3)
 report("embedded", seeds=3)
-claim(scores("nothing", seeds=3)[-1] < 0.22, "without the block: chance")
+claim(scores("nothing", seeds=3)[-1] < 0.22, "without the block the mIoU stays at chance")
 claim(scores("embedded", seeds=3)[0] > 0.95, "with it, nearly every pixel is right")
 
 
@@ -654,8 +684,10 @@ claim(on_legend > 0.9, "more than nine tenths of the weights of countries lie on
 claim(right > 0.9, "and more than nine tenths on the entry of their own colour")
 
 # %% [markdown]
-# **What you should see.** Each pixel looks at the symbol beside its own colour, across the whole map, and at
-# little else. Nobody told the network that there is a legend. A pixel of a country is 4 to 16 columns
+# **What you should see.** The arrows show the three largest weights of four pixels. Each pixel looks at the
+# symbol beside its own colour, across the whole map, and at little else: on average more than nine tenths
+# of the weight lie on that entry of the legend. Nobody told the network that there is a legend. A pixel
+# of a country is 4 to 16 columns
 # away from its symbol, and this distance costs the block nothing, since it knows no distance at all.
 
 # %% [markdown]
@@ -673,9 +705,9 @@ claim(0.2 < scores("CBAM")[-1] < 0.9, "CBAM: better than chance, and far from so
 
 # %% [markdown]
 # **What you should see.** The embedded form has solved the task; no other form has in both seeds. One run of
-# the Gaussian form is still at chance, and the seeds differ much. These may be speeds and not limits: we did
-# not train longer. A softmax can look at one entry alone; a dot
-# product that is divided by $N$ mixes in a little of every other pixel.
+# the Gaussian form is still at chance, and the seeds differ much. With two seeds and 300 steps we see how
+# fast they learn, not what they could learn. One reason for the dot product's lag may be that it is divided
+# by $N$ and so mixes in a little of every pixel, while a softmax can look at one entry alone.
 #
 # On Kinetics the four came out alike: 72.5, 72.7, 72.9 and 72.8 % top-1 for Gaussian, embedded, dot
 # product and concatenation, against 71.8 % without (Wang et al., Table 2a).
@@ -747,7 +779,7 @@ plots.show(fig, "A flat line for the convolution; the block crosses it at 448 pi
 # <details><summary>Answer</summary>
 #
 # The block takes $2 c^2 + n c$ for each pixel. Already for one pixel $2c^2 + c > c^2/4 + 98$ from 8
-# channels on, and more pixels only help CBAM. So: always, and by far.
+# channels on, and more pixels only help CBAM. CBAM is therefore always cheaper, and by far.
 #
 # </details>
 
@@ -774,9 +806,11 @@ print(f"28 x 28, 256 channels: {multiply_adds(256, 128, 784, 784) / cbam(256, 78
 # ### Three ways to pay less
 #
 # **Criss-cross attention** ([Huang et al. 2019](https://arxiv.org/abs/1811.11721)) lets a pixel ask its own
-# row and column only, and does so twice: then everything reaches everything over one corner. **Axial
-# attention** ([Ho et al. 2019](https://arxiv.org/abs/1912.12180)) does rows and columns in two separate
-# layers. **GCNet** ([Cao et al. 2019](https://arxiv.org/abs/1904.11492)) found that in trained networks the
+# row and column only, and does so twice. From a pixel to any other the path then turns once, at the pixel
+# that shares the row of the one and the column of the other. **Axial
+# attention** ([Ho et al. 2019](https://arxiv.org/abs/1912.12180)) attends along rows and along columns in
+# two separate layers. **GCNet** ([Cao et al. 2019](https://arxiv.org/abs/1904.11492)) found that in trained
+# networks the
 # maps hardly depend on the query, as in our raw colours, and computes *one* map for all.
 
 # %% jupyter={"source_hidden": true}
@@ -795,9 +829,9 @@ for side in (14, 28, 97):
     )
 
 # %% [markdown]
-# **What you should see.** The number of weights in the maps grows with the square of the pixels, with their
-# power of three halves, or with the pixels alone. On our maps with a legend GCNet could not work: there every
-# pixel needs a map of its own.
+# **What you should see.** In the three designs the number of weights grows as $n^2$, as $n^{3/2}$ and as
+# $n$: a row has $\sqrt n$ pixels, and each of the $n$ pixels reads a row and a column. On our maps with a
+# legend GCNet could not work, because there every pixel needs a map that depends on its colour.
 
 # %% [markdown]
 # ## 7.7 DANet: position attention
@@ -823,13 +857,12 @@ plots.show(
 # | `attention(x)` | `b i j` | i, j pixels; no scale here either |
 # | `forward(x)` | `b c h w` | |
 #
-# *Paper (section 3.2): queries and keys have all $c$ channels. Its first versions, to v3, also say that they
-# pass a norm and a ReLU; the authors corrected this in v4
-# ([issue 61](https://github.com/CASIA-IVA-Lab/DANet/issues/61)). Released code
-# ([DANet](https://github.com/CASIA-IVA-Lab/DANet)): plain layers to $c/8$. Ours: as released.*
+# *The paper (section 3.2) gives queries and keys all $c$ channels; the authors'
+# [code](https://github.com/CASIA-IVA-Lab/DANet) gives them $c/8$, and so do we.*
 
 # %% [markdown]
-# **Predict.** How many parameters does it have with 512 channels? And the non-local block?
+# **Predict.** How many parameters does position attention have with 512 channels, and how many has the
+# non-local block?
 #
 # <details><summary>Answer</summary>
 #
@@ -853,14 +886,14 @@ check("non_local.position_attention", PositionAttention)
 # %%
 torch.manual_seed(0)
 x, layer = torch.randn(2, 512, 3, 5), PositionAttention(512)
-claim(torch.equal(layer(x), x), "with gamma 0 nothing changes")
+claim(torch.equal(layer(x), x), "while gamma is 0, the layer changes nothing")
 print("position attention:", sum(p.numel() for p in layer.parameters()))
 print("non-local block:   ", sum(p.numel() for p in NonLocal(512).parameters()))
 order = torch.randperm(15)
 flat = rearrange(x, "b c h w -> b c 1 (h w)")
 nn.init.ones_(layer.gamma)
 moved = (layer(flat[..., order]) - layer(flat)[..., order]).abs().max()
-claim(moved < 1e-3, "it does not know where a pixel stands: shuffled pixels, shuffled result")
+claim(moved < 1e-3, "shuffled pixels give the shuffled result, since it knows no places")
 
 # %% tags=["nbval-ignore-output"]
 report("position", seeds=3, steps=600)
@@ -869,17 +902,22 @@ claim(
 )
 
 # %% [markdown]
-# **What you should see.** All three seeds read the legend after 600 steps. (The block had 300; whether these
-# would do here is not shown.) While $\gamma$ is near 0, little gradient reaches queries, keys and values,
-# so that they start slowly; the block, whose norm has the weight 0 at first, shares this fault. The port of this layer in
+# **What you should see.** All three seeds read the legend after 600 steps. (The block above was trained for
+# 300 steps, so the two results do not compare the speed of the layers.) While $\gamma$ is near 0, little
+# gradient reaches queries, keys and values,
+# so that they start slowly; the block, whose norm has the weight 0 at first, shares this fault. The port of
+# this layer in
 # [pytorchcv](https://github.com/osmr/imgclsmob) starts with $\gamma = 1$ instead: then the layer is no
 # identity, and a trained network around it is disturbed at once.
 
 # %% [markdown]
 # ## 7.8 DANet: channel attention
 #
-# Why would a channel want to hear from another? Some feature maps respond to the same things, say to wheels
-# and to cars, and what one of them has found is evidence for the other. **Channel attention** turns the image on its side: now the *feature maps* are the tokens, with $n$
+# Why should a channel read another? On our legend it will help little, and it is worth understanding why;
+# in photographs it may help more. Some feature maps respond to the same things, say to wheels
+# and to cars, and what one of them has found is evidence for the other.
+#
+# **Channel attention** turns the image on its side: now the *feature maps* are the tokens, with $n$
 # features each. There are no
 # layers at all.
 
@@ -898,9 +936,9 @@ plots.show(
 # | `attention(x)` | `b i j` | i, j **channels** |
 # | `released` | True or False | which of two readings |
 #
-# *Paper (equation 3): $\operatorname{softmax}_j E_{ij}$. Released code:
-# $\operatorname{softmax}_j(\max_j E_{ij} - E_{ij})$. Ours: the paper's, and the code's with
-# `released=True`; the check accepts either under its own name.*
+# *The paper (equation 3) takes $\operatorname{softmax}_j E_{ij}$; the authors' code takes
+# $\operatorname{softmax}_j(\max_j E_{ij} - E_{ij})$. We write both: the code's with `released=True`, else
+# the paper's.*
 
 # %% [markdown]
 # **Predict.** What is $\operatorname{softmax}(\max - E)$ in simpler terms? To which channel does a channel
@@ -984,7 +1022,7 @@ x = feature_maps()
 paper, code = (ChannelAttention(released).attention(x)[0] for released in (False, True))
 e = einsum(x, x, "b i h w, b j h w -> b i j")[0]
 claim(paper.diagonal().min() > 0.99, "paper: each of these channels attends to itself")
-claim((code.argmax(-1) == e.argmin(-1)).all(), "code: each to the one least like it")
+claim((code.argmax(-1) == e.argmin(-1)).all(), "code: each attends to the one least like it")
 for i in (0, 3, 6):
     print(f"released code: {NAMES[i]:8} attends to {NAMES[code[i].argmax()]}")
 
@@ -1024,14 +1062,15 @@ for seed in range(3):
     print(f"seed {seed}: attends most to itself {itself:.2f}, largest weight {largest:.2f}")
     others_louder.append((length.gather(-1, best) >= length * 0.999)[best != own].all().item())
     claim(itself < 0.8 and largest > 0.7, "many channels attend to another, and to one only")
-claim(all(others_louder), "each channel that prefers another prefers a louder one")
+claim(all(others_louder), "each channel that prefers another prefers one with a larger norm")
 
 # %% [markdown]
 # **What you should see.** Inside the trained reader a good part of the channels attends most to *another*
 # channel, and nearly all its weight goes to that single one. This is section 7.2's brightest pixel again:
 # $E$ is a plain product, summed over 216 pixels, so its differences are large and the softmax picks one.
 #
-# That one is always louder. Since $E_{ij} \le \|x_i\|\,\|x_j\|$ (Cauchy and Schwarz), channel $i$ can prefer
+# That channel always has the larger norm $\|x_j\|$. Since $E_{ij} \le \|x_i\|\,\|x_j\|$ (Cauchy and
+# Schwarz), channel $i$ can prefer
 # $j$ to itself, $E_{ij} > \|x_i\|^2$, only if $\|x_j\| > \|x_i\|$.
 
 # %% tags=["nbval-ignore-output"]
@@ -1039,22 +1078,27 @@ least = scores("position", 3, 600)[0]
 for middle in ("channel, paper", "channel, released"):
     claim(
         scores(middle, 3, 600)[-1] < least - 0.1,
-        f"{middle}: every seed behind every of position",
+        f"{middle}: each seed stays below every seed of position attention",
     )
 
 # %% [markdown]
 # **What you should see.** With equal budgets both readings of channel attention stay behind position attention
-# in every seed; the released form gets further than the paper's in some. Our guess at the reason, not
-# tested here: $E$ sums over the whole image which colour stands beside which symbol, but no pixel can ask
-# for one entry, so that this is the wrong tool for a legend. On Cityscapes it gained 4.25 points (Fu et al.,
-# Table 1; section 7.9); there it may help to know what kind of scene it is.
+# in every seed; the released form gets further than the paper's in some. One reason, which we have not
+# tested, may be that $E$ and its weights are the same for all pixels of an image: no pixel can ask for its
+# own entry of the legend. On Cityscapes it gained 4.25 points (Fu et al.,
+# Table 1; section 7.9); there, perhaps, it helps to know what kind of scene it is.
 
 # %% [markdown]
 # ## 7.9 The head: both in parallel
 #
-# DANet keeps the backbone's maps at 1/8 of the image's resolution and puts two branches on top, side by side,
-# because "which pixels are alike" and "which maps belong together" are different questions. The branches
-# are added and classified. In training each branch is also classified *alone*, and the three losses are
+# The **backbone** is the network that computes the feature maps, here a ResNet whose last strides were
+# replaced by dilated convolutions, so that its maps keep 1/8 of the image's resolution. DANet puts two
+# branches on top, side by side, because "which pixels are alike" and "which maps belong together" are
+# different questions.
+#
+# In each branch a 3 x 3 convolution first brings the channels down to a quarter. Then comes the attention,
+# then another 3 x 3 convolution. The two results are added, and a 1 x 1 convolution turns the sum into a
+# score for every class. In training each branch is also classified *alone*, and the three losses are
 # added.
 
 # %% jupyter={"source_hidden": true}
@@ -1070,9 +1114,11 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# Under a loss on the sum alone one branch could do all the work while the other stays at zero; a loss of its
-# own makes each useful. And tens of millions: $2 \cdot 2048 \cdot 512 \cdot 9$, nearly 19 million, in the
-# first convolutions, a quarter of that in the second. A whole ResNet-50 has about as many.
+# Under a loss on the sum alone one branch could do all the work while the other stays at zero; a loss of
+# its own makes each useful. There are tens of millions of parameters: the first convolutions have nearly 19
+# million,
+# $2 \cdot 2048 \cdot 512 \cdot 9$, and the second a quarter of that. A whole ResNet-50 has about
+# as many.
 #
 # </details>
 
@@ -1096,10 +1142,10 @@ with torch.device("meta"):  # shapes without numbers: nothing is allocated
 size = {name: sum(p.numel() for p in part.parameters()) for name, part in head.named_children()}
 for name, count in size.items():
     print(f"{name:15} {count:12,}")
-claim(sum(size.values()) == 23_954_619, "23,954,619 parameters in all")
+claim(sum(size.values()) == 23_954_619, "the head has 23,954,619 parameters in all")
 
 # %% [markdown]
-# The paper reports for a dilated ResNet-50 on Cityscapes, validation (Fu et al., Table 1):
+# The paper reports this mIoU for a dilated ResNet-50 on the validation set of Cityscapes (Fu et al., Table 1):
 #
 # | | mIoU | gain |
 # |---|---|---|
@@ -1109,11 +1155,17 @@ claim(sum(size.values()) == 23_954_619, "23,954,619 parameters in all")
 # | + both | 76.34 | 6.31 |
 #
 # These are one run each, and no spread is given. Both together add 0.6 to the better of the two (Table 1):
-# they help with much of the same.
+# the two kinds of attention help with much of the same.
 
 # %% [markdown]
 # ## What you have learnt
 #
+# Can a layer connect two corners of an image at once? Yes: on our maps three convolutions stayed at chance, and
+# one non-local block between them read the legend from up to 16 columns away, because every pixel may look at
+# every other and distance costs nothing. The price is a map of $n^2$ weights. A dot product avoids the map, at
+# the cost of focus; channel attention has a small map, but the same for all pixels.
+
+# %% [markdown]
 # | | attends over | weights | multiply-adds a pixel | starts as the identity by |
 # |---|---|---|---|---|
 # | non-local, Gaussian | pixels | softmax, scale 1 | $c^2 + \frac32 nc$ | norm weight 0 |
@@ -1123,26 +1175,34 @@ claim(sum(size.values()) == 23_954_619, "23,954,619 parameters in all")
 # | position attention | pixels | softmax, scale 1 | $\frac54 c^2 + \frac98 nc$ | $\gamma = 0$ |
 # | channel attention | channels | softmax of E or −E | $2c^2$ | $\gamma = 0$ |
 #
-# None of them knows where a pixel stands. Chapter 8 tells them.
+# The costs follow from section 7.6. For the dot product four layers make $4 \cdot c \cdot \frac c2 = 2c^2$,
+# and two products with a matrix of $\frac c2$ by $\frac c2$ make $\frac12 c^2$.
+#
+# None of these layers knows where a pixel stands. Chapter 8 tells them.
 
 # %% [markdown]
 # ### Explain it to somebody
 #
 # 1. What can a non-local block do that a gate cannot?
-# <details><summary>Answer</summary>It moves features from any pixel to any other; a gate only scales what is there.</details>
+# <details><summary>Answer</summary>It moves features from any pixel to any other; a gate only scales what
+# is there.</details>
 #
 # 2. Why is a plain product of colours a bad similarity?
-# <details><summary>Answer</summary>The longest vector has the largest product with nearly everyone, so all look at the brightest pixel.</details>
+# <details><summary>Answer</summary>The longest vector has the largest product with nearly everyone, so all
+# look at the brightest pixel.</details>
 #
-# 3. Why does the dot-product form need no map, and the softmax form does?
-# <details><summary>Answer</summary>Without anything between the two products they can be done in the other order; a softmax stands between them.</details>
+# 3. Why does the dot-product form need no map, while the softmax forms need one?
+# <details><summary>Answer</summary>Without anything between the two products they can be done in the other
+# order; a softmax stands between them.</details>
 
 # %% [markdown]
 # 4. Why do these blocks start as the identity?
-# <details><summary>Answer</summary>So that they can be put into a trained network without disturbing it.</details>
+# <details><summary>Answer</summary>So that they can be put into a trained network without disturbing
+# it.</details>
 #
 # 5. What did the released code of DANet's channel attention turn around?
-# <details><summary>Answer</summary>It takes the softmax of max − E, that is of −E: a channel gathers from those least like it.</details>
+# <details><summary>Answer</summary>It takes the softmax of max − E, that is of −E: a channel gathers from
+# those least like it.</details>
 
 # %% [markdown]
 # ### What came after
@@ -1168,7 +1228,9 @@ claim(sum(size.values()) == 23_954_619, "23,954,619 parameters in all")
 #
 # - Wang, Girshick, Gupta, He. Non-local Neural Networks. <https://arxiv.org/abs/1711.07971>
 # - Fu, Liu, Tian, Li, Bao, Fang, Lu. Dual Attention Network for Scene Segmentation.
-#   <https://arxiv.org/abs/1809.02983>
+#   <https://arxiv.org/abs/1809.02983>. Up to its third version it says that queries and keys of the
+#   position attention pass a norm and a ReLU; the fourth corrects this ([issue
+#   61](https://github.com/CASIA-IVA-Lab/DANet/issues/61)).
 # - Buades, Coll, Morel. A non-local algorithm for image denoising. CVPR 2005.
 #   <https://doi.org/10.1109/CVPR.2005.38>
 # - Vaswani et al. Attention Is All You Need. <https://arxiv.org/abs/1706.03762>
