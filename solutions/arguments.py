@@ -24,6 +24,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import nn
 
+NONE = -(2**62)
+
 
 class Rule(NamedTuple):
     """What an argument may be, said so that it ends "must be …", and the question itself."""
@@ -41,17 +43,21 @@ def whole(least: int) -> Rule:
 
 
 def _index(value: Any) -> int:
-    """The whole number that a value is; less than any where it is none."""
+    """The whole number that a value is; less than any where it is none, as True and False."""
+    if isinstance(value, bool):
+        return NONE
     try:
         return index(value)
     except TypeError:
-        return -(2**62)
+        return NONE
 
 
 def real(least: int | float, most: int | float = math.inf, above: bool = False) -> Rule:
     """A finite number between two; with `above`, not `least` itself."""
 
     def holds(value: Any) -> bool:
+        if isinstance(value, bool):
+            return False
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -90,6 +96,7 @@ def sides(alone: bool) -> Rule:
 
 ODD = Rule("an odd whole number: it has a middle", lambda n: _index(n) >= 1 and n % 2 == 1)
 COUNT, FROM_0 = whole(1), whole(0)
+INTEGER = Rule("a whole number", lambda value: _index(value) != NONE)
 SHARE, POSITIVE = real(0, 1), real(0, above=True)
 
 ARGUMENTS: dict[str, tuple[Rule | None, str]] = {

@@ -15,6 +15,8 @@ from einops import rearrange
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from solutions import checks
+from solutions.arguments import COUNT, FROM_0
 from solutions.scaled_dot_product import causal_mask, padding_mask
 
 
@@ -107,3 +109,7 @@ def _may(mask: Tensor, name: str) -> Tensor:
     if not mask.is_floating_point() or not ((mask == 0) | (mask == -torch.inf)).all():
         raise ValueError(f"{name} is added and has others than 0 and -inf: that is no mask")
     return mask == 0
+
+
+attention_mask = checks.numbers(queries=FROM_0, keys=FROM_0)(attention_mask)
+mask_from_torch = checks.numbers(heads=COUNT)(mask_from_torch)

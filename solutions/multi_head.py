@@ -16,7 +16,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from solutions.arguments import equip
+from solutions import checks
+from solutions.arguments import COUNT, equip
 from solutions.scaled_dot_product import attention_weights
 from solutions.torch_weights import attention_refused, copy, projections
 
@@ -113,4 +114,26 @@ def multiply_adds(dim: int, heads: int, queries: int, keys: int) -> int:
     return projections + products
 
 
+def _three_axes(x: Tensor, heads: int) -> None:
+    checks.sizes(("x", x, "b n dim"))
+
+
+def tokens_fit(
+    layer: nn.Module, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+) -> None:
+    """Raises ValueError where a layer cannot attend from x to the context."""
+    context = x if context is None else context
+    width = layer.query.in_features
+    found = checks.sizes(("x", x, "b i dim"), ("context", context, "b j dim"), dim=width)
+    checks.alike(("x", x), ("context", context))
+    if mask is not None and getattr(mask, "ndim", 2) < 2:
+        raise ValueError(
+            f"the mask has the shape {tuple(mask.shape)}; its axes are i j, or b i j"
+        )
+    checks.allowed(mask, (found["b"], found["i"], found["j"]), x.device)
+
+
+split_heads = checks.numbers(heads=COUNT)(checks.before(_three_axes)(split_heads))
+MultiHeadAttention.attention = checks.before(tokens_fit)(MultiHeadAttention.attention)
+MultiHeadAttention.forward = checks.before(tokens_fit)(MultiHeadAttention.forward)
 equip(MultiHeadAttention)

@@ -35,7 +35,8 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solutions.arguments import ODD, equip
+from solutions import checks
+from solutions.arguments import FROM_0, ODD, equip
 from solutions.scaled_dot_product import scaled_dot_product_attention
 
 
@@ -256,7 +257,22 @@ def _exact_coordinates(make: Callable) -> Callable:
     return coordinates
 
 
-sinusoidal = _exact_waves(sinusoidal)
+def _a_place_for_each(x: Tensor, positions: Tensor) -> None:
+    if x.ndim > 1 and tuple(positions.shape) != (x.shape[-2],):
+        raise ValueError(
+            f"{x.shape[-2]} tokens and positions {tuple(positions.shape)}: one each"
+        )
+
+
+def _of_the_map(scores: Tensor, mask: Tensor | None = None) -> None:
+    checks.allowed(mask, tuple(scores.shape), scores.device)
+
+
+sinusoidal = checks.numbers(dim=FROM_0)(_exact_waves(sinusoidal))
+sinusoidal_2d = checks.numbers(dim=FROM_0)(sinusoidal_2d)
+relative_index = checks.numbers(queries=FROM_0, keys=FROM_0, clip=FROM_0)(relative_index)
+rotary = checks.before(_a_place_for_each)(rotary)
+masked_softmax = checks.before(_of_the_map)(masked_softmax)
 CoordConv2d.coordinates = _exact_coordinates(CoordConv2d.coordinates)
 
 

@@ -34,7 +34,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solutions.arguments import equip
+from solutions import checks
+from solutions.arguments import COUNT, FROM_0, equip
 
 
 def offsets(n: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
@@ -418,4 +419,20 @@ def _tables_of_offsets(conv: AttentionAugmentedConv2d) -> None:
             nn.init.normal_(table, std=table.shape[-1] ** -0.5)
 
 
+def _fit(q, k, v, rows=None, columns=None, *_, **__) -> None:
+    checks.relative(q, k, v, rows, columns)
+
+
+def _odd(table: Tensor, n: int, stretch: bool = False) -> None:
+    if not len(table) % 2:
+        raise ValueError(
+            f"a table of {len(table)} entries has none for the offset 0: odd ones do"
+        )
+
+
+relative_attention_2d = checks.before(_fit)(relative_attention_2d)
+fit_table = checks.numbers(n=COUNT)(checks.before(_odd)(fit_table))
+offsets = checks.numbers(n=FROM_0)(offsets)
+halved = checks.numbers(stride=COUNT)(halved)
+attention_widths = checks.numbers(out_channels=COUNT, heads=COUNT)(attention_widths)
 equip(AttentionAugmentedConv2d, check=_a_value_in_each_head, reset=_tables_of_offsets)

@@ -22,7 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from solutions.arguments import sides, whole
+from solutions import checks
+from solutions.arguments import INTEGER, sides, whole
 
 
 def resize_positions(
@@ -49,7 +50,7 @@ def resize_positions(
     first, places = table.split([kept, n], dim=-2)
     exact = places.to(torch.promote_types(places.dtype, torch.float32))
     exact, lead = pack([exact], "* n d")
-    if isinstance(size, int):
+    if not isinstance(size, tuple | list):
         if old is not None:
             raise ValueError(f"{old=} is for maps, and {size=} is a line")
         line = rearrange(exact, "b n d -> b d n")
@@ -76,3 +77,7 @@ def _shape(n: int, old: tuple[int, int] | None, kept: int) -> tuple[int, int]:
     if h < 1 or h * w != n:
         raise ValueError(f"{old=} has {h * w} places, the table has {n}")
     return h, w
+
+
+_whole = checks.numbers(size=sides(alone=True), kept=INTEGER)
+resize_positions = _whole(resize_positions)

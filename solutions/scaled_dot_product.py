@@ -15,13 +15,16 @@ Differs  a query that may attend to nothing gets 0; the papers leave it open
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 
 import torch
 from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from solutions.arguments import equip
+from solutions import checks
+from solutions.arguments import FROM_0, equip
 
 
 def softmax(x: Float[Tensor, "*batch j"]) -> Float[Tensor, "*batch j"]:
@@ -121,4 +124,39 @@ def scaled_dot_product_attention(
     return attention_weights(q, k, mask) @ v
 
 
+# What is asked before the functions above, which stay as one writes them on paper.
+
+
+def _map(q: Tensor, k: Tensor, mask: Tensor | None = None) -> None:
+    checks.spread(("q", q, "*batch i d"), ("k", k, "*batch j d"))
+    checks.alike(("q", q), ("k", k))
+    if mask is not None:
+        batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+        checks.allowed(mask, (*batch, q.shape[-2], k.shape[-2]), q.device)
+    checks.features(q.shape[-1])
+
+
+def _all(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> None:
+    checks.attention(q, k, v, mask)
+    checks.features(q.shape[-1])
+
+
+def _finite(make: Callable) -> Callable:
+    """The weights without a nan on the way, forward or back: a query that may attend to nothing
+    attends to all at first, and its weights are 0 afterwards."""
+
+    @wraps(make)
+    def weights(q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return make(q, k)
+        nothing = ~mask.any(-1, keepdim=True)
+        return make(q, k, mask | nothing).masked_fill(nothing, 0)
+
+    return weights
+
+
+causal_mask = checks.numbers(queries=FROM_0, keys=FROM_0)(causal_mask)
+padding_mask = checks.numbers(keys=FROM_0)(padding_mask)
+attention_weights = checks.before(_map)(_finite(attention_weights))
+scaled_dot_product_attention = checks.before(_all)(scaled_dot_product_attention)
 equip(AdditiveAttention)

@@ -21,6 +21,9 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
+from solutions import checks
+from solutions.arguments import COUNT
+
 
 def strip(pictures: Float[Tensor, "b h w c"]) -> Float[Tensor, "h width c"]:
     """All pictures of a batch side by side, the first at the left."""
@@ -81,3 +84,10 @@ def grey(picture: Float[Tensor, "h w c"], weights: Float[Tensor, " c"]) -> Float
 def similarity(x: Float[Tensor, "i d"], y: Float[Tensor, "j d"]) -> Float[Tensor, "i j"]:
     """The inner product of each row of x with each row of y."""
     return einsum(x, y, "i d, j d -> i j")
+
+
+_whole = checks.numbers(p=COUNT, q=COUNT, columns=COUNT)
+patches = _whole(patches)
+mosaic = _whole(mosaic)
+pool = _whole(pool)
+enlarge = _whole(enlarge)

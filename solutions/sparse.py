@@ -25,6 +25,7 @@ Differs  the local part of `strided` has l keys, as in the authors' released cod
 
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,8 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solutions.arguments import equip
+from solutions import checks
+from solutions.arguments import COUNT, FROM_0, INTEGER, equip
 from solutions.multi_head import merge_heads, split_heads
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import causal_mask, scaled_dot_product_attention
@@ -429,6 +431,52 @@ def _possible(heads: int, pattern: str, stride: int, summaries: int, way: str, *
         raise ValueError(f"{heads=} have no halves: split them with an even number")
 
 
+# What is asked before the functions above, which stay as one writes them on paper.
+
+
+def _masks(q, k, v, first, second, way: str, layer: int = 0) -> None:
+    if way not in WAYS:
+        raise ValueError(f"{way=} is none of {', '.join(WAYS)}")
+    checks.sizes(("first", first, "i j"), ("second", second, "i j"))
+    for mask in (first, second):
+        checks.attention(q, k, v, mask)
+
+
+def _so_many(n: int = 0, stride: int = 1, summaries: int = 1, i: int = 0) -> None:
+    if not 0 < summaries <= stride:
+        raise ValueError(f"{summaries=} of a block, but it has {stride} keys")
+
+
+def _together(make: Callable) -> Callable:
+    """The same for leading axes and heads that are 1 and stand for all; what no token reads is
+    nothing."""
+
+    @wraps(make)
+    def attention(q: Tensor, k: Tensor, v: Tensor, *rest, **more) -> Tensor:
+        q, k, v = checks.line(q, k, v)
+        return make(q, k, v, *rest, **more) if q.shape[-2] else v.clone()
+
+    return attention
+
+
+_line_of = checks.numbers(n=FROM_0, window=COUNT, stride=COUNT, summaries=INTEGER)
+_keys_of = checks.numbers(i=FROM_0, window=COUNT, stride=COUNT, summaries=INTEGER)
+_steps = checks.numbers(window=COUNT, stride=COUNT, summaries=INTEGER, layer=INTEGER)
+local_mask = _line_of(local_mask)
+strided_mask = _line_of(strided_mask)
+block_mask = _line_of(block_mask)
+summary_mask = _line_of(checks.before(_so_many)(summary_mask))
+masks = _line_of(masks)
+local_keys = _keys_of(local_keys)
+strided_keys = _keys_of(strided_keys)
+block_keys = _keys_of(block_keys)
+summary_keys = _keys_of(checks.before(_so_many)(summary_keys))
+in_blocks = checks.numbers(length=INTEGER)(in_blocks)
+parts_of = _steps(parts_of)
+factorised_attention = _steps(checks.before(_masks)(factorised_attention))
+local_attention = _steps(_together(local_attention))
+strided_attention = _steps(_together(strided_attention))
+sparse_attention = _steps(_together(sparse_attention))
 equip(Block)
 equip(SparseSelfAttention, check=_possible)
 equip(SparseTransformer, check=_possible, reset=_places_and_quiet_ends)

@@ -23,6 +23,8 @@ Differs  places outside the picture are masked, of which the paper says nothing;
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 
 import torch
 from einops import einsum, rearrange
@@ -30,7 +32,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solutions.arguments import equip
+from solutions import checks
+from solutions.arguments import COUNT, FROM_0, INTEGER, equip
 
 
 def windows(x: Shaped[Tensor, "*batch h w"], window: int) -> Shaped[Tensor, "*batch h w dy dx"]:
@@ -301,6 +304,29 @@ def _places_and_mixtures(values: SpatialValues) -> None:
         nn.init.normal_(table, std=table.shape[-1] ** -0.5)
     nn.init.normal_(values.mixture)
 
+
+def _fit(q, k, v, rows, columns, window: int) -> None:
+    given = checks.local(q, k, v, rows, columns, window, free="b head dy dx")
+    checks.alike(*zip(("q", "k", "v", "rows", "columns"), given, strict=True))
+
+
+def _or_empty(make: Callable) -> Callable:
+    """What a map without a pixel reads: nothing."""
+
+    @wraps(make)
+    def attention(q, k, v, rows, columns, window):
+        if 0 in q.shape[-2:]:
+            return checks.local(q, k, v, rows, columns, window, free="b head dy dx")[2].clone()
+        return make(q, k, v, rows, columns, window)
+
+    return attention
+
+
+windows = checks.numbers(window=INTEGER)(windows)
+local_weights = checks.numbers(window=INTEGER)(local_weights)
+inside = checks.numbers(height=FROM_0, width=FROM_0, window=COUNT)(inside)
+local_attention = checks.before(_fit)(_or_empty(local_attention))
+local_attention = checks.numbers(window=INTEGER)(local_attention)
 
 equip(StandAloneSelfAttention2d, reset=_places, window=None)  # it asks itself
 equip(SpatialValues, reset=_places_and_mixtures)

@@ -29,8 +29,8 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from solutions import multi_head
-from solutions.arguments import equip
+from solutions import checks, multi_head
+from solutions.arguments import COUNT, FROM_0, equip
 from solutions.multi_head import MultiHeadAttention, merge_heads, split_heads
 from solutions.positional import sinusoidal
 from solutions.scaled_dot_product import attention_weights, causal_mask
@@ -515,5 +515,7 @@ def _glorot(model: Transformer) -> None:
         nn.init.normal_(words.weight, std=model.source.embedding_dim**-0.5)
 
 
+beam_search = checks.numbers(longest=FROM_0, width=COUNT)(beam_search)
+translate = checks.numbers(longest=FROM_0, width=COUNT)(translate)
 equip(FeedForward, Residual, EncoderLayer, DecoderLayer)
 equip(Transformer, reset=_glorot)

@@ -43,6 +43,7 @@ MACHINERY = {
 LIBRARY = {  # what engineers find beside the chapters
     "arguments",
     "backbones",
+    "checks",
     "fast",
     "masks",
     "py.typed",

@@ -21,6 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from solutions import checks
+
 
 def augmented_attention(
     q: Float[Tensor, "*batch h w d"],
@@ -52,3 +54,6 @@ def augmented_attention(
         q.contiguous(), k.contiguous(), v.contiguous(), scale=1.0
     )
     return rearrange(read[..., :e], "... (h w) e -> ... h w e", h=h)
+
+
+augmented_attention = checks.before(checks.relative)(augmented_attention)

@@ -21,6 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from solutions import checks
+from solutions.arguments import COUNT, INTEGER
+
 
 def halo_attention(
     q: Float[Tensor, "b head d h w"],
@@ -66,3 +69,15 @@ def halo_attention(
     )
     y = rearrange(y, "b head e high wide (y x) -> b head e (high y) (wide x)", y=block, x=block)
     return y[..., :h, :w]
+
+
+def _fit(q: Tensor, k: Tensor, v: Tensor, window: int, block: int) -> None:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"{window=} has no middle: take an odd number")
+    maps = ("q", q, "b head d h w"), ("k", k, "b head d h w"), ("v", v, "b head e h w")
+    checks.sizes(*maps)
+    checks.alike(*((name, x) for name, x, _ in maps))
+
+
+halo_attention = checks.before(_fit)(halo_attention)
+halo_attention = checks.numbers(window=INTEGER, block=COUNT)(halo_attention)

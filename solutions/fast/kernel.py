@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solutions.fast import checks, gpu
+from solutions import checks
+from solutions.fast import gpu
 
 try:
     import triton.language as tl

@@ -24,8 +24,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from solutions import stand_alone
-from solutions.fast import checks, gpu, native, once
+from solutions import checks, stand_alone
+from solutions.arguments import INTEGER
+from solutions.fast import gpu, native, once
 from solutions.fast.local_blocks import blocked
 from solutions.fast.local_operator import LARGEST, Interpreted, backward, check, operator
 from solutions.fast.pooling import averaged
@@ -75,6 +76,9 @@ def local_attention(
     if implementation == "triton" and q.device.type == "cpu":
         return Interpreted.apply(q, k, v, rows, columns, window)[0]
     return operator(q, k, v, rows, columns, window)[0]
+
+
+local_attention = checks.numbers(window=INTEGER)(local_attention)
 
 
 @switched(*IMPLEMENTATIONS)

@@ -15,37 +15,14 @@ import torch
 from einops import einsum
 from torch import Tensor
 
-from solutions.fast import checks, gpu, native, once
+from solutions import checks
+from solutions.fast import gpu, native, once
 from solutions.fast.autocast import exactly
 
 LARGEST = 31  # window of the kernel in C
 
 
-def check(
-    q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, window: int, free: str = ""
-) -> tuple[Tensor, ...]:
-    """The five as they go together. Raises ValueError for what does not; what is of length 1 on
-    an axis in `free` is expanded."""
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"{window=} has no middle: take an odd number")
-    given = (
-        ("q", q, "b head d h w"),
-        ("k", k, "b head d h w"),
-        ("v", v, "b head e h w"),
-        ("rows", rows, "head dy half"),
-        ("columns", columns, "head dx half"),
-    )
-    if free:
-        found = checks.spread(*given, free=free, dy=window, dx=window)
-    else:
-        checks.sizes(*given, dy=window, dx=window)
-        found = [q, k, v, rows, columns]
-    if 2 * rows.shape[2] != q.shape[2]:
-        raise ValueError(
-            f"d={q.shape[2]}, and rows and columns have {rows.shape[2]}: each says one half of"
-            " the features"
-        )
-    return tuple(found)
+check = checks.local
 
 
 @torch.library.custom_op("attncourse::local_attention", mutates_args=(), device_types="cpu")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from solutions import multi_head
 from solutions.fast.scaled_dot_product import choose, scaled_dot_product_attention
-from solutions.multi_head import merge_heads, split_heads
+from solutions.multi_head import merge_heads, split_heads, tokens_fit
 
 
 class MultiHeadAttention(multi_head.MultiHeadAttention):
@@ -33,6 +33,7 @@ class MultiHeadAttention(multi_head.MultiHeadAttention):
     ) -> Float[Tensor, "b i dim"]:
         """For each token of x what its heads read from the context, or from x where there is
         none."""
+        tokens_fit(self, x, context, mask)
         context = x if context is None else context
         q = split_heads(self.query(x), self.heads)
         k, v = (split_heads(layer(context), self.heads) for layer in (self.key, self.value))

@@ -14,12 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from solutions import checks
+from solutions.arguments import COUNT
+
 
 def averaged(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c y x"]:
     """The mean of each block; one that the map cuts off has the mean of the pixels it has."""
     if stride == 1:
         return x
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and 0 not in x.shape[-2:]:
         return F.avg_pool2d(x, stride, ceil_mode=True)
     return by_counting(x, stride)
 
@@ -33,3 +36,11 @@ def by_counting(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c 
         (n - torch.arange(0, n, stride, device=x.device)).clamp(max=stride) for n in (h, w)
     )
     return total / (rearrange(high, "y -> y 1") * wide).to(x)
+
+
+def _a_map(x: Tensor, stride: int) -> None:
+    checks.sizes(("x", x, "b c h w"))
+
+
+averaged = checks.numbers(stride=COUNT)(checks.before(_a_map)(averaged))
+by_counting = checks.numbers(stride=COUNT)(checks.before(_a_map)(by_counting))

@@ -25,9 +25,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from solutions import relative_2d
+from solutions import checks, relative_2d
 from solutions.arguments import equip
-from solutions.fast import autocast, checks, native, once
+from solutions.fast import autocast, native, once
 from solutions.fast.relative_operator import backward, lines, operator
 from solutions.fast.scaled_dot_product import choose_tiles, tiled_attention
 from solutions.fast.switch import switched
@@ -59,7 +59,7 @@ def relative_attention_2d(
     Raises ValueError for what does not fit together; leading axes may be 1, or missing, and
     stand for all.
     """
-    q, k, v = _together(q, k, v, rows, columns)
+    q, k, v = checks.relative(q, k, v, rows, columns)
     if implementation == "auto":
         implementation = choose(q, rows, v)
     if implementation not in IMPLEMENTATIONS:
@@ -73,21 +73,6 @@ def relative_attention_2d(
             return _by_rows(q, k, v, rows, columns)
         implementation = "augmented"  # writes into memory of its own, which cannot be traced
     return relative_2d.relative_attention_2d(q, k, v, rows, columns, implementation)
-
-
-def _together(q, k, v, rows: Tensor | None, columns: Tensor | None) -> list[Tensor]:
-    """q, k and v with the same leading axes. Raises ValueError for what does not fit."""
-    if (rows is None) != (columns is None):
-        raise ValueError("rows and columns go together: one of them is None")
-    given = ("q", q, "*batch h w d"), ("k", k, "*batch h w d"), ("v", v, "*batch h w e")
-    tables = []
-    if rows is not None:
-        tables = [("rows", rows, "r d"), ("columns", columns, "s d")]
-    spread = checks.spread(*given, *tables)[:3]
-    checks.alike(*((name, x) for name, x, _ in (*given, *tables)))
-    if rows is not None:
-        relative_2d.check_tables(*q.shape[-3:-1], rows, columns)
-    return spread
 
 
 @switched(*IMPLEMENTATIONS, reference="augmented")

@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from solutions.fast import checks, native
+from solutions import checks
+from solutions.fast import native
 from solutions.fast.autocast import exactly
 
 

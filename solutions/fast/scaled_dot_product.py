@@ -24,8 +24,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from solutions import scaled_dot_product
-from solutions.fast import checks, gpu
+from solutions import checks, scaled_dot_product
+from solutions.arguments import COUNT, Rule, real
+from solutions.fast import gpu
 from solutions.fast.switch import switched
 from solutions.fast.tiled_operator import backward, by_tiles, gradients_by_tiles, operator
 
@@ -42,6 +43,7 @@ __all__ = [
 
 IMPLEMENTATIONS = ("reference", "tiled", "torch", "triton")
 ROWS, COLUMNS = 256, 512  # queries and keys of a tile
+SCALE = Rule("a finite number", lambda value: value is None or real(-math.inf).holds(value))
 LARGEST = 256  # features of a head in the Triton kernels
 
 
@@ -81,14 +83,7 @@ def scaled_dot_product_attention(
     return scaled_dot_product.scaled_dot_product_attention(q, k, v, mask)
 
 
-def together(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-    """q, k and v with the same leading axes. Raises ValueError for what does not fit."""
-    given = ("q", q, "*batch i d"), ("k", k, "*batch j d"), ("v", v, "*batch j e")
-    spread = checks.spread(*given)
-    checks.alike(*((name, x) for name, x, _ in given))
-    if mask is not None:
-        checks.allowed(mask, (*spread[0].shape[:-1], k.shape[-2]), q.device)
-    return spread
+together = checks.attention
 
 
 @switched(*IMPLEMENTATIONS)
@@ -198,3 +193,8 @@ def cannot(q: Tensor, v: Tensor) -> str:
     if max(d, e) > LARGEST:
         return f"{d=} and {e=}, and they have at most {LARGEST}"
     return gpu.available(q.device)
+
+
+tiled_attention = checks.numbers(rows=COUNT, columns=COUNT, scale=SCALE)(tiled_attention)
+scaled_dot_product_attention = checks.numbers(scale=SCALE)(scaled_dot_product_attention)
+by_torch = checks.numbers(scale=SCALE)(by_torch)

@@ -26,8 +26,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from solutions import sparse
-from solutions.fast import checks, once
+from solutions import checks, sparse
+from solutions.arguments import COUNT, INTEGER
+from solutions.fast import once
 from solutions.fast.autocast import exactly, lowered
 from solutions.fast.pieces import Piece, attend, by_kernels, causal, gradients
 from solutions.fast.switch import switched
@@ -52,7 +53,7 @@ def sparse_attention(
     Raises ValueError for what does not fit together; leading axes and heads may be 1 and stand
     for all.
     """
-    q, k, v = _together(q, k, v)
+    q, k, v = checks.line(q, k, v)
     implementation = choose(q) if implementation == "auto" else implementation
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"no {implementation=}: there are auto, {', '.join(IMPLEMENTATIONS)}")
@@ -108,21 +109,10 @@ def choose(q: Tensor) -> str:
 
 def _by_pieces(q: Tensor, k: Tensor, v: Tensor, kind: str, stride: int, summaries: int):
     """The leading axes as one, and back again."""
-    checks.whole(stride=stride)
-    q, k, v = _together(q, k, v)
+    q, k, v = checks.line(q, k, v)
     shape = v.shape
     q, k, v = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (q, k, v))
     return operator(q, k, v, kind, stride, summaries)[0].reshape(shape)
-
-
-def _together(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
-    """With the same leading axes. Raises ValueError for what does not fit."""
-    spread = checks.spread(
-        ("q", q, "*batch n d"), ("k", k, "*batch n d"), ("v", v, "*batch n e")
-    )
-    checks.alike(("q", q), ("k", k), ("v", v))
-    checks.features(q.shape[-1])
-    return spread
 
 
 # ---------------------------------------------------------------- the pieces of each pattern
@@ -338,6 +328,12 @@ def _exact(x: Tensor) -> torch.dtype:
 
 
 # ---------------------------------------------------------------- the layer
+
+
+_steps = checks.numbers(window=COUNT, stride=COUNT, summaries=INTEGER, layer=INTEGER)
+local_attention = _steps(local_attention)
+strided_attention = _steps(strided_attention)
+sparse_attention = _steps(sparse_attention)
 
 
 class SparseSelfAttention(sparse.SparseSelfAttention):

@@ -15,7 +15,8 @@ import torch
 from einops import einsum
 from torch import Tensor
 
-from solutions.fast import checks, gpu
+from solutions import checks
+from solutions.fast import gpu
 from solutions.fast.autocast import exactly, lowered
 
 
@@ -48,6 +49,7 @@ def tile_scores(
             scores += said[..., i, :].to(exact)[..., at]
     if mask is not None:
         # an axis of length 1 stands for all
+        mask = mask[(None,) * (2 - mask.ndim)]
         rows = i if mask.shape[-2] > 1 else slice(None)
         columns = j if mask.shape[-1] > 1 else slice(None)
         scores = scores.masked_fill_(~mask[..., rows, columns], -math.inf)
@@ -216,7 +218,7 @@ def _check(q, k, v, mask, down, across, rows: int, columns: int) -> None:
     found = checks.sizes(*given)
     checks.alike(*((name, x) for name, x, _ in given))
     checks.allowed(mask, (*q.shape[:-1], found["j"]), q.device)
-    checks.whole(rows=rows, columns=columns)
+    checks.positive(rows=rows, columns=columns)
     if down is not None and found["y"] * found["x"] != found["j"]:
         size = f"{found['y']} x {found['x']}"
         raise ValueError(f"places for a map of {size} pixels, but {found['j']} keys")

@@ -132,6 +132,7 @@ class _Given:
     def __init__(self, q, k, v, mask, down, across, causal, scale):
         i, j, leading = q.shape[-2], k.shape[-2], q.ndim - 2
         if mask is not None and leading > 2:
+            mask = mask[(None,) * (2 - mask.ndim)]
             mask = mask.expand(*q.shape[:-2], *mask.shape[-2:])
         q, k, v = (two_leading(x, leading) for x in (q, k, v))
         batch, heads = q.shape[:2]

@@ -129,22 +129,24 @@ COUNTS = {name for name, (rule, _) in ARGUMENTS.items() if rule and "whole" in r
 
 
 @every_layer
-def test_no_count_may_be_negative_or_a_fraction(cls, arguments, shapes):
+def test_no_count_may_be_negative_a_fraction_or_a_truth(cls, arguments, shapes):
     """Every whole number of every layer, also those that stand at their default."""
     names = [name for name in inspect.signature(cls).parameters if name in COUNTS]
     for name in names:
         if callable(arguments.get(name)):  # what makes a convolution
             continue
-        with pytest.raises(ValueError, match=f"{name}=-1.* (must be|has no middle)"):
-            cls(**{**arguments, name: -1})
+        for value in (-1, 2.5, True, "3"):
+            said = f"{name}={value!r}.* (must be|has no middle)"
+            with pytest.raises(ValueError, match=said):
+                cls(**{**arguments, name: value})
 
 
 @pytest.mark.parametrize(
     ("rule", "yes", "no"),
     [
-        (whole(1), [1, 7, np.int64(3)], [0, -1, 2.0, math.nan, "3", None]),
+        (whole(1), [1, 7, np.int64(3)], [0, -1, 2.0, math.nan, "3", None, True]),
         (ODD, [1, 7, np.int32(3)], [0, -1, 2, 3.0]),
-        (real(0, 1), [0, 1, 0.5, np.float32(0.5)], [-0.1, 1.1, math.nan, "no", None]),
+        (real(0, 1), [0, 1, 0.5, np.float32(0.5)], [-0.1, 1.1, math.nan, "no", None, True]),
         (real(0, above=True), [1e-9, 10**9], [0, -1, math.inf]),
         (each(whole(1)), [2, (2, 1), [3]], [0, (2, 0), ()]),
         (sides(alone=True), [2, (2, 1), [3, 4]], [0, (2, 0), (), (1, 2, 3), 2.5]),

@@ -4,7 +4,8 @@ what it is given stays as it was, and each axis, type and number that does not f
 import pytest
 import torch
 
-from solutions.fast import checks, local, native, relative_2d, scaled_dot_product, sparse
+from solutions import checks
+from solutions.fast import local, native, relative_2d, scaled_dot_product, sparse
 
 COMPILED = pytest.mark.skipif(
     bool(native.available("local") or native.available("relative_2d")), reason="no C compiler"

@@ -1,5 +1,5 @@
 """Calls that do not fit together end in one line or are right: some hundred of them, each time
-the same; `ATTNCOURSE_FUZZ=2000` makes more."""
+the same; two thousand where ATTNCOURSE_NIGHTLY is set, and as many as ATTNCOURSE_FUZZ says."""
 
 import os
 import subprocess
@@ -10,7 +10,8 @@ DRIVER = Path(__file__).parents[2] / "support" / "mismatched.py"
 
 
 def test_no_call_ends_the_process_and_none_is_wrong_without_a_word():
-    cases = os.environ.get("ATTNCOURSE_FUZZ", "200")
+    nightly = "2000" if os.environ.get("ATTNCOURSE_NIGHTLY") else "200"
+    cases = os.environ.get("ATTNCOURSE_FUZZ", nightly)
     ran = subprocess.run(
         [sys.executable, DRIVER, cases],
         capture_output=True,
