@@ -151,7 +151,7 @@ def test_no_function_that_asks_for_one_is_left_out():
     for module in library_modules():
         for name, value in vars(module).items():
             own = inspect.isfunction(value) and value.__module__ == module.__name__
-            if not own or name[0] == "_" or module.__name__.startswith("solutions.fast"):
-                continue
+            if not own or name[0] == "_" or module.__name__.count(".") > 1:
+                continue  # packages within the library have tests of their own
             if whole_numbers(value):
                 assert name in here | NOT_ASKED, f"{module.__name__}.{name}"
