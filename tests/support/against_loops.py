@@ -169,7 +169,7 @@ KINDS = {
 
 def outcome(call, tensors, dtype):
     leaves = [x.to(dtype).requires_grad_() for x in tensors]
-    y = call(*leaves)
+    y = call(*leaves) + 0 * sum(x.sum() for x in leaves)  # also where nobody attends
     wave = torch.linspace(0, 3, y.numel(), dtype=torch.float64).cos().reshape(y.shape)
     grads = torch.autograd.grad((y * wave.to(dtype)).sum(), leaves, allow_unused=True)
     return [y.detach(), *(torch.zeros_like(x) if g is None else g for x, g in
