@@ -56,7 +56,7 @@ def real(least: int | float, most: int | float = math.inf, above: bool = False) 
     """A finite number between two; with `above`, not `least` itself."""
 
     def holds(value: Any) -> bool:
-        if isinstance(value, bool):
+        if isinstance(value, bool | str):
             return False
         try:
             number = float(value)

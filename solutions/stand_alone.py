@@ -328,6 +328,6 @@ inside = checks.numbers(height=FROM_0, width=FROM_0, window=COUNT)(inside)
 local_attention = checks.before(_fit)(_or_empty(local_attention))
 local_attention = checks.numbers(window=INTEGER)(local_attention)
 
-equip(StandAloneSelfAttention2d, reset=_places, window=None)  # it asks itself
+equip(StandAloneSelfAttention2d, reset=_places, window=INTEGER)  # odd: it asks itself
 equip(SpatialValues, reset=_places_and_mixtures)
 equip(AttentionStem, reset=_places)
