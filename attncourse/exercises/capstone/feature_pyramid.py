@@ -19,7 +19,7 @@ def pyramid_trials():
         return Trial(name, named, inputs, dict(widths=channels, out_channels=out))
 
     return (
-        trial("of maps that halve", 2, (3, 5, 7), ((12, 16), (6, 8), (3, 4)), 9),
+        trial("of maps that halve", 3, (7, 11, 13), ((8, 20), (4, 10), (2, 5)), 9),
         trial("of odd maps", 2, (4, 3, 5), ((11, 14), (6, 7), (3, 4)), 8),
         trial("of a last map of one pixel", 3, (2, 5, 4), ((4, 3), (2, 2), (1, 1)), 6),
     )
@@ -125,4 +125,5 @@ EXERCISE = Exercise(
     minutes=8,
     difficulty=3,
     otherwise=(PyramidInALoop, PyramidByIndex),
+    tied=("h w p q u v",),
 )

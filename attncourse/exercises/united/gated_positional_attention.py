@@ -16,7 +16,7 @@ def gate_trials():
         return Trial(name, sizes | dict(h=h, w=w, i=n, j=n), dict(x="b h w dim"), init)
 
     return (
-        trial("with 4 heads", 3, 5, 0.5, b=2, dim=12, head=4),
+        trial("with 4 heads", 3, 5, 0.5, b=2, dim=28, head=4),
         trial("with 9 heads", 5, 2, 1.0, b=3, dim=18, head=9),
         trial("with one head", 2, 3, 0.3, b=4, dim=5, head=1),
     )
@@ -150,4 +150,5 @@ EXERCISE = Exercise(
     otherwise=(GatedByHeads, GatedByEinsum),
     refuses=heads_that_do_not_fit,
     laws=("rows_sum_to_one", "examples_do_not_mix"),
+    tied=("h w i j",),
 )

@@ -15,7 +15,7 @@ def embedding_trials():
         return Trial(name, sizes, inputs)
 
     return (
-        trial("with patches of 4 x 5", 12, 20, b=2, c=3, dim=7, dy=4, dx=5),
+        trial("with patches of 4 x 5", 12, 15, b=2, c=7, dim=11, dy=4, dx=5),
         trial("with patches of 5 x 3", 10, 9, b=4, c=2, dim=7, dy=5, dx=3),
         trial("with patches of one row", 3, 8, b=5, c=4, dim=7, dy=1, dx=2),
     )
@@ -107,4 +107,5 @@ EXERCISE = Exercise(
     otherwise=(embedding_by_convolution, embedding_by_unfold, embedding_by_loops),
     refuses=pictures_not_filled,
     laws=("examples_do_not_mix",),
+    tied=("h w n dy dx",),
 )

@@ -16,7 +16,7 @@ def attention_trials():
         return Trial(name, sizes | dict(h=h, w=w, i=n, j=n), dict(x="b h w dim"), init)
 
     return (
-        trial("on maps of its own size", 3, 5, (3, 5), b=2, dim=12, head=4),
+        trial("on maps of its own size", 3, 5, (3, 5), b=2, dim=28, head=4),
         trial("on larger maps", 4, 7, (2, 3), b=5, dim=6, head=2),
         trial("on smaller maps", 2, 3, (5, 4), b=4, dim=10, head=5),
     )
@@ -120,4 +120,5 @@ EXERCISE = Exercise(
     otherwise=(RelativeByEinsum, RelativeByHeads),
     refuses=heads_that_do_not_divide,
     laws=("rows_sum_to_one", "examples_do_not_mix"),
+    tied=("h w i j",),
 )

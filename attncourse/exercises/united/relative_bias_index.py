@@ -88,4 +88,5 @@ EXERCISE = Exercise(
     difficulty=2,
     otherwise=(index_by_loops, index_by_meshgrid),
     skip=frozenset({"gradients", "large"}),
+    tied=("i j",),
 )

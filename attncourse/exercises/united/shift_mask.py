@@ -92,4 +92,5 @@ EXERCISE = Exercise(
     difficulty=3,
     otherwise=(mask_by_places, mask_by_slices),
     skip=frozenset({"gradients", "large"}),
+    tied=("i j",),
 )

@@ -17,7 +17,7 @@ def attention_trials():
         return Trial(name, sizes, dict(x="b h w dim"), init)
 
     return (
-        trial("shifted by 1, windows of 3", 6, 15, 3, 1, b=2, dim=8, head=4),
+        trial("shifted by 1, windows of 3", 6, 15, 3, 1, b=7, dim=20, head=5),
         trial("not shifted, windows of 2", 4, 10, 2, 0, b=3, dim=6, head=2),
         trial("on a map that windows do not fill", 5, 7, 3, 2, b=4, dim=10, head=2),
         trial("where one window covers the rows", 2, 11, 3, 1, b=5, dim=8, head=4),
@@ -165,4 +165,5 @@ EXERCISE = Exercise(
     otherwise=(WindowsByLoops, WindowsByFused),
     refuses=what_does_not_fit,
     laws=("examples_do_not_mix",),
+    tied=("h w win i j",),
 )

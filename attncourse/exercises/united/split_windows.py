@@ -13,7 +13,7 @@ def window_trials():
         return Trial(name, sizes, dict(x="b h w dim", window=window))
 
     return (
-        trial("for window = 3", 6, 15, 3, b=2, dim=5),
+        trial("for window = 3", 6, 15, 3, b=2, dim=7),
         trial("for window = 2", 6, 10, 2, b=3, dim=7),
         trial("for a map of one row of windows", 3, 12, 3, b=2, dim=5),
     )
@@ -93,4 +93,5 @@ EXERCISE = Exercise(
     otherwise=(windows_by_permute, windows_by_loops),
     refuses=maps_not_filled,
     laws=("examples_do_not_mix",),
+    tied=("h w i win",),
 )

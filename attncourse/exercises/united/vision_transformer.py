@@ -16,7 +16,7 @@ def network_trials():
         return Trial(name, sizes, dict(x="b c h w"), init)
 
     return (
-        trial("on pictures of its own size", 8, 16, (8, 16), 4, b=2, c=3, dim=12, classes=5),
+        trial("on pictures of its own size", 8, 16, (8, 16), 4, b=7, c=3, dim=12, classes=5),
         trial("on larger pictures", 15, 12, (6, 9), 3, b=4, c=2, dim=18, classes=7),
         trial("on smaller pictures", 4, 8, (8, 6), 2, b=3, c=5, dim=12, classes=7),
     )
