@@ -69,7 +69,7 @@ def in_stage(trials: Sequence[dict[str, Any]], stage: int, operation: str) -> li
 
 def differences(result: dict[str, Any]) -> Figure:
     """For each mechanism, and for each seed a dot: its accuracy less that without attention."""
-    fig, axs = plt.subplots(1, 2, figsize=(6.4, 4.2), sharex=True, sharey=True)
+    fig, axs = plt.subplots(1, 2, figsize=(plots.WIDEST, 4.2), sharex=True, sharey=True)
     none, names = base(result), list(NAMES)[1:]
     for ax, which, title in zip(
         axs, ("at_budget", "at_width"), ("equal multiply-adds", "equal width"), strict=True
@@ -126,7 +126,6 @@ def save(path: Path) -> Path:
     """The figure of a kept study, beside it."""
     result = json.loads(path.read_text(encoding="utf-8"))
     fig, to = differences(result), path.with_suffix(".png")
-    plots.plt.tight_layout()
     fig.savefig(to, dpi=110)
     plt.close(fig)
     return to

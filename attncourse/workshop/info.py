@@ -90,6 +90,10 @@ def optional() -> dict[str, tuple[bool, str]]:
             find_spec("sentencepiece") is not None and find_spec("sacrebleu") is not None,
             f"the translator, with sacrebleu: {places.extra('translate')}",
         ),
+        "optuna": (
+            find_spec("optuna") is not None,
+            f"the search for a placement, attncourse train search: {places.extra('study')}",
+        ),
         "oracles": (
             all(map(find_spec, ORACLES)),
             f"independent implementations that tests compare with: {places.extra('oracles')}",
