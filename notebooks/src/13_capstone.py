@@ -454,7 +454,7 @@ print("the pictures settle it for every seed:", ", ".join(NAMES[r["mechanism"]] 
 # %% [markdown]
 # **What you should see.** Nothing is better than no attention at all, beyond its interval. Non-local, DANet's
 # position attention and SE are ahead by less than a point, which may be chance. What takes the place of
-# convolutions by windows is worse, by about three points, and so is GALA. With fourteen tests and the strict rule,
+# convolutions by windows is worse, by about three points, and so is GALA; GE and ECA are, by half as much. With fourteen tests and the strict rule,
 # three seeds prove not even that; the pictures do, for these trained networks. And beware of CBAM's bar: three
 # differences that happen to be alike make an interval that is too narrow to believe.
 
