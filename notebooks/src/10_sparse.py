@@ -16,11 +16,12 @@
 # everything, and used little of it.
 
 # %% [markdown]
-# So why compute the rest? They asked how few keys a token can read and still hear, within two layers, of
+# So why compute the rest? They asked how few keys a token can read and still reach, within two layers,
 # everything before it. The answer of
 # [Generating Long Sequences with Sparse Transformers](https://arxiv.org/abs/1904.10509) is about
 # $2 \sqrt n$: the nearest ones, and every $\sqrt n$-th one further back, which in an image are a row and a
-# column.
+# column. How much is lost by reading so little, and how much time and memory are saved? This chapter
+# measures both.
 
 # %% [markdown]
 # ### What came of it
@@ -31,6 +32,11 @@
 # | ImageNet, 64 x 64 | 3.52, Subscale Pixel Networks | 3.44 |
 # | Enwik8 (text) | 0.99, Transformer-XL, 277 M weights | 0.99, 95 M weights |
 #
+# A model gives every possible next byte a probability $p$. The mean of $-\log_2 p$ over the bytes that did
+# come is the number of **bits a byte** that a code built from the model needs; the better the model
+# predicts, the fewer they are.
+
+# %% [markdown]
 # (Table 1 of the paper.) The paper also models a million samples of audio. The idea has stayed:
 # [GPT-3](https://arxiv.org/abs/2005.14165) alternates dense layers with sparse ones in local
 # bands, [Longformer](https://arxiv.org/abs/2004.05150) and
@@ -50,7 +56,8 @@
 # |---|---|
 # | `b`, `head` | examples in a batch, heads |
 # | `n` | tokens of a sequence; `i` queries, `j` keys; all is causal, $j \le i$ |
-# | `l` | the **stride**: how long a block is; `c` **summary** tokens at its end |
+# | `l` | the length of a row or block; it is also the **stride** of the column keys and, unless said otherwise, the window |
+# | `c` | **summary** tokens at the end of a block (no longer channels) |
 # | `block`, `place` | n = (block place): which block, and where in it, from 0 to l - 1 |
 # | `d`, `e` | features of a query or key, of a value |
 
@@ -107,15 +114,13 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# $64 \cdot 4 \cdot 3072^2 \cdot 4 = 9.66 \cdot 10^9$ bytes, and a 64th of it, $0.151 \cdot 10^9$.
+# All maps take $64 \cdot 4 \cdot 3072^2 \cdot 4 = 9.66 \cdot 10^9$ bytes. One layer's maps take a 64th of
+# it, $0.151 \cdot 10^9$.
 #
 # </details>
 #
-# | | what it is |
-# |---|---|
-# | `n`, `layers`, `heads` | whole numbers |
-# | `recompute` | True: one layer's maps at a time |
-# | `map_bytes(…)` | bytes, a whole number; the map is built whole, also above the diagonal |
+# `map_bytes(n, layers, heads, recompute)` returns the bytes, a whole number. The map is built whole, also
+# above the diagonal; with `recompute=True` only one layer's maps are kept at a time.
 
 # %% [markdown]
 # ### Exercise: `map_bytes`
@@ -136,19 +141,20 @@ for n in (1024, 3072, 12288, 24000):
 print(papers.compare_all("openai-blog"))
 
 # %% [markdown]
-# **What you should see.** Our formula gives the announcement's table. Its figures are not rounded in
-# one way: 9.66 and 154.6 are cut off to 9.6 and 154, while 589.8 is rounded to 590.
+# **What you should see.** Our formula gives the announcement's table, some of whose figures are cut off and
+# not rounded. A GPU of that year had 16 GB: the maps of small images fit, those of 64 x 64 pixels do not.
+# Recomputation divides the memory by 64, and so moves the limit by a factor of eight in length.
 #
-# If you are off by a factor of 2, then you count half of the map; the other half is masked, but it is
-# built.
+# If you are off by a factor of 2, you count half of the map only; the other half is masked, but it is built
+# all the same.
 
 # %% [markdown]
 # ## 10.2 The strided pattern
 #
 # How few keys are enough? Write the tokens in rows of length l, like an image. The paper's **strided
 # pattern** has two parts. The **local keys** are the last l tokens, about one row. The **column keys** are
-# every l-th token back, which stand above the query in its column. With $l = \sqrt n$ that makes about
-# $2 \sqrt n$ keys instead of n.
+# every l-th token back, which stand above the query in its column. A query then has about $l + n / l$ keys.
+# This sum is least where its two terms are equal, at $l = \sqrt n$, where it is $2 \sqrt n$ instead of n.
 
 
 # %% jupyter={"source_hidden": true}
@@ -179,16 +185,16 @@ plots.show(
 
 # %% [markdown]
 # $$
-# \underbrace{A^{(1)}_i = \{\, j : 0 \le i - j < \text{window} \,\}}_{\text{local}} \qquad
-# \underbrace{A^{(2)}_i = \{\, j \le i : (i - j) \bmod l = 0 \,\}}_{\text{column}}
+# \underbrace{K^{(1)}_i = \{\, j : 0 \le i - j < \text{window} \,\}}_{\text{local}} \qquad
+# \underbrace{K^{(2)}_i = \{\, j \le i : (i - j) \bmod l = 0 \,\}}_{\text{column}}
 # $$
 #
-# *Paper: the first set is $\max(0, i - l), \dots, i$, which is $l + 1$ keys. Released code
-# ([openai/sparse_attention](https://github.com/openai/sparse_attention)): $l$ keys. Here `window` says
-# how many keys there are, the query itself being one of them.*
+# *The paper's first set is $\max(0, i - l), \dots, i$, which is $l + 1$ keys; the authors'
+# [code](https://github.com/openai/sparse_attention) takes $l$. Here `window` says how many keys there are,
+# the query itself being one of them.*
 #
 # **Once by hand.** For $l = 3$ and query $i = 7$ the last three keys are 5, 6, 7. The distances 0, 3
-# and 6 are multiples of 3, so the column keys are 7, 4, 1. Together: 1, 4, 5, 6, 7.
+# and 6 are multiples of 3, so the column keys are 7, 4, 1. Together they are 1, 4, 5, 6, 7.
 
 # %%
 near, column = set(local_keys(7, 3)), set(strided_keys(7, 3))
@@ -201,11 +207,15 @@ claim(near | column == {1, 4, 5, 6, 7}, "together 1, 4, 5, 6 and 7: five of eigh
 # | `local_mask(n, window)` | `i j` | local keys: True where the query may attend |
 # | `strided_mask(n, stride)` | `i j` | column keys: True where the query may attend |
 #
+# The *strided pattern* is always both parts. In code, `strided_mask`, `strided_attention` and the variable
+# `strided` are its second part alone, the column keys.
+#
 # **Predict.** For $n = 64$ and a window of 8: how many pairs are True?
 #
 # <details><summary>Answer</summary>
 #
-# Query $i$ has $\min(i + 1, 8)$ keys: $1 + 2 + \dots + 7$, then 57 times 8. That makes 484. Dense causal
+# Query $i$ has $\min(i + 1, 8)$ keys. The first seven queries have $1 + 2 + \dots + 7 = 28$ together, the
+# other 57 have 8 each, which makes 484. Dense causal
 # attention has $64 \cdot 65 / 2 = 2080$.
 #
 # </details>
@@ -226,7 +236,8 @@ check("sparse.local_mask", local_mask)
 #
 # <details><summary>Answer</summary>
 #
-# Query $i$ has $\lfloor i / 8 \rfloor + 1$ keys: $8 \cdot (1 + 2 + \dots + 8) = 288$.
+# Query $i$ has $\lfloor i / 8 \rfloor + 1$ keys, so that all eight blocks have
+# $8 \cdot (1 + 2 + \dots + 8) = 288$.
 #
 # </details>
 
@@ -251,7 +262,8 @@ print(
     "with l + 1 local keys:", plus_one.sum().item(), " union", (plus_one | strided).sum().item()
 )
 claim(
-    torch.equal(local | strided, plus_one | strided), "l keys or l + 1: the union is the same"
+    torch.equal(local | strided, plus_one | strided),
+    "with l local keys or l + 1, the union is the same",
 )
 
 # %% [markdown]
@@ -264,7 +276,8 @@ claim(
 # ## 10.3 The fixed pattern: blocks and their summaries
 #
 # Text has no columns, so the strided pattern does badly on it (Table 2 of the paper: 1.13 bits a byte on
-# Enwik8, against 0.99 for the pattern of this section; see section 10.9). For text the paper proposes the
+# Enwik8, against 0.99 for the pattern of this section and 1.00 for dense attention). For text the paper
+# proposes the
 # **fixed pattern**. A token reads its own block, and of every block the last $c$ tokens, the **summaries**.
 # A summary can read its whole block and pass on what it found.
 
@@ -281,8 +294,9 @@ plots.show(
 
 # %% [markdown]
 # $$
-# \underbrace{A^{(1)}_i = \{\, j \le i : \lfloor j / l \rfloor = \lfloor i / l \rfloor \,\}}_{\text{block}} \qquad
-# \underbrace{A^{(2)}_i = \{\, j \le i : j \bmod l \ge l - c \,\}}_{\text{summary}}
+# \underbrace{K^{(1)}_i = \{\, j \le i : \lfloor j / l \rfloor = \lfloor i / l \rfloor \,\}}_{\text{block}}
+# \qquad
+# \underbrace{K^{(2)}_i = \{\, j \le i : j \bmod l \ge l - c \,\}}_{\text{summary}}
 # $$
 #
 # | | axes | what it is |
@@ -303,8 +317,9 @@ claim(own | ends == {2, 5, 6, 7}, "together 2, 5, 6 and 7")
 #
 # <details><summary>Answer</summary>
 #
-# Itself alone: it begins a block. The
-# [fairseq library](https://github.com/facebookresearch/fairseq/blob/main/fairseq/modules/sparse_multihead_attention.py)
+# It has itself alone, because it begins a block. The
+# [fairseq
+# library](https://github.com/facebookresearch/fairseq/blob/main/fairseq/modules/sparse_multihead_attention.py)
 # gives it tokens 8 to 15 as well, because there the ends of the blocks are off by one.
 #
 # </details>
@@ -325,7 +340,7 @@ check("sparse.block_mask", block_mask)
 #
 # <details><summary>Answer</summary>
 #
-# None. The first summary is token 7. Queries 0 to 6 have an empty row.
+# It has none. The first summary is token 7, so that queries 0 to 6 have an empty row.
 #
 # </details>
 
@@ -367,8 +382,9 @@ plots.show(
 # %% [markdown]
 # **What you should see.** If the tokens are the pixels of a photograph, row by row, and the stride is
 # its width, then the query (dot) reads with *local* the last 24 pixels, itself included, with *column* what
-# is above it, with *block* its own row, and with *summary* the right edge of the image. For an
-# image, the first two are sensible neighbours; the right edge is an arbitrary place.
+# is above it, with *block* its own row, and with *summary* the right edge of the image. For an image the
+# row and the column are sensible choices, because what lies there is often related to the query. The right
+# edge is an arbitrary place.
 
 # %% [markdown]
 # ### Empty rows
@@ -401,8 +417,8 @@ claim((block | summary).any(-1).all(), "together with the blocks, no row is empt
 # ## 10.4 Two steps reach everything
 #
 # Why should so few keys be enough? Because layers are stacked. Suppose that in the upper layer token
-# 13 reads token 9, and that in the layer below token 9 has read token 7. Then 13 is influenced by 7
-# without reading it. The number of such paths is a product of matrices of 0 and 1.
+# 13 reads token 9, and that in the layer below token 9 has read token 7. Then 13 depends on 7 without
+# reading it; we say that 13 **reaches** 7. The number of such paths is a product of matrices of 0 and 1.
 
 # %% jupyter={"source_hidden": true}
 fig, axs = plt.subplots(2, 1, figsize=(6.4, 5.0))
@@ -474,8 +490,9 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# Local and column: all of them. Going from $i$ in steps of $l$ one lands within $l - 1$ of $j$, and the local
-# layer has read that far. Block and summary: not all. Queries 0 to 6 have no summary to go through,
+# Local and then column reach all of them: going from $i$ in steps of $l$ one lands within $l - 1$ of $j$,
+# and the local layer has read that far. Block and then summary do not reach all. Queries 0 to 6 have no
+# summary to go through,
 # and no summary has seen the tokens of a block that is not yet finished.
 #
 # </details>
@@ -597,7 +614,10 @@ hidden = [~(first | second), ~first, ~second]
 both, a, b = (scores.masked_fill(mask, -math.inf).softmax(0) for mask in hidden)
 print("merged", [round(x, 2) for x in both.tolist()])
 print("mean  ", [round(x, 2) for x in ((a + b) / 2).tolist()])
-claim((both[7] - 1 / 5).abs() < 1e-6 and ((a + b)[7] / 2 - 1 / 3).abs() < 1e-6, "1/5, and 1/3")
+claim(
+    (both[7] - 1 / 5).abs() < 1e-6 and ((a + b)[7] / 2 - 1 / 3).abs() < 1e-6,
+    "merged 1/5, mean 1/3",
+)
 
 # %% [markdown]
 # **Predict.** For $n = 64$ and $l = 8$ the masks have 484 and 288 pairs, and their union 708. How many
@@ -605,7 +625,8 @@ claim((both[7] - 1 / 5).abs() < 1e-6 and ((a + b)[7] / 2 - 1 / 3).abs() < 1e-6, 
 #
 # <details><summary>Answer</summary>
 #
-# Merged: 708. Interleaved and split: $(484 + 288) / 2 = 386$, little more than half the work.
+# A merged head sees 708 pairs. Interleaved and split heads see $(484 + 288) / 2 = 386$ on average, which is
+# little more than half the work.
 #
 # </details>
 
@@ -784,7 +805,7 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# They are later than every true token: the causal mask hides them. Filled up in front, they would be
+# They are later than every true token, so that the causal mask hides them. Filled up in front, they would be
 # seen by all.
 #
 # </details>
@@ -858,9 +879,11 @@ plots.show(
 )
 
 # %% [markdown]
-# For query 7 the seen cells are 5, 6, 7 and 1, 4: the five keys of section 10.2, each once. The library's
-# `sparse_attention` does that for all patterns and ways. Its values and gradients are those of the
-# masked map:
+# For query 7 the seen cells are 5, 6, 7 and 1, 4: the five keys of section 10.2, each once. The *fixed*
+# pattern fits in the same layout: a row holds the scores with the $l$ keys of the query's own block, and
+# then those with the $c\, n / l$ summaries of all blocks, which are the same keys for every query.
+# Summaries that are later, or lie in the query's own block, are hidden. The library's `sparse_attention`
+# computes both patterns so. Its values and gradients are those of the masked map:
 
 # %%
 torch.manual_seed(0)
@@ -878,8 +901,8 @@ for pattern in ("strided", "fixed"):
 #
 # <details><summary>Answer</summary>
 #
-# Dense: $n^2 = 1048576$. Strided: for each query two blocks and a column, $n\,(2 l + n / l) = 98304$.
-# Fixed: one block and the summaries, $n\,(l + n / l) = 65536$.
+# Dense attention has $n^2 = 1048576$ scores. Strided attention has two blocks and a column for each query,
+# $n\,(2 l + n / l) = 98304$. Fixed attention has one block and the summaries, $n\,(l + n / l) = 65536$.
 #
 # </details>
 
@@ -898,25 +921,25 @@ for stride in (16, 32, 48):
 
 # %% [markdown]
 # **What you should see.** The largest tensors have $n^2$, $3 n \sqrt n$ and $2 n \sqrt n$ entries, to the
-# last digit. The patterns themselves have at most $2 n \sqrt n$ pairs; strided attention in blocks
-# computes half of its local scores for nothing.
-#
-# And why $l = \sqrt n$? The number of pairs of the pattern, about $n\,(l + n / l)$, is least where its
-# derivative with respect to l, $n\,(1 - n / l^2)$, is 0.
+# last digit. The patterns themselves have at most $2 n \sqrt n$ pairs; strided attention in blocks computes
+# half of its local scores for nothing, because each query meets two blocks of $l$ keys and may see only $l$
+# of them.
 
 # %% [markdown]
 # ## 10.7 Time and memory, measured
 #
-# `benchmarks/sparse.py` ran each case in a process of its own: forward and backward pass, 8 heads of
-# 32 features, float32, one thread. The results are kept in `results/sparse.json`.
+# The times below were measured once, on one thread of an Intel Xeon that other work shared: a forward and a
+# backward pass with 8 heads of 32 features. Large tensors cost extra time, because the system takes their
+# memory back after use and clears it before the next. The **allocator**, the part of the system that hands
+# out memory, can be set to keep it; the printout shows the powers of $n$ for both settings.
 #
 # **Predict.** With which power of $n$ does the time of strided attention grow? And of torch's *fused*
 # dense attention (chapter 11): time, memory?
 #
 # <details><summary>Answer</summary>
 #
-# 3/2 if matrix products dominate. Fused attention never stores the map: memory grows with $n$, time
-# with $n^2$.
+# It grows with the power 3/2 if matrix products dominate. Fused attention never stores the map, so that its
+# memory grows with $n$ and its time with $n^2$.
 #
 # </details>
 
@@ -966,10 +989,10 @@ claim(curves["dense, fused"]["mib"][-1] < curves["fixed"]["mib"][-1], "fused nee
 
 # %% [markdown]
 # **What you should see.** The exponents lie on either side of 1.5, although the multiply-adds grow with
-# exactly $n^{3/2}$. Two things disturb them. Small cases probably fit into caches; we did not measure that.
-# And large tensors are given back to the system and cleared again at every run: if the allocator is
-# set to keep freed memory, the same code is faster by the factor printed above. So state the
-# allocator with every such number.
+# exactly $n^{3/2}$. One cause is the memory: where it is kept, the exponents fall below 1.5, and at the
+# largest $n$ the same code is faster by the factor printed last. Small cases probably fit into caches as
+# well; we did not measure that. An exponent of measured times is therefore a property of a machine and its
+# settings, too.
 
 # %% [markdown]
 # ### Thirty times longer? (may be skipped at first reading)
@@ -981,10 +1004,13 @@ claim(curves["dense, fused"]["mib"][-1] < curves["fixed"]["mib"][-1], "fused nee
 #
 # <details><summary>Answer</summary>
 #
-# Let dense reach $N$ tokens and strided $M$. Both fill the same memory, so $N^2 = 3 M^{3/2}$, and
-# $M / N = N^{1/3} / 3^{2/3}$. $N$ grows as the root of the memory, so the ratio grows as its sixth root:
-# ten times the ratio takes a million times the memory. At $N = 9000$ it is 10; for 30 one needs
-# $N = 240000$, a map of 230 GB.
+# Let dense reach $N$ tokens and strided $M$. Both fill the same memory, so
+# $N^2 = 3 M^{3/2}$, and $M / N = N^{1/3} / 3^{2/3}$. Dense attention's length $N$ grows as the square root
+# of the memory, and the ratio as
+# the cube root of $N$. The ratio therefore grows as the sixth root of the memory: ten times the ratio takes
+# a million times the memory.
+#
+# At $N = 9000$ the ratio is 10. For 30 one needs $N = 240000$, whose map takes 230 GB.
 #
 # </details>
 
@@ -1012,8 +1038,9 @@ for name, keys in (("strided", 3), ("fixed", 2)):
 # %% [markdown]
 # ## 10.8 Copy from far back
 #
-# A task that asks for reach and nothing else: 16 random symbols out of 4, then the same 16 once more, and the
-# second half is to be predicted. In images and texts this is the repeated motif: the second window of a
+# Here is a task that asks for reach and nothing else. Sixteen symbols, each drawn at random from an
+# alphabet of four, are followed by the same sixteen again, and the second half is to be predicted. In
+# images and texts this is the repeated motif: the second window of a
 # house looks like the first, and a name returns after a page. Two examples:
 
 # %% jupyter={"source_hidden": true}
@@ -1042,14 +1069,15 @@ plots.show(
 )
 
 # %% [markdown]
-# **Predict.** Two local layers with a window of 6: how far back does a token hear? What fraction of the
+# **Predict.** Two local layers with a window of 6: how far back does a prediction reach? What fraction of the
 # second half can such a network get right at best? And strided with $l = 6$?
 #
 # <details><summary>Answer</summary>
 #
-# Each layer adds 5, and the input comes one token late: 11. The original is 16 back. Symbols are
-# drawn independently, so what it hears says nothing: 1/4, whatever is trained. Strided, two steps
-# reach everything, so that all of it could be right.
+# Each of two layers reaches 5 tokens further back, and the token to be predicted is one ahead of the last
+# one that is seen: 5 + 5 + 1 = 11. The original is 16 back. Symbols are drawn independently, so what is
+# reached says nothing, and the best is 1/4, whatever is trained. With the strided pattern two steps reach
+# everything, so that all of it could be right.
 #
 # </details>
 
@@ -1069,8 +1097,8 @@ claim(found["strided"] > 0.95, "strided: more than 95 % of the copies are right"
 # %% [markdown]
 # ### All ways, several seeds
 #
-# `benchmarks/sparse_images.py` trained each of these for 600 steps and with four seeds, all with two
-# layers and two heads unless it says otherwise.
+# Each of these was trained for 600 steps and with four seeds, all with two layers and two heads unless the
+# name says otherwise. *Strided* stands here for the whole pattern, both parts.
 
 # %%
 rows = result("sparse_images")["copies"]
@@ -1092,10 +1120,11 @@ for remedy in ("fixed, merged, 3 summaries", "fixed, merged, 3 layers, 4 heads")
     claim(means[remedy] > means["fixed, merged"] + 0.05, f"{remedy}: better on average")
 
 # %% [markdown]
-# **What you should see.** Local windows stay near 1/4, and all strided ways copy. The *fixed* pattern reaches
-# everything too, yet its two heads have to put six symbols into one summary token, a **bottleneck**.
-# More summaries help, and so do more heads and layers, though the seeds spread widely. So reach
-# is necessary and not sufficient.
+# **What you should see.** Local windows stay near 1/4, and all strided ways copy. The *fixed* pattern
+# reaches everything too, yet it copies less well. Its two heads have to put six symbols into one summary
+# token. If this **bottleneck** is the cause, three summaries must help, and on average they do; so do more
+# heads and layers together. The seeds spread widely, and we have not looked for what differs between them.
+# Reach is necessary, and not sufficient.
 #
 # The paper gives its fixed heads several summaries (c = 32 of l = 128 for text) and eight heads.
 
@@ -1162,6 +1191,11 @@ plots.show(
 )
 
 # %% [markdown]
+# **What you should see.** In most images that the model drew the bright pixels form connected strokes.
+# Where each pixel is drawn on its own, they fall apart more often; the dark margins are in both. Few of the
+# model's images are clear digits: the model is small and was trained for 400 steps.
+
+# %% [markdown]
 # ### Dense, strided, fixed, with equally many weights
 #
 # Each was trained for 400 steps with four seeds and 26 thousand weights; beside them stand three causal
@@ -1171,8 +1205,9 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# With endless training and data, never worse. On unseen digits, after 400 steps, no: what it
-# can do beyond, it first has to learn not to do.
+# With endless training and data it would never be worse. On unseen digits, after 400 steps, it need not be
+# better: dense attention may also look at far pixels, with few images it finds chance connections there,
+# and these it has to unlearn.
 #
 # </details>
 
@@ -1239,13 +1274,19 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 # a hundredth of a bit on average, and the two ranges of four seeds nearly touch. On images
 # as small as these, the direction of the column keys matters little.
 #
-# For text, where there is no width at all, the paper's strided pattern does badly: 1.13 bits a byte on
-# Enwik8, where fixed gives 0.99 and dense 1.00 (Table 2). A sparse pattern is an assumption about the
-# data.
+# A sparse pattern is an assumption about the data; for text, which has no width, section 10.3 gave the
+# paper's figures.
 
 # %% [markdown]
 # ## What you have learnt
 #
+# How few keys are enough to reach everything before a token in two layers? About $2 \sqrt n$ are, if they
+# are a row and a column or a block and its summaries. On our tasks the strided pattern copied from far back
+# and predicted images about as well as dense attention, with a third of the pairs; at 16,384 tokens it took
+# less than half the time of fused dense attention. The fixed pattern reaches as far, but not everything gets
+# through.
+
+# %% [markdown]
 # | pattern | a query reads | keys | two steps reach | weak point |
 # |---|---|---|---|---|
 # | local | the last `window` | window | 2 (window - 1) back | nothing from far |
@@ -1304,7 +1345,8 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 # - [GPT-3](https://arxiv.org/abs/2005.14165) (2020): dense and locally banded layers in turns.
 # - [Reformer](https://arxiv.org/abs/2001.04451) and
 #   [Routing Transformer](https://arxiv.org/abs/2003.05997) (2020): patterns that depend on the content.
-# - [Linear attention](https://arxiv.org/abs/2006.16236) (2020): no pattern but a product that replaces the softmax,
+# - [Linear attention](https://arxiv.org/abs/2006.16236) (2020): no pattern but a product that replaces the
+#   softmax,
 #   so that the time grows with n.
 # - [Mistral 7B](https://arxiv.org/abs/2310.06825) (2023): a sliding window in every layer.
 
