@@ -37,6 +37,6 @@ install-site:
 	@$(bootstrap) site $(EXTRAS)
 
 complete: ## the same with all that making and testing the course needs
-	@$(bootstrap) test oracles translate kernels $(EXTRAS)
+	@$(bootstrap) test oracles translate kernels site $(EXTRAS)
 
 .PHONY: help lab test notebooks doctor lint site bench install install-site complete

@@ -70,7 +70,7 @@ def test_a_learner_gets_no_tool_of_a_test():
 def test_make_test_installs_every_extra_that_a_test_needs():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "test: complete" in makefile
-    assert "$(bootstrap) test oracles translate kernels" in makefile
+    assert "$(bootstrap) test oracles translate kernels site" in makefile
     assert {"test", "oracles", "translate", "kernels"} <= set(PROJECT["optional-dependencies"])
 
 
