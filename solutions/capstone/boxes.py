@@ -83,9 +83,8 @@ def encode(boxes: Float[Tensor, "n 4"], anchors: Float[Tensor, "n 4"]) -> Float[
     of the anchor, and the logarithms of how much wider and higher it is."""
     x, y, w, h = middles(boxes)
     x_a, y_a, w_a, h_a = middles(anchors)
-    return torch.stack(
-        [(x - x_a) / w_a, (y - y_a) / h_a, (w / w_a).log(), (h / h_a).log()], dim=-1
-    )
+    told = [(x - x_a) / w_a, (y - y_a) / h_a, (w / w_a).log(), (h / h_a).log()]
+    return torch.stack(told, dim=-1)
 
 
 def decode(deltas: Float[Tensor, "n 4"], anchors: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:

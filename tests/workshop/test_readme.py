@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 from attncourse import check
 from attncourse.course import CHAPTERS
 
@@ -26,10 +28,16 @@ def test_the_first_screen_ends_with_the_table():
 
 
 def test_what_it_links_to_is_there():
-    for target in ("docs/attention.png", "CONTRIBUTING.md", "LICENSE"):
+    for target in ("docs/attention.png", "docs/explorer.gif", "CONTRIBUTING.md", "LICENSE"):
         assert (ROOT / target).is_file(), target
     for chapter in CHAPTERS:
         assert (ROOT / f"notebooks/solved/{chapter.stem}.ipynb").is_file()
+
+
+def test_the_film_of_the_explorer_is_short_and_light():
+    film = ROOT / "docs" / "explorer.gif"
+    assert film.stat().st_size < 1_000_000
+    assert 10 <= Image.open(film).n_frames <= 60
 
 
 def test_the_verdict_on_the_first_page_is_what_check_says():

@@ -1,4 +1,4 @@
-"""The README's picture of the explorer, filmed in a browser: `python -m attncourse.book.web.film`.
+"""The README's picture of the explorer: `python -m attncourse.book.web.film` films it.
 
 A pointer goes round the photograph of the start page, which must have been built (`make site`);
 each of its stops is a frame of `docs/explorer.gif`.
@@ -10,6 +10,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from attncourse import places
@@ -60,19 +61,26 @@ def frames(address: str) -> list[Image.Image]:
 
 
 def film(root: Path) -> Path:
-    """Write the animation; returns where. All frames share the colours of the first."""
+    """Write the animation; returns where. All frames share their colours."""
     with web.server(web.pages(root).parent, 0) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         taken = frames(f"http://127.0.0.1:{serving.server_port}/index.html")
         serving.shutdown()
-    palette = taken[0].convert("RGB").quantize(96, dither=Image.Dither.NONE)
+    rows = [np.asarray(each.convert("RGB")) for each in taken[:: FRAMES // 4]]
+    palette = Image.fromarray(np.concatenate(rows)).quantize(224, dither=Image.Dither.NONE)
     first, *others = (
         each.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
         for each in taken
     )
     packed = io.BytesIO()
     first.save(
-        packed, "GIF", save_all=True, append_images=others, duration=PAUSE, loop=0, optimize=True
+        packed,
+        "GIF",
+        save_all=True,
+        append_images=others,
+        duration=PAUSE,
+        loop=0,
+        optimize=True,
     )
     target = root / "docs" / "explorer.gif"
     write_whole(target, packed.getvalue())
