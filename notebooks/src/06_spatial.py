@@ -817,7 +817,7 @@ check("spatial.spatial_branch", SpatialBranch)
 # `from solutions.spatial import SpatialBranch`.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def looks_at(logits, x):
     """Which pixels j the logit of each pixel i depends on, as equal shares, `i j`."""
     slope = torch.autograd.functional.jacobian(logits, x)
@@ -825,13 +825,22 @@ def looks_at(logits, x):
     return seen / seen.sum(-1, keepdim=True)
 
 
-torch.manual_seed(0)
-branch, gate, x = SpatialBranch(8, 2).eval(), SpatialGate().eval(), torch.randn(1, 8, 21, 25)
-for norm in branch.norms:
-    nn.init.constant_(norm.bias, 5.0)  # keeps every ReLU open
-lattice, window = looks_at(branch, x), looks_at(gate.attention, x)
+@cache
+def views():
+    """What BAM's branch looks at, with every ReLU open, and what CBAM's gate looks at."""
+    torch.manual_seed(0)
+    branch, gate, x = (
+        SpatialBranch(8, 2).eval(),
+        SpatialGate().eval(),
+        torch.randn(1, 8, 21, 25),
+    )
+    for norm in branch.norms:
+        nn.init.constant_(norm.bias, 5.0)
+    return looks_at(branch, x), looks_at(gate.attention, x)
+
 
 # %%
+lattice, window = views()
 one = rearrange(lattice[10 * 25 + 12] > 0, "(h w) -> h w", h=21)
 claim(one.sum() == 25, "one logit depends on 25 pixels")
 across = one.any(0).nonzero().diff(dim=0).sum() + 1
@@ -840,6 +849,7 @@ claim((window > 0).sum(-1).max() == 49, "a gain of CBAM depends on 49 pixels")
 
 # %%
 piece = photograph("china", 63, 75)[21:42, 25:50]
+lattice, window = views()
 maps = {"CBAM, 7 x 7": window, "BAM, dilation 4": lattice}
 alt = """A piece of a photograph of a temple (from scikit-learn) with a query in the middle. For CBAM's gate
 a square of 7 by 7 pixels around it is bright; for BAM's branch a lattice of 5 by 5, 17 pixels across."""

@@ -639,24 +639,29 @@ claim(max(shifted) < 0.8, "beyond the trained places sinusoidal positions do wor
 #
 # ### What the tables have learned
 
-# %% tags=["nbval-ignore-output"]
-torch.manual_seed(0)
-x, colour = relative_tasks.mosaics(1)
-network = taught("relative", 0)
-q, k, _ = network.attend.project(network.embed(x))
-with torch.no_grad():
-    weights = relative_weights(q, k, network.attend.rows, network.attend.columns)
-mosaic = plt.get_cmap("viridis")(colour[0] / 3)[..., :3]
-alt = "A mosaic with a query in column 3, never asked; brightest is the pixel one below and two right."
-explore(mosaic, weights, query=(2, 3), name="offset", alt=alt)
 
 # %% tags=["nbval-ignore-output"]
-maps = rearrange(weights, "1 head (h w) (y x) -> head h w y x", h=6, y=6).mean(0)
+@cache
+def learned_weights():
+    """A mosaic, and the attention weights of the network with relative positions."""
+    torch.manual_seed(0)
+    x, colour = relative_tasks.mosaics(1)
+    network = taught("relative", 0)
+    q, k, _ = network.attend.project(network.embed(x))
+    with torch.no_grad():
+        weights = relative_weights(q, k, network.attend.rows, network.attend.columns)
+    return plt.get_cmap("viridis")(colour[0] / 3)[..., :3], weights
+
+
+alt = "A mosaic with a query in column 3, never asked; brightest is the pixel one below and two right."
+explore(*learned_weights(), query=(2, 3), name="offset", alt=alt)
+
+# %% tags=["nbval-ignore-output"]
+maps = rearrange(learned_weights()[1], "1 head (h w) (y x) -> head h w y x", h=6, y=6).mean(0)
 hit = [maps[r, c].argmax() == 8 * (r + 1) + c + 2 for r in range(5) for c in range(6)]
+right, beside = maps[2, 3, 3, 5], maps[2, 3, 3, 4]
 print(f"the largest weight is at the offset for {sum(hit)} of {len(hit)} queries")
-print(
-    f"query (2, 3): {maps[2, 3, 3, 5]:.2f} there, {maps[2, 3, 3, 4]:.2f} one to the left of it"
-)
+print(f"query (2, 3): {right:.2f} there, {beside:.2f} one to the left of it")
 claim(sum(hit) > 24, "the largest weight is nearly always one below and two to the right")
 
 # %% [markdown]
