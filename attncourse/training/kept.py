@@ -1,9 +1,10 @@
-"""Three small networks that are trained already: `kept.load("cbam")`.
+"""Small networks that are trained already: `kept.load("cbam")`; `kept.names()` lists them.
 
 Their weights are in the package, in half precision, with a checksum and what they were measured
 at. They read the digit in pictures that come with the course, one among pieces of others on a
 photograph (`tasks.detection.single_digits`), so that a map of their attention shows something
-learnt. `attncourse train kept NAME` makes each of them again.
+learnt. `attncourse train kept NAME` makes a network of any recipe, again or for the first time;
+weights are kept in the package of those that learnt something.
 """
 
 import json
@@ -60,15 +61,20 @@ def make(recipe: Recipe, fast: bool = False) -> SmallResNet:
     return create_network(recipe.mechanism, recipe.channels, blocks=1, fast=fast)
 
 
+def names() -> list[str]:
+    """The networks whose weights are in the package."""
+    return sorted(json.loads((HERE / ABOUT).read_text(encoding="utf-8")))
+
+
 def load(name: str) -> SmallResNet:
     """A trained network, in evaluation mode: from b 3 32 32 to a score for each digit.
 
     Raises UserError for a name that there is not, and where the file is not the one that was
     kept.
     """
-    recipe = _recipe(name)
+    recipe, told = _recipe(name), about(name)
     data = (HERE / f"{name}.pt").read_bytes()
-    if sha256(data).hexdigest() != about(name)["sha256"]:
+    if sha256(data).hexdigest() != told["sha256"]:
         raise UserError(f"the weights of {name} are not those that were kept: install again.")
     network = make(recipe)
     kept = torch.load(BytesIO(data), weights_only=True)
@@ -79,9 +85,12 @@ def load(name: str) -> SmallResNet:
 
 
 def about(name: str) -> dict[str, Any]:
-    """What is known of a kept network: its recipe, its accuracy and that of the baseline."""
-    _recipe(name)
-    return json.loads((HERE / ABOUT).read_text(encoding="utf-8"))[name]
+    """What is known of a kept network: its recipe, its accuracy and that of the baseline.
+    Raises UserError where no weights are kept."""
+    known = json.loads((HERE / ABOUT).read_text(encoding="utf-8"))
+    if _recipe(name) and name not in known:
+        raise UserError(f"no weights of {name} are kept: `attncourse train kept {name}`.")
+    return known[name]
 
 
 def pictures(count: int, seed: int, test: bool = True) -> tuple[Tensor, Tensor, Scenes]:
