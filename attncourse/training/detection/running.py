@@ -193,6 +193,7 @@ def compare(
     result = {
         "settings": settings,
         "seeds": [*seeds],
+        "minutes": round(sum(one["processor_minutes"] for one in runs), 1),
         "baseline": baseline(options),
         "costs": costs(options),
         "runs": runs,
