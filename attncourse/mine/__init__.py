@@ -8,13 +8,14 @@ exercises, `mine.CHAPTER.NAME` where two chapters have the same, and `where`.
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from attncourse import course, places
 from attncourse.errors import nearest
 from attncourse.mine import shelf
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _used: dict[Path, tuple[str, Any]] = {}  # what was loaded, and from which text
 COURSE = "the course's"
@@ -29,7 +30,7 @@ def __getattr__(name: str) -> Any:
     return use(_the_one(name))
 
 
-def where(name: str | None = None) -> Table | str:
+def where(name: str | None = None) -> "Table | str":
     """Whose each answer is: yours, with the day on which it passed and its file, or the
     course's.
 
@@ -37,6 +38,8 @@ def where(name: str | None = None) -> Table | str:
     """
     if name is not None:
         return _whose(name if name in course.known_ids() else _the_one(name))
+    from rich.table import Table
+
     table = Table("exercise", "whose", title="Your library")
     for id in course.known_ids():
         table.add_row(id, _whose(id))

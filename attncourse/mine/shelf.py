@@ -17,8 +17,6 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from filelock import FileLock
-
 from attncourse.files import write_whole
 
 FOLDER = "mine"
@@ -75,6 +73,8 @@ def put(work: Path, id: str, body: str, now: datetime | None = None) -> Path | N
 
     The same body once more changes nothing. Raises OSError.
     """
+    from filelock import FileLock  # not with every notebook's first import
+
     now, path = now or datetime.now(), path_of(work, id)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(work / FOLDER / ".lock", timeout=PATIENCE):

@@ -392,7 +392,9 @@ print(columns(heads, table))
 # %%
 print(study["data"])
 print(study["hardware"])
-print(f"{study['train_hours']:.2f} hours of training, {len(study['missing'])} networks missing")
+print(
+    f"{study['minutes'] / 60:.2f} hours of training, {len(study['missing'])} networks missing"
+)
 off = [
     (row["multiply_adds"] + row["attention"]) / study["budget"] - 1
     for row in chosen(study, "at_budget")

@@ -103,7 +103,7 @@ def gather(folder: Path, options: Options, mechanisms: Sequence[str]) -> dict[st
             for rate, tries in every.items()
         },
         "missing": missing,
-        "train_hours": round(seconds / 3600, 3),
+        "minutes": round(seconds / 60, 1),
         "versions": {"python": platform.python_version(), "torch": version("torch")},
     }
 

@@ -18,6 +18,7 @@ Source  Akiba et al., "Optuna", KDD 2019, arXiv:1907.10902; Bergstra et al., "Al
 import json
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def search(
             "trials": found,
             "best": best,
             "patterns": shown,
-            "versions": {"optuna": optuna.__version__},
+            "minutes": minutes(found, shown, options, folder),
+            "versions": {"torch": version("torch"), "optuna": optuna.__version__},
             "hardware": hardware(Workers(device=here)),
         }
         path = into / RESULT.format(f"search_{options.name}")
@@ -108,6 +110,23 @@ def search(
 def placed(operations: str, share: float, options: Options) -> Variant:
     """Three operations at the width that spends this share of the budget."""
     return within(operations, options, share)
+
+
+def minutes(
+    found: dict[str, Any], shown: Sequence[dict[str, Any]], options: Options, folder: Path
+) -> float:
+    """How long all networks of the search trained, each counted once."""
+
+    def variant(one: dict[str, Any]) -> Variant:
+        return Variant(one["operations"], tuple(one["channels"]))
+
+    tried = (variant(one) for trials in found.values() for one in trials)
+    cells = {Cell(one, RATE, SEED, tuning=True) for one in tried}
+    for one in shown:
+        last = placed(PATTERNS.get(one["operations"]) or one["operations"], 1.0, options)
+        cells |= {Cell(last, RATE, seed) for seed in options.seeds}
+    texts = [(folder / cell.name).read_text(encoding="utf-8") for cell in cells]
+    return round(sum(json.loads(text)["train_seconds"] for text in texts) / 60, 1)
 
 
 def _trials(
