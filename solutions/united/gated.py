@@ -76,7 +76,7 @@ class GatedPositionalAttention(nn.Module):
         return rearrange(y, "b (h w) dim -> b h w dim", h=x.shape[1])
 
 
-def as_convolution(attention: GatedPositionalAttention) -> None:
+def as_convolution(attention: nn.Module) -> None:
     """Start as a convolution: values as they are, each head at its place of a kernel."""
     with torch.no_grad():
         nn.init.eye_(attention.v.weight)
