@@ -5,7 +5,8 @@
 # convolutions (chapter 8) were added to networks of convolutions. Even chapter 8's network "with attention alone"
 # kept convolutions in its **stem**, the first layers, which shrink the image: attention over all pixels is too
 # expensive while the image is large. So nobody knew: *can a network see without convolutions?*
-#
+
+# %% [markdown]
 # Prajit Ramachandran, Niki Parmar, Ashish Vaswani and their colleagues at Google tried it in
 # [Stand-Alone Self-Attention in Vision Models](https://arxiv.org/abs/1906.05909) (NeurIPS 2019). They kept the
 # convolution's own idea, the small window, and let attention work inside it. In a ResNet it replaced every
@@ -408,7 +409,8 @@ plt.rcParams["font.size"] = 9
 # $(2, -1)$, $(1, 0)$ in the second. Each embedding $r$ has two numbers, the first for the row and the second for the
 # column. The row's number is 0 for the query's own row and 1 for the row below. The column's number is 0 for
 # the query's own column and $-1/2$ for the column to the right. Then
-#
+
+# %% [markdown]
 # $$
 # q \cdot k = \begin{pmatrix} 1 & 3 \\ 0 & 1 \end{pmatrix}, \quad
 # q \cdot r = \begin{pmatrix} 0 & -1 \\ 1 & 0 \end{pmatrix}, \quad
@@ -971,7 +973,8 @@ print("largest windows:", {c: largest_window(c) for c in (32, 64, 128, 256, 512)
 # from another. But attention averages with positive weights, and one value matrix for all places gives nothing to
 # subtract. With the plain layer as its stem the network reaches 76.2 % only (Table 7 of the paper), 1.2 less than behind
 # a convolutional stem.
-#
+
+# %% [markdown]
 # The paper therefore makes the *values* depend on the place in a 4 x 4 block: there are a few value
 # matrices, and each place mixes them with weights of its own. With them the network reaches 77.6 % (Table 7).
 
@@ -1220,7 +1223,8 @@ claim(
 # **What you should see.** The window matters most here. With a window of 5 the network names on average 0.69 of the
 # digits, and with a single pixel about 0.2 (the ranges are of three seeds). Positions come second: without them
 # 0.39 are left. And $q \cdot r$ alone is as good as content and position together (0.70 and 0.69).
-#
+
+# %% [markdown]
 # In the paper, too, both help: on ImageNet a window of 7 gains 1.0 point over one of 3 (Table 4), and
 # relative positions gain 2.6 points over none (Table 5).
 #
@@ -1306,7 +1310,8 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 
 # %% [markdown]
 # ### What came beside it, and after
-#
+
+# %% [markdown]
 # - [Local Relation Networks](https://arxiv.org/abs/1904.11491) (Hu et al., 2019) appeared in the same spring with
 #   the same idea: how two pixels compare, and where they lie, decides the weights in a window.
 # - [Axial-DeepLab](https://arxiv.org/abs/2003.07853) (2020) attends along rows and then along
