@@ -207,8 +207,9 @@ INSIDES = {
         "return d['squeeze'](x)",
     ),
     "scratch of others": inside(
-        "import glob",
-        "raise ValueError(str([open(p).read(99) for p in glob.glob('/tmp/attncourse*/**', "
+        "import glob, tempfile",
+        "mine = os.path.join(tempfile.gettempdir(), 'attncourse*', '**')",
+        "raise ValueError(str([open(p).read(99) for p in glob.glob(mine, "
         "recursive=True) if os.path.isfile(p)])[:300])",
     ),
     "a name to look up": inside("import socket", "socket.getaddrinfo('example.org', 80)"),
