@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,9 @@ def _date(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).isoformat(timespec="minutes")
+        at = datetime.fromisoformat(text)
+        midnight = at.time() == time.min and len(text) <= len("2027-03-01")
+        return at.date().isoformat() if midnight else at.isoformat(timespec="minutes")
     except ValueError:
         raise UserError(
             f'"{text}" is no date: write --due 2027-03-01 or 2027-03-01T23:59'

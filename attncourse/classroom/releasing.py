@@ -145,7 +145,7 @@ def readme(template: Path, assignment: Assignment, first: str) -> str:
     """A text for students, with what is theirs of it."""
     rows = [f"| `{id}` | {worth:g} |" for id, worth in assignment.points.items()]
     total = sum(assignment.points.values())
-    due = (assignment.due or "").replace("T", ", ").removesuffix(", 00:00:00")
+    due = (assignment.due or "").replace("T", ", ")
     hints = f'`hint("…")` gives hints one at a time, at most {assignment.hints}.'
     hints = hints if assignment.hints else "There are no hints in this assignment."
     text = template.read_text(encoding="utf-8")

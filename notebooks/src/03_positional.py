@@ -1169,9 +1169,10 @@ claim(apart < 1e-4, "row and column: the patch below is as near as the one besid
 claim(reading[4, 5] < reading[3, 6] - 0.2, "in reading order the patch below is less alike")
 
 # %% jupyter={"source_hidden": true}
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.2), sharey=True)
+grids = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64)), reading
 titles = "Row and column: a cross", "Reading order: a band along row 3"
-for ax, grid, title in zip(axs, (alike, reading), titles, strict=True):
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.2), sharey=True)
+for ax, grid, title in zip(axs, grids, titles, strict=True):
     row = "row" if ax is axs[0] else ""
     plots.heat(ax, grid, "column", row, title, reading.min().item(), 1, bar=False)
     ax.add_patch(plt.Rectangle((4.5, 2.5), 1, 1, fill=False, lw=1.8, ec="red"))

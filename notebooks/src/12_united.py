@@ -848,8 +848,9 @@ print(*(f"{name}: {int(them.sum())}" for name, them in seen.items()), sep=" · "
 claim(seen["two, not shifted"].sum() == 16, "without a shift a window stays an island")
 
 # %% jupyter={"source_hidden": true}
+maps = {name: reached(*shifts) for name, shifts in ways.items()}
 fig, axs = plt.subplots(1, 3, figsize=(6.4, 2.3))
-for ax, (name, them) in zip(axs, seen.items(), strict=True):
+for ax, (name, them) in zip(axs, maps.items(), strict=True):
     plots.heat(ax, them.float(), "w", "h", name, bar=False)
     ax.plot(5, 5, "o", color="#d55e00")
 plots.show(

@@ -1,10 +1,11 @@
 """What is said to answers nobody planned for, in which order, and what is left untouched."""
 
+import cProfile
+import pstats
 import random
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -245,16 +246,18 @@ def test_a_verdict_does_not_depend_on_the_default_type():
         torch.set_default_dtype(before)
 
 
-def test_it_takes_less_than_half_a_second_of_processor_time():
+def test_it_takes_about_half_a_second_at_most():
+    """Counted in calls, of some 2 microseconds each: a clock says more of the machine than of us."""
+
     class Odd(MultiHeadAttention):  # no slip fits: the longest way through all of them
         def attention(self, x, context=None, mask=None):
             return super().attention(x, context, mask).pow(0.9)
 
     check(HEADS, MultiHeadAttention)
-    start = time.process_time()  # a machine may have something else to do
-    for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
-        check(HEADS, answer)
-    assert (time.process_time() - start) / 4 < 0.5
+    with cProfile.Profile() as profile:
+        for answer in (MultiHeadAttention, Odd, Misspelt, DropoutInside):
+            check(HEADS, answer)
+    assert pstats.Stats(profile).total_calls / 4 < 250_000
 
 
 def test_an_answer_that_breaks_the_check_itself_does_not_raise():

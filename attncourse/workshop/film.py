@@ -1,4 +1,4 @@
-"""The README's picture of the explorer: `python -m attncourse.book.web.film` films it.
+"""The README's picture of the explorer: `python -m attncourse.workshop.film` films it.
 
 A pointer goes round the photograph of the start page, which must have been built (`make site`);
 each of its stops is a frame of `docs/explorer.gif`.
