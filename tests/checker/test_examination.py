@@ -247,7 +247,7 @@ def test_a_verdict_does_not_depend_on_the_default_type():
 
 
 def test_it_takes_about_half_a_second_at_most():
-    """Counted in calls, of some 2 microseconds each: a clock says more of the machine than of us."""
+    """Counted in calls of some 2 microseconds: a clock says more of the machine than of us."""
 
     class Odd(MultiHeadAttention):  # no slip fits: the longest way through all of them
         def attention(self, x, context=None, mask=None):
