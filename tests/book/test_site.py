@@ -23,6 +23,12 @@ needs_chromium = pytest.mark.skipif(
 LIGHT = 1_000_000  # bytes of the start page, with everything that it fetches
 MAPS = 1_000_000  # bytes of a page's maps
 MAP = ".attn-explorer__map"
+UNFOLDED = """async () => {  // and no longer fading in
+    document.querySelectorAll('details').forEach(one => { one.open = true });
+    await new Promise(requestAnimationFrame);
+    await Promise.allSettled(document.getAnimations()
+        .filter(one => one.effect.getComputedTiming().endTime != Infinity).map(one => one.finished));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def on_a_desk(address):
 
 def faults(me):
     """What axe-core calls serious or critical, with the first place of each; all unfolded."""
-    me.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    me.page.evaluate(UNFOLDED)
     # MathJax's formulas, thousands of nodes, bring names and colours of their own.
     options = {"resultTypes": ["violations"]}
     found = Axe().run(me.page, {"exclude": [["mjx-container"]]}, options)["violations"]
