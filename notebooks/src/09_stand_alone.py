@@ -576,7 +576,8 @@ claim(torch.equal(local_attention(q, k, v, one, one, 1), v), "a window of 1 retu
 # $$
 # \exp\bigl(-((dy - \text{reach})^2 + (dx - \text{reach})^2) / 2\rho^2\bigr) \cdot \exp\bigl(-|x_i - x_j|^2 / 2\sigma^2\bigr).
 # $$
-#
+
+# %% [markdown]
 # Here $\rho$ says how far in pixels, and $\sigma$ how far in colour, a pixel may be and still count. Multiply out:
 # $-|x_i - x_j|^2 / 2\sigma^2$ is $x_i \cdot x_j / \sigma^2 - |x_j|^2 / 2\sigma^2$ and a term
 # that is the same for all keys, which the softmax ignores. This is a product $q \cdot k$, the same as in the last
@@ -1318,6 +1319,8 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 #   columns, and so reaches the whole image. It has positions for q, k and v.
 # - [Exploring Self-attention for Image Recognition](https://arxiv.org/abs/2004.13621) (2020) gives every channel
 #   weights of its own.
+
+# %% [markdown]
 # - [ViT](https://arxiv.org/abs/2010.11929) (2020) cuts the image into patches, and attends to all of them.
 # - [HaloNet](https://arxiv.org/abs/2103.12731) (2021) is the fast form of this layer (chapter 11).
 # - [Swin](https://arxiv.org/abs/2103.14030) (2021) shifts its blocks from layer to layer. It was long the usual backbone

@@ -26,8 +26,8 @@ MAP = ".attn-explorer__map"
 UNFOLDED = """async () => {  // and no longer fading in
     document.querySelectorAll('details').forEach(one => { one.open = true });
     await new Promise(requestAnimationFrame);
-    await Promise.allSettled(document.getAnimations()
-        .filter(one => one.effect.getComputedTiming().endTime != Infinity).map(one => one.finished));
+    const ends = one => one.effect.getComputedTiming().endTime != Infinity;
+    await Promise.allSettled(document.getAnimations().filter(ends).map(one => one.finished));
 }"""
 
 
