@@ -58,11 +58,18 @@ def on_a_desk(address):
 
 
 def faults(me):
-    """What axe-core calls serious or critical, with the first place of each; all unfolded."""
+    """What axe-core calls serious or critical, with the first place of each; all unfolded.
+
+    Colours do not hang on the width, and take most of the time: they are looked at on a
+    telephone and in the dark."""
     me.page.evaluate(UNFOLDED)
+    me.page.evaluate(Axe().axe_script)
     # MathJax's formulas, thousands of nodes, bring names and colours of their own.
-    options = {"resultTypes": ["violations"]}
-    found = Axe().run(me.page, {"exclude": [["mjx-container"]]}, options)["violations"]
+    dark = me.page.evaluate("document.documentElement.dataset.theme == 'dark'")
+    seen = me.width < 600 or dark
+    asked = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": seen}}}
+    of = {"exclude": [["mjx-container"]]}
+    found = me.page.evaluate("([of, asked]) => axe.run(of, asked)", [of, asked])["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])} places)"
         for one in found
