@@ -12,6 +12,11 @@ from attncourse.checker.sketch import Sketch
 from attncourse.checker.trials import Prepared
 from attncourse.exercises.letters import SINGLE, largest, number, place, spell
 
+DIGITS = (  # on a pass: nobody promised all of them
+    "A remark: in double precision it is right to a few digits only. What is made in single"
+    " precision? Pass `dtype=x.dtype`."
+)
+
 
 def wrong_kind(probe: str, y: Any, right: Any, axes: Any, trial: Prepared) -> str | None:
     """Type, number of returns, shape, dtype or device, in this order; None if all agree."""

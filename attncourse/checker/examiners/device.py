@@ -14,6 +14,11 @@ from attncourse.checker.case import Case
 from attncourse.checker.fault import Fault
 from attncourse.checker.running import Crash, attempt
 
+READ = frozenset({"tolist", "numpy", "__array__"})  # on the CPU, as plain numbers
+REMARK = (
+    "A remark: the result lies on the CPU wherever the input does, since its numbers were read"
+    " out. For a GPU pass `device=x.device` where the tensor is made."
+)
 THERE = torch.device("cpu", 0)  # as which the other device goes; torch makes no difference
 TWO = "Expected all tensors to be on the same device"
 _FROM_NUMPY = patch.object(torch, "from_numpy", torch.as_tensor)  # which can be followed
@@ -31,7 +36,11 @@ def examine(case: Case) -> Fault | None:
             with _FROM_NUMPY, _TwoDevices() as devices, torch.no_grad():
                 y = attempt(lambda b=built, p=probe, i=inputs: call(case.ex, b, p, i))
             mixed = isinstance(y, Crash) and TWO in y.text
-            if mixed or (isinstance(y, Tensor) and devices.holds(y)):
+            stays = isinstance(y, Tensor) and devices.holds(y)
+            if stays and devices.read:
+                if REMARK not in case.remarks:
+                    case.remarks.append(REMARK)
+            elif mixed or stays:
                 return Fault(
                     f"`{probe}` makes a tensor on the CPU wherever its input lies. Pass "
                     "`device=x.device`.",
@@ -61,6 +70,7 @@ class _TwoDevices(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
+        self.read = False  # whether numbers of a tensor were read out
         self.here: dict[int, Tensor] = {}  # those on the CPU, kept, as another may get the id
 
     def holds(self, x: Tensor) -> bool:
@@ -69,6 +79,7 @@ class _TwoDevices(TorchFunctionMode):
 
     def __torch_function__(self, function, types, given=(), named=None):
         named, name = named or {}, getattr(function, "__name__", "")
+        self.read = self.read or name in READ
         if not self.here and name not in self.BEGIN:
             return function(*given, **named)
         tensors = [x for x in tree_leaves((given, named)) if isinstance(x, Tensor)]

@@ -11,13 +11,8 @@ from attncourse.checker.fault import Fault
 from attncourse.checker.recognition import right_on_trials
 from attncourse.checker.running import Crash
 from attncourse.checker.sheet import Right
-from attncourse.checker.telling import worst, wrong_kind
+from attncourse.checker.telling import DIGITS, worst, wrong_kind
 from attncourse.checker.varied import Varied
-
-DIGITS = (
-    "A remark: in double precision it is right to a few digits only. What is made in single"
-    " precision? Pass `dtype=x.dtype`."
-)
 
 
 def examine(case: Case) -> Fault | None:

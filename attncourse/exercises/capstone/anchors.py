@@ -17,6 +17,7 @@ def anchor_trials():
         trial("of one pixel", 1, 1, 16, 32, (1.0,), (0.25, 1.0)),
         trial("of squares", 3, 2, 8, 5.5, (0.5, 1.0, 2.0), (1.0,)),
         trial("of a map of 5 x 4", 5, 4, 2, 7, (1.25,), (4.0,)),
+        trial("where the stride is odd", 2, 3, 5, 7, (1.0,), (1.0,)),
     )
 
 
@@ -66,6 +67,28 @@ SHAPES = (
     wrong("middle_and_size", "[x - half_w, y - half_h, x + half_w, y + half_h]",
           "[x, y, 2 * half_w, 2 * half_h]",
           "You return middles, widths and heights. A box is left, top, right, bottom."),
+    wrong("scale_of_areas", "(size * scale / math.sqrt(ratio), size * scale * math.sqrt(ratio))",
+          "(size * math.sqrt(scale / ratio), size * math.sqrt(scale * ratio))",
+          "Your scales are factors of the area. They are factors of the size, that is, of each"
+          " side."),
+    wrong("size_in_pixels_of_the_map", "(size * scale / math.sqrt(ratio), size * scale * math.sqrt(ratio))",
+          "(stride * size * scale / math.sqrt(ratio), stride * size * scale * math.sqrt(ratio))",
+          "You multiply the size by the stride. It is in pixels of the picture already."),
+    wrong("cut_off", "return torch.stack([x - half_w, y - half_h, x + half_w, y + half_h], dim=-1)",
+          "edges = torch.stack([x - half_w, y - half_h, x + half_w, y + half_h], dim=-1)\n"
+          "high = torch.tensor([width, height, width, height]) * stride\n"
+          "return torch.minimum(edges.clamp(min=0), high)",
+          "You cut the anchors off at the edges of the picture. They may lie beyond: their middles"
+          " and shapes are told by the map alone."),
+    wrong("middle_rounded_down", "(torch.arange(height) + 0.5) * stride",
+          "torch.arange(height) * stride + stride // 2",
+          "You round half a stride down. With an odd stride the middle of a pixel lies between two"
+          " of the picture's: add 0.5 before the stride.",
+          ("(torch.arange(width) + 0.5) * stride", "torch.arange(width) * stride + stride // 2")),
+    wrong("scale_by_scale", "for scale in scales\nfor ratio in ratios",
+          "for scale, ratio in zip(scales, ratios)",
+          "You pair the first scale with the first ratio, and so on. Each scale comes with every"
+          " ratio."),
     same("torch.tensor(shapes) / 2", "0.5 * torch.tensor(shapes)"),
 )
 # fmt: on

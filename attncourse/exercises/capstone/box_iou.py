@@ -27,6 +27,13 @@ def iou_trials():
             dict(boxes=Given("n 4", touching), others=Given("m 4", touching[1:])),
         ),
         Trial(
+            "where boxes are tiny",
+            dict(n=4, m=3),
+            dict(
+                boxes=Given("n 4", boxes(4, 6) / 4096), others=Given("m 4", boxes(3, 7) / 4096)
+            ),
+        ),
+        Trial(
             "where boxes have no area",
             dict(n=2, m=5),
             dict(
@@ -51,6 +58,19 @@ SIDES = (
           "torch.maximum(top, top2))",
           "You cut the width off at 0 and not the height: boxes one above the other get a negative"
           " overlap."),
+    wrong("product_cut_off", "torch.maximum(left, left2)).clamp(min=0)",
+          "torch.maximum(left, left2))",
+          "You cut the product off at 0. Two boxes that lie apart in both directions have two"
+          " negative sides, and their product is positive: cut each side off.",
+          ("torch.maximum(top, top2)).clamp(min=0)", "torch.maximum(top, top2))"),
+          ("overlap = width * height", "overlap = (width * height).clamp(min=0)")),
+    wrong("inclusive_throughout", "torch.maximum(left, left2)).clamp(min=0)",
+          "torch.maximum(left, left2) + 1).clamp(min=0)",
+          "You count each side one longer, as if edges were pixels. Edges are places: a side is"
+          " their difference.",
+          ("torch.maximum(top, top2)).clamp(min=0)", "torch.maximum(top, top2) + 1).clamp(min=0)"),
+          ("(right - left) * (bottom - top) + (right2 - left2) * (bottom2 - top2)",
+           "(right - left + 1) * (bottom - top + 1) + (right2 - left2 + 1) * (bottom2 - top2 + 1)")),
     wrong("hull", "torch.minimum(right, right2) - torch.maximum(left, left2)",
           "torch.maximum(right, right2) - torch.minimum(left, left2)",
           "You measure the box around both. The overlap begins at the larger left edge and ends at"
@@ -73,6 +93,18 @@ SIDES = (
 QUOTIENTS = (
     wrong("nan_of_nothing", "torch.where(union > 0, union, 1)", "union",
           "Two boxes without area give 0 / 0, which is NaN. Theirs is 0: divide by 1 there."),
+    wrong("at_least_one_pixel", "torch.where(union > 0, union, 1)", "union.clamp(min=1)",
+          "You take every union for one pixel at least: small boxes come out too low. Only a union"
+          " of 0 is to be replaced."),
+    wrong("with_a_small_number", "torch.where(union > 0, union, 1)", "(union + 1e-6)",
+          "You add a small number to the union: tiny boxes come out too low. Only a union of 0 is"
+          " to be replaced."),
+    wrong("generalised", "overlap / torch.where(union > 0, union, 1)",
+          "overlap / torch.where(union > 0, union, 1) - 1 + union / (\n"
+          "(torch.maximum(right, right2) - torch.minimum(left, left2))\n"
+          "* (torch.maximum(bottom, bottom2) - torch.minimum(top, top2))).clamp(min=1e-9)",
+          "That is the generalised IoU: you take off the share of the box around both that neither"
+          " fills. Here it is the overlap over the union alone, from 0 to 1."),
     wrong("by_the_sum", "overlap / torch.where(union > 0, union, 1)",
           "2 * overlap / torch.where(union > 0, union + overlap, 1)",
           "That is Dice's coefficient, twice the overlap over the sum of both areas. Divide by the"

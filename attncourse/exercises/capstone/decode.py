@@ -4,7 +4,7 @@ import torch
 
 from attncourse.exercises.capstone.shared import given
 from attncourse.exercises.edits import often, same, wrong
-from attncourse.exercises.record import Exercise, Trial
+from attncourse.exercises.record import Exercise, Given, Trial
 from solutions.capstone.boxes import decode
 
 
@@ -12,7 +12,17 @@ def decode_trials():
     def trial(name, n, seed):
         return Trial(name, dict(n=n), dict(deltas="n 4", anchors=given(n, seed)))
 
-    return (trial("of 5 boxes", 5, 1), trial("of 7 boxes", 7, 3), trial("of one box", 1, 6))
+    far = torch.tensor([[0.3, -0.2, 6.0, 0.1], [-2.0, 9.0, -0.4, 5.0]], dtype=torch.float64)
+    return (
+        trial("of 5 boxes", 5, 1),
+        trial("of 7 boxes", 7, 3),
+        trial("of one box", 1, 6),
+        Trial(
+            "of boxes much larger than their anchors",
+            dict(n=2),
+            dict(deltas=Given("n 4", far), anchors=given(2, 8)),
+        ),
+    )
 
 
 # fmt: off
@@ -40,6 +50,30 @@ NUMBERS = (
           "The last two numbers change nothing: your boxes are as large as their anchors."),
     wrong("one_more", "w_a * dw.exp(), h_a * dh.exp()", "w_a * (1 + dw), h_a * (1 + dh)",
           "You stretch by 1 + d, which is the exponential near 0 alone. Take `exp`."),
+    wrong("logarithms_cut_off", "w_a * dw.exp(), h_a * dh.exp()",
+          "w_a * dw.clamp(max=math.log(1000 / 16)).exp(), h_a * dh.clamp(max=math.log(1000 / 16)).exp()",
+          "You cut the logarithms off at log(1000 / 16), as detection libraries do against"
+          " overflow. Here a box may be as large as it is told."),
+    wrong("one_factor", "w_a * dw.exp(), h_a * dh.exp()", "w_a * dw.exp(), h_a * dw.exp()",
+          "Both sides grow by the width's factor. The height has its own: the fourth number."),
+    wrong("the_other_side_s_factor", "w_a * dw.exp(), h_a * dh.exp()", "w_a * dh.exp(), h_a * dw.exp()",
+          "Width and height are exchanged in the last two numbers: the third is the width's."),
+    wrong("corners_shifted", "[x - w / 2, y - h / 2, x + w / 2, y + h / 2]",
+          "[x - w_a / 2, y - h_a / 2, x - w_a / 2 + w, y - h_a / 2 + h]",
+          "You shift the anchor's left top corner, and stretch from there. The centre is shifted,"
+          " and the box lies around it."),
+    wrong("variances", "dx, dy, dw, dh = rearrange(deltas, \"n delta -> delta n\")",
+          "dx, dy, dw, dh = rearrange(deltas, \"n delta -> delta n\")\n"
+          "dx, dy, dw, dh = 0.1 * dx, 0.1 * dy, 0.2 * dw, 0.2 * dh",
+          "You multiply the four numbers by 0.1 and 0.2, the variances of SSD. Here they count as"
+          " they are."),
+    wrong("not_beyond_the_picture", "[x - w / 2, y - h / 2, x + w / 2, y + h / 2]",
+          "[(x - w / 2).clamp(min=0), (y - h / 2).clamp(min=0), (x + w / 2).clamp(min=0), (y + h / 2).clamp(min=0)]",
+          "You cut boxes off at the left and the upper edge of the picture. What is told may lie"
+          " beyond."),
+    wrong("edges_out_of_order", "[x - w / 2, y - h / 2, x + w / 2, y + h / 2]",
+          "[x - w / 2, x + w / 2, y - h / 2, y + h / 2]",
+          "Your order is left, right, top, bottom. It is left, top, right, bottom."),
     same("w_a * dw.exp(), h_a * dh.exp()", "(w_a.log() + dw).exp(), (h_a.log() + dh).exp()"),
 )
 # fmt: on

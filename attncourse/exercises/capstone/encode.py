@@ -45,6 +45,28 @@ NUMBERS = (
     wrong("height_first", "[(x - x_a) / w_a, (y - y_a) / h_a, (w / w_a).log(), (h / h_a).log()]",
           "[(y - y_a) / h_a, (x - x_a) / w_a, (h / h_a).log(), (w / w_a).log()]",
           "Your order is y, x, h, w. It is x, y, w, h."),
+    wrong("base_2", "(w / w_a).log(), (h / h_a).log()", "(w / w_a).log2(), (h / h_a).log2()",
+          "Your logarithms are to base 2. Take natural ones, which `exp` undoes."),
+    wrong("log_of_one_more", "(w / w_a).log(), (h / h_a).log()", "(1 + w / w_a).log(), (1 + h / h_a).log()",
+          "You take the logarithm of one more than the ratio (`log1p`): a box as large as its anchor"
+          " would not be 0."),
+    wrong("both_in_widths", "(x - x_a) / w_a, (y - y_a) / h_a", "(x - x_a) / w_a, (y - y_a) / w_a",
+          "You divide both shifts by the anchor's width. The one down is in its height."),
+    wrong("both_in_heights", "(x - x_a) / w_a, (y - y_a) / h_a", "(x - x_a) / h_a, (y - y_a) / h_a",
+          "You divide both shifts by the anchor's height. The one to the right is in its width."),
+    wrong("variances", "[(x - x_a) / w_a, (y - y_a) / h_a, (w / w_a).log(), (h / h_a).log()]",
+          "[(x - x_a) / w_a / 0.1, (y - y_a) / h_a / 0.1, (w / w_a).log() / 0.2, (h / h_a).log() / 0.2]",
+          "You divide by 0.1 and 0.2, the variances of SSD. Here the four numbers stay as they are."),
+    wrong("height_of_sides_first", "(w / w_a).log(), (h / h_a).log()", "(h / h_a).log(), (w / w_a).log()",
+          "The last two numbers are exchanged: the width's logarithm comes before the height's."),
+    wrong("shift_and_side_in_turn", "[(x - x_a) / w_a, (y - y_a) / h_a, (w / w_a).log(), (h / h_a).log()]",
+          "[(x - x_a) / w_a, (w / w_a).log(), (y - y_a) / h_a, (h / h_a).log()]",
+          "Your order is x, w, y, h. It is x, y, w, h: both shifts first."),
+    wrong("inclusive", "x, y, w, h = middles(boxes)\nx_a, y_a, w_a, h_a = middles(anchors)",
+          "x, y, w, h = middles(boxes)\nx_a, y_a, w_a, h_a = middles(anchors)\n"
+          "x, y, w, h, x_a, y_a, w_a, h_a = x + 0.5, y + 0.5, w + 1, h + 1, x_a + 0.5, y_a + 0.5, w_a + 1, h_a + 1",
+          "You count each side one longer, as if edges were pixels. Edges are places: a side is their"
+          " difference."),
     same("(w / w_a).log(), (h / h_a).log()", "w.log() - w_a.log(), h.log() - h_a.log()"),
 )
 # fmt: on

@@ -2,7 +2,7 @@
 
 from torch.nn import functional as F
 
-from attncourse.exercises.edits import often, same, wrong
+from attncourse.exercises.edits import often, published, same, wrong
 from attncourse.exercises.record import Exercise, Trial
 from solutions.capstone.detection import FeaturePyramid
 
@@ -72,8 +72,32 @@ SIZES = (
           "self.output[2](bottom), self.output[1](between), self.output[0](top)",
           "The 3x3s of the finest and the coarsest level are exchanged: `output[0]` is the finest"
           " level's."),
+    wrong("rectified_sums", "self.output[0](bottom), self.output[1](between), self.output[2](top)",
+          "self.output[0](bottom.relu()), self.output[1](between.relu()), self.output[2](top.relu())",
+          "You put a ReLU on each sum before its 3x3. The pyramid has none."),
+    wrong("mean_of_two", 'between + F.interpolate(top, size=between.shape[-2:], mode="nearest")',
+          '(between + F.interpolate(top, size=between.shape[-2:], mode="nearest")) / 2',
+          "You take the mean of two maps. They are added.",
+          ('bottom + F.interpolate(between, size=bottom.shape[-2:], mode="nearest")',
+           '(bottom + F.interpolate(between, size=bottom.shape[-2:], mode="nearest")) / 2')),
+    wrong("coarsest_twice", 'bottom + F.interpolate(between, size=bottom.shape[-2:], mode="nearest")',
+          'bottom + F.interpolate(between, size=bottom.shape[-2:], mode="nearest")'
+          ' + F.interpolate(top, size=bottom.shape[-2:], mode="nearest")',
+          "The coarsest map reaches the fine one twice: it is in the middle sum already. Hand down that"
+          " sum alone."),
+    wrong("smoothed_all_the_way", "F.interpolate(top, size=between.shape[-2:]",
+          "F.interpolate(self.output[2](top), size=between.shape[-2:]",
+          "You hand down what has gone through the 3x3. The sums are handed down; the 3x3 stands at"
+          " the end of each level.",
+          ("F.interpolate(between, size=bottom.shape[-2:]",
+           "F.interpolate(self.output[1](between), size=bottom.shape[-2:]")),
     same('F.interpolate(top, size=between.shape[-2:], mode="nearest")',
          "F.interpolate(top, between.shape[-2:])"),
+    published("by_middles", 'size=between.shape[-2:], mode="nearest"',
+              'size=between.shape[-2:], mode="nearest-exact"',
+              'You copy the pixel whose middle is nearest (`mode="nearest-exact"`), which differs from'
+              ' `mode="nearest"` on odd maps. Both are the nearest pixel.',
+              ('size=bottom.shape[-2:], mode="nearest"', 'size=bottom.shape[-2:], mode="nearest-exact"')),
 )
 # fmt: on
 

@@ -48,6 +48,12 @@ WEIGHTS = (
     wrong("alpha_for_all", "alpha * there + (1 - alpha) * (1 - there)",
           "alpha * torch.ones_like(there)",
           "alpha weighs all scores. What is not there has 1 - alpha."),
+    wrong("one_for_what_is_not_there", "alpha * there + (1 - alpha) * (1 - there)",
+          "alpha * there + (1 - there)",
+          "What is not there weighs 1 with you. It weighs 1 - alpha."),
+    wrong("alpha_within_the_power", "-weight * wrong**gamma", "-((weight * wrong)**gamma)",
+          "alpha stands within the power of gamma. Only 1 - p_t is raised to it; alpha is a factor"
+          " outside."),
     wrong("no_focus", "wrong**gamma * ", "", "gamma is not used: that is weighted cross-entropy. Multiply by"
           " (1 - p_t)^gamma."),
     wrong("gamma_as_a_factor", "wrong**gamma", "(wrong * gamma)",
@@ -68,6 +74,12 @@ LOGARITHMS = (
     wrong("cut_off", "F.logsigmoid(sign * logits)", "(sign * logits).sigmoid().clamp(min=1e-7).log()",
           "You cut p_t off before its logarithm: who is very wrong learns nothing. `F.logsigmoid`"
           " needs no such limit."),
+    wrong("logits_cut_off", "sign = 2 * there - 1", "sign = 2 * there - 1\nlogits = logits.clamp(-10, 10)",
+          "You cut the scores off: who is very wrong learns nothing. `F.logsigmoid` needs no such"
+          " limit."),
+    wrong("small_number_in_the_logarithm", "F.logsigmoid(sign * logits)", "((sign * logits).sigmoid() + 1e-8).log()",
+          "You add a small number within the logarithm: it stops growing where a score is sure and"
+          " wrong. `F.logsigmoid` needs none."),
     wrong("mean_taken", "return -weight * wrong**gamma * F.logsigmoid(sign * logits)",
           "return (-weight * wrong**gamma * F.logsigmoid(sign * logits)).mean()",
           "You return the mean. The loss of each score is asked for, since it is divided by the"

@@ -61,6 +61,18 @@ WAYS = (
     wrong("by_truth", "best, truth = iou.max(0)", "best, truth = iou.T.max(0)",
           "You look for the best anchor of each truth. Ask for the best truth of each anchor: over"
           " the axis g."),
+    wrong("the_first_that_overlaps_enough", "best, truth = iou.max(0)",
+          "best, truth = iou.amax(0), (iou >= foreground).int().argmax(0)",
+          "You give each anchor the first truth that overlaps it enough. Take the one that overlaps"
+          " it most."),
+    wrong("each_truth_has_its_best_anchor", "return torch.where(best < background, BACKGROUND, truth)",
+          "truth = torch.where(best < background, BACKGROUND, truth)\n"
+          "truth[iou.argmax(1)] = torch.arange(len(iou), device=iou.device)\nreturn truth",
+          "You give every truth its best anchor, however little they overlap. Here only the"
+          " thresholds decide."),
+    wrong("ignored_without_truths", "return torch.full(iou.shape[1:], BACKGROUND, device=iou.device)",
+          "return torch.full(iou.shape[1:], IGNORED, device=iou.device)",
+          "Where there is no truth you let the anchors count as nothing. They are background: -1."),
     wrong("a_mask", "torch.where(best < background, BACKGROUND, truth)",
           "torch.where(best < background, BACKGROUND, torch.where(best < foreground, IGNORED, 1))",
           "You say whether an anchor has a truth, and not which one. Its index is asked for."),

@@ -58,6 +58,11 @@ ORDERS = (
     wrong("in_order_of_the_boxes", "return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]",
           "return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)].sort().values",
           "Your indices rise. The best score comes first."),
+    wrong("last_of_equals_first", "scores.argsort(descending=True, stable=True)",
+          "scores.flip(0).argsort(descending=True, stable=True)",
+          "Of equal scores your last comes first. The first does.",
+          ("iou = box_iou(boxes[order], boxes[order])",
+           "order = len(scores) - 1 - order\niou = box_iou(boxes[order], boxes[order])")),
     wrong("never_sorted", "scores.argsort(descending=True, stable=True)",
           "torch.arange(len(scores), device=boxes.device)",
           "You go through the boxes as they come. Go through them by their scores, the best first."),
@@ -69,6 +74,22 @@ CHOICES = (
     wrong("suppressed_suppress_too", "if alive[place]:\n    kept.append(place)\n    alive = alive & (iou[place] <= threshold)",
           "if alive[place]:\n    kept.append(place)\nalive = alive & (iou[place] <= threshold)",
           "A box that was suppressed suppresses others still. Only boxes that were kept do."),
+    wrong("last_kept_alone", "if alive[place]:\n    kept.append(place)\n    alive = alive & (iou[place] <= threshold)",
+          "if not kept or iou[place, kept[-1]] <= threshold:\n    kept.append(place)",
+          "You compare with the box that was kept last alone. All that were kept before count."),
+    wrong("threshold_of_one_half", "(iou[place] <= threshold)", "(iou[place] <= 0.5)",
+          "Your threshold is 0.5 whatever `threshold` is."),
+    wrong("by_the_smaller_box", "iou = box_iou(boxes[order], boxes[order])",
+          "area = (boxes[order][:, 2:] - boxes[order][:, :2]).prod(-1)\n"
+          "iou = box_iou(boxes[order], boxes[order])\n"
+          "iou = iou / (1 + iou) * (area[:, None] + area) / torch.minimum(area[:, None], area)",
+          "You divide the overlap by the smaller box: one within another always goes. Overlap is"
+          " measured by `box_iou`."),
+    wrong("a_mask", "return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]",
+          "mask = torch.zeros(len(order), dtype=torch.bool, device=boxes.device)\n"
+          "mask[order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]] = True\nreturn mask",
+          "You return a mask. The indices of the boxes that stay are asked for, the best score"
+          " first."),
     wrong("far_ones_go", "(iou[place] <= threshold)", "(iou[place] > threshold)",
           "You suppress what does not overlap the kept box, and keep what does. It is the other way"
           " round."),

@@ -28,7 +28,11 @@ def paired_trials():
 
 def too_few():
     given = {"a": seeds(0.5), "b": seeds(0.4)}
-    return (Trial("one seed", dict(n=1), given, says=(1,)),)
+    none = {"a": seeds(), "b": seeds()}
+    return (
+        Trial("one seed", dict(n=1), given, says=(1,)),
+        Trial("no seed", dict(n=0), none, says=(0,)),
+    )
 
 
 # fmt: off
@@ -62,6 +66,14 @@ SPREADS = (
         wrong("variance", "d.std() / math.sqrt(n)", "d.var() / n",
               "You give the square of the error. Take the root."),
     ),
+    wrong("half_of_the_interval", "d.std() / math.sqrt(n)", "1.96 * d.std() / math.sqrt(n)",
+          "You multiply by 1.96: that is half of a 95 % interval. The standard error itself is asked"
+          " for."),
+    wrong("both_counted", "math.sqrt(n)", "math.sqrt(2 * n)",
+          "You divide by the root of 2 n, as if a and b were single measurements. There are n"
+          " differences."),
+    wrong("spread_of_sizes", "d.std()", "d.abs().std()",
+          "You take the spread of the differences without their signs. Keep the signs."),
     wrong("median_for_mean", "d.mean()", "d.median()",
           "You give the median. The standard error is that of the mean."),
     wrong("t_for_error", "return d.mean(), d.std() / math.sqrt(n)",

@@ -25,6 +25,7 @@ def front_trials():
         ),
         trial("where two are alike", [2.0, 1.0, 2.0], [0.5, 0.3, 0.5]),
         trial("of one network", [1.5], [0.5]),
+        trial("where the better come later", [5.0, 2.0, 1.0, 3.0], [0.3, 0.4, 0.5, 0.6]),
         trial(
             "where scores are below 0",
             [4.0, 1.0, 3.0, 2.0, 6.0, 7.0, 5.0],
@@ -78,6 +79,20 @@ ALGORITHMS = (
           "(score / cost == (score / cost).max())",
           "You mark the best score for its cost. A front holds no ratio: all that are not dominated"
           " belong to it."),
+    wrong("only_those_before", "(no_worse & better)", "(no_worse & better).triu(1)",
+          "You compare each network only with those before it in the list. Those after it may dominate"
+          " it as well."),
+    wrong("in_order_of_cost", "return ~(no_worse & better).any(0)",
+          "return (~(no_worse & better).any(0))[cost.argsort()]",
+          "Your mask is in order of cost. It is in the order in which the networks came: put it back."),
+    wrong("equals_lost", "return ~(no_worse & better).any(0)",
+          "alike = (other_cost == cost) & (other_score == score)\n"
+          "return ~(no_worse & better | alike.triu(1)).any(0)",
+          "Of equal networks you keep the first alone. None dominates the other: all stay."),
+    wrong("the_last_of_equals", "return ~(no_worse & better).any(0)",
+          "alike = (other_cost == cost) & (other_score == score)\n"
+          "return ~(no_worse & better | alike.tril(-1)).any(0)",
+          "Of equal networks you keep the last alone. None dominates the other: all stay."),
     wrong("places_given", "~(no_worse & better).any(0)",
           "(~(no_worse & better).any(0)).nonzero()[:, 0]",
           "You give the places of the front. A mask is asked for: True or False for each of the n."),

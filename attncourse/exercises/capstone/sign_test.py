@@ -38,6 +38,15 @@ TAILS = (
     wrong("beyond_one", "min(1.0, 2 * tail / 2**tosses)", "2 * tail / 2**tosses",
           "Yours exceeds 1 where both are alike: the middle is counted from both sides. A"
           " probability is at most 1."),
+    wrong("middle_p", "2 * tail / 2**tosses", "(2 * tail - math.comb(tosses, fewer)) / 2**tosses",
+          "You count just this result by half (the mid-p). It counts in full, as what is more uneven"
+          " does."),
+    wrong("doubled_on_one_side", "2 * tail", "(2 if gained <= lost else 1) * tail",
+          "You double only where less was gained than lost. Unevenness has two directions, whichever"
+          " was seen."),
+    wrong("sure_of_nothing", "return min(1.0, 2 * tail / 2**tosses)",
+          "return min(1.0, 2 * tail / 2**tosses) if tosses else 0.0",
+          "Where nothing differs you give 0, as if that were sure. Chance explains it fully: 1."),
     wrong("greater_tail", "min(gained, lost)", "max(gained, lost)",
           "You sum up to the larger of the two, which is nearly everything. The tail goes from 0 to"
           " the smaller."),

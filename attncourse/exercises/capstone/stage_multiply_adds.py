@@ -64,6 +64,25 @@ PIXELS = (
               "(height // stride) * (width // stride)",
               "You round down. A stride keeps the last row and column of an odd map: it rounds up."),
     ),
+    wrong("area_rounded", "-(-height // stride) * -(-width // stride)",
+          "-(-height * width // stride**2)",
+          "You divide the area and round that. Each side is divided and rounded up by itself."),
+    wrong("area_rounded_down", "-(-height // stride) * -(-width // stride)",
+          "height * width // stride**2",
+          "You divide the area and round that down. Each side is divided and rounded up by itself."),
+    wrong("first_before_the_stride", "return pixels * (first + others)",
+          "return 9 * channels * out_channels * (height * width - pixels) + pixels * (first + others)",
+          "You count the first convolution on the pixels that come in. It has the stride: it works"
+          " only for the pixels that go out."),
+    wrong("stride_in_every_block", "return pixels * (first + others)",
+          "pairs, h, w = [channels] + [out_channels] * (blocks - 1), height, width\n"
+          "total = 0\n"
+          "for c in pairs:\n"
+          "    h, w = -(-h // stride), -(-w // stride)\n"
+          "    shortcut = stride > 1 or c != out_channels\n"
+          "    total += h * w * ((9 + shortcut) * c * out_channels + 9 * out_channels**2)\n"
+          "return total",
+          "You stride in every block. The first alone has the stride; the others keep the size."),
     same("-(-height // stride) * -(-width // stride)",
          "((height + stride - 1) // stride) * ((width + stride - 1) // stride)"),
 )
@@ -83,6 +102,16 @@ FIRST = (
               "You count the shortcut's 1x1 only where the channels change. A stride asks for it"
               " too."),
     ),
+    wrong("shortcut_by_both", "stride > 1 or channels != out_channels",
+          "stride > 1 and channels != out_channels",
+          "You count the shortcut's 1x1 only where stride and channels both change. One of them is"
+          " enough."),
+    wrong("shortcut_of_every_block", "return pixels * (first + others)",
+          "return pixels * (first + others + (blocks - 1) * out_channels**2)",
+          "You count a 1x1 on the shortcut of every block. From the second block on nothing changes:"
+          " x is added as it is."),
+    wrong("shortcut_as_a_3x3", "(9 + changes)", "(9 + 9 * changes)",
+          "You count the shortcut as a 3x3. It is a 1x1: one product for each pair of channels."),
     wrong("first_is_square_too", "channels * out_channels\n", "out_channels**2\n",
           "Your first convolution goes from `out_channels` to `out_channels`. What comes into the"
           " stage has `channels`."),

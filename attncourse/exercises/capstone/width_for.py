@@ -17,6 +17,7 @@ def width_trials():
         trial("where two widths are equally near", lambda c: 10 * c, 10 * 21, 2),
         trial("where the narrowest is too dear", lambda c: 100 + c**3, 120),
         trial("where the narrowest is nearest", lambda c: c * c, 30, 5),
+        trial("where a width of thousands is nearest", lambda c: 7 * c, 7 * 40_000 + 13, 16),
         trial("in steps of one", lambda c: c**3 + 5 * c, 7000, 1),
     )
 

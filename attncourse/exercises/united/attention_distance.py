@@ -49,6 +49,38 @@ DISTANCES = (
     wrong("sum_over_queries", "reduce(looked, \"b head i -> head\", \"mean\")",
           "reduce(looked, \"b head i -> head\", \"sum\")",
           "You sum over queries and pictures. It is their mean."),
+    wrong("mean_of_squares", "reduce(share * distance, \"b head i j -> b head i\", \"sum\")",
+          "reduce(share * distance**2, \"b head i j -> b head i\", \"sum\").sqrt()",
+          "You take the root of the mean square of a query's distances. It is the mean of the"
+          " distances themselves."),
+    wrong("root_mean_square_of_all", "return reduce(looked, \"b head i -> head\", \"mean\")",
+          "looked = reduce(share * distance**2, \"b head i j -> b head i\", \"sum\")\n"
+          "return reduce(looked, \"b head i -> head\", \"mean\").sqrt()",
+          "You take the root of the mean square. It is the mean of the distances themselves."),
+    wrong("one_division_for_all", "looked = reduce(share * distance, \"b head i j -> b head i\", \"sum\")",
+          "return reduce(weights * distance, \"b head i j -> head\", \"sum\")"
+          " / reduce(weights, \"b head i j -> head\", \"sum\")",
+          "You divide once, by the sum of all weights: a query that gives the patches more then"
+          " counts more. Divide each query's row by its own sum.",
+          ("return reduce(looked, \"b head i -> head\", \"mean\")", "")),
+    wrong("divided_over_queries", "reduce(weights, \"b head i j -> b head i 1\", \"sum\")",
+          "reduce(weights, \"b head i j -> b head 1 j\", \"sum\")",
+          "You divide by the sum over the queries. A query's weights sum over its keys j: the last"
+          " axis."),
+    wrong("rows_by_the_height", "y, x = n // wide, n % wide",
+          "high = len(n) // wide\ny, x = n // high, n % high",
+          "You divide by the number of rows. Patches run along a row, which has `wide` of them: row"
+          " n // wide, column n % wide."),
+    wrong("square_grid", "y, x = n // wide, n % wide",
+          "side = round(len(n) ** 0.5)\ny, x = n // side, n % side",
+          "You take the grid for a square. It is `wide` across: row n // wide, column n % wide."),
+    wrong("to_the_mean_place", "looked = reduce(share * distance, \"b head i j -> b head i\", \"sum\")",
+          "looked = patch * torch.hypot((share * down).sum(-1), (share * across).sum(-1))",
+          "You measure the way to the mean place that is looked at: left and right cancel. It is the"
+          " mean of the distances."),
+    wrong("own_patch_left_out", "share = weights / reduce(weights, \"b head i j -> b head i 1\", \"sum\")",
+          "weights = weights * (distance > 0)\nshare = weights / reduce(weights, \"b head i j -> b head i 1\", \"sum\")",
+          "You leave out a query's own patch. It counts, with a distance of 0."),
     wrong("farthest", "share * distance", "share * 0 + distance * (share == reduce(share, \"b head i j -> b head i 1\", \"max\"))",
           "You take the distance to the key with the most weight. Every key counts, with its"
           " share."),

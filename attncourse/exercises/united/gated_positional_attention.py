@@ -63,6 +63,23 @@ PLACES = (
           " keep the order."),
     wrong("height_and_width_exchanged", "offset_encoding(*x.shape[1:3])", "offset_encoding(*x.shape[2:0:-1])",
           "Height and width are exchanged: tokens are in order of rows."),
+    wrong("shifts_fixed", "self.pos_proj(offset)",
+          "offset @ shift_vectors(math.isqrt(self.heads), self.strength).to(offset).T",
+          "You compute the shifts again from `strength`. `pos_proj` holds them, and learns."),
+    wrong("strength_twice", "self.pos_proj(offset)", "(self.strength * self.pos_proj(offset))",
+          "You multiply by `strength`. It stands in the weights of `pos_proj` already."),
+    wrong("sigmoid_twice", "self.gates()", "self.gates().sigmoid()",
+          "You take the sigmoid of the gate twice: `gates()` has taken it already."),
+    wrong("map_transposed", "\"b (h w) dim -> b h w dim\", h=x.shape[1]", "\"b (w h) dim -> b h w dim\", h=x.shape[1]",
+          "You put the tokens together in order of columns. They are in order of rows: (h w)."),
+    wrong("heads_inside", "(split_heads(part, self.heads) for part in self.qk(tokens).chunk(2, -1))",
+          "(rearrange(part, \"b n (d head) -> b head n d\", head=self.heads) for part in self.qk(tokens).chunk(2, -1))",
+          "You take the heads out of q and k inside out: (head d), one head after the other, which"
+          " `split_heads` does."),
+    wrong("halves_in_each_head", "(split_heads(part, self.heads) for part in self.qk(tokens).chunk(2, -1))",
+          "split_heads(self.qk(tokens), self.heads).chunk(2, -1)",
+          "You split the heads first and halve each of them. The first half of all features are the"
+          " queries, the second the keys: `chunk` comes first."),
     wrong("raw_gate", "self.gates()", "self.gating_param",
           "Your gate is λ itself, which can be any number. The gate is its sigmoid: `gates()`."),
 )

@@ -19,6 +19,7 @@ def position_trials():
         trial((4, 3), (7, 2), 5),
         trial((5, 2), (2, 3), 4),
         trial((3, 5), (3, 4), 7),
+        trial((2, 6), (3, 4), 5),
     )
 
 
@@ -48,6 +49,28 @@ GRIDS = (
           "grid = rearrange(grid, \"1 dim (high wide) -> 1 dim high wide\", high=new[0])",
           "You stretch the table as a line: the end of one row runs into the start of the next. It"
           " is a grid: rows and columns."),
+    wrong("as_many_places_left_alone", "grid = F.interpolate(grid, new, mode=\"bilinear\", align_corners=False)",
+          "if new[0] * new[1] == old[0] * old[1]:\n    return table\n"
+          "grid = F.interpolate(grid, new, mode=\"bilinear\", align_corners=False)",
+          "You leave the table as it is where the new grid has as many places. A grid of 2 x 6 is"
+          " another than one of 3 x 4: compare both sides."),
+    wrong("antialiased", "mode=\"bilinear\", align_corners=False", "mode=\"bilinear\", antialias=True",
+          "You smooth before you sample (antialias=True), as resizing pictures does. Positions are"
+          " interpolated without it."),
+    wrong("last_row_for_the_class_token", "table[1:]", "table[:-1]",
+          "You take the last row for the class token's. It is the first.",
+          ("torch.cat([table[:1], rearrange(grid, \"1 dim high wide -> (high wide) dim\")])",
+           "torch.cat([rearrange(grid, \"1 dim high wide -> (high wide) dim\"), table[-1:]])")),
+    wrong("features_not_moved", "rearrange(table[1:], \"(high wide) dim -> 1 dim high wide\", high=high)",
+          "table[1:].reshape(1, -1, high, wide)",
+          "You reshape without moving an axis: features and places get mixed. The features come"
+          " last in the table and second for `F.interpolate`: use `rearrange`."),
+    wrong("features_not_moved_nor_moved_back", "rearrange(table[1:], \"(high wide) dim -> 1 dim high wide\", high=high)",
+          "table[1:].reshape(1, -1, high, wide)",
+          "You reshape without moving an axis: features and places get mixed. The features come"
+          " last in the table and second for `F.interpolate`: use `rearrange`.",
+          ("rearrange(grid, \"1 dim high wide -> (high wide) dim\")",
+           "grid.reshape(-1, table.shape[1])")),
     wrong("nearest", "mode=\"bilinear\", align_corners=False", "mode=\"nearest\"",
           "Your new places take the vector of the nearest old one. Interpolate: mode=\"bilinear\"."),
     wrong("bicubic", "mode=\"bilinear\"", "mode=\"bicubic\"",

@@ -36,6 +36,15 @@ WAYS = (
           "You count the pixel itself among the others: n starts at 1."),
     wrong("last_left_out", "range(1, reach + 1)", "range(1, reach)",
           "You leave out the farthest keys: n runs from 1 to reach."),
+    wrong("whole_plane", "range(1, reach + 1)", "range(1, reach + 200)",
+          "You sum over the whole plane. Only keys up to `reach` are there."),
+    wrong("a_disc", "return beside * (2 + beside) / (1 + beside) ** 2",
+          "near = range(-reach, reach + 1)\n"
+          "total = sum(math.exp(-sharpness * (y * y + x * x)) for y in near for x in near if y * y + x * x <= reach**2)\n"
+          "return 1 - 1 / total",
+          "You sum over the keys of a disc. They fill a square: up to `reach` in each direction."),
+    wrong("root_of_the_square", "-sharpness * n**2", "-sharpness * n**2 / 2",
+          "You halve the exponent, as in a normal distribution. The logits are -sharpness n²."),
     wrong("variance_for_sharpness", "-sharpness * n**2", "-(n**2) / (2 * sharpness)",
           "You take sharpness for a variance. The logits are -sharpness n²."),
     wrong("four_neighbours", "return beside * (2 + beside) / (1 + beside) ** 2",

@@ -52,6 +52,8 @@ THREE = (
     wrong("distance_itself", "across**2 + down**2", "(across**2 + down**2).sqrt()",
           "Your third number is the distance. It is its square: only with that is the product with"
           " a vector a parabola."),
+    wrong("square_of_the_sum", "across**2 + down**2", "(across + down)**2",
+          "You square the sum of both. It is the sum of the squares, across² + down²."),
     wrong("distance_by_rows_and_columns", "across**2 + down**2", "across.abs() + down.abs()",
           "Your third number is rows plus columns. It is the square of the distance, across² +"
           " down²."),

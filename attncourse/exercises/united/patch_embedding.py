@@ -46,6 +46,16 @@ PATCHES = (
     wrong("mean_of_the_patch", "einsum(patches, weight,",
           "einsum(patches / (dy * dx), weight,",
           "You divide by the pixels of a patch. Products are summed, not averaged."),
+    wrong("colours_last", "return einsum(patches, weight, \"b n c dy dx, dim c dy dx -> b n dim\") + bias",
+          "flat = rearrange(patches, \"b n c dy dx -> b n (dy dx c)\")\n"
+          "return flat @ weight.flatten(1).T + bias",
+          "You flatten a patch with its colours last, and the weight with its colours first, so that"
+          " wrong numbers meet. Use the same order for both."),
+    wrong("stride_of_the_height", "return einsum(patches, weight, \"b n c dy dx, dim c dy dx -> b n dim\") + bias",
+          "y = F.conv2d(x, weight, bias, stride=dy)\nreturn rearrange(y, \"b dim h w -> b (h w) dim\")",
+          "Your stride is the patch's height in both directions. Across it is the patch's width."),
+    wrong("mean_of_all_with_colours", "einsum(patches, weight,", "einsum(patches / (dy * dx * x.shape[1]), weight,",
+          "You divide by the numbers in a patch. Products are summed, not averaged."),
     wrong("slides", "return einsum(patches, weight, \"b n c dy dx, dim c dy dx -> b n dim\") + bias",
           "y = F.conv2d(x, weight, bias)\nreturn rearrange(y, \"b dim h w -> b (h w) dim\")",
           "Your window slides pixel by pixel. Patches lie side by side: the stride is the patch."),

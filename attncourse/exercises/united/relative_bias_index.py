@@ -26,6 +26,19 @@ SIGNS = (
               "Your columns are key minus query. In Swin's table they are query minus key. (Chapter"
               " 8 counts the other way.)"),
     ),
+    wrong("columns_not_counted_from_0", "+ width - 1", "",
+          "Your columns run from -(width - 1): the numbers of a row reach into the row before. Add"
+          " width - 1."),
+    wrong("nothing_counted_from_0", "+ height - 1", "",
+          "Your offsets run from below 0: some entries are negative, and count from the end of the"
+          " table. Add height - 1 and width - 1.", ("+ width - 1", "")),
+    wrong("distances", "rearrange(y, \"i -> i 1\") - y + height - 1", "(rearrange(y, \"i -> i 1\") - y).abs()",
+          "You take distances, without a sign. Above and below, left and right have numbers of their"
+          " own.", ("rearrange(x, \"i -> i 1\") - x + width - 1", "(rearrange(x, \"i -> i 1\") - x).abs()")),
+    wrong("distances_counted_from_the_middle", "rearrange(y, \"i -> i 1\") - y + height - 1",
+          "(rearrange(y, \"i -> i 1\") - y).abs() + height - 1",
+          "You take distances, without a sign. Above and below, left and right have numbers of their"
+          " own.", ("rearrange(x, \"i -> i 1\") - x + width - 1", "(rearrange(x, \"i -> i 1\") - x).abs() + width - 1")),
     wrong("not_counted_from_0", "+ height - 1", "",
           "Your rows run from -(height - 1): some entries are negative, and count from the end of"
           " the table. Add height - 1."),
@@ -44,6 +57,9 @@ PRODUCTS = (
           " across."),
     wrong("added_alone", "down * (2 * width - 1) + across", "down + across",
           "You add rows and columns: many offsets share a number. Rows count (2 width - 1) each."),
+    wrong("tokens_by_the_height", "n // width, n % width", "n // height, n % height",
+          "You divide by the height. Tokens run along a row, which has `width` of them: row n //"
+          " width, column n % width."),
     wrong("tokens_in_columns", "n // width, n % width", "n % height, n // height",
           "Your tokens are in order of columns. They are in order of rows."),
 )

@@ -34,6 +34,26 @@ LABELS = (
     wrong("same_label_for_both", "2 * rearrange(across, \"w -> 1 w\")", "1 * rearrange(across, \"w -> 1 w\")",
           "What came around the top edge and what came around the left one have the same label, so"
           " they see each other. Four parts need four labels."),
+    wrong("one_edge_is_enough", "return label == rearrange(label, \"win j 1 -> win 1 j\")",
+          "other = rearrange(label, \"win j 1 -> win 1 j\")\n"
+          "return (label % 2 == other % 2) | (label // 2 == other // 2)",
+          "You let two see each other where one of the edges is not between them. Neither the upper"
+          " nor the left one may be: `&`, not `|`."),
+    wrong("one_row_more", "torch.arange(height) >= height - shift[0]", "torch.arange(height) >= height - shift[0] - 1",
+          "Your border is one off: the last `shift` rows and columns came from the other edge, from"
+          " height - shift on.",
+          ("torch.arange(width) >= width - shift[1]", "torch.arange(width) >= width - shift[1] - 1")),
+    wrong("one_row_less", "torch.arange(height) >= height - shift[0]", "torch.arange(height) > height - shift[0]",
+          "Your border is one off: the last `shift` rows and columns came from the other edge, from"
+          " height - shift on.",
+          ("torch.arange(width) >= width - shift[1]", "torch.arange(width) > width - shift[1]")),
+    wrong("windows_before_the_roll", "return label == rearrange(label, \"win j 1 -> win 1 j\")",
+          "y = (torch.arange(height) + shift[0]) % height // window\nx = (torch.arange(width) + shift[1]) % width // window\n"
+          "old = rearrange(y, \"h -> h 1\") * width + rearrange(x, \"w -> 1 w\")\n"
+          "old = split_windows(rearrange(old, \"h w -> 1 h w 1\"), window)[0]\n"
+          "return old == rearrange(old, \"win j 1 -> win 1 j\")",
+          "Only tokens that shared a window before the roll see each other with you: then the shift"
+          " connects nothing. Hide only what an edge of the map has come between."),
     wrong("or_for_both", "rearrange(down, \"h -> h 1\") + 2 * rearrange(across, \"w -> 1 w\")",
           "(rearrange(down, \"h -> h 1\") | rearrange(across, \"w -> 1 w\")).long()",
           "You have two labels: came around an edge, or not. What came around the top edge and"

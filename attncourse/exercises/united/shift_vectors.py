@@ -34,6 +34,10 @@ SIGNS = (
           "torch.stack([2 * sharpness * across, 2 * sharpness * down, -torch.ones_like(down)], -1)",
           "Sharpness multiplies the first two numbers alone: the top of the parabola moves to"
           " sharpness times the shift. It multiplies all three."),
+    wrong("places_from_minus_one_to_one", "torch.arange(window) - (window - 1) / 2",
+          "torch.linspace(-1, 1, window)",
+          "Your places run from -1 to 1 whatever the window is. They are in pixels: from -(window -"
+          " 1) / 2 to (window - 1) / 2."),
     wrong("sharpness_divides", "sharpness * torch.stack", "1 / sharpness * torch.stack",
           "You divide by the sharpness: the sharper, the duller. It multiplies."),
 )

@@ -41,6 +41,15 @@ ROLLS = (
     ),
     wrong("rolled_on", "y = y.roll(self.shifts(h, w), (1, 2))", "y = y.roll([-n for n in self.shifts(h, w)], (1, 2))",
           "You roll once more in the same direction. Rolling back is with the opposite sign."),
+    wrong("padding_cut_off_first", "y = y.roll(self.shifts(h, w), (1, 2))", "y = y[:, :h, :w].roll(self.shifts(h, w), (1, 2))",
+          "You cut the padding off before you roll back: then tokens of the other edge are lost. Roll"
+          " back first, then cut."),
+    wrong("rolled_before_padding", "self.padded(x).roll((-down, -across), (1, 2))", "self.padded(x.roll((-down, -across), (1, 2)))",
+          "You roll before you pad: the padding then lies elsewhere than `may` says. Pad first, then"
+          " roll."),
+    wrong("always_rolled", "down, across = self.shifts(*x.shape[1:3])\nreturn split_windows", "down = across = self.shift\nreturn split_windows",
+          "You always roll by `shift`. Where one window covers the map there is nothing to connect:"
+          " `self.shifts(height, width)` has 0 there."),
     wrong("rolled_across_alone", ".roll((-down, -across), (1, 2))", ".roll(-across, 2)",
           "You roll the columns alone. Rows are rolled too: axes 1 and 2."),
     wrong("axes_exchanged", ".roll((-down, -across), (1, 2))", ".roll((-down, -across), (2, 1))",
@@ -60,6 +69,14 @@ SCORES = (
     wrong("not_masked", "masked_softmax(scores, rearrange(may, \"win i j -> win 1 i j\"))", "scores.softmax(-1)",
           "Your tokens see all of their window: opposite edges of the map, and the padding. Use"
           " `may`."),
+    wrong("masked_afterwards", "masked_softmax(scores, rearrange(may, \"win i j -> win 1 i j\"))",
+          "scores.softmax(-1) * rearrange(may, \"win i j -> win 1 i j\")",
+          "You mask after the softmax: the rows no longer sum to 1. Hidden keys are left out before"
+          " it, as `masked_softmax` does."),
+    wrong("hidden_get_0", "masked_softmax(scores, rearrange(may, \"win i j -> win 1 i j\"))",
+          "(scores * rearrange(may, \"win i j -> win 1 i j\")).softmax(-1)",
+          "Hidden keys get a score of 0, and so a weight. Their score is minus infinity: use"
+          " `masked_softmax`."),
     wrong("bias_transposed", "self.bias()", "self.bias().mT",
           "Your bias is transposed: it has i j, query and key, as the scores have."),
     wrong("scaled_by_dim", "math.sqrt(q.shape[-1])", "math.sqrt(self.proj.in_features)",

@@ -18,6 +18,7 @@ def network_trials():
     return (
         trial("on pictures of its own size", 8, 16, (8, 16), 4, b=7, c=3, dim=12, classes=5),
         trial("on larger pictures", 15, 12, (6, 9), 3, b=4, c=2, dim=18, classes=7),
+        trial("on pictures of as many patches", 6, 8, (4, 12), 2, b=2, c=4, dim=15, classes=6),
         trial("on smaller pictures", 4, 8, (8, 6), 2, b=3, c=5, dim=12, classes=7),
     )
 
@@ -40,6 +41,12 @@ TOKENS = (
     wrong("positions_without_the_class_token", "torch.cat([first, made], 1) + positions",
           "torch.cat([first, made + positions[1:]], 1)",
           "The class token has no position added. Its row is the first of the table."),
+    wrong("as_many_patches_left_alone", "new != self.grid", "new[0] * new[1] != self.grid[0] * self.grid[1]",
+          "You interpolate only where the number of patches differs. A grid of 2 x 6 is another than"
+          " one of 3 x 4: compare both sides."),
+    wrong("positions_cut_off", "grid_positions(positions, self.grid, new)", "positions[: 1 + new[0] * new[1]]",
+          "For another size you cut the table off. It is a grid behind the class token's row, to be"
+          " interpolated: `grid_positions`."),
     wrong("positions_twice", " + positions", " + 2 * positions",
           "The positions count twice."),
 )
@@ -60,6 +67,9 @@ SCORES = (
     wrong("mean_of_patches", "self.norm(z)[:, 0]", "self.norm(z)[:, 1:].mean(1)",
           "You average over the patches and leave out the class token. It is the other way round:"
           " the class token alone answers."),
+    wrong("norm_before_the_blocks", "z = self.tokens(x)\nfor block in self.blocks:", "z = self.norm(self.tokens(x))\nfor block in self.blocks:",
+          "`self.norm` stands before the blocks. It comes after them, before the head.",
+          ("self.norm(z)[:, 0]", "z[:, 0]")),
     wrong("head_forgotten", "self.head(self.norm(z)[:, 0])", "self.norm(z)[:, 0]",
           "The head is missing: you return the features of the class token, not a score for each"
           " class."),
