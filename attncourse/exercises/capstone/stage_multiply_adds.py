@@ -79,8 +79,9 @@ PIXELS = (
           "total = 0\n"
           "for c in pairs:\n"
           "    h, w = -(-h // stride), -(-w // stride)\n"
-          "    shortcut = stride > 1 or c != out_channels\n"
-          "    total += h * w * ((9 + shortcut) * c * out_channels + 9 * out_channels**2)\n"
+          "    total += h * w * (9 * c * out_channels + 9 * out_channels**2)\n"
+          "    total += h * w * changes * c * out_channels\n"
+          "    changes = False\n"
           "return total",
           "You stride in every block. The first alone has the stride; the others keep the size."),
     same("-(-height // stride) * -(-width // stride)",
@@ -107,7 +108,7 @@ FIRST = (
           "You count the shortcut's 1x1 only where stride and channels both change. One of them is"
           " enough."),
     wrong("shortcut_of_every_block", "return pixels * (first + others)",
-          "return pixels * (first + others + (blocks - 1) * out_channels**2)",
+          "return pixels * (first + others + changes * (blocks - 1) * out_channels**2)",
           "You count a 1x1 on the shortcut of every block. From the second block on nothing changes:"
           " x is added as it is."),
     wrong("shortcut_as_a_3x3", "(9 + changes)", "(9 + 9 * changes)",

@@ -32,6 +32,13 @@ NEAREST = (
     wrong("always_below", "below if budget - cost(below) <= cost(above) - budget else above",
           "above if cost(above) <= budget else below",
           "You give the widest that stays within the budget. The next wider one may be nearer, and the nearest is asked for."),
+    wrong("none_above_1024", "widths = range(step, most + step, step)",
+          "widths = range(step, 1025, step)\nreturn min(widths, key=lambda width: (abs(cost(width) - budget), width))",
+          "You look at no width above a limit of your own. A budget may ask for any."),
+    wrong("doublings_alone", "widths = range(step, most + step, step)",
+          "widths = [step]\nwhile cost(widths[-1]) < budget:\n    widths.append(2 * widths[-1])\n"
+          "return min(widths, key=lambda width: (abs(cost(width) - budget), width))",
+          "You compare doublings of `step` alone. All multiples of it are allowed."),
     wrong("further_one", "budget - cost(below) <= cost(above) - budget",
           "budget - cost(below) > cost(above) - budget",
           "Of the two widths around the budget you take the one that is further off."),

@@ -45,6 +45,11 @@ WAYS = (
           "You sum over the keys of a disc. They fill a square: up to `reach` in each direction."),
     wrong("root_of_the_square", "-sharpness * n**2", "-sharpness * n**2 / 2",
           "You halve the exponent, as in a normal distribution. The logits are -sharpness n²."),
+    wrong("range_without_its_end", "return beside * (2 + beside) / (1 + beside) ** 2",
+          "total = sum(math.exp(-sharpness * n**2) for n in range(-reach, reach))\n"
+          "return 1 - 1 / total**2 if reach else 0.0",
+          "Your range ends before `reach`: `range(-reach, reach)` leaves out the last key. It goes to"
+          " reach + 1."),
     wrong("variance_for_sharpness", "-sharpness * n**2", "-(n**2) / (2 * sharpness)",
           "You take sharpness for a variance. The logits are -sharpness n²."),
     wrong("four_neighbours", "return beside * (2 + beside) / (1 + beside) ** 2",
