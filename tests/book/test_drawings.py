@@ -11,6 +11,7 @@ from attncourse.book import plots
 from attncourse.book.drawings import (
     capstone,
     detection,
+    multi_head,
     non_local,
     relative_2d,
     spatial,
@@ -37,7 +38,7 @@ def words(figure):
     "draw",
     [
         p
-        for module in (spatial, non_local, relative_2d, united, capstone, detection)
+        for module in (spatial, non_local, relative_2d, united, capstone, detection, multi_head)
         for p in drawings(module)
     ],
 )
