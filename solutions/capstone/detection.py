@@ -53,7 +53,7 @@ def focal_loss(
 
     targets  True where the class is there
     alpha    the weight of what is there; 1 - alpha is that of what is not
-    gamma    how much less counts what is right already; 0 is cross-entropy
+    gamma    how much less counts what is right already; 0 is cross-entropy, weighted by alpha
     """
     there = targets.to(logits)
     sign = 2 * there - 1
