@@ -94,11 +94,14 @@ def shifted_windows() -> Figure:
                 part = 0
                 if x > 10:
                     part = (row >= 5) + 2 * (column >= 5)
+                elif x > 5:  # where these lie before the roll
+                    part = (row < 1) + 2 * (column < 1)
                 colour = shade(PARTS[part], 0.55)
                 corner = (x + side * column, 1.5 + side * (5 - row))
                 ax.add_patch(Rectangle(corner, side, side, fc=colour, ec="white", lw=0.8))
         title(ax, x + 1.5, 4.5, name)
         cuts = (1, 4) if 5 < x < 10 else (0, 3, 6)
+        ax.add_patch(Rectangle((x, 1.5), 3, 3, fill=False, ec="#333333", lw=0.8))
         for cut in cuts:
             ax.plot([x, x + 3], [4.5 - side * cut] * 2, color="#333333", lw=2)
             ax.plot([x + side * cut] * 2, [1.5, 4.5], color="#333333", lw=2)
@@ -106,7 +109,7 @@ def shifted_windows() -> Figure:
     arrow(ax, (9.1, 3.0), (10.6, 3.0), text="roll")
     label(ax, (0.75, 3.0), "h", "right")
     label(ax, (2.4, 1.38), "w", "center", "top")
-    ax.text(12.4, 0.8, "one colour: may\nsee each other", ha="center", va="center", size=8.5)
+    ax.text(12.4, 0.8, "same window and same\ncolour: may see each other", ha="center", va="center", size=8.5)
     ax.text(7.4, 0.8, "nine windows,\neight of them cut", ha="center", va="center", size=8.5)
     return fig
 
@@ -161,7 +164,7 @@ def kernel_in_softmax() -> Figure:
     products = matrix(ax, 0.9, 1.3, MAP[:5, :5], "i j", "q · k / √d", DATA, 0.46)
     add = join(ax, 4.6, 2.45)
     away = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
-    matrix(ax, 5.9, 1.3, np.exp(-0.6 * away), "i j", "$w_{i - j}$", LEARNED, 0.46)
+    matrix(ax, 5.9, 1.3, np.exp(-0.6 * away), "i j", "$w_{i - j}$, on a line", LEARNED, 0.46)
     arrow(ax, products.right, add.left)
     arrow(ax, (5.35, 2.45), add.right)
     one = layer(ax, 9.0, 2.1, "softmax", 1.6, 0.7, ATTENTION)
