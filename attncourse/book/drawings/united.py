@@ -109,7 +109,14 @@ def shifted_windows() -> Figure:
     arrow(ax, (9.1, 3.0), (10.6, 3.0), text="roll")
     label(ax, (0.75, 3.0), "h", "right")
     label(ax, (2.4, 1.38), "w", "center", "top")
-    ax.text(12.4, 0.8, "same window and same\ncolour: may see each other", ha="center", va="center", size=8.5)
+    ax.text(
+        12.4,
+        0.8,
+        "same window and same\ncolour: may see each other",
+        ha="center",
+        va="center",
+        size=8.5,
+    )
     ax.text(7.4, 0.8, "nine windows,\neight of them cut", ha="center", va="center", size=8.5)
     return fig
 
