@@ -24,9 +24,9 @@
 # | RetinaNet on ResNet-50, COCO, AP | 36.8 | 36.5 | 38.2 |
 #
 # (Tables and Figure 1 of the paper. COCO is a collection of photographs in which objects are to be found,
-# RetinaNet a network that finds them, and AP, the average precision, its score.) For classification the layer
-# gains little over squeeze-and-excitation; for detection it gains more, 1.4 points with ResNet-50. The relative positions have outlived the layer: the same
-# scores, from one table for rows and one for columns, stand in
+# RetinaNet a network that finds them, and AP, the average precision, its score.) Over squeeze-and-excitation the
+# layer gains little in classification, 0.2 to 0.4 points, and more in detection, 1.7 points. The relative positions
+# have outlived the layer: the same scores, from one table for rows and one for columns, stand in
 # [BoTNet](https://arxiv.org/abs/2101.11605), [MViTv2](https://arxiv.org/abs/2112.01526) and in the image
 # encoder of [Segment Anything](https://arxiv.org/abs/2304.02643).
 
@@ -35,7 +35,7 @@
 #
 # | you write | you see | you need |
 # |---|---|---|
-# | relative positions in five implementations that give one result; the augmented convolution | which kinds of positions find a pixel from where they were never asked; what each form costs; the paper's weights, counted | the skew of chapter 3, heads from chapter 2 |
+# | relative positions in four ways that give one result; the augmented convolution | which kinds of positions find a pixel from where they were never asked; what each form costs; the paper's weights, counted | the skew of chapter 3, heads from chapter 2 |
 #
 # On a first reading, skip the marked sections; it then takes about two hours.
 
@@ -45,7 +45,7 @@
 # | `h` `w` | height and width of a feature map, and in patterns the row and column of a *query* |
 # | `y` `x` | in patterns the row and column of a *key*; in `forward(x)` the letter x is the input |
 # | $R$, $C$ | the two tables, `rows` and `columns` in code |
-# | $\downarrow$, $\rightarrow$ | how many rows down and how many columns right the key is from the query |
+# | `y - h`, `x - w` | how many rows down and how many columns right the key is from the query |
 #
 # A **feature map** has the axes `h w`, one number for each pixel; an **attention map** has the axes `i j`, one
 # for each pair of a query $i$ and a key $j$, with `i = (h w)` and `j = (y x)`. Other letters are explained
@@ -96,9 +96,10 @@ torch.set_num_threads(1)
 # %% [markdown]
 # ### A puzzle
 #
-# Every pixel of a mosaic has to name the colour one below and two to its right. In photographs such an offset
-# stands for how parts lie: the wheel is below the door, wherever the car is. In training the question is
-# asked in columns 0, 1, 4 and 5 only. Afterwards it is asked in columns 2 and 3.
+# Each pixel of a mosaic has to name the colour one below and two to its right. In photographs such an offset
+# stands for how parts lie: the wheel is below the door, wherever the car is. (The last row and the last two columns
+# have no such pixel and are not asked.) In training the question is asked in columns 0, 1, 4 and 5 only.
+# Afterwards it is asked in columns 2 and 3.
 
 # %% jupyter={"source_hidden": true}
 torch.manual_seed(0)
@@ -171,10 +172,10 @@ plots.show(
 )
 
 # %% [markdown]
-# $$ \text{score}_{ij} = \frac{q_i \cdot (k_j + R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
+# $$ \text{score}_{ij} = \frac{q_i \cdot (k_j + R_{y-h} + C_{x-w})}{\sqrt d} $$
 #
 # (Section 3 of the paper; $d$ counts the features of a key in one head.) The part
-# $q_i \cdot (R_{\downarrow} + C_{\rightarrow})$ comes from the positions alone. We call it the **position score**. A
+# $q_i \cdot (R_{y-h} + C_{x-w})$ comes from the positions alone. We call it the **position score**. A
 # score before the softmax is also called a **logit**, hence the names of the functions.
 #
 # **Predict.** How many vectors are there for a feature map of 28 x 28, with the sum and without?
@@ -229,7 +230,7 @@ check("relative_2d.gathered_logits", gathered_logits)
 
 # %% [markdown]
 # Two pairs of tables are made by hand. The first pair takes a quarter of the squared distance off the score; the
-# second prefers keys to the right, up to three columns. The figure shows the attention weights of two
+# second prefers a key the more, the further to the right it is, up to three columns; from there on all are alike. The figure shows the attention weights of two
 # queries under each pair.
 
 # %%
@@ -257,8 +258,8 @@ plots.show(fig, alt)
 
 # %% [markdown]
 # **What you should see.** The attention map moves with the query, which is marked by the cross: the same tables
-# say "near me", or "to my right", for whoever asks. Should the band lie to the left, you count query minus key. Should it lie below, height and
-# width are exchanged, a frequent mistake that square feature maps hide.
+# say "near me", or "to my right", for whoever asks. Should the bright part lie to the left, you count query minus key.
+# Should it lie below, height and width are exchanged, a frequent mistake that square feature maps hide.
 
 # %%
 torch.manual_seed(0)
@@ -272,8 +273,8 @@ claim(spent == 784**2 * 20, "it has (h w)² d numbers, d times the attention map
 # ## 8.2 A row and a column at a time
 #
 # The definition makes 12 million numbers where the attention map of one head has 0.6 million, and 28 x 28 pixels
-# are not many. The remedy is a look at the formula. For one query, $q_i \cdot R_{\downarrow}$ depends only on
-# the *row* of the key, and $q_i \cdot C_{\rightarrow}$ only on its *column*. So we compute h numbers for the
+# are not many. The remedy is a look at the formula. For one query, $q_i \cdot R_{y-h}$ depends only on
+# the *row* of the key, and $q_i \cdot C_{x-w}$ only on its *column*. So we compute h numbers for the
 # rows and w numbers for the columns, and the position score of a key is the sum of the two that belong to it.
 
 # %% jupyter={"source_hidden": true}
@@ -299,8 +300,8 @@ plots.show(
 #
 # | | axes | what it is |
 # |---|---|---|
-# | first | `… h w y` | $q_i \cdot R_{\downarrow}$, for each row of keys |
-# | second | `… h w x` | $q_i \cdot C_{\rightarrow}$, for each column of keys |
+# | first | `… h w y` | $q_i \cdot R_{y-h}$, for each row of keys |
+# | second | `… h w x` | $q_i \cdot C_{x-w}$, for each column of keys |
 
 # %% exercise="relative_2d.axis_logits"
 
@@ -328,9 +329,9 @@ print(f"before the sum: 2 x {down.numel():,} numbers; after it {both.numel():,}"
 #
 # | | what is added to the score | learned, for a feature map of $h \times w$ |
 # |---|---|---|
-# | Bello et al. | $q_i \cdot (R_{\downarrow} + C_{\rightarrow}) / \sqrt d$ | $(2h - 1 + 2w - 1)\, d$, for all heads together |
-# | MViTv2, Segment Anything | $q_i \cdot R_{\downarrow} + q_i \cdot C_{\rightarrow}$ | the same number |
-# | Swin | a number $B_{\downarrow \rightarrow}$, whatever $q_i$ is | $(2h-1)(2w-1)$ for each head |
+# | Bello et al. | $q_i \cdot (R_{y-h} + C_{x-w}) / \sqrt d$ | $(2h - 1 + 2w - 1)\, d$, for all heads together |
+# | MViTv2, Segment Anything | $q_i \cdot R_{y-h} + q_i \cdot C_{x-w}$ | the same number |
+# | Swin | a number $B_{y-h,\,x-w}$, whatever $q_i$ is | $(2h-1)(2w-1)$ for each head |
 #
 # **Decomposed relative positions** is what MViTv2 calls the second row. It *is* your `axis_logits` and their
 # broadcast sum. (In the [code](https://github.com/facebookresearch/segment-anything) of Segment Anything the
@@ -364,7 +365,7 @@ print("learned for 7 x 7:", 13 * 13, "numbers a head against", 26, "times d for 
 # %% [markdown]
 # ## 8.3 The skew, as the paper has it (may be skipped)
 #
-# Bello et al. came from text, where there is one axis and no simpler way, and brought a trick along.
+# For text, where there is one axis and nothing simpler, a trick was known.
 # [Huang et al.](https://arxiv.org/abs/1809.04281) had found it in 2018 for Music Transformer, where keys lie in
 # the past only; Bello et al. extended it to both signs and two axes. It is a fine piece of thinking in
 # memory. To skip it: `from solutions.relative_2d import rel_to_abs, relative_logits_1d, relative_logits_2d`.
@@ -453,7 +454,7 @@ check("relative_2d.relative_logits_1d", relative_logits_1d)
 # %% [markdown]
 # ### Exercise: `relative_logits_2d`
 #
-# As in section 8.2, $q_i \cdot C_{\rightarrow}$ is the same for all rows of keys: skew along the columns, and
+# As in section 8.2, $q_i \cdot C_{x-w}$ is the same for all rows of keys: skew along the columns, and
 # repeat. For the rows do the same on the transposed feature map.
 
 # %% exercise="relative_2d.relative_logits_2d"
@@ -482,9 +483,9 @@ claim(spent == 784**2, "nothing is larger than the attention map")
 #
 # The attention map is the softmax of the whole score, content and position:
 #
-# $$ A = \operatorname{softmax}_j \frac{q_i \cdot k_j + q_i \cdot (R_{\downarrow} + C_{\rightarrow})}{\sqrt d} $$
+# $$ A = \operatorname{softmax}_j \frac{q_i \cdot k_j + q_i \cdot (R_{y-h} + C_{x-w})}{\sqrt d} $$
 #
-# Both parts must be divided by $\sqrt d$, and it is enough to divide q once. Not all code does so: in
+# In this formula both parts are divided by $\sqrt d$, and it is enough to divide q once. Not all code does so: in
 # [timm](https://github.com/huggingface/pytorch-image-models) the layer `BottleneckAttn` divides the content
 # only, unless `scale_pos_embed=True` is given.
 #
@@ -616,8 +617,8 @@ claim(
 # %% [markdown]
 # **What you should see.** Here is the answer to the puzzle. *Learned* places know nothing of each other: what was
 # learned at column 1 says nothing about column 2. *Relative* ones must generalise, since columns are not in their formula. *CoordConv* gains
-# little: for one query its scores are a linear function of the key's coordinates, which is largest at a
-# corner and never in the middle.
+# little in this one layer: for one query its scores by place are a linear function of the key's coordinates, which is
+# largest at a corner and never in the middle.
 
 # %% [markdown]
 # *Sinusoidal* positions did well: waves are smooth, and columns 2 and 3 lie between trained ones. So we ask for
@@ -630,12 +631,10 @@ for seed in range(3):
     shifted.append(relative_tasks.offset_accuracy(taught("sinusoidal", seed), SEEN))
     taught("sinusoidal", seed).places.origin = 0, 0
 print("sinusoidal, frame moved:", *(f"{right:.2f}" for right in sorted(shifted)))
-same = found("relative", SEEN)  # the frame's place is not among its inputs
-print("relative, frame moved:  ", *(f"{right:.2f}" for right in same))
 claim(max(shifted) < 0.8, "beyond the trained places sinusoidal positions do worse")
 
 # %% [markdown]
-# For *relative* nothing changes, since the frame's place is not among its inputs.
+# For *relative* nothing can change, and nothing need be run: the frame's place is not among its inputs.
 #
 # ### What the tables have learned
 
@@ -686,7 +685,7 @@ plots.show(
 
 # %% [markdown]
 # $$
-# q_i \cdot (k_j + R_{\downarrow} + C_{\rightarrow}) =
+# q_i \cdot (k_j + R_{y-h} + C_{x-w}) =
 # \begin{pmatrix} q_i \\ \text{to each row} \\ \text{to each column} \end{pmatrix} \cdot
 # \begin{pmatrix} k_j \\ \text{one at its row} \\ \text{one at its column} \end{pmatrix}
 # $$
@@ -791,7 +790,7 @@ for name, run, rounds in (("forward", call, 5), ("and backward", train, 3)):
 
 # %% [markdown]
 # **What you should see.** The table shows times for 2 x 8 heads of 32 x 32 pixels on one thread. Forward, `fused`
-# and `augmented` usually take well under the time of the skew. Torch's fast program for attention computes no
+# and `augmented` usually take well under the time of the skew. On a CPU torch's fast program for attention computes no
 # gradient for a bias. In training it therefore uses a slower one when there is a bias, and `augmented` keeps a
 # lead. Run it again before you believe a second digit, and measure anew on another machine.
 
@@ -981,11 +980,12 @@ claim(ordered, "from a quarter on, the more attention, the fewer weights")
 
 # %% [markdown]
 # **What you should see.** The network shrinks from 24.3 M to 19.4 M weights, where the plain one has 25.6 M. The
-# rise at the start of the curves is the least width: 160 features for the keys, however small the part. This
-# is why the paper's AA-ResNet-50, which gives attention a tenth, has *more* weights than ResNet-50.
+# rise at the start of the narrower curves is the least width: 160 features for the keys, however small the part. In
+# the early stages this is why the paper's AA-ResNet-50, which gives attention a tenth, has *more* weights than
+# ResNet-50.
 #
-# And what does the share do to accuracy? The abstract of the paper answers the chapter's question: attention can
-# replace convolutions altogether and stays competitive, but the best results come from combining both.
+# And what does the share do to accuracy? The abstract of the paper answers in words: attention can replace
+# convolutions in these stages and stays competitive, but the best results come from combining both.
 
 # %% [markdown]
 # ### Does the share of attention matter for digits?
@@ -1006,8 +1006,7 @@ claim(
 )
 
 # %% [markdown]
-# **What you should see.** All of them work, and two seeds of one part differ about as much as the parts do, so
-# nothing here says which is best. And the positions? On ImageNet, the paper reports, attention *alone* gains
+# **What you should see.** All of them work. With two seeds of each part we cannot tell which is best. And the positions? On ImageNet, the paper reports, attention *alone* gains
 # 2.8 points by relative positions. Beside a convolution, which knows its neighbours, they gain only 0.2:
 #
 # | the paper's table of position encodings, AA-ResNet-50 | none | 2D sine | CoordConv | relative |
@@ -1070,9 +1069,9 @@ print(f"with the two products of the attention {2 * (dense + products) / 1e9:.2f
 # | lengthened | $hw\,(d + h + w)$ | otherwise |
 #
 # *Why did relative positions solve the puzzle?* They score a pair by its offset, so what is learned at one place
-# holds at all places. *How much of a convolution can attention replace?* All of it, and with all channels the
-# network even has fewer weights; but the best results, the paper finds, come from both together. Chapter 9
-# asks what is left when the convolutions go.
+# holds at all places. *How much of a convolution can attention replace?* In stages 2 to 4, all of it, and the network
+# even has fewer weights; but the best results, the paper finds, come from both together. The stem and the first
+# stage stayed convolutions: chapter 9 asks what is left when they go, too.
 
 # %% [markdown]
 # ### Explain it to somebody
@@ -1100,7 +1099,7 @@ print(f"with the two products of the attention {2 * (dense + products) / 1e9:.2f
 #   convolutions: chapter 9.
 # - [BoTNet](https://arxiv.org/abs/2101.11605) (Srinivas et al., 2021) puts these scores into the last blocks
 #   of a ResNet.
-# - [Swin](https://arxiv.org/abs/2103.14030) (Liu et al., 2021): windows with a bias table (section 8.3).
+# - [Swin](https://arxiv.org/abs/2103.14030) (Liu et al., 2021): windows with a bias table (section 8.2).
 # - [MViTv2](https://arxiv.org/abs/2112.01526) (Li et al., 2021) and
 #   [Segment Anything](https://arxiv.org/abs/2304.02643) (Kirillov et al., 2023): decomposed relative positions.
 # - [CoAtNet](https://arxiv.org/abs/2106.04803) (Dai et al., 2021): convolutions first, attention with a bias

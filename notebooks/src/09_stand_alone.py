@@ -25,7 +25,7 @@
 # one with them, and it needed 12 % fewer operations and 30 % fewer parameters. (The paper's abstract says 29 %. For
 # detection on COCO it reports equal precision with 39 % fewer operations.)
 #
-# Fewer operations did not mean less time: as we write the layer here, it is slow. HaloNet, by the same group, gave it
+# Fewer operations need not mean less time: as we write the layer here it is slow, which chapter 11 measures. HaloNet, by the same group, gave it
 # a fast form two years later, which you will build in chapter 11. Attention in windows lives today in
 # [Swin](https://arxiv.org/abs/2103.14030) and in
 # [Neighborhood Attention](https://arxiv.org/abs/2204.07143).
@@ -147,7 +147,8 @@ plots.show(
 # <details><summary>Answer</summary>
 #
 # $64 \cdot 56 \cdot 56 \cdot 49 = 9{,}834{,}496$: 49 times the image. `unfold` makes it as a view,
-# which stores the padded image alone.
+# which stores the padded image alone. The copy comes later, when a product needs all windows in memory, one
+# after the other.
 #
 # </details>
 
@@ -377,12 +378,12 @@ ax.text(6.4, 6.85, "content", ha="center", va="bottom")
 ax.text(6.4, 1.65, "position", ha="center", va="top")
 soft = diagrams.layer(ax, 7.6, 3.55, "mask,\nsoftmax", 1.8, 1.3, diagrams.ATTENTION)
 diagrams.arrow(ax, plus.right, soft.left)
-a = [[0, 0, 0], [0, 0.18, 0.47], [0, 0.18, 0.18]]
+a = [[0, 0, 0], [0, 0.175, 0.475], [0, 0.175, 0.175]]
 before = len(ax.texts)
 A = diagrams.matrix(ax, 10.6, 3.0, a, "dy dx", "weights A", diagrams.ATTENTION, 0.8,
-                    "{:.2f}", out)  # fmt: skip
+                    "{:.3f}", out)  # fmt: skip
 for text in ax.texts[before : before + 4]:
-    text.set_size(9.5)
+    text.set_size(8.5)
 diagrams.arrow(ax, soft.right, (9.95, 4.2))
 times = diagrams.join(ax, 13.6, 4.2, "Σ", 0.3)
 vs = diagrams.matrix(ax, 10.6, 0.6, [[0.1, 0.2, 0.5], [0.2, 0.5, 0.7], [0.6, 0.4, 0.8]], "dy dx",
@@ -419,7 +420,7 @@ plt.rcParams["font.size"] = 9
 # $$
 #
 # The pixel to the right gets 0.475 of the weight, each of the other three 0.175. (These are the weights of the
-# figure above, which rounds them to two digits.)
+# figure above.)
 
 # %%
 q_now, places = torch.tensor([1.0, 2]), torch.tensor([[[0, 0], [0, -0.5]], [[1, 0], [1, -0.5]]])
@@ -517,8 +518,7 @@ plots.show(
 # %% [markdown]
 # **What you should see.** Each of the three maps is bright where the photograph has the colour of its
 # query (ring), since with tables of zeros only colours are compared. The parts beyond the edge are
-# hatched and have no weight, and yet every window sums to 1. If your weights are darker at the
-# edges, the padding still gets some of the weight: mask the scores, before the softmax.
+# hatched and have no weight, and yet every window sums to 1: the scores are masked before the softmax.
 
 # %% [markdown]
 # ## 9.4 Local attention
@@ -581,7 +581,7 @@ claim(torch.equal(local_attention(q, k, v, one, one, 1), v), "a window of 1 retu
 # Here $\rho$ says how far in pixels, and $\sigma$ how far in colour, a pixel may be and still count. Multiply out:
 # $-|x_i - x_j|^2 / 2\sigma^2$ is $x_i \cdot x_j / \sigma^2 - |x_j|^2 / 2\sigma^2$ and a term
 # that is the same for all keys, which the softmax ignores. This is a product $q \cdot k$, the same as in the last
-# figure. The distance is the sum of a number for the row and a number for the column, and that is exactly
+# figure. The *squared* distance is the sum of a number for the row and a number for the column, and that is exactly
 # what $q \cdot r$ can express. So the filter *is* local attention, with six features and nothing to learn.
 
 
@@ -693,9 +693,9 @@ plots.show(
 # | | which queries have the same keys | at an edge | a pixel near the image's or its block's border |
 # |---|---|---|---|
 # | stand-alone | none | places outside are masked | has fewer keys there |
-# | neighbourhood ([NATTEN](https://arxiv.org/abs/2204.07143)) | none | the window moves inwards | is not in the middle |
+# | neighbourhood ([NATTEN](https://arxiv.org/abs/2204.07143)) | nine in each corner, none inside | the window moves inwards | is not in the middle |
 # | blocks ([Swin](https://arxiv.org/abs/2103.14030)) | all of a block | blocks end there | never sees the next block |
-# | halo ([HaloNet](https://arxiv.org/abs/2103.12731)) | all of a block | places outside are masked | sees beyond its block |
+# | halo ([HaloNet](https://arxiv.org/abs/2103.12731)) | all of a block | places outside are masked, here | sees beyond its block |
 #
 # Swin shifts its blocks by half their width in every second layer, so that the borders differ, and
 # it adds one learned number (a **relative position bias**) for each head and offset instead of
@@ -959,10 +959,11 @@ print("largest windows:", {c: largest_window(c) for c in (32, 64, 128, 256, 512)
 
 # %% [markdown]
 # **What you should see.** The vertical axis is the cost of attention as a multiple of a 3 x 3 convolution's (dotted, 1).
-# The curve for 128 channels crosses it just above window 19, as the paper says. The largest window grows with
-# $\sqrt{3 c}$: attention is cheap where channels are many, which is in the later layers of a network, and expensive
+# The curve for 128 channels crosses it just above window 19, as the paper says. (Like the paper's, this count leaves
+# out $q \cdot r$.) The largest window grows with $\sqrt{3 c}$: attention is cheap where channels are many, which is in the later layers of a network, and expensive
 # where they are few.
-#
+
+# %% [markdown]
 # But look at the largest tensor above: our layer copies its input 49 times, and copying takes time, which no
 # count of multiply-adds shows. Section 11.6 times this layer beside a convolution of equal width. There you find how
 # much slower it is, and the form that removes this fault.
@@ -971,7 +972,7 @@ print("largest windows:", {c: largest_window(c) for c in (32, 64, 128, 256, 512)
 # ## 9.8 The stem: values that know their place (may be skipped at first reading)
 #
 # In the first layer a pixel is three numbers. Its content says little, and finding an edge means to subtract one place
-# from another. But attention averages with positive weights, and one value matrix for all places gives nothing to
+# from another. But one head averages with positive weights, and one value matrix for all places gives it nothing to
 # subtract. With the plain layer as its stem the network reaches 76.2 % only (Table 7 of the paper), 1.2 less than behind
 # a convolutional stem.
 
@@ -1221,9 +1222,9 @@ claim(
 )
 
 # %% [markdown]
-# **What you should see.** The window matters most here. With a window of 5 the network names on average 0.69 of the
-# digits, and with a single pixel about 0.2 (the ranges are of three seeds). Positions come second: without them
-# 0.39 are left. And $q \cdot r$ alone is as good as content and position together (0.70 and 0.69).
+# **What you should see.** With a window of 5 the network names on average 0.69 of the digits (the ranges are of
+# three seeds). With a single pixel it names about 0.2, but that takes away positions as well: a window of one place has
+# none. Without positions, in the same window of 5, 0.39 are left. And $q \cdot r$ alone is as good as content and position together (0.70 and 0.69).
 
 # %% [markdown]
 # In the paper, too, both help: on ImageNet a window of 7 gains 1.0 point over one of 3 (Table 4), and
@@ -1251,9 +1252,10 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 
 # %% [markdown]
 # **What you should see.** On average over three seeds, two convolutions are better than attention alone, and so is a
-# convolution with attention behind it. (They also have more weights.) With 200 digits to learn from, it counts what a
-# layer *assumes* before it has seen any image, its **inductive bias**, and a convolution assumes more. Table 3 of the
-# paper likewise recommends convolutions early and attention late.
+# convolution with attention behind it. They also have more weights, and 150 steps may be too few for attention, so that
+# this does not say why. A likely reason is what a layer *assumes* before it has seen any image, its **inductive
+# bias**: a convolution assumes more, which helps when there are 200 digits to learn from. Table 3 of the paper
+# likewise recommends convolutions early and attention late.
 
 # %% [markdown]
 # So **can a network see without convolutions?** Yes. Attention in windows names 0.69 of the digits here, though
@@ -1268,7 +1270,7 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 # | what decides a neighbour's weight | its place | its place and its content |
 # | weights | 9 c² | 3 c² + window c |
 # | multiply-adds a pixel | 9 c² | 3 c² + 3 window² c |
-# | a larger window | costs weights | costs hardly any |
+# | a larger window | costs weights | costs hardly any weights, and multiply-adds by its square |
 # | memory, as written here | one image | window² images |
 # | edges | zeros are summed in | places outside are masked |
 
@@ -1304,8 +1306,8 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 #
 # <details><summary>5. The layer needs fewer operations than a convolution and is slower. Why?</summary>
 #
-# As written here, it copies window² keys and values for each pixel. Moving these copies through memory takes
-# longer than the arithmetic does.
+# As written here, it copies window² keys and values for each pixel, and these copies must move through memory.
+# Chapter 11 measures it, and avoids them.
 #
 # </details>
 
@@ -1337,8 +1339,6 @@ claim(late.mean() > both.mean(), "and so is a convolution with attention behind 
 #   Vision Models, NeurIPS 2019. https://arxiv.org/abs/1906.05909
 # - C. Tomasi, R. Manduchi: Bilateral Filtering for Gray and Color Images, ICCV 1998.
 #   https://doi.org/10.1109/ICCV.1998.710815
-# - J.-B. Cordonnier, A. Loukas, M. Jaggi: On the Relationship between Self-Attention and Convolutional
-#   Layers, ICLR 2020. https://arxiv.org/abs/1911.03584
 # - Photograph: "china" of scikit-learn's samples, by
 #   [danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035), CC BY 2.0.
 #
