@@ -25,7 +25,8 @@
 # | Transformer, base | 27.3 | 38.1 | $3.3 \cdot 10^{18}$ |
 # | Transformer, big | **28.4** | **41.8** | $2.3 \cdot 10^{19}$ |
 #
-# (Table 2 of the paper. **BLEU** tells, from 0 to 100, how many short runs of words agree with a human
+# (Table 2 of the paper. The first two rows are recurrent networks and convolutional ones, whichever was better.
+# **BLEU** tells, from 0 to 100, how many short runs of words agree with a human
 # translation.)
 # In German the base model beats everything before it, the ensembles included, at a sixth of what the
 # best single model cost to train. In French only the big model does. The base model was trained in 12
@@ -39,8 +40,8 @@
 # with [GPT-3](https://arxiv.org/abs/2005.14165) the large language models of today. In 2020 an encoder
 # was given the patches of an image as its words: the
 # [Vision Transformer](https://arxiv.org/abs/2010.11929) (ViT), with which this chapter ends. And
-# [DETR](https://arxiv.org/abs/2005.12872) detects objects with the complete encoder-decoder that you
-# build here.
+# [DETR](https://arxiv.org/abs/2005.12872) detects objects with both halves, though its decoder has no causal mask
+# and finds all objects at once.
 
 # %% [markdown]
 # ### What you will do
@@ -227,7 +228,7 @@ claim(alone[3] > 0.99, "after three attentions alone, the tokens' mean cosine is
 claim(around[3] < 0.15, "after three with residual connections it is below 0.15")
 
 # %% [markdown]
-# **What you should see.** The line of attention alone jumps to 1: after three layers all tokens point
+# **What you should see.** The line of attention alone jumps to 1: after two or three layers all tokens point
 # the same way, and what the sentence said is lost.
 # [Dong, Cordonnier and Loukas](https://arxiv.org/abs/2103.03404) proved in 2021 that this must happen,
 # and called it **rank collapse**: without residual connections and feed-forward networks, the tokens
@@ -433,7 +434,7 @@ ys = dict(zip(names, sizes, strict=True))
 plots.lines(axs[0], range(13), ys, "layers", "size of features", "With pre-norm, features grow")
 axs[0].set_ylim(0, 1.6)
 ys = dict(zip(names, likeness, strict=True))
-plots.lines(axs[1], range(13), ys, "layers", "mean cosine", "In both, tokens stay apart")
+plots.lines(axs[1], range(13), ys, "layers", "mean cosine", "In both, tokens grow alike slowly")
 axs[1].set_ylim(0, 1)
 for ax in axs:
     ax.set_xticks(range(0, 13, 3))
@@ -452,7 +453,8 @@ claim(
 # %% [markdown]
 # **What you should see.** On the left, post-norm brings every token back to size 1. Pre-norm only ever
 # adds, so that its features grow, and one more norm is needed where the layers end. On the right, the
-# tokens stay apart in both, because the residual connections carry them past the averages.
+# tokens grow alike much more slowly than with attention alone, in both, since the residual connections carry them
+# past the averages.
 
 # %% [markdown]
 # ## 4.2 The decoder, teacher forcing, and the whole model
@@ -489,8 +491,9 @@ plots.show(
 )
 
 # %% [markdown]
-# One pass through the decoder thus teaches all next words of a sentence, which a recurrent network
-# learns one after another. No place may see the words after it; the **causal mask** of chapter 01 takes
+# One pass through the decoder thus teaches all next words of a sentence. (The term comes from recurrent networks,
+# which are taught in the same way but must compute word after word.) It has a price: when the model writes, it is
+# given its own words, which may be wrong, and it has never learned to go on from a mistake. No place may see the words after it; the **causal mask** of chapter 01 takes
 # care of that. Two more masks hide the padding of the source: one in the encoder, one in
 # cross-attention. Padding of the target needs none: it comes last, so the causal mask hides it from the
 # real words, and the loss leaves it out.
@@ -700,7 +703,7 @@ check("transformer.parameters", parameters)
 # ### The paper's own table
 #
 # Table 3 varies the base model and prints its parameters in millions. The vocabulary is the same in all
-# rows, so that the *differences* between rows test your formula alone.
+# rows, so that the *differences* between rows of equal dim test your formula alone.
 
 # %%
 base = dict(words=37_000, dim=512, hidden=2048, layers=6)
@@ -714,10 +717,16 @@ for name, (change, printed) in rows.items():
     more = millions - parameters(**base) / 1e6
     print(f"{name:10} {printed:7} {millions:9.1f} {printed - 65:+16} {more:+9.1f}")
 
+# %%
+missing = 65e6 - parameters(**base)
+base["words"] += round(missing / 512, -2)  # each word has dim numbers
+for change, _ in (rows["dim = 256"], rows["dim = 1024"]):
+    print(f"with {base['words']:,.0f} words: {parameters(**base | change) / 1e6:.1f}")
+
 # %% [markdown]
 # **What you should see.** Where only the layers or $m$ change, the differences agree to the rounding. The
-# level does not: the formula gives 63.1 million where the paper prints 65, because the paper says only that
-# there are *about* 37,000 words.
+# level does not: the formula gives 63.1 million where the paper prints 65. The paper says that there are *about*
+# 37,000 words. With 40,700 all comes out, the two rows with another dim included.
 
 # %% [markdown]
 # ## 4.3 Training: a smoothed loss and a learning rate that warms up
@@ -892,7 +901,7 @@ print(f"highest at step {best + 1}: {ys['base, dim = 512'][best]:.4f}")
 # larger steps, and a longer warm-up leads to a lower peak.
 
 # %% [markdown]
-# ### Ablation: why warm up at all
+# ### A measurement: gradients before the first step
 #
 # No step has been made yet. How large is the gradient that each of twelve decoder layers gets, with
 # either norm? [Xiong et al. 2020](https://arxiv.org/abs/2002.04745) asked this.
@@ -920,11 +929,12 @@ claim(post[-1] > 2 * post[0], "post-norm: the last layer's gradient is over twic
 claim(post[-1] > 2 * pre[-1], "and over twice that of the last layer with pre-norm")
 
 # %% [markdown]
-# **What you should see.** With post-norm the last layers get by far the largest gradients, because in
-# the backward pass every norm on the residual connection shrinks what reaches the layers below. Full
-# steps at once would change the last layers a great deal before the others have learned anything, and
-# therefore one warms up. With pre-norm the gradient passes along the residual connections unchanged,
-# and a short warm-up or none is enough. That is why most models today are pre-norm.
+# **What you should see.** With post-norm the last layers get by far the largest gradients. The sum $x + f(x)$ is
+# larger than 1, so its norm divides by more than 1, on the way back too: each norm on the residual connection
+# shrinks what reaches the layers below. Adam divides each gradient by its own mean size, but at first that mean
+# rests on a few uneven gradients, and small steps are safer until it is known: one warms up. With pre-norm the
+# gradient passes along the residual connections unchanged. Such models train with a shorter warm-up, and most
+# models today are pre-norm. (Nothing is trained here: Xiong et al. did.)
 
 # %% [markdown]
 # ## 4.4 Writing: greedy, or with several beams
@@ -1274,7 +1284,7 @@ claim(again[-1] > 60 * kept[-1], "the 64th word costs over 60 times less with th
 # its query meets one more key and value in each of two layers. The logits are the same at every step.
 
 # %% [markdown]
-# ### Ablation: the memory it takes instead
+# ### The memory it takes instead
 #
 # The time that is saved is paid for in memory. How many numbers does the base model keep for the target,
 # if it has 1000 words, and how many for a batch of 64 with four beams? (The keys and values of the
@@ -1514,7 +1524,7 @@ claim((found.diagonal() > 3 * others).all(), "and less than a third of that to t
 
 
 # %% [markdown]
-# And the encoder? The letters of a month could read each other, so that "Mar" becomes one thing. Measure
+# And the encoder? The letters of a month could read each other, so that the month becomes one thing. Measure
 # the weight that the letters of the month give to letters of the month, beside what they would give by
 # chance, if they read all letters alike.
 
@@ -1626,8 +1636,8 @@ claim(misled > 0.95, "with a wrong day of the week, over 95 % are still right")
 
 # %% [markdown]
 # **What you should see.** Nearly all dates are still right. The day of the week follows from the date
-# and says nothing new, and the model has learned to look past it. A map of attention suggests such a
-# thing; only a change of the input, as here, tests it.
+# and says nothing new, and the model has learned to look past it. A map of attention can only suggest such a
+# thing; a change of the input, as here, tests it.
 
 # %% [markdown]
 # ## 4.7 English to German (may be skipped at first reading)
@@ -1741,9 +1751,9 @@ claim(apart < 1e-5, "shuffled patches give the same outputs, shuffled")
 #
 # | part | what it is for | what happens without it |
 # |---|---|---|
-# | residual connection | carries each token past the average | all tokens become alike after three layers |
+# | residual connection | carries each token past the average | all tokens become alike after a few layers |
 # | feed-forward network | computes on each token by itself | tokens are mixed, but nothing new is computed on each |
-# | pre-norm | leaves the residual connection free | the last layers get the largest gradients, and training must warm up |
+# | pre-norm | leaves the residual connection free | the last layers get the largest gradients, and training needs a longer warm-up |
 # | causal mask | lets all next words be learned at once | the loss is splendid, and what it writes is nonsense |
 # | label smoothing | keeps logits finite | they grow for ever |
 # | beams, length penalty | find likelier sentences | greedy decoding may never end |

@@ -248,8 +248,8 @@ plots.show(
 
 # %% [markdown]
 # The noise hides single pixels but not whole channels, because the mean of 35 pixels is nearly six
-# times less noisy than one pixel. A network that weighs the channels alike in every image can only
-# take a vote among the signs.
+# times less noisy than one pixel. A network that reads the means by one linear layer weighs the channels alike in
+# every image, and can only take a vote among the signs.
 
 # %% [markdown]
 # **Predict.** With four signs, one of which counts, how often is the majority right? (A tie is
@@ -489,10 +489,10 @@ for m, gate in gates.items():
     claim(scores[-1] > 0.85, f"with {m} units the best of eight seeds is above 85 %")
 
 # %% [markdown]
-# **What you should see.** The best seeds are as good with three units as with six. Now and then a seed
-# stays near one half, and it does so more easily with three. In such a run all units in the middle
-# fire on the same kind of film. On the other kind their ReLUs give 0, no gradient passes through them,
-# and that half of the images stays unread. One calls such units **dead ReLUs**.
+# **What you should see.** The best seeds are as good with three units as with six. With three, two of the eight
+# seeds stay near one half. One way to end there are **dead ReLUs**: if all units in the middle give 0 for one kind
+# of film, its gains are all 1/2, a channel and its negative cancel, and no gradient passes through the units
+# to change that.
 
 # %% [markdown]
 # ## 5.4 What it costs
@@ -595,8 +595,8 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# It works for standard and pre. In standard the gate scales 0; in pre the branch returns 0 whatever the
-# gate has done. In post and identity, $x$ itself passes through the gate and comes out smaller.
+# It works for standard and pre, given that $x$ comes from a ReLU and passes the last one unchanged. In standard the
+# gate scales 0; in pre the branch returns 0 whatever the gate has done. In post and identity, $x$ itself passes through the gate and comes out smaller.
 #
 # </details>
 
@@ -691,13 +691,15 @@ claim(placement_of(on_the_shortcut) == "identity", "the gate on the shortcut is 
 #
 # Squeeze-and-excitation gives one gain to a whole map. But a channel that finds sky should count above
 # and not below. Hu, Shen and three colleagues therefore asked whether the whole image is always the
-# right context. In [Gather-Excite](https://arxiv.org/abs/1810.12348) (NeurIPS 2018) the gain depends on the
-# place. With learned gathering in all stages, the error of ResNet-50 falls from 23.30 to 22.00 % (top-1,
-# Table 1 of the paper).
-#
+# right context. In [Gather-Excite](https://arxiv.org/abs/1810.12348) (NeurIPS 2018) the gain can depend on the
+# place. How far a channel should look they left open, as a number. In their runs the widest context, the whole map,
+# was the best one: learned, in all stages, it lowers the error of ResNet-50 from 23.30 to 22.00 % (top-1, Table 1
+# of the paper).
+
+# %% [markdown]
 # The **gather** operator takes means at every $e$-th pixel, each over the pixels that are nearer than $e$:
-# a window of $2e - 1$ pixels. The number $e$ is called the **extent**. The **excite** operator gives each
-# pixel the gain of the nearest of these means.
+# a window of $2e - 1$ pixels. The number $e$ is called the **extent**. The **excite** operator gives all pixels of a
+# square of e x e the gain of one mean, the one around the square's upper left corner.
 
 # %% jupyter={"source_hidden": true}
 grey = reduce(photograph("china", 48, 72), "h w rgb -> 1 1 h w", "mean")
@@ -862,7 +864,7 @@ claim(apart.max() > 0.01, "at the border they differ")
 #
 # `__init__` makes `self.filters` (None for θ⁻) and `self.layers` (None but for θ⁺, where its first
 # ReLU comes with them). Follow the diagram: decide what goes through what, and where the sigmoid
-# stands. Each pixel gets the gain of the nearest gathered one, by `F.interpolate(…, (h, w))`.
+# stands. `F.interpolate(…, (h, w))`, as it comes, spreads the gathered gains over the squares.
 
 # %% exercise="channel.gather_excite"
 
@@ -904,7 +906,8 @@ claim((red - blue).abs().max() > 0.05, "at some places red and blue differ by mo
 
 # %% [markdown]
 # **What you should see.** A channel is turned up where it is bright in a neighbourhood and down where
-# it is dark. Sky and shade decide for all channels alike, and the painted roofs for red more than for blue.
+# it is dark. Sky and shade decide for all channels nearly alike; red is ahead of blue at the red woodwork, and behind
+# it in the blue part of the sky.
 # These gains depend on the place, which the gains of squeeze-and-excitation never do.
 #
 # **Predict.** What is θ⁻ of the whole map with the two layers after it? And θ⁻ whose extent is
@@ -1062,9 +1065,9 @@ slid = report("ECA, 3 weights", partial(ECA, window=3))
 claim(slid[0] > 0.85, "three weights read over 85 % of positives and negatives")
 
 # %% [markdown]
-# **What you should see.** Three weights undo the negatives of section 5.3. They are helped by the order
-# of the channels there, where neighbours have the same sign. In a trained network the order is an
-# accident, and the filter and the layers before it adapt to each other.
+# **What you should see.** Three weights undo the negatives of section 5.3. (The width 3 is chosen by hand: the
+# formula gives 1 for six channels. The order of the channels there, where neighbours have the same sign, may help.)
+# In a trained network the order is an accident, and the filter and the layers before it adapt to each other.
 
 # %% [markdown]
 # The paper's abstract says that its modules add **80** parameters to a ResNet-50, and that top-1 accuracy
@@ -1165,7 +1168,7 @@ claim(max(shares(0, mixed)) < 0.1, "labels in random order explain less than 10 
 fig, ax = plt.subplots(figsize=(6.4, 2.3))
 curves = {f"seed {seed}": shares(seed) for seed in range(3)}
 curves["labels in random order"] = shares(0, mixed)
-title = "The later the gate, the more its gains depend on the class"
+title = "Late gates depend on the class more than early ones"
 plots.lines(ax, range(1, 9), curves, "block", "share explained by the class", title)
 ax.set(ylim=(0, 1))
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -1228,9 +1231,9 @@ plots.show(
 #
 # The opening asked three questions. **Is it the gain, or that the image decides it?** It is the image: with
 # the gains of another image the cue task falls from nearly 1 to 5/8, below the 11/16 of a network without
-# gains. **How many weights does it take?** A tenth more in squeeze-and-excitation, three in ECA, and for
-# the negatives none at all. **Must the gain be one for the whole map?** No: gather-excite gives each
-# place its own.
+# gains. **How many weights does it take?** For a ResNet-50, 2,514,944 in squeeze-and-excitation and some eighty in
+# ECA; for the negatives none at all. **Must the gain be one for the whole map?** It need not: gather-excite can
+# give each place its own. But on ImageNet the widest context was the best one, and chapter 06 comes back to places.
 
 # %% [markdown]
 # | mechanism | the gain of a channel depends on | weights for `c` channels |
@@ -1297,8 +1300,8 @@ plots.show(
 #   cosine transform, and squeezes by several.
 # - [Coordinate Attention](https://arxiv.org/abs/2103.02907) (2021) squeezes rows and columns apart, so
 #   that the place is not lost.
-# - [RegNetY](https://arxiv.org/abs/2003.13678) (2020), MobileNetV3 and EfficientNet keep the original
-#   block: it is the form that has lasted.
+# - [RegNetY](https://arxiv.org/abs/2003.13678) (2020), MobileNetV3 and EfficientNet keep the block, within the
+#   branch before its last convolution: it is the form that has lasted.
 #
 # Chapter 06 gives gains to places, and not only to channels.
 
