@@ -11,13 +11,13 @@
 
 # %% [markdown]
 # How much depends on it was measured on translation: with its positions a Transformer reaches 25.8 BLEU,
-# and without any 12.5 ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), Table 3). Half of the quality
+# and without any 12.5 ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), Table 3): half of the score
 # is lost. (**BLEU** tells from 0 to 100 how much a translation shares with those that people made.)
 
 # %% [markdown]
 # The figure shows the question of this chapter. Four small networks learn the same task, to name the left
-# neighbour of each token in a row of 16 symbols. They differ only in how they are told the positions 0 to
-# 15, and all four learn it. Then the same rows begin at position 32. Two networks do not notice, one
+# neighbour of each token in a sequence of 16 symbols. They differ only in how they are told the positions 0 to
+# 15, and all four learn it. Then the same sequences begin at position 32. Two networks do not notice, one
 # stumbles, and one fails. **Why?** By the end you will know, because you will have written all four.
 
 # %% jupyter={"source_hidden": true}
@@ -36,7 +36,14 @@ from torch.nn import functional as F
 from attncourse import check, explore, hint
 from attncourse.book import claim, diagrams, plots
 from attncourse.papers import counting
-from attncourse.tasks.order import Reader, accuracy, dots, train_finder, train_reader
+from attncourse.tasks.order import (
+    Reader,
+    accuracy,
+    dots,
+    rows_of_symbols,
+    train_finder,
+    train_reader,
+)
 from attncourse.tasks.pictures import photograph
 from solutions.positional import masked_softmax
 from solutions.scaled_dot_product import attention_weights, scaled_dot_product_attention
@@ -54,6 +61,7 @@ ax.set(
     xlim=(0, 1.02),
     xlabel="fraction of neighbours found",
 )
+ax.axvline(1 / 15, color="black", lw=0.9, ls=":", label="no order: at most 1/15")
 ax.invert_yaxis()
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="asked")
 ax.set_title("Trained at 0 to 15, asked from 32 on: two kinds do not notice")
@@ -76,7 +84,7 @@ plots.show(
 #
 # | you write | you see | you need |
 # |---|---|---|
-# | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a row begins later or is longer, and who does not | attention and its mask (chapter 01) |
+# | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a sequence begins later or is longer, and who does not | attention and its mask (chapter 01) |
 #
 # Sections marked "may be skipped at first reading" are not needed later in the chapter.
 
@@ -87,16 +95,16 @@ plots.show(
 # | `x`, `y` | what goes into a layer and what comes out; no coordinates |
 # | `n` | tokens of a sequence; $p$ is the position of one |
 # | `i`, `j` | queries, keys; never anything else |
-# | `d`, `e` | features of a query or key, of a value |
+# | `d`, `e` | features of a query or key, of a value; in 3.2 and 3.3 the $d$ of a formula is `dim`, the features of a token |
 # | $f$ | pairs of features, each with a frequency $\omega_f$ |
-# | `r` | rows of a table that has one vector for each distance |
+# | `r` | rows of a table that has one vector for each distance; *row* is said of tables and images only |
 # | `h` `w` `c` | height and width in pixels or patches, channels |
 #
 # All imports of the chapter stand in the two folded cells above the first figure.
 
 # %%
 torch.manual_seed(0)
-places = torch.arange(64.0)
+steps = torch.arange(64.0)
 
 # %% [markdown]
 # ## 3.1 Attention takes its tokens for an unordered set
@@ -109,7 +117,7 @@ places = torch.arange(64.0)
 #
 # The map holds the same numbers at other places, and the result is the same, up to rounding. Let $\Pi$
 # reorder the rows. The scores become $\Pi q k^\top \Pi^\top$: their rows and columns move. A softmax over a row does not depend on the order in it. Then $\Pi^\top$
-# meets $\Pi v$, and $\Pi^\top \Pi = 1$.
+# meets $\Pi v$, and $\Pi^\top \Pi = I$.
 #
 # </details>
 #
@@ -142,13 +150,13 @@ for ax, names in zip(axs, (range(8), order.tolist()), strict=True):
 plots.show(
     fig,
     "Two maps of eight by eight. In the right one rows and columns have changed places: the weight of"
-    " token 7 for itself stands at the lower right on the left, and in the third row on the right.",
+    " token 7 for itself stands at the lower right on the left, and in the fourth row on the right.",
 )
 
 # %% [markdown]
 # ### A task in which order matters
 #
-# Sixteen different symbols out of 64 stand in a row, in random order, and every token must name its left
+# A sequence holds sixteen different symbols out of 64, in random order, and every token must name its left
 # neighbour. The first token has none and is not asked. In an image this is what it takes to find the patch
 # beside a patch: the edge of a wing that goes on, the eye to the left of a nose.
 #
@@ -168,7 +176,8 @@ plots.show(
 #
 # Fix the symbols and shuffle them in all ways. The token with a given symbol always gives the same
 # answer, because shuffling only moves it along. Its true left neighbour is each of the 15 others equally
-# often. So it is right in 1 of 15 rows, whatever the weights are.
+# often. So it is right in at most 1 of 15 sequences, whatever the weights are. (It is never right, if its
+# answer is its own symbol or one that is not there.)
 #
 # </details>
 
@@ -180,7 +189,7 @@ print(f"the ceiling       {1 / 15:.3f}")
 claim(found < 0.08, "without positions less than 8 % are right; the ceiling is one in fifteen")
 
 # %% [markdown]
-# **What you should see.** The accuracy is that of the ceiling, and more training would not raise it. The
+# **What you should see.** The accuracy is that of the ceiling, and more training would not raise it above. The
 # order is not in what the network sees, so it has to be put there. There are three ways: **add** a vector
 # to each token that says where it is, which is an *absolute* position; let the **score** of a pair know
 # the distance, which is a *relative* one; or **turn** each query and key by its own position. Then what
@@ -191,7 +200,7 @@ fig, ax = diagrams.canvas(16, 9.8)
 DATA, LEARN, READ, GREY = "#56b4e9", diagrams.LEARNED, diagrams.ATTENTION, diagrams.HIDDEN
 ways = {"Absolute: added to the tokens (3.2, 3.3)": 7.3}
 ways |= {
-    "Relative: added to the score (3.4, 3.5)": 3.9,
+    "Relative: the query meets a vector of the distance (3.4, 3.5)": 3.9,
     "Rotary: turns queries and keys (3.6)": 0.4,
 }
 for name, y in ways.items():
@@ -221,7 +230,7 @@ for name, y in ways.items():
     start = score.right
     if name.startswith("Rel"):
         plus = diagrams.join(ax, 12.9, middle)
-        box = diagrams.layer(ax, 11.8, y - 0.9, "distance", 2.2)
+        box = diagrams.layer(ax, 11.6, y - 1.0, "q · a of j - i", 2.6)
         diagrams.arrow(ax, start, plus.left)
         diagrams.arrow(ax, box.top, plus.bottom)
         start = plus.right
@@ -230,8 +239,8 @@ for name, y in ways.items():
 plots.show(
     fig,
     "Three rows from tokens by q and k to a score and a softmax. In the first a position is added to the"
-    " tokens; in the second the distance is added to the score; in the third q is turned by i times omega"
-    " and k by j times omega.",
+    " tokens; in the second the product of q with a vector of the distance is added to the score; in the"
+    " third q is turned by i times omega and k by j times omega.",
 )
 
 # %% [markdown]
@@ -246,8 +255,10 @@ plots.show(
 
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
-hands = {f"pair {f}": (places * 10000 ** (-2 * f / 8)).sin() for f in range(4)}
-plots.lines(ax, places, hands, "position p", "sine", "Each pair is ten times slower (d = 8)")
+fine = torch.linspace(0, 63, 1000)
+hands = {f"pair {f}": (fine * 10000 ** (-2 * f / 8)).sin() for f in range(4)}
+plots.lines(ax, fine, hands, "position p", "sine", "Each pair is ten times slower (d = 8)")
+ax.plot(steps, steps.sin(), "o", color="C0", ms=2.5)
 ax.legend(ncols=4, loc="lower center")
 ax.set(ylim=(-1.9, 1.1))
 plots.show(
@@ -308,7 +319,7 @@ check("positional.sinusoidal", sinusoidal)
 # `from solutions.positional import sinusoidal`.
 
 # %% jupyter={"source_hidden": true}
-table = sinusoidal(places, 32)
+table = sinusoidal(steps, 32)
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.9))
 title = "A row for each position"
 plots.signed(axs[0], table[:32], "feature", "position", title, limit=1, bar=False)
@@ -321,7 +332,7 @@ fig.colorbar(
 plots.show(fig, "Left, waves that slow down to the right. Right, diagonal stripes.")
 
 # %%
-table = sinusoidal(places, 32)
+table = sinusoidal(steps, 32)
 norms, gram = table.square().sum(-1), table @ table.T
 print("squared length of row 0 and of row 63:", norms[0].item(), round(norms[63].item(), 3))
 claim((norms - 16).abs().max() < 1e-4, "every row has the squared length d / 2 = 16")
@@ -337,14 +348,21 @@ claim((gram[1:, 1:] - gram[:-1, :-1]).abs().max() < 1e-3, "each diagonal holds o
 # not have the same frequency, which is the commonest mistake in this formula.
 
 # %% [markdown]
-# ### A shift is a rotation (may be skipped at first reading)
+# ### A shift is a rotation
 #
-# Go $t$ steps on: every pair turns by the angle $t\,\omega_f$, wherever it is. So one fixed matrix
-# takes row $p$ to row $p + t$, for all $p$. The authors hoped that this lets a network learn to
-# attend by distance. Section 3.7 tests the hope.
+# A hand of the clock that goes $t$ steps on turns by the angle $t\,\omega_f$, wherever it stood:
+#
+# $$
+# \begin{pmatrix} \sin (p + t)\,\omega_f \\ \cos (p + t)\,\omega_f \end{pmatrix}
+# = \begin{pmatrix} \cos t\,\omega_f & \sin t\,\omega_f \\ -\sin t\,\omega_f & \cos t\,\omega_f \end{pmatrix}
+# \begin{pmatrix} \sin p\,\omega_f \\ \cos p\,\omega_f \end{pmatrix}
+# $$
+#
+# The matrix does not contain $p$: the same one takes every position $t$ steps on. The authors hoped that this
+# lets a network learn to attend by distance. Section 3.7 tests the hope.
 
 # %%
-table = sinusoidal(places, 32)
+table = sinusoidal(steps, 32)
 angle = 5 * 10000 ** (-torch.arange(0, 32, 2) / 32)
 sin, cos = table[:, 0::2], table[:, 1::2]
 later = [sin * angle.cos() + cos * angle.sin(), cos * angle.cos() - sin * angle.sin()]
@@ -367,7 +385,7 @@ def unpaired(positions, dim):
 check("positional.sinusoidal", unpaired)
 
 # %% jupyter={"source_hidden": true}
-table = unpaired(places, 32)
+table = unpaired(steps, 32)
 fig, ax = plt.subplots(figsize=(4.0, 3.0))
 title = "Unpaired: checks in place of the stripes"
 plots.heat(ax, table @ table.T, "position", "position", title, 4, 16, bar=False)
@@ -392,7 +410,7 @@ plots.show(fig, "Inner products whose diagonals vary: a chequered matrix, no eve
 # | $x$, $y$ | `b n dim` | tokens |
 # | $T$ | `length dim` | the table, `length` at least `n` |
 #
-# **Predict.** A table of length 64 is trained on rows of 16 tokens only. What do rows 16 to 63
+# **Predict.** A table of length 64 is trained on sequences of 16 tokens only. What do its rows 16 to 63
 # hold afterwards?
 #
 # <details><summary>Answer</summary>
@@ -444,8 +462,8 @@ print("vectors before and after:", len(small), len(large))
 claim(len(large) == 4 * len(small), "twice as high and wide: four times as many vectors")
 
 # %% [markdown]
-# **What you should see.** 216 vectors became 864. This works because neighbouring patches have learned
-# similar vectors; for the random ones of the start it would make no sense. Afterwards the network is
+# **What you should see.** 216 vectors became 864. This works because in trained networks neighbouring patches have
+# similar vectors (Figure 7 of the paper shows it); for the random ones of the start it would make no sense. Afterwards the network is
 # usually fine-tuned for a while at the new size.
 
 # %% [markdown]
@@ -502,7 +520,9 @@ check("positional.relative_index", relative_index)
 # %% [markdown]
 # ### The formulas
 #
-# There are two such tables, $a^K$ for the keys and $a^V$ for the values ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), eqs. 3 and 4):
+# There are two such tables ([Shaw et al. 2018](https://arxiv.org/abs/1803.02155), eqs. 3 and 4). With $a^K$ the
+# distance changes *how much* is read. With $a^V$ the reader is also told from *which side* it came, which an average
+# of values alone would not say:
 #
 # $$
 # s_{ij} = \frac{q_i \cdot (k_j + a^K_{j-i})}{\sqrt d} \qquad
@@ -678,15 +698,16 @@ plots.show(
 )
 
 # %% [markdown]
-# Each number is the distance of a key, and each shade a query. Hatched cells hold 0: in grids 2 and 3 the
-# padding, in grid 4 what is left over.
+# Each number is the distance of a key, and each shade a query. The hatched cells of grids 2 and 3 are the padding.
+# Those of grid 4 hold what is left over, the padding and numbers of the next query; `tril` clears them.
 #
 # In grid 2 every row has $n + 1$ cells. Written out as one long list, row $i$ therefore begins at cell
 # $i\,(n + 1) = i\,n + i$. In grid 3, whose rows have $n$ cells, this is row $i$, column $i$: each query
 # begins one column further right than the one before it. Its last number, the distance 0, stands $n$
 # cells later, in row $i + 1$, column $i$. When the first row is dropped, that is row $i$, column $i$: the
 # diagonal.
-#
+
+# %% [markdown]
 # **Predict.** The zeros are put on the left. What would stand on the diagonal if they were put on the
 # right?
 #
@@ -779,11 +800,11 @@ for length in (64, 128, 256):
 # %% [markdown]
 # ## 3.6 Rotary positions
 #
-# In 2021 Jianlin Su and colleagues found a way that needs neither a table nor a sum. In
+# In 2021 Jianlin Su and colleagues found a way that needs no table and adds nothing to tokens or scores. In
 # [RoFormer](https://arxiv.org/abs/2104.09864) the queries and keys are *turned*, which is called
 # **rotary position embedding** (RoPE). Each pair of features is a point in a plane, and at position $p$ it
-# turns by the angle $p\,\omega_f$. The figure shows one pair of a query and of a key: first at the
-# positions 1 and 3, then both four positions later.
+# turns by the angle $p\,\omega_f$. The figure shows one pair of a query and of a key, which at position 0 would both
+# lie on the dashed line: first at the positions 1 and 3, then both four positions later.
 
 # %% jupyter={"source_hidden": true}
 fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.0), sharey=True)
@@ -826,7 +847,8 @@ plots.show(
 # \qquad \omega_f = 10000^{-2f/d}
 # $$
 #
-# for each pair $(a, b)$ of the features $2f$ and $2f + 1$ (Su et al. 2021, eqs. 15 and 34).
+# for each pair $(a, b)$ of the features $2f$ and $2f + 1$ (Su et al. 2021, eqs. 15 and 34). Many public models, LLaMA
+# in Hugging Face's library among them, pair feature $f$ with $f + d/2$ instead: their weights want their own order.
 #
 # In small numbers: the pair $(1, 0)$ with $\omega = 1$ becomes $(\cos p, \sin p)$. At the positions 1 and
 # 3 the inner product of two such pairs is $\cos 1 \cos 3 + \sin 1 \sin 3 = \cos 2 = -0.42$, and at 5 and 7
@@ -887,27 +909,28 @@ check("positional.rotary_attention", rotary_attention)
 # %%
 torch.manual_seed(0)
 q, k = torch.randn(64, 32), torch.randn(64, 32)
-here = rotary(q, places) @ rotary(k, places).T
-there = rotary(q, places + 100) @ rotary(k, places + 100).T
+here = rotary(q, steps) @ rotary(k, steps).T
+there = rotary(q, steps + 100) @ rotary(k, steps + 100).T
 claim((here - there).abs().max() < 1e-3, "a hundred places further on, all scores are the same")
 claim((here - q @ k.T).abs().max() > 1, "and they are not those without positions")
 
 # %%
-ones, waves = torch.ones(64, 32), sinusoidal(places, 32)
-score = rotary(ones, places) @ rotary(ones, places).T / 32
+ones, waves = torch.ones(64, 32), sinusoidal(steps, 32)
+score = rotary(ones, steps) @ rotary(ones, steps).T / 32
 claim((score - waves @ waves.T / 16).abs().max() < 1e-5, "it is the stripes of section 3.2")
 
 # %% jupyter={"source_hidden": true}
-score = rotary(torch.ones(64, 32), places)
+score = rotary(torch.ones(64, 32), steps)
 score = score @ score.T / 32
 fig, ax = plt.subplots(figsize=(6.4, 2.0))
 title = "Equal query and key: on the whole, the nearer, the larger the score"
-plots.lines(ax, places, {"": score[0]}, "distance between query and key", "score / d", title)
+plots.lines(ax, steps, {"": score[0]}, "distance between query and key", "score / d", title)
 plots.show(fig, "A curve that begins at 1 and falls with distance to about 0.4, wavering.")
 
 # %% [markdown]
 # **What you should see.** Two equal vectors of ones, turned, have the product
-# $2 \sum_f \cos((j - i)\,\omega_f)$, which is that of section 3.2. The difference lies elsewhere. Added waves
+# $2 \sum_f \cos((j - i)\,\omega_f)$, which is that of section 3.2: the curve falls from 1 to about 0.4 and wavers. That
+# is for equal vectors; a trained query and key may prefer any distance. The difference lies elsewhere. Added waves
 # are mixed with the content of a token, and every layer may lose them. Turned queries and keys bring the
 # distance to the score in every layer anew.
 
@@ -944,8 +967,8 @@ claim(
 # %% [markdown]
 # ## 3.7 Train short, test long
 #
-# Back to the question of the opening. Four networks learn on rows of 16 symbols at positions 0 to 15. Then
-# they meet rows that begin later, and longer rows. Each is the `Reader` of section 3.1 with one line
+# Back to the question of the opening. Four networks learn on sequences of 16 symbols at positions 0 to 15. Then
+# they meet sequences that begin later, and longer ones. Each is the `Reader` of section 3.1 with one line
 # changed: `places` or `attend`. What it has in weights of its own is handed over as `part`, so that it is
 # trained too.
 
@@ -973,15 +996,15 @@ def turned():
 schemes = {"sinusoidal": sines, "learned": learned, "relative": relative, "rotary": turned}
 
 # %% [markdown]
-# **Predict.** You have seen which of the four find the neighbours in a row that begins at 32. What is the
-# reason, for each of them? And in a row of 64 that begins at 0, how many neighbours does the *learned*
+# **Predict.** You have seen which of the four find the neighbours in a sequence that begins at 32. What is the
+# reason, for each of them? And in a sequence of 64 that begins at 0, how many neighbours does the *learned*
 # table find?
 #
 # <details><summary>Answer</summary>
 #
 # The scores of *relative* and *rotary* know distances alone: a later start changes nothing. *Learned*
-# has noise from row 16 on, and is right in 1 of 15. For *sinusoidal* the shift is a rotation, but whether
-# the network has learned to use that is open. In the long row, *learned* finds the first 15 of the 63
+# has noise from row 16 of its table on, and is right in 1 of 15 at most. For *sinusoidal* the shift is a rotation, but
+# whether the network has learned to use that is open. In the long sequence, *learned* finds the first 15 of the 63
 # neighbours, $15/63 = 0.238$, and a few by chance.
 #
 # </details>
@@ -1015,19 +1038,19 @@ for ax, xs, cases in zip(axs, (starts, lengths), asked, strict=True):
         each = torch.tensor([spread(name, **where) for where in cases])
         ax.plot(xs, each.mean(1), label=name, ls="--" if name == "rotary" else "-")
         ax.fill_between(xs, each[:, 0], each[:, -1], alpha=0.2)
-axs[0].axhline(1 / 15, color="black", lw=0.8, ls=":", label="chance, 1/15")
+axs[0].axhline(1 / 15, color="black", lw=0.8, ls=":", label="without order: at most 1/15")
 axs[0].fill_between([], [], color="#bbbbbb", label="band: lowest to highest of 4 seeds")
-axs[0].set(xlabel="first position of a row of 16", ylim=(0, 1.05))
+axs[0].set(xlabel="first position of a sequence of 16", ylim=(0, 1.05))
 axs[0].set_ylabel("fraction of neighbours found")
-axs[1].set(xlabel="tokens in a row that begins at 0", xticks=(16, 32, 48, 64))
+axs[1].set(xlabel="tokens of a sequence from 0 on", xticks=(16, 32, 48, 64))
 axs[0].set_title("A later start")
-axs[1].set_title("A longer row")
+axs[1].set_title("A longer sequence")
 fig.suptitle("Trained on 16 tokens from 0: only schemes that know distances go on", size=9)
 fig.legend(*axs[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 plots.show(
     fig,
     "Left, later starts: relative and rotary stay at 1, learned falls to 1/15 or a little below, sinusoidal"
-    " wavers at about a half. Right, longer rows: relative stays at 1, rotary a little below, sinusoidal"
+    " wavers at about a half. Right, longer sequences: relative stays at 1, rotary a little below, sinusoidal"
     " and learned fall to a third and a quarter.",
 )
 
@@ -1036,35 +1059,85 @@ first, late, long = (
     {name: spread(name, **where) for name in schemes}
     for where in ({}, {"start": 32}, {"length": 64})
 )
-claim(
-    min(found[0] for found in first.values()) > 0.95,
-    "where it was trained, each scheme finds over 95 %",
-)
-claim(late["relative"] == first["relative"], "for relative positions the start plays no part")
-claim(late["rotary"][0] > 0.95, "rotary positions find over 95 % after a later start too")
-claim(late["learned"][-1] < 0.12, "learned positions find less than 12 % after a later start")
-sines = late["sinusoidal"]
-claim(0.15 < sines[0] and sines[-1] < 0.95, "sinusoidal ones find between 15 and 95 %")
+low = min(found[0] for found in first.values())
+claim(low > 0.95, "where it was trained, each scheme finds over 95 %")
+same = late["relative"] == first["relative"] and late["rotary"][0] > 0.95
+claim(same, "from 32 on, relative positions find as many and rotary ones over 95 %")
+claim(late["learned"][-1] < 0.12, "learned positions find less than 12 % there")
 apart = max(abs(sum(late[name]) / 4 - FIRST_PAGE[name]) for name in schemes)
-claim(apart < 0.3, "the bars of the opening are these means, to within 0.3")
-claim(long["relative"][0] > 0.98, "in rows of 64, relative positions find over 98 %")
-claim(long["rotary"][0] > 0.75, "in rows of 64, rotary positions find over 75 %")
+claim(apart < 0.3, "each mean there tells the story of the opening's bar: all, half, or none")
+claim(
+    late["sinusoidal"][-1] < late["rotary"][0], "the best sinusoidal seed is below all rotary"
+)
+claim(long["relative"][0] > 0.98, "in sequences of 64, relative positions find over 98 %")
+claim(long["rotary"][0] > 0.75, "rotary ones over 75 %")
+claim(long["sinusoidal"][-1] < 0.6, "and sinusoidal ones under 60 %")
 found = long["learned"]
 claim(0.2 < found[0] and found[-1] < 0.32, "learned ones 20 to 32 %; 15 of 63 are 24 %")
-claim(long["sinusoidal"][-1] < 0.6, "in rows of 64, sinusoidal positions find under 60 %")
 
 # %% [markdown]
 # **What you should see.** The curve of *learned* falls along a straight line until its last trained row
-# is passed, and then stays at or a little below 1/15. *Sinusoidal* falls too, and then wavers. Its queries and keys were
-# only ever asked to agree at positions 0 to 15, and many matrices other than the rotation achieve that.
-# How well these do elsewhere depends on how the hands of the clock happen to stand there. *Relative* and
-# *rotary* do not notice the start, since it is not in their formula.
+# is passed, and then stays at or a little below 1/15. *Sinusoidal* falls too, and then wavers. *Relative* and
+# *rotary* do not notice the start, since it is not in their formula. To see **why**, look at whom the tokens read:
+# below are the attention maps of all four for one sequence that begins at 32.
+
+
+# %% jupyter={"source_hidden": true}
+@torch.no_grad()
+def read(name, tokens, start):
+    """The attention weights of the network with seed 2, b i j."""
+    network = reader(name, 2, 1)
+    where = start + torch.arange(tokens.shape[-1])
+    x = network.symbol(tokens)
+    x = x if network.places is None else x + network.places(where)
+    q, k, _ = rearrange(network.qkv(x), "b n (part d) -> part b n d", part=3)
+    if name == "relative":
+        return network.part.attention(q, k)
+    one = torch.eye(len(where)).expand(len(q), -1, -1)  # each value tells its own place
+    return network.attend(q, k, one, where)
+
+
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+torch.manual_seed(5)
+sixteen, long_ones = rows_of_symbols(100, 16), rows_of_symbols(100, 64)
+fig, axs = plt.subplots(1, 4, figsize=(6.4, 2.2), sharey=True)
+for ax, name in zip(axs, FIRST_PAGE, strict=True):
+    plots.heat(ax, read(name, sixteen, 32)[0], "", "", name, 0, 1, bar=False)
+    ax.plot(range(15), range(1, 16), ".", color="red", ms=2.5)
+    ax.set(xlabel="key", xticks=range(0, 16, 5), yticks=range(0, 16, 5))
+axs[0].set_ylabel("query, from 32 on")
+fig.colorbar(axs[3].images[0], ax=axs, label="weight", shrink=0.75)
+plots.show(
+    fig,
+    "Four maps of 16 queries and keys with a red dot at each left neighbour. Relative and rotary: the"
+    " weight lies under the dots. Sinusoidal: it lies under some of them. Learned: it is spread over all keys.",
+)
+
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
+target = torch.arange(63)
+print("share of the tokens whose largest weight is at the left neighbour, from 32 on")
+for name in FIRST_PAGE:
+    best = read(name, sixteen, 32)[:, 1:].argmax(-1)
+    print(f"  {name:10} {(best == target[:15]).float().mean():.2f}")
+best = read("rotary", long_ones, 0)[:, 1:].argmax(-1)
+wrong = best != target
+far = (best - target - 1).abs() >= 16
+print(f"rotary in sequences of 64: {wrong.float().mean():.3f} read a wrong key,", end=" ")
+print(f"{(far & wrong).sum() / wrong.sum():.0%} of them one that is 16 or more steps away")
+claim((far & wrong).sum() > 0.9 * wrong.sum(), "rotary: over 90 % of the wrong keys are far")
 
 # %% [markdown]
-# Length, in the right panel, is another matter. *Relative* is clipped: what is farther than 4 looks like 4, and 4 was trained.
-# For *rotary*, distances from 16 on are new. Nothing has taught the slow pairs what they should say
-# there, and now and then a far key wins.
-#
+# **What you should see.** Red dots mark the left neighbours. *Relative* and *rotary* look there. *Learned* spreads
+# its weight over all keys, because the rows of its table are still noise. *Sinusoidal* looks there at some positions and elsewhere at
+# others: its queries and keys were only ever asked to agree at positions 0 to 15, and many matrices other than the
+# rotation achieve that.
+
+# %% [markdown]
+# Length, in the right panel of the curves, is another matter. *Relative* is clipped: what is farther than 4 looks like
+# 4, and 4 was trained. For *rotary*, distances from 16 on are new, nothing has taught their scores to be low, and the
+# last line above says what happens: where it is wrong, a far key has won.
+
+# %% [markdown]
 # Language models with rotary positions meet this when they are to read longer texts.
 # [Position interpolation](https://arxiv.org/abs/2306.15595) (Chen et al. 2023) divides all positions by a
 # factor, so that a text twice as long lies within the trained range, and trains on for a short while.
@@ -1073,7 +1146,7 @@ claim(long["sinusoidal"][-1] < 0.6, "in rows of 64, sinusoidal positions find un
 # %% [markdown]
 # ### Ablation: is it the encoding, or the training? (may be skipped at first reading)
 #
-# Train the two absolute schemes again, on rows of 16 as before, but let each batch begin
+# Train the two absolute schemes again, on sequences of 16 as before, but let each batch begin
 # anywhere from 0 to 48.
 
 # %% tags=["nbval-ignore-output"]
@@ -1087,10 +1160,11 @@ for name in ("sinusoidal", "learned"):
     late, long = (spread(name, starts=49, **where) for where in ({"start": 32}, {"length": 64}))
     claim(late[0] > 0.85, f"{name}: over 85 % after a later start")
     better = long[0] > spread(name, length=64)[-1]
-    claim(better, f"{name}: in rows of 64, every seed is better than before")
+    claim(better, f"{name}: in sequences of 64, every seed is better than before")
 
 # %% [markdown]
-# **What you should see.** Both now read rows that begin later. Absolute positions *can* say where a
+# **What you should see.** Both now read sequences that begin later. In longer ones they are better, not perfect: all
+# positions are trained, but never more than 16 keys at once. Absolute positions *can* say where a
 # neighbour is, if training has been everywhere. Relative ones need to learn it at one place only, and it
 # holds at all others. This is what is meant by **building a symmetry in**.
 
@@ -1109,7 +1183,7 @@ for line in range(8, 144, 8):
 for line in range(8, 96, 8):
     axs[0].axhline(line - 0.5, color="white", lw=0.4)
 axs[0].add_patch(plt.Rectangle((39.5, 23.5), 8, 8, fc="none", ec="red", lw=1.8))
-halves = torch.cat([sinusoidal(places[3:4], 32), sinusoidal(places[5:6], 32)], -1)
+halves = torch.cat([sinusoidal(steps[3:4], 32), sinusoidal(steps[5:6], 32)], -1)
 title = "Its position: the first 32 numbers say row 3, the other 32 say column 5"
 plots.signed(axs[1], halves, "feature", "", title, limit=1, bar=False)
 axs[1].axvline(31.5, color=diagrams.INK, lw=2)
@@ -1159,7 +1233,7 @@ def like_the_marked(table):
     return einsum(table[3, 5], table, "d, h w d -> h w") / 32
 
 
-alike = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64))
+alike = like_the_marked(sinusoidal_2d(steps[:12], steps[:18], 64))
 flat = rearrange(sinusoidal(torch.arange(216.0), 64), "(h w) d -> h w d", h=12)
 reading = like_the_marked(flat)
 print(f"beside {alike[3, 6]:.2f}, below {alike[4, 5]:.2f}", end="; ")
@@ -1169,9 +1243,9 @@ claim(apart < 1e-4, "row and column: the patch below is as near as the one besid
 claim(reading[4, 5] < reading[3, 6] - 0.2, "in reading order the patch below is less alike")
 
 # %% jupyter={"source_hidden": true}
-grids = like_the_marked(sinusoidal_2d(places[:12], places[:18], 64)), reading
+grids = like_the_marked(sinusoidal_2d(steps[:12], steps[:18], 64)), reading
 titles = "Row and column: a cross", "Reading order: a band along row 3"
-fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.2), sharey=True)
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 2.4), sharey=True)
 for ax, grid, title in zip(axs, grids, titles, strict=True):
     row = "row" if ax is axs[0] else ""
     plots.heat(ax, grid, "column", row, title, reading.min().item(), 1, bar=False)
@@ -1195,7 +1269,7 @@ plots.show(
 
 # %%
 photo = photograph("china")  # danielbuechele, CC BY 2.0
-both = rearrange(sinusoidal_2d(places[:12], places[:18], 64), "h w d -> (h w) d")
+both = rearrange(sinusoidal_2d(steps[:12], steps[:18], 64), "h w d -> (h w) d")
 order = sinusoidal(torch.arange(216.0), 64)
 maps = {"row and column": both, "reading order": order}
 maps = {name: attention_weights(x, x) for name, x in maps.items()}
@@ -1238,11 +1312,16 @@ fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.9))
 for ax, b in zip(axs, (16, 60, 115), strict=True):
     across, down = where[b].tolist()
     plots.image(ax, image[b, 0], f"across {across:.2f}, down {down:.2f}")
+    for line in range(1, 13):
+        ax.axvline(line - 0.5, color="#666666", lw=0.4)
+        if line < 9:
+            ax.axhline(line - 0.5, color="#666666", lw=0.4)
 plots.show(fig, "Three black images with one white pixel each, and its two coordinates above.")
 
 # %% [markdown]
 # In the task one pixel of 9 x 13 is bright, and a network is to say where. It consists of a 1 x 1
-# convolution and the maximum of each channel over the image. The task stands for every question about
+# convolution and the maximum of each channel over the image. (The window is 1 x 1 so that the best that is possible
+# without coordinates can be derived; a wider one sees the border.) The task stands for every question about
 # *where*: the corner of a box, the gaze of an eye, the tip of a finger.
 
 # %% [markdown]
@@ -1254,7 +1333,7 @@ plots.show(fig, "Three black images with one white pixel each, and its two coord
 # \text{radius} = \sqrt{\text{across}^2 + \text{down}^2}
 # $$
 #
-# (Liu et al. 2018, section 3.) Rows and columns count from 0; there are $h$ rows and $w$ columns. On an
+# (Liu et al. 2018, section 3, with the radius made of the scaled coordinates.) Rows and columns count from 0; there are $h$ rows and $w$ columns. On an
 # axis of one pixel the coordinate is 0.
 
 # %% [markdown]
@@ -1356,18 +1435,19 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 
 # %% [markdown]
 # **What you should see.** Without coordinates the errors are 0.389 and 0.417, as derived, and with them
-# almost 0: the network has found what the cell above does by hand, or something as good. The window was 1 x 1 on purpose: a wider convolution sees the zeros that are padded around the
-# image, and deep stacks of convolutions do learn a little of where they are from these.
+# almost 0: the network has found what the cell above does by hand, or something as good. Deep stacks of wider
+# convolutions do learn where they are, from the zeros that are padded around the image
+# ([Islam, Jia and Bruce 2020](https://arxiv.org/abs/2001.08248)).
 
 # %% [markdown]
 # ## What you have learnt
 #
-# The opening asked why four networks that had learned the same task fared so differently when the rows
+# The opening asked why four networks that had learned the same task fared so differently when the sequences
 # began at 32. **Relative** and **rotary** positions did not notice, because their scores contain only
 # $j - i$. **Sinusoidal** ones stumbled: a shift is a rotation of them, but nothing in the training made the
-# network use that. **Learned** ones failed, because no gradient ever reached the rows from 16 on.
+# network use that. **Learned** ones failed, because no gradient ever reached the rows of their table from 16 on.
 #
-# | scheme | where it enters | weights | does it work after a later start? | in longer rows? |
+# | scheme | where it enters | weights | does it work after a later start? | in longer sequences? |
 # |---|---|---|---|---|
 # | sinusoidal | tokens | none | only if trained there | only if trained there |
 # | learned | tokens | length · d | only if trained there | no: the table ends, unless it is interpolated |
@@ -1422,7 +1502,7 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # | year | what | paper | what came out |
 # |---|---|---|---|
 # | 2017 | **sinusoidal** positions are added to the tokens | [Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.5 | learned ones do as well: 25.7 BLEU beside 25.8 (Table 3) |
-# | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German, big model: 27.9 → 29.2 BLEU (Table 1) |
+# | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German: 26.5 → 26.8 BLEU (base), 27.9 → 29.2 (big; Table 1) |
 # | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory of a layer from $n^2 d$ to $n d$ |
 # | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | learns to turn coordinates into a pixel 150 times faster than a plain convolution (abstract) |
 # | 2021 | **rotary** positions (RoPE): queries and keys are turned | [Su et al.](https://arxiv.org/abs/2104.09864) | the usual choice in language models today |

@@ -46,7 +46,7 @@ FREQUENCIES = (
           "The exponent is 4f/d: f counts the pairs, or the features in steps of 2, and you"
           " multiply by 2 once too often."),
     wrong("exponent_over_all_features", "-even / dim", "-2 * even / dim",
-          "The exponent is 2f/d where f counts the features: f counts pairs. Feature 2f and feature"
+          "In your exponent 2f/d, f counts the features; it counts pairs. Feature 2f and feature"
           " 2f + 1 share their frequency.",
           ("torch.arange(0, dim, 2", "torch.arange(dim"), (IN_TURN, EACH_FEATURE)),
     wrong("every_feature_its_frequency", "torch.arange(0, dim, 2", "torch.arange(dim",
