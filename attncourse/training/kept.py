@@ -51,8 +51,12 @@ class Recipe:
 
 RECIPES = {
     "cbam": Recipe("cbam", "CBAM's two gates in every block"),
-    "stand_alone": Recipe("sasa23", "stand-alone attention for the 3x3s of stages 2 and 3"),
-    "windows": Recipe("windows", "shifted windows for the 3x3s of stages 2 and 3"),
+    "stand_alone": Recipe(
+        "sasa23", "stand-alone attention for the 3x3s of stages 2 and 3", epochs=30, rate=4e-3
+    ),
+    "windows": Recipe(
+        "windows", "shifted windows for the 3x3s of stages 2 and 3", epochs=30, rate=4e-3
+    ),
 }
 
 
