@@ -4,7 +4,7 @@
     y = x + T                                      learned      n d, one row of T a position
     s_ij = q_i · (k_j + a_(j-i)) / sqrt(d)         relative     2 clip + 1 vectors a of width d
     y_i = Σ_j A_ij (v_j + a_(j-i))                 relative     as many others of width e
-    s_ij = q_i · E_(j-i)                           skewed       i r -> i j, for j <= i
+    s_ij = q_i · a_(j-i)                           skewed       i r -> i j, for j <= i
     q_i -> R^i q_i,  k_j -> R^j k_j                rotary       pair f turns by p ω_f
     y = conv(x, columns, rows, distance)           coordinates  b c h w -> b e h w
 
@@ -159,7 +159,7 @@ def skew(x: Float[Tensor, "*batch i r"]) -> Float[Tensor, "*batch i j"]:
 def relative_logits(
     q: Float[Tensor, "*batch i d"], table: Float[Tensor, "i d"]
 ) -> Float[Tensor, "*batch i j"]:
-    """q_i · E_(j-i) for keys j <= i, 0 for later ones; never makes an i j d tensor.
+    """q_i · a_(j-i) for keys j <= i, 0 for later ones; never makes an i j d tensor.
 
     The last row of the table is for the token itself, the one before for its left neighbour.
     """

@@ -68,9 +68,13 @@ from attncourse.tasks.denoising import blur, places, psnr, surroundings
 # turns the scores into **attention weights**, which are positive and sum to 1. The answer is the
 # mean of all values with these weights. Since every step is differentiable, what makes a good
 # query or key can be learned.
-#
+
+# %% [markdown]
 # What is read, be it a word, a pixel or a patch, is called a **token**. Often the same tokens ask and
 # answer; then there are $n$ queries and $n$ keys.
+#
+# In the translator the query is what the second network wants to say next, and the vectors of the words are keys
+# *and* values. They may differ: a key is what a token is found by, a value what it hands over.
 
 
 # %% jupyter={"source_hidden": true}
@@ -225,8 +229,8 @@ for score in (10.0, 88.0, 89.0, 1000.0):
 # %% [markdown]
 # **What you should see.** The naive form turns into `nan` between the scores 88 and 89, whereas
 # yours gives 1 throughout. The largest number in float32 is $3.4\cdot10^{38} = \exp 88.7$. Beyond
-# it `exp` returns `inf`, and `inf / inf` is not a number. Scores of 89 are not unusual: section 1.4
-# meets them.
+# it `exp` returns `inf`, and `inf / inf` is not a number. Section 1.4 meets scores of 89, where wide
+# vectors are compared and nothing is scaled.
 
 # %% [markdown]
 # ## 1.2 Additive scores: a small network compares
@@ -495,8 +499,7 @@ claim(additive <= bound, "no additive score exceeds the sum of |u|")
 # %% [markdown]
 # **What you should see.** The additive scores stop growing below $\sum_m|u_m|$, whereas the inner
 # products grow a hundredfold from line to line, because query and key both become ten times longer.
-# This is their price for having no weights: something else must keep their size in check. If your
-# column grows tenfold, only one of the two was made longer.
+# This is their price for having no tanh: something else must keep their size in check.
 
 # %% [markdown]
 # ### Ablation: does direction decide, or length?
@@ -567,23 +570,31 @@ plots.show(
 
 # %%
 def spread(d, scale, n=512):
-    """The variance of n x n random scores times scale, and the mean entropy in bits."""
+    """Of n x n random scores times scale: variance, mean entropy in bits, summed slopes."""
     torch.manual_seed(d)
     q, k = torch.randn(2, n, d, dtype=torch.float64)
     s = scale * dot_product_scores(q, k)
     a = softmax(s)
-    return s.var().item(), -(a * a.clamp(min=1e-300).log2()).sum(-1).mean().item()
+    bits = -(a * a.clamp(min=1e-300).log2()).sum(-1).mean().item()
+    return s.var().item(), bits, (a * (1 - a)).sum(-1).mean().item()
 
 
 # %%
 widths = torch.tensor([4, 16, 64, 256, 1024])
 raw = torch.tensor([spread(d, 1) for d in widths.tolist()])
 scaled = torch.tensor([spread(d, d**-0.5) for d in widths.tolist()])
-print("        raw                over sqrt(d)\n   d    variance   bits    variance   bits")
+print("        raw                         over sqrt(d)")
+print("   d    variance   bits   slopes    variance   bits   slopes")
 for d, one, other in zip(widths, raw, scaled, strict=True):
-    print(f"{d:4}    {one[0]:8.4g}   {one[1]:.2f}    {other[0]:8.3f}   {other[1]:.2f}")
+    print(f"{d:4}    {one[0]:8.4g}   {one[1]:.2f}   {one[2]:6.2f}", end="    ")
+    print(f"{other[0]:8.3f}   {other[1]:.2f}   {other[2]:6.2f}")
 claim((raw[:, 0] / widths - 1).abs().max() < 0.1, "raw, the variance is d, within 10 %")
+
+# %%
 claim((scaled[:, 1] - 8.28).abs().max() < 0.1, "over sqrt(d), 8.28 bits for every d, to 0.1")
+claim(
+    raw[-1, 2] < 0.2 < 0.9 < scaled[:, 2].min(), "raw, the slopes vanish; scaled, they do not"
+)
 
 # %% jupyter={"source_hidden": true}
 raw, scaled = (torch.tensor([spread(d, d**p) for d in widths.tolist()]) for p in (0, -0.5))
@@ -603,28 +614,30 @@ plots.show(
 # %% [markdown]
 # **What you should see.** Without the division the variance is $d$, and the entropy sinks until
 # one key holds nearly everything: less than a third of a bit is left at $d = 1024$. After the
-# division the variance is 1 and the entropy 8.28 bits for every $d$. A weight near 1 or 0 also
-# has next to no gradient, since $\partial a_j / \partial s_j = a_j (1 - a_j)$, so unscaled attention is
-# hard to train. If your right-hand columns drift, check the scale.
+# division the variance is 1 and the entropy 8.28 bits for every $d$. The columns *slopes* hold
+# $\sum_j \partial a_j / \partial s_j = \sum_j a_j (1 - a_j)$, which is nearly 1 where the weight is spread and 0 where
+# one key has all of it. Where it is near 0, a small step of a score changes nothing, and gradients that must pass here
+# are lost. This is the paper's reason for the scale (section 3.2.1).
 
 # %% [markdown]
 # ### Ablation: what if we divide by $d$? (may be skipped at first reading)
 
 # %%
 for d in (4, 64, 1024):
-    variance, bits = spread(d, 1 / d)
+    variance, bits, _ = spread(d, 1 / d)
     print(f"d = {d:4}   variance {variance:.4f}, 1/d = {1 / d:.4f}   {bits:.3f} bits of 9")
 claim(bits > 8.99, "with d = 1024 divided by d, attention is hardly more than a plain mean")
 
 # %% [markdown]
 # **What you should see.** The variance sinks as $d / d^2 = 1/d$. For wide features all scores,
-# and hence all weights, become nearly equal: 9 bits. The square root is the only power that works
-# for every $d$.
+# and hence all weights, become nearly equal: 9 bits. As long as
+# queries and keys have independent numbers of variance 1, the square root is the only power that works for every $d$.
 
 # %% [markdown]
 # ## 1.5 Masks: who may look where
 #
-# A model that draws a picture pixel by pixel must not look at what it has not drawn yet. A **causal
+# A model that is to draw a picture pixel by pixel learns from whole pictures: row $i$ predicts pixel $i + 1$ from the
+# pixels 0 to $i$, for all $i$ at once. Without a mask it would look the answer up. A **causal
 # mask**, which comes from the decoder of the transformer (Vaswani et al. 2017, section 3.2.3), forbids
 # it: query $i$ may attend to the keys $j \le i$ only. Read row by row, a picture of 4 by
 # 6 pixels is a sequence of 24 tokens. The left panel shows the mask of four tokens, the right one what
@@ -689,7 +702,8 @@ print(f"allowed: {few} of 15, and {many} of 576")
 # %% [markdown]
 # ### Padding
 #
-# Examples of different lengths are put into one tensor by filling the short ones up. What was
+# Captions have different numbers of words, and pictures of different size different numbers of patches. They are
+# put into one tensor by filling the short ones up. What was
 # filled in, the **padding**, must not be looked at. The **padding mask** hides those keys from
 # every query, so its axis for queries has length 1 and is broadcast when it is used. Masks are
 # combined with `&`.
@@ -1016,9 +1030,10 @@ leaves = [x.requires_grad_() for x in (q, k, v)]
 for name, mask in masks.items():
     mine = scaled_dot_product_attention(*leaves, mask)
     torchs = nn.functional.scaled_dot_product_attention(*leaves, attn_mask=mask)
-    same = torch.allclose(mine, torchs, atol=1e-12)
+    same = torch.allclose(mine, torchs, rtol=0, atol=1e-12)
     slopes = [torch.autograd.grad(y.sin().sum(), leaves) for y in (mine, torchs)]
-    same_slopes = all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*slopes, strict=True))
+    pairs = zip(*slopes, strict=True)
+    same_slopes = all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in pairs)
     claim(same and same_slopes, f"mask {name}: output and gradients equal torch's")
 
 # %% [markdown]
@@ -1084,8 +1099,7 @@ plots.show(fig, "A temple by a lake, 48 by 72 pixels, without noise and with.")
 # ### To beat: the best blur
 #
 # A Gaussian blur assumes that neighbouring pixels have the same value. Its width is searched on
-# this very picture, with the clean version in hand. In practice one does not have it, so that no
-# Gaussian blur can do better on this picture.
+# this very picture, with the clean version in hand, among the 23 widths below. In practice one does not have it.
 
 # %%
 widths = [n / 20 for n in range(8, 31)]
@@ -1296,9 +1310,8 @@ plots.show(fig, "The temple three times: blurred; sharper, with flat walls; the 
 # %% [markdown]
 # **What you should see.** The three lines agree: patches gain about 1 dB over the best blur, and
 # patches with places about 1.7 dB, which is about a third less squared error. They do so with
-# bandwidths from another photograph, while the blur's width was searched on the picture itself.
-# If your patches come out below 15 dB, the extra feature is missing or its sign is wrong. If you
-# get the noisy picture back, with its 20 dB, the weights are too sharp, and every patch finds only itself.
+# bandwidths from another photograph, while the blur's width was searched on the picture itself. (3 pixels
+# is the smallest width that was tried for places; a smaller one might do better still.)
 
 # %% [markdown]
 # ### What does one pixel look at?
@@ -1381,8 +1394,8 @@ explore(clean, every_third, queries=(16, 24), query=(3, 18), name="temple")
 # **What you should see.** In the figure of the roof, with places the pixel reads a spot of about six pixels, as predicted.
 # The patch finds orange edges wherever they are, up to the top of the temple, but gives half of
 # its attention to itself. With places beside them the patches need not be so similar, and the
-# near ones carry more of the weight. If a map is even all over, the features were divided by too
-# large a bandwidth.
+# near ones carry more of the weight. Patches thus read fewer pixels here than the blur does, but the right ones: the
+# blur's six lie on both sides of the edge.
 
 # %% [markdown]
 # ### Ablation: what if the key loses its extra feature? (may be skipped at first reading)
@@ -1422,24 +1435,33 @@ print(f"mean brightness of the clean picture {clean.mean():.3f}")
 # $e^{2 \sigma^2 d / 2 \beta^2} = e^{0.27 / 0.09} = e^3 = 20$ times. A mask can forbid it.
 # </details>
 
+
 # %%
-itself = torch.eye(48 * 72, dtype=torch.bool)
+def seeing_and_blind(given, goal, beta):
+    """The quality in dB where each pixel may see itself, and where it may not."""
+    p = surroundings(given, 3) / beta
+    others = ~torch.eye(48 * 72, dtype=torch.bool)
+    return psnr(denoise(p, given), goal), psnr(denoise(p, given, others), goal)
+
+
+# %%
 lead = {}
 for name in ("china", "flower"):
     goal, given = noisy_photograph(name, 1)
     blurry = psnr(blur(given, best_blur(given, goal)), goal)
-    seeing = psnr(denoise(surroundings(given, 3) / 0.3, given), goal)
-    blind = psnr(denoise(surroundings(given, 3) / 0.25, given, ~itself), goal)
-    lead[name] = blind - seeing
-    print(f"{name:6}   blur {blurry:.2f}   patches {seeing:.2f}   blind {blind:.2f} dB")
+    found = {beta: seeing_and_blind(given, goal, beta) for beta in (0.25, 0.3)}
+    lead[name] = found[0.25][1] - found[0.3][0]
+    print(f"{name:6}   blur {blurry:.2f}", end="")
+    for beta, (seeing, blind) in found.items():
+        print(f"   beta {beta}: patches {seeing:.2f}, blind {blind:.2f}", end="")
+    print(" dB")
 claim(lead["flower"] > 0.1, "on the dahlia a pixel that may not see itself does better")
 claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 
 # %% [markdown]
 # **What you should see.** On the dahlia a pixel that may not look at itself does better, and on
-# the temple it does as well, although it throws its own value away. What it gains is a wider
-# average: without the twentyfold favourite, the others count. (Its bandwidth, 0.25, was chosen on
-# the dahlia with other noise, like the rest.)
+# the temple it does as well, although it throws its own value away. Each is compared at the better of the two
+# bandwidths: without the twentyfold favourite the twins count anyway, and the pixel can be choosier about whom it reads.
 
 # %% [markdown]
 # ## What you have now
@@ -1452,8 +1474,8 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 # |---|---|---|
 # | softmax | $\exp(s_j - t) / \sum_{j'} \exp(s_{j'} - t)$ | a constant cancels, so subtract the maximum |
 # | additive score | $u^\top \tanh(W_q q + W_k k)$ | bounded; the tanh lets query and key interact |
-# | dot-product score | $q \cdot k$ | no weights, unbounded, rewards length |
-# | scale | $1 / \sqrt d$ | keeps the variance of the scores at 1 |
+# | dot-product score | $q \cdot k$ | no weights and no tanh: unbounded, rewards length |
+# | scale | $1 / \sqrt d$ | brings the variance of the scores from $d$ to 1 |
 # | mask | $-\infty$ before the softmax | True means *may attend*; masks combine with `&` |
 # | attention | $\operatorname{softmax}(q k^\top / \sqrt d)\, v$ | a mean of values; it has no order |
 # | denoising | queries and keys from patches | what they are made of decides what attention does |
@@ -1475,7 +1497,8 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 #
 # 3. What happens to wide queries and keys if the scores are not divided by √d?
 # <details><summary>Answer</summary>
-# Their scores have the variance d, so one key takes nearly all of the weight and gradients vanish.
+# Their scores have the variance d, so one key takes nearly all of the weight; then no weight changes when a score
+# does, and no gradient passes.
 # </details>
 
 # %% [markdown]
@@ -1496,7 +1519,7 @@ claim(abs(lead["china"]) < 0.2, "on the temple it does as well, to 0.2 dB")
 #
 # - [Xu et al. 2015](https://arxiv.org/abs/1502.03044) also tried **hard attention**, which samples one place
 #   instead of averaging, and must be trained by reinforcement learning.
-# - [Sparsemax](https://arxiv.org/abs/1602.02068) (2016) replaces the softmax by a projection that gives most keys
+# - [Sparsemax](https://arxiv.org/abs/1602.02068) (2016) replaces the softmax by a projection that can give keys
 #   a weight of exactly 0.
 # - [Query-key normalisation](https://arxiv.org/abs/2010.04245) (2020) takes the length out of queries and keys,
 #   the problem of section 1.3; [ViT-22B](https://arxiv.org/abs/2302.05442) (2023) needed a form of it to train

@@ -86,7 +86,7 @@ plots.show(
 # |---|---|---|
 # | sinusoidal, learned, relative and rotary positions; the skewing trick; coordinates for convolutions | who still finds a neighbour when a sequence begins later or is longer, and who does not | attention and its mask (chapter 01) |
 #
-# Sections marked "may be skipped at first reading" are not needed later in the chapter.
+# Sections marked "may be skipped at first reading" come back only in the summary and in the questions at its end.
 
 # %% [markdown]
 # | letter | what it counts |
@@ -339,7 +339,8 @@ claim((norms - 16).abs().max() < 1e-4, "every row has the squared length d / 2 =
 claim((gram[1:, 1:] - gram[:-1, :-1]).abs().max() < 1e-3, "each diagonal holds one number")
 
 # %% [markdown]
-# **What you should see.** The right map consists of stripes: the product of two rows depends on their
+# **What you should see.** On the left one row is one position: the waves at the left are fast, and from feature 16 on
+# all 32 rows look alike, for those hands have hardly moved yet. The right map consists of stripes: the product of two rows depends on their
 # distance alone, since $\sin a \sin b + \cos a \cos b = \cos(a - b)$:
 #
 # $$ P_p \cdot P_{p'} = \sum_f \cos\bigl((p - p')\,\omega_f\bigr) $$
@@ -793,9 +794,8 @@ for length in (64, 128, 256):
     print(f"{length:4}   {direct:15,}   {skewed:17,}   {direct / skewed:5.1f}")
 
 # %% [markdown]
-# **What you should see.** The ratio comes close to $d = 32$. The paper's table says the same: beyond the
-# map itself, which is $n^2$ for any attention, relative positions take $O(n^2 d)$ gathered and $O(n d)$
-# skewed. If your ratio is 1, something still makes a vector for every pair.
+# **What you should see.** The ratio comes close to $d = 32$, because skewed the largest tensor is the map itself,
+# which any attention has. The paper counts what comes on top of the map: $O(n^2 d)$ gathered, and $O(n d)$ skewed. If your ratio is 1, something still makes a vector for every pair.
 
 # %% [markdown]
 # ## 3.6 Rotary positions
@@ -1141,7 +1141,7 @@ claim((far & wrong).sum() > 0.9 * wrong.sum(), "rotary: over 90 % of the wrong k
 # Language models with rotary positions meet this when they are to read longer texts.
 # [Position interpolation](https://arxiv.org/abs/2306.15595) (Chen et al. 2023) divides all positions by a
 # factor, so that a text twice as long lies within the trained range, and trains on for a short while.
-# [YaRN](https://arxiv.org/abs/2309.00071) (2023) divides only those of the slow pairs.
+# [YaRN](https://arxiv.org/abs/2309.00071) (2023) divides mainly those of the slow pairs.
 
 # %% [markdown]
 # ### Ablation: is it the encoding, or the training? (may be skipped at first reading)
@@ -1263,9 +1263,11 @@ plots.show(
 # the left, one half does not know its axis. Which half comes first is a convention: it is the row in
 # [DETR](https://arxiv.org/abs/2005.12872), and the column in the code of the
 # [masked autoencoder](https://arxiv.org/abs/2111.06377).
-#
+
+# %% [markdown]
 # Now let the patches attend to each other by these positions alone. Move over the photograph and compare:
-# where does the map on the right ignore the patch below?
+# where does the map on the right ignore the patch below? (Everywhere: it is 18 steps away. And at the left edge the
+# band goes on at the right end of the row above.)
 
 # %%
 photo = photograph("china")  # danielbuechele, CC BY 2.0
@@ -1443,14 +1445,14 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # ## What you have learnt
 #
 # The opening asked why four networks that had learned the same task fared so differently when the sequences
-# began at 32. **Relative** and **rotary** positions did not notice, because their scores contain only
+# began at 32. **Relative** and **rotary** positions did not notice, because positions enter their scores only as
 # $j - i$. **Sinusoidal** ones stumbled: a shift is a rotation of them, but nothing in the training made the
 # network use that. **Learned** ones failed, because no gradient ever reached the rows of their table from 16 on.
 #
 # | scheme | where it enters | weights | does it work after a later start? | in longer sequences? |
 # |---|---|---|---|---|
-# | sinusoidal | tokens | none | only if trained there | only if trained there |
-# | learned | tokens | length · d | only if trained there | no: the table ends, unless it is interpolated |
+# | sinusoidal | tokens | none | only if trained there | partly, if trained there |
+# | learned | tokens | length · d | only if trained there | partly, if its rows were trained; beyond the table, only interpolated |
 # | relative (Shaw) | scores and values | (2 clip + 1)(d + e) | yes: only distance enters | yes: distances beyond clip count as clip |
 # | rotary | queries and keys | none | yes: only distance enters | partly: long distances are new |
 # | CoordConv | input channels | 2 or 3 more channels per filter | (does not apply) | yes: coordinates stay within -1 to 1 |
@@ -1491,8 +1493,9 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # <details><summary>5. A model was trained on images of 224 pixels and gets 448. What happens to its
 # positions?</summary>
 #
-# Learned ones are missing and are interpolated. Relative and rotary ones go on, but meet distances that
-# they have not seen; these can be scaled down. Coordinates from -1 to 1 only become denser.
+# Learned ones are missing and are interpolated. Sinusoidal ones are there, but the network was not taught to read
+# them. Clipped relative ones count all that is far as clip. Rotary ones meet distances that they have not seen; these
+# can be scaled down. Coordinates from -1 to 1 only become denser.
 #
 # </details>
 
@@ -1503,7 +1506,7 @@ claim(seeing.max() < 0.01, "with coordinates the error is below 0.01")
 # |---|---|---|---|
 # | 2017 | **sinusoidal** positions are added to the tokens | [Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.5 | learned ones do as well: 25.7 BLEU beside 25.8 (Table 3) |
 # | 2018 | **relative** positions: the score knows the distance | [Shaw, Uszkoreit, Vaswani](https://arxiv.org/abs/1803.02155) | English to German: 26.5 → 26.8 BLEU (base), 27.9 → 29.2 (big; Table 1) |
-# | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory of a layer from $n^2 d$ to $n d$ |
+# | 2018 | the same for long music, by **skewing** | [Huang et al.](https://arxiv.org/abs/1809.04281) | memory beside the map from $n^2 d$ to $n d$ |
 # | 2018 | **CoordConv**: coordinates for convolutions | [Liu et al.](https://arxiv.org/abs/1807.03247) | learns to turn coordinates into a pixel 150 times faster than a plain convolution (abstract) |
 # | 2021 | **rotary** positions (RoPE): queries and keys are turned | [Su et al.](https://arxiv.org/abs/2104.09864) | the usual choice in language models today |
 

@@ -67,7 +67,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint
+from attncourse import check, explore, hint
 from attncourse.book import claim, plots
 from attncourse.book.drawings import non_local as drawn
 from attncourse.papers import counting
@@ -369,10 +369,22 @@ claim((own == torch.arange(864)).all(), "non-local means: each pixel prefers its
 # example by hand. With the mean taken off, the sky agrees with the brightest part of the sky, and the tree
 # with what is dark, be it wood or leaves. A distance has no such fault:
 # $-\|a - b\|^2 = 2\, a \cdot b - \|a\|^2 - \|b\|^2$ subtracts the squared length of the key.
-#
+
+# %% [markdown]
 # Each map has a scale of its own: from the full yellow on, a weight belongs to the largest 2 % of its map.
 #
 # If the weights of one pixel do not add up to 1, your softmax runs over $i$.
+#
+# All three maps, for any query: move from the sky down into the trees. Which map does not notice?
+
+# %%
+shown = {"raw product": colour_maps(False), "standardised": colour_maps(True)}
+shown["non-local means"] = patch_maps()
+shown = {
+    name: rearrange(each[::2, ::2], "h w y x -> (h w) (y x)") for name, each in shown.items()
+}
+photo = photograph("china", 24, 36)
+explore(photo, shown, queries=(12, 18), keys=(24, 36), query=(1, 15), name="alike")
 
 # %% [markdown]
 # The **embedded Gaussian** leaves this to training: queries and keys are each a linear layer of $x$, so

@@ -64,8 +64,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint, papers
-from attncourse.book import claim, diagrams, plots
+from attncourse import check, explore, hint, papers
+from attncourse.book import claim, diagrams, maps, plots
 from attncourse.papers import counting
 from attncourse.papers.cost import cost as spent_by
 from attncourse.tasks.pictures import photograph
@@ -586,8 +586,8 @@ claim(torch.equal(local_attention(q, k, v, one, one, 1), v), "a window of 1 retu
 
 
 # %%
-def bilateral(picture, sigma=0.3, rho=1.5, window=9):
-    """The mean of a window, weighted by distance and by difference of colours."""
+def filter_parts(picture, sigma=0.3, rho=1.5, window=9):
+    """Queries and keys of the filter, the colours over sigma, and the embeddings."""
     x = rearrange(picture, "h w c -> 1 1 c h w") / sigma
     one, size = torch.ones_like(x[:, :, :1]), x.square().sum(2, keepdim=True)
     q = torch.cat([one, x, one, one], dim=2)
@@ -595,7 +595,15 @@ def bilateral(picture, sigma=0.3, rho=1.5, window=9):
     far = -(torch.arange(window) - window // 2).square() / (2 * rho**2)
     rows = F.pad(far[None, :, None], (0, 2))  # its number stands where q has its first 1 …
     columns = F.pad(far[None, :, None], (1, 1))  # … and here where it has its second
-    y = local_attention(q, k, sigma * x, rows, columns, window)
+    return q, k, rows, columns, window
+
+
+# %%
+def bilateral(picture, **settings):
+    """The mean of a window, weighted by distance and by difference of colours."""
+    q, k, rows, columns, window = filter_parts(picture, **settings)
+    v = rearrange(picture, "h w c -> 1 1 c h w")
+    y = local_attention(q, k, v, rows, columns, window)
     return rearrange(y, "1 1 c h w -> h w c")
 
 
@@ -640,6 +648,19 @@ claim(
 # a pixel of the sky gets hardly any weight from a pixel of the roof. As $\sigma \to \infty$ the weights no longer
 # depend on the colours, and a blur is left. A trained layer chooses for itself which features to compare, in several
 # heads.
+
+# %% [markdown]
+# Here are the filter's own maps, on a smaller photograph. Move the query from the sky over the edge of a roof and back:
+# with colours in it the window stops at the edge, without them it is the same everywhere.
+
+# %%
+small = photograph("china", 24, 36)
+filters = {"distance and colour": 0.1, "distance alone": 1000.0}
+filters = {
+    name: maps.from_windows(local_weights(*filter_parts(small, sigma=sigma))[0])
+    for name, sigma in filters.items()
+}
+explore(small, filters, query=(10, 12), name="bilateral")
 
 # %% [markdown]
 # The comparison is an illustration and no benchmark: the blur's width was chosen among five with the clean picture

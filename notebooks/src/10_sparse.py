@@ -73,7 +73,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # %%
-from attncourse import check, hint, papers
+from attncourse import check, explore, hint, papers
 from attncourse.book import claim, diagrams, plots, result
 from attncourse.papers import counting
 from attncourse.tasks import sequences as streams
@@ -385,6 +385,22 @@ plots.show(
 # is above it, with *block* its own row, and with *summary* the right edge of the image. For an image the
 # row and the column are sensible choices, because what lies there is often related to the query. The right
 # edge is an arbitrary place.
+#
+# Point at other pixels, or use the arrow keys; head 1 has the first mask of a pattern and head 2 the second. Which
+# pixels have a *fixed* head 2 that reads nothing at all?
+
+# %%
+patterns = {"strided": (local_mask, strided_mask), "fixed": (block_mask, summary_mask)}
+maps = {
+    name: torch.stack([make(384, 24) for make in masks]).double()  # 16 rows of 24 pixels
+    for name, masks in patterns.items()
+}
+maps = {name: keys / keys.sum(-1, keepdim=True).clamp(min=1) for name, keys in maps.items()}
+explore(photograph("flower", 16, 24), maps, query=(9, 9), name="patterns")
+
+# %% [markdown]
+# **What you should see.** *Fixed*, head 2, is empty for all pixels of the first row but its last one: no row
+# has ended before them.
 
 # %% [markdown]
 # ### Empty rows
