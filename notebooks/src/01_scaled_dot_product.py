@@ -583,18 +583,14 @@ def spread(d, scale, n=512):
 widths = torch.tensor([4, 16, 64, 256, 1024])
 raw = torch.tensor([spread(d, 1) for d in widths.tolist()])
 scaled = torch.tensor([spread(d, d**-0.5) for d in widths.tolist()])
-print("        raw                         over sqrt(d)")
-print("   d    variance   bits   slopes    variance   bits   slopes")
-for d, one, other in zip(widths, raw, scaled, strict=True):
-    print(f"{d:4}    {one[0]:8.4g}   {one[1]:.2f}   {one[2]:6.2f}", end="    ")
-    print(f"{other[0]:8.3f}   {other[1]:.2f}   {other[2]:6.2f}")
+print("   d   raw: variance   bits  slopes   over sqrt(d): variance   bits  slopes")
+for d, one, other in zip(widths.tolist(), raw.tolist(), scaled.tolist(), strict=True):
+    print("{:4}   {:13.4g}   {:.2f}  {:6.2f}".format(d, *one), end="   ")
+    print("{:22.3f}   {:.2f}  {:6.2f}".format(*other))
 claim((raw[:, 0] / widths - 1).abs().max() < 0.1, "raw, the variance is d, within 10 %")
-
-# %%
 claim((scaled[:, 1] - 8.28).abs().max() < 0.1, "over sqrt(d), 8.28 bits for every d, to 0.1")
-claim(
-    raw[-1, 2] < 0.2 < 0.9 < scaled[:, 2].min(), "raw, the slopes vanish; scaled, they do not"
-)
+few, many = raw[-1, 2], scaled[:, 2].min()
+claim(few < 0.2 < 0.9 < many, "raw, the slopes vanish with d; scaled, they do not")
 
 # %% jupyter={"source_hidden": true}
 raw, scaled = (torch.tensor([spread(d, d**p) for d in widths.tolist()]) for p in (0, -0.5))

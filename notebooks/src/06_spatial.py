@@ -54,8 +54,8 @@ on the flower and dark elsewhere; and the flower alone on black."""
 plots.show(fig, alt)
 
 # %% [markdown]
-# This gate knows two numbers about each pixel and looks through one window of 7 x 7 pixels, yet it cuts the
-# dahlia out of its leaves. By the end of section 6.2 you will have written it.
+# This gate knows two numbers about each pixel and looks through one window of 7 x 7 pixels, yet it cuts nearly the
+# whole dahlia out of its leaves. (Its two numbers were set by hand for this photograph.) By the end of section 6.2 you will have written it.
 
 # %% [markdown]
 # ### What came of it
@@ -67,10 +67,10 @@ plots.show(fig, alt)
 # | ResNet-101 | 23.38 % | 22.35 % | 21.51 % |
 # | ResNeXt-50 | 22.85 % | 21.91 % | 21.92 % |
 #
-# (Table 4 of the CBAM paper, one run each.) On a ResNet-50 CBAM is half a point better than
+# (Table 4 of the CBAM paper, which prints one number each and no spread.) On a ResNet-50 CBAM is half a point better than
 # squeeze-and-excitation: 0.34 of it come with a maximum beside the mean, 0.14 with the gains for pixels
-# (their Tables 1 and 2). On a ResNeXt-50 it is no better. BAM's authors report 23.14 % for the ResNet-50
-# with BAM that they released.
+# (their Tables 1 and 2). On a ResNeXt-50 it is no better. For the ResNet-50 with BAM that
+# they [released](https://github.com/Jongchan/attention-module), the authors give 76.86 %, an error of 23.14 as well.
 #
 # CBAM costs almost nothing beyond squeeze-and-excitation. BAM stands in three places only; it has even fewer
 # weights, and two per cent more multiply-adds. Being cheap, they stayed:
@@ -100,7 +100,7 @@ plots.show(fig, alt)
 # |---|---|---|
 # | CBAM's two gates and CBAM itself, BAM, two further gates, Grad-CAM | which ablations of the paper a task can tell apart; what made a network say "flower"; the paper's table of weights, counted to the digit | `squeeze` and the bottleneck of chapter 5 |
 #
-# A first reading leaves out what is marked so, and takes about two hours.
+# Sections marked "may be skipped" can be left out at first; the rest takes about two hours.
 
 # %% [markdown]
 # | letter | what it counts | | letter | what it is |
@@ -172,15 +172,16 @@ plots.show(fig, alt)
 # The sign maps stand for feature maps of a photograph that may or may not matter, and the cue maps for
 # context: a texture that is everywhere, such as fur, raises the mean of its map; a part that is small and
 # certain, such as an eye, raises the maximum alone. The task separates the two exactly. The brighter
-# cue map has the same maximum as the others, since the marks are brighter still, and the one with a peak has
-# the same mean.
+# cue map has the same maximum as the others, since the marks are brighter still. The one with a peak has the same
+# mean, because all its other pixels are lowered by 3/63, too little to be seen in the figure.
 
 # %%
 named = {"another": 4 + (plane + 1) % 4, "counts": 4 + plane}
 for kind, which in (("brighter", ~peak), ("a peak", peak)):
-    for name, c in named.items():
-        grid = image[which, c[which]][0]
-        print(f"{kind:9} {name:8} mean {grid.mean():.2f}   largest {grid.max():.0f}")
+    b = which.nonzero()[0].item()  # the image of the figure's kind
+    for name, channel in named.items():
+        grid = image[b, channel[b]]
+        print(f"{kind:9} {name:8} mean {grid.mean():.4f}   largest {grid.max():.0f}")
 
 # %% [markdown]
 # The network that has to answer, which we call the *reader*, multiplies every sign map by its gain, adds up
@@ -342,7 +343,7 @@ claim(found["mean and max"] > 0.95, "with both pools it is nearly always right")
 
 # %% [markdown]
 # On ImageNet the paper's Table 1 prints top-1 errors of 24.56 (no gate), 23.14 (mean), 23.20 (max) and
-# 22.80 (both), one run each. The order is the same, but between mean and both there is a third of a
+# 22.80 (both). The order is the same, but between mean and both there is a third of a
 # point. The task shows what each pool *can* see; it does not show how often photographs need it.
 
 # %% [markdown]
@@ -477,7 +478,7 @@ claim((gate.attention(x) == 0.5).all(), "with the norm's weight 0, each gain is 
 # starts at 0, so that all gains start at one half, as in the last claim.)
 
 # %% [markdown]
-# ### The picture of the first page
+# ### The picture of the opening
 #
 # Now you can make the dahlia's gains. The channels are red, green and blue. As in the example by hand, all 49
 # weights of the maximum are equal, and all 49 of the mean are equal and negative, so a pixel gets a large
@@ -497,7 +498,7 @@ def strong_colours(padding="zeros"):
 
 # %%
 gains, longer = strong_colours(), strong_colours("replicate")
-claim((gains - first_page).abs().max() < 0.001, "these are the gains of the first page")
+claim((gains - first_page).abs().max() < 0.001, "these are the gains of the opening")
 claim(gains[32, 48] > 0.9, "the middle of the flower passes")
 claim(gains[:8, :8].max() < 0.1, "the leaves in the corner do not")
 print(
@@ -505,7 +506,8 @@ print(
 )
 
 # %% [markdown]
-# **What you should see.** Two numbers for each pixel and one window cut the flower out. The second blossom, at
+# **What you should see.** Two numbers for each pixel and one window cut the flower out, given a factor and a
+# threshold that suit it. The second blossom, at
 # the lower edge, stays dark: beyond the border a convolution reads zeros, and there these lower the
 # gain from 0.53 to 0.02. A trained gate does not get raw colours but hundreds of feature maps. It may
 # find the same kind of thing: places where some map responds much more than the rest.
@@ -567,7 +569,9 @@ check("spatial.cbam", CBAM)
 # ### Ablation: pooling or a 1 x 1 convolution, 3 x 3 or 7 x 7 (Table 2)
 #
 # The paper describes a pixel by two pooled numbers, or by one learned mixture of its channels (a 1 x 1
-# convolution). Then it convolves, with a small or a large window.
+# convolution, which takes the place of the pools):
+# $M_s = \sigma(\mathrm{norm}\,(f * (u \cdot x)))$ with one weight $u_c$ for each channel. Then it convolves, with a small or a
+# large window.
 #
 # **Predict.** Pooling or a 1 x 1 convolution can be followed by a 3 x 3 or a 7 x 7 window. Which of these
 # four gates can reach 1 in our task?
@@ -654,7 +658,7 @@ claim(
 # %% [markdown]
 # **What you should see.** The runs that shut the peak are the ones that stop at 27/32. The second gate sees
 # only what the first lets through. In the paper's Table 3 the errors are 22.66 with channels first, 22.78
-# with pixels first and 22.95 in parallel, one run each; which order wins depends on what the second gate
+# with pixels first and 22.95 in parallel; which order wins depends on what the second gate
 # needs to see.
 
 
@@ -732,11 +736,12 @@ print("chosen:", tried["chosen"])
 # %% [markdown]
 # ## 6.4 BAM: add first, then one sigmoid
 #
-# CBAM's gates multiply, so either of them can shut a pixel. In BAM, by the same authors, neither can decide
+# CBAM's gates multiply, so that one closed gate is enough to shut a feature out. In BAM, by the same authors, neither can decide
 # alone: a channel branch and a spatial branch each compute **logits**, the two are added, and the sum goes
 # through one sigmoid. What it lets through is added to x, so that nothing can be lost. CBAM stands in every
-# block; BAM stands between the stages of a network, three times in a ResNet.
-#
+# block. BAM stands where the maps are halved, three times in a ResNet, so that few of its larger branches are needed.
+
+# %% [markdown]
 # Whether a pixel matters depends on its surroundings, so the spatial branch uses **dilated** convolutions. A
 # 3 x 3 with dilation 4 reads nine pixels that lie four apart, and two of them in a row see far for few
 # weights.
@@ -983,12 +988,13 @@ print("weights of CBAM's spatial gate:", sum(p.numel() for p in SpatialGate().pa
 print(
     "of BAM's branch, 256 channels: ", sum(p.numel() for p in SpatialBranch(256).parameters())
 )
-claim(right > 0.65, "the median is near that of the channel gate alone, or above it")
+claim(
+    right > 0.65, "the median is not below the vote of the channel gate alone, 11/16, by 0.04"
+)
 
 # %% [markdown]
 # **What you should see.** One of the three seeds finds the marks with these 46 weights; the other two do no
-# better than the channel gate alone. The view is wide enough, but to learn it through one mean and two ReLUs
-# is hard. CBAM's spatial gate has about twice as many weights, BAM's branch nearly two hundred times as many.
+# better than the channel gate alone, so that the view is wide enough, but is not found every time. CBAM's spatial gate has about twice as many weights, BAM's branch nearly two hundred times as many.
 
 # %% [markdown]
 # ## 6.6 GALA: sum and product, and a sign (may be skipped at first reading)
@@ -1064,8 +1070,8 @@ claim((gala(x) == 0).all(), "with a = mu = 0 nothing passes")
 
 # %% [markdown]
 # **What you should see.** The ranks are 1, 2 and 2: whatever the weights, the logits of this gate are a sum of
-# at most two products of a channel and a pixel, and the tanh only bends them. CBAM's gains in parallel have
-# rank 1. That makes these gates cheap, and it is their limit: they cannot say "this map here, that map there"
+# at most two products of a channel and a pixel, and the tanh only bends them. CBAM's gains have rank 1 for every image,
+# a channel's times a pixel's. That makes these gates cheap, and it is their limit: they cannot say "this map here, that map there"
 # freely.
 #
 # GALA also meets chapter 5: for $l = \mu = 0$ and $a = \tfrac12$ its gains are
@@ -1086,7 +1092,8 @@ claim((gala(x) == 0).all(), "with a = mu = 0 nothing passes")
 # Take the maps $A$ behind the last convolution and the score $S$ of one class. If a map were a little
 # brighter everywhere, would the score rise? That is the gradient, averaged over the pixels. Maps that
 # support the class get a positive weight $\alpha_c$, maps that contradict it a negative one, and the
-# weighted sum of the maps says *where* the support lies.
+# weighted sum of the maps says *where* the support lies. Where the sum is negative, the pixels speak for other classes;
+# a ReLU leaves these out.
 
 # %% jupyter={"source_hidden": true}
 plots.show(
@@ -1195,9 +1202,9 @@ For "temple" the map colours the left half only, for "flower" the petals only.""
 plots.show(fig, alt)
 
 # %% [markdown]
-# **What you should see.** One network, one picture, two questions, two different maps. The centre of the dahlia
-# stays nearly grey: the petals were enough to tell the photographs apart. A map shows what *this* network
-# used, not what the thing is.
+# **What you should see.** One network, one picture, two questions, two different maps. (It was trained on pieces of
+# these two photographs.) The centre of the dahlia stays nearly grey, so that by this measure the petals count and it
+# does not. A map shows what *this* network used, not what the thing is.
 
 # %% [markdown]
 # ### With and without CBAM
@@ -1259,9 +1266,9 @@ claim(
 
 # %% [markdown]
 # **What you should see.** All four networks look at the digit far more than chance would. CBAM does not
-# make them right more often in these runs, and the maps *without* CBAM have more in the frame. So a tidy
-# map is no proof of quality, and attention does not promise a tidier map. (Two seeds and one small task
-# say nothing about ImageNet.)
+# make them right more often in these runs, and the maps *without* CBAM have more in the frame. So attention does not
+# promise a tidier map. Whether a tidy map goes with quality, four networks cannot tell, and one small task says
+# nothing about ImageNet.
 
 
 # %% jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
@@ -1280,7 +1287,8 @@ for row, name in zip(axs, nets, strict=True):
     for b, ax in enumerate(row):
         plots.image(ax, 1 - image[b, 0], ""), frame(ax, box[b])
         seen = overlay(ax, nets[name][0], b)
-fig.suptitle("With and without CBAM the maps find the digit", x=0.02, ha="left", fontsize=9)
+shares = ", ".join(f"{name} {in_frame(ones[0])[1]:.2f}" for name, ones in nets.items())
+fig.suptitle(f"Share of the maps within the frame: {shares}", x=0.02, ha="left", fontsize=9)
 fig.colorbar(seen, ax=axs, shrink=0.8, label="L / its largest")
 plots.show(
     fig,
@@ -1304,8 +1312,9 @@ claim((raw - direct).abs().max() < 1e-4, "the weights alpha are those of the hea
 
 # %% [markdown]
 # **What you should see.** The two claims hold for any weights, trained or not: under such a head Grad-CAM needs
-# no gradient and *is* the class activation map of 2016. The maps have half the height and width of the image,
-# 96 pixels; if your sum is off by a factor of 96, you sum where equation 1 takes a mean.
+# no gradient. Before its ReLU it *is* the class activation map of 2016, divided by the number of pixels. The maps have
+# half the height and width of the image, 8 x 12 = 96 pixels; if your sum is off by a factor of 96, you sum where
+# equation 1 takes a mean.
 
 # %% [markdown]
 # ### Ablation: the probability instead of the score
@@ -1370,10 +1379,11 @@ for name, row in rows.items():
 # ## What you have learnt
 #
 # *Which pixels matter?* Two pooled numbers and a 7 x 7 window can say so, if the surroundings tell. *How do
-# gains for channels and for pixels meet?* As a product, either gate can shut a pixel, and the gate that comes
+# gains for channels and for pixels meet?* As a product, one closed gate is enough, and the gate that comes
 # second sees only what the first lets through; as a sum with x beside it, nothing is lost and nothing can be
 # shut. *Can networks be taught to look where people look?* Linsley et al. report yes, and a gain in
-# accuracy. *How does one find out where a network looks?* With Grad-CAM; but a tidy map proves no quality.
+# accuracy; we have not tried it. *How does one find out where a network looks?* With Grad-CAM, which says what
+# supports an answer, not whether it is right.
 #
 # | gate | looks at | gives gains for | how they meet | weights |
 # |---|---|---|---|---|
