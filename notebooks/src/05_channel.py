@@ -699,7 +699,8 @@ claim(placement_of(on_the_shortcut) == "identity", "the gate on the shortcut is 
 # %% [markdown]
 # The **gather** operator takes means at every $e$-th pixel, each over the pixels that are nearer than $e$:
 # a window of $2e - 1$ pixels. The number $e$ is called the **extent**. The **excite** operator gives all pixels of a
-# square of e x e the gain of one mean, the one around the square's upper left corner.
+# square of e x e the gain of one mean, the one around the square's upper left corner (if $e$
+# divides the sides; else the squares are as even as they can be).
 
 # %% jupyter={"source_hidden": true}
 grey = reduce(photograph("china", 48, 72), "h w rgb -> 1 1 h w", "mean")
