@@ -26,6 +26,13 @@ COUNTS = (
     wrong("for_every_head", "4 * dim**2 + 4 * dim", "heads * (4 * dim**2 + 4 * dim)",
           "You multiply by the number of heads. They share the width: the more heads, the narrower"
           " each."),
+    wrong("a_further_row_and_column", "4 * dim**2 + 4 * dim", "4 * (dim + 1) ** 2",
+          "You give each matrix a further row and column for the bias, (dim + 1)². A bias has one"
+          " number for each feature that comes out: dim² + dim."),
+    wrong("square_matrices_for_each_head", "4 * dim**2 + 4 * dim",
+          "3 * heads * (dim**2 + dim) + heads * dim**2 + dim",
+          "You give each head matrices of dim by dim. The heads share the width, dim / heads each:"
+          " together their queries have one dim x dim matrix, and so have keys and values."),
     wrong("one_bias", " + 4 * dim", " + dim",
           "You count one bias of length dim. Each of the four layers has its own."),
 )

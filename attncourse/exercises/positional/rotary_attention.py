@@ -50,6 +50,14 @@ TURNS = (
     wrong("positions_not_used", "rotary(q, positions)", "rotary(q, torch.arange(q.shape[-2]))",
           "You count 0, 1, 2, … yourself: the positions that come in are not used.",
           ("rotary(k, positions)", "rotary(k, torch.arange(k.shape[-2]))")),
+    wrong("keys_count_themselves", "rotary(k, positions)", "rotary(k, torch.arange(k.shape[-2]))",
+          "You turn the keys as if they stood at 0, 1, 2, …. They stand where the queries do: take"
+          " `positions` for both."),
+    wrong("queries_from_the_first", "rotary(q, positions)", "rotary(q, positions - positions[0])",
+          "You count the queries from the first position and the keys from 0. Only differences of"
+          " positions matter, so both must be counted alike."),
+    wrong("queries_for_keys", "(q, k, v, mask)", "(k, q, v, mask)",
+          "Queries and keys are exchanged: row i must compare query i with all keys."),
     wrong("added_not_turned", "rotary(q, positions)",
           "q + sinusoidal(positions.to(q), q.shape[-1])",
           "You add sinusoidal positions to queries and keys. Rotary positions turn them.",
@@ -66,6 +74,9 @@ VALUES = (
     wrong("output_turned", "scaled_dot_product_attention(q, k, v, mask)",
           "rotary(scaled_dot_product_attention(q, k, v, mask), positions)",
           "You turn the output. Queries and keys turn, before they meet."),
+    wrong("output_turned_back", "scaled_dot_product_attention(q, k, v, mask)",
+          "rotary(scaled_dot_product_attention(q, k, v, mask), -positions)",
+          "You turn the output back. The values were not turned, so that nothing is to be undone."),
 )
 
 MASKS = (

@@ -17,6 +17,10 @@ MEANS = (
           "pictures.mean((2, 3))",
           "You average over w and c, as if the axes were `b c h w`. Here the channels come last:"
           " average over h and w."),
+    wrong("means_reshaped", 'return reduce(pictures, "b h w c -> b c", "mean")',
+          "b, h, w, c = pictures.shape\nreturn pictures.reshape(b, c, h * w).mean(-1)",
+          "You reshape to b c (h w) without moving c: the numbers of different channels get mixed."
+          " `reduce` averages over h and w where they stand."),
     wrong("channel_sums", '"mean"', '"sum"',
           "You add up the pixels, which is `(h w)` times too much. The mean is asked for."),
 )

@@ -27,6 +27,13 @@ NOT_REPEATED = (
           'return rearrange(large, "1 c h w -> h w c")',
           "You blend neighbouring pixels into each other. Here nothing is computed: each pixel is"
           " repeated as it is."),
+    wrong("row_numbers_rounded", 'return repeat(picture, "h w c -> (h p) (w q) c", p=p, q=q)',
+          "h, w, _ = picture.shape\n"
+          "y = (torch.arange(h * p) / p).round().long().clamp(max=h - 1)\n"
+          "x = (torch.arange(w * q) / q).round().long().clamp(max=w - 1)\n"
+          "return picture[y][:, x]",
+          "Your patches are moved by half: row y shows row y / p, rounded to the nearest. It is"
+          " rounded down, so that the rows 0 to p - 1 all show row 0."),
     wrong("zeros_between", 'return repeat(picture, "h w c -> (h p) (w q) c", p=p, q=q)',
           "h, w, c = picture.shape\n"
           "large = picture.new_zeros(h * p, w * q, c)\n"

@@ -31,6 +31,15 @@ PIXELS = (
     wrong("interleaved_down", "(row p)", "(p row)",
           "The width is right; downwards, your tiles are interleaved, a pixel of each in turn: `(p"
           " row)`. The tile is the outer axis: `(row p)`."),
+    wrong("placed_as_if_square", "return rearrange(tiles, pattern, column=columns)",
+          "n, p, q, c = tiles.shape\n"
+          "canvas = tiles.new_zeros(n // columns * p, columns * q, c)\n"
+          "for k in range(n):\n"
+          "    y, x = k // columns * p, k % columns * p\n"
+          "    canvas[y : y + p, x : x + q] = tiles[k, :, : canvas.shape[1] - x]\n"
+          "return canvas",
+          "Your tiles begin at multiples of p both downwards and across, which fits square tiles"
+          " only. Across, they begin at multiples of q."),
     wrong("mosaic_reshaped", "return rearrange(tiles, pattern, column=columns)",
           "n, p, q, c = tiles.shape\nreturn tiles.reshape(n // columns * p, columns * q, c)",
           "`reshape` and `view` lay the tiles out one after the other, without moving p past w. The"

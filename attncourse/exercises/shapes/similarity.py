@@ -14,6 +14,9 @@ LETTERS = (
     wrong("d_not_summed", "-> i j", "-> i j d",
           "d is still there: your products are not added. A letter that is missing on the right is"
           " summed: `i d, j d -> i j`."),
+    wrong("another_letter_for_d", '"i d, j d -> i j"', '"i d, j e -> i j"',
+          "d and its partner have different letters, so each is summed by itself and the sums are"
+          " multiplied. The letter in common makes them one axis: `i d, j d -> i j`."),
     wrong("x_with_itself", "x, y,", "x, x,",
           "You compare x with itself: your table is `i i`. The second vector of each pair is a row"
           " of y."),
