@@ -65,6 +65,10 @@ BIASES = (
 SUMS = (
     wrong("one_block_a_stage", "blocks * (", "(",
           "You count one block a stage. Every block has a gate of its own."),
+    wrong("stages_added_first", "total = 0",
+          "stages = ((sum(n for n, _ in stages), sum(c for _, c in stages)),)\ntotal = 0",
+          "You add the channels of all stages before you square them. Each stage has blocks of its"
+          " own width: c times c / reduction, stage by stage."),
     wrong("last_stage_alone", "total +=", "total =",
           "You count the last stage alone. Every stage adds its own."),
     wrong("first_stage_alone", "return total", "    return total",

@@ -21,6 +21,9 @@ def trials():
         trial("for θ of the whole map", (2, 3), learned=True, b=7, c=5, h=2, w=3),
         trial("for θ⁺ of the whole map", (3, 2), learned=True, reduction=2, b=7, c=4, h=3, w=2),
         trial("for θ⁺ with extent 2", extent=2, learned=True, reduction=3, b=2, c=6, h=5, w=7),
+        trial(
+            "for θ with extent 2 and an idle size", (7, 4), 2, learned=True, b=2, c=3, h=6, w=5
+        ),
         trial("for means and two layers", reduction=2, b=2, c=6, h=5, w=3),
     )
 
@@ -195,6 +198,9 @@ def misfits():
     return (
         trial(
             "maps of 5 x 7 where filters are for 2 x 3", (5, 7, 2, 3), size=(2, 3), learned=True
+        ),
+        trial(
+            "maps of 5 x 7 where filters are for 5 x 4", (5, 7, 5, 4), size=(5, 4), learned=True
         ),
         trial("extent=0", extent=0),
         trial("filters for extent=3", extent=3, learned=True),

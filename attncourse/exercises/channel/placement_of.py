@@ -40,6 +40,7 @@ def trials():
             strict(BLOCKS["post"]),
         ),
         trial("for a block that has its gate twice", twice),
+        trial("for a block without a gate", lambda x, branch, gate: (x + branch(x)).relu()),
     )
 
 

@@ -61,6 +61,10 @@ FEATURES = (
           " and keys are taken as they are, and the sum is divided by N.",
           (" / k.shape[-2]", ""),
           ('... i e")', '... i e") / (q @ k.sum(-2, keepdim=True).mT)')),
+    wrong("mean_key_times_mean_value", 'einsum(k, v, "... j m, ... j e -> ... m e") / k.shape[-2]',
+          'einsum(k.mean(-2), v.mean(-2), "... m, ... e -> ... m e")',
+          "You multiply the mean of the keys with the mean of the values. Multiply each key with its"
+          " own value, and take the mean of these products."),
     wrong("mixture_without_queries", 'einsum(q, summary, "... i m, ... m e -> ... i e")',
           'repeat(summary.sum(-2), "... e -> ... i e", i=q.shape[-2])',
           "The queries play no part: you return a sum of the values for all alike."),

@@ -41,6 +41,10 @@ COUNTS = (
     wrong("one_pixel", "4 * pixels", "4",
           "You count one pixel. There are `pixels` of them.",
           ("2 * pixels", "2")),
+    wrong("biases_and_softmax_counted", "projections + products",
+          "projections + products + pixels * (3 * middle + channels) + pixels * keys",
+          "You count the biases and the softmax as well. Only products are counted: four layers, and"
+          " two with the map."),
     wrong("biases_counted", "projections + products",
           "projections + products + pixels * (3 * middle + channels)",
           "You count the biases: they are added and not multiplied."),

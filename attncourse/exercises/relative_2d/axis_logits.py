@@ -15,7 +15,7 @@ def axis_trials():
         return Trial(name, sizes | dict(r=2 * h - 1, s=2 * w - 1, y=h, x=w), inputs)
 
     return (
-        trial("on a map of 4 x 6 pixels", b=5, head=3, h=4, w=6, d=13),
+        trial("on a map of 7 x 10 pixels", b=3, head=2, h=7, w=10, d=4),
         trial("on a map of 5 x 2 pixels", b=4, head=1, h=5, w=2, d=6),
         trial("on one column of 3 pixels", b=2, head=1, h=3, w=1, d=4),
     )

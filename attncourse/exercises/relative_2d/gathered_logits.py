@@ -47,6 +47,10 @@ PRODUCTS = (
     wrong("with_the_query_of_the_key", "... h w d, h w y x d", "... y x d, h w y x d",
           "You multiply the vector of a pair with q at the place of the key. It is the query's"
           " own: q at h w."),
+    wrong("by_the_place_of_the_key", "rows[offsets(h, q.device)]", "rows[h - 1 :].expand(h, -1, -1)",
+          "You look the vector of a key up by its own place, whoever asks. It is looked up by its"
+          " offset from the query: `offsets`.",
+          ("columns[offsets(w, q.device)]", "columns[w - 1 :].expand(w, -1, -1)")),
     wrong("half_for_rows_half_for_columns", "down + across",
           "torch.where(torch.arange(q.shape[-1]) < q.shape[-1] // 2, down, across)",
           "You take half of the features for rows and half for columns, as chapter 9 will. Here"

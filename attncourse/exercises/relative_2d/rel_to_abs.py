@@ -117,6 +117,8 @@ INDICES = (
 ENDS = (
     wrong("later_keys_alone", "i=n)[..., :n]", "i=n)[..., :n].triu()",
           "You set earlier keys to 0. In a picture all keys are there, before and after."),
+    wrong("last_columns_kept", "i=n)[..., :n]", "i=n)[..., -n:]",
+          "You keep the last n columns. After the cut, the first n are those of the keys."),
     wrong("earlier_keys_alone", "i=n)[..., :n]", "i=n)[..., :n].tril()",
           "You set later keys to 0, as in the Transformer's decoder. In a picture all keys are"
           " there."),

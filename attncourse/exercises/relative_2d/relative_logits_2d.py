@@ -109,6 +109,12 @@ SUMS = (
     wrong("logits_multiplied", ") + rearrange(", ") * rearrange(",
           "You multiply the position scores of the row and of the column of a key. The two are"
           " added."),
+    wrong("reshaped_for_the_rows", 'rearrange(q, "... h w d -> ... w h d")',
+          "q.reshape(*q.shape[:-3], *q.shape[-3:-1][::-1], q.shape[-1])",
+          "For the rows you reshape h w to w h, which mixes the pixels. Exchange the axes: `... h w d"
+          " -> ... w h d`, and back.",
+          ('rearrange(down, "... w h y -> ... h w y 1")',
+           "down.reshape(*q.shape[:-1], q.shape[-3], 1)")),
     wrong("columns_subtracted", ") + rearrange(", ") - rearrange(",
           "You subtract what the columns say. Both are added: q · (R + C)."),
     wrong("rows_counted_twice", "logits = rearrange", "logits = 2 * rearrange",

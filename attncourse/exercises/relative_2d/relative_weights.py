@@ -117,6 +117,9 @@ SOFTMAXES = (
           ".unflatten(-1, k.shape[-3:-1]).softmax(-1).flatten(-2)",
           "Your softmax runs over each row of the picture apart, as if the keys were still y x. It"
           " runs over all pixels at once."),
+    wrong("divided_with_tables_only", "q = q / math.sqrt(q.shape[-1])",
+          "q = q if rows is None else q / math.sqrt(q.shape[-1])",
+          "With tables you divide by sqrt(d), without them you do not. Both are divided."),
     wrong("place_after_the_softmax", '-> ... i j")', '-> ... i j").softmax(-1)',
           "You add the places after the softmax. They are part of the scores: before it.",
           ("return scores.softmax(-1)", "return scores")),

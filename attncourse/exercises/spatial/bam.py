@@ -44,6 +44,10 @@ COMBINATIONS = (
           "You squash each branch, and what you combine once more. BAM combines the logits and"
           " squashes once.",
           ('"b h w -> b 1 h w")', '"b h w -> b 1 h w").sigmoid()')),
+    wrong("gains_in_the_product", f"({EITHER}).sigmoid()",
+          '(what + where).sigmoid() if self.combine == "sum" else what.sigmoid() * where.sigmoid()',
+          'With "product" you multiply the gains, each squashed by itself. It is the logits that are'
+          " multiplied, and squashed once."),
     wrong("sum_always", EITHER, "what + where",
           '`self.combine` is not looked at: with "product" the logits are multiplied.'),
     wrong("ways_exchanged", "self.combine ==", "self.combine !=",

@@ -157,6 +157,11 @@ ENDS = (
     wrong("from_the_smallest", "raw.relu() if",  "raw - raw.amin((1, 2), keepdim=True) if",
           "You take the smallest value off the map. Equation 2 has a ReLU: what speaks against the"
           " class becomes 0."),
+    wrong("rectified_too_early", 'raw = einsum(gains, maps.detach(), "b c, b c h w -> b h w")',
+          'raw = einsum(gains, maps.detach(), "b c, b c h w -> b c h w")\n'
+          'raw = (raw.relu() if rectify else raw).sum(1)',
+          "You rectify each channel before they are added. Equation 2 adds the channels, so that some"
+          " speak against others, and rectifies the sum."),
     wrong("over_the_largest", "return raw.relu() if rectify else raw",
           "y = raw.relu() if rectify else raw\n"
           "return y / (y.amax((1, 2), keepdim=True) + 1e-7)",

@@ -44,6 +44,10 @@ HALVES = (
 )
 
 TABLES = (
+    wrong("sum_in_both_halves", "torch.cat([down, across], dim=1)",
+          "torch.cat([down + across, down + across], dim=1)",
+          "Both halves hold the sum of row and column. The first half is the row's vector, the second"
+          " the column's."),
     wrong("both_tables_turned", "rearrange(rows,", "rearrange(rows.flip(1),",
           "Both tables run backwards: entry 0 belongs to dy = 0 and dx = 0, above and to the left.",
           ("rearrange(columns,", "rearrange(columns.flip(1),")),

@@ -57,6 +57,8 @@ NORMS = (
 TABLES = (
     wrong("three_tables", "words * dim", "3 * words * dim",
           "You count the matrix of words three times. Source, target and output share it."),
+    wrong("half_of_the_layers", "+ layers * (", "+ layers // 2 * (",
+          "You divide the layers between encoder and decoder. Each of the two has `layers` of them."),
     wrong("two_tables", "words * dim", "2 * words * dim",
           "You count the matrix of words twice. Source, target and output share it."),
     wrong("encoder_only", "(encoder_layer + decoder_layer)", "encoder_layer",

@@ -26,7 +26,7 @@ def model_trials():
         return Trial(name, sizes | dict(b=2), inputs, init)
 
     one = [[3, 7, 4, 4, 8], [5, 3, 6, 0, 0]], [[1, 9, 4, 10], [1, 3, 2, 0]]
-    other = [[4, 3, 0, 0], [6, 5, 4, 3]], [[1, 5, 7, 5, 3, 8], [1, 4, 3, 2, 0, 0]]
+    other = [[1, 3, 2, 0], [6, 5, 4, 3]], [[1, 5, 7, 5, 3, 8], [1, 4, 3, 2, 0, 0]]
     return (
         trial("with post-norm", "post", one, u=13, w=11, j=5, i=4, head=3, d=7, m=9),
         trial("with pre-norm", "pre", other, u=7, w=9, j=4, i=6, head=2, d=5, m=3),
@@ -50,6 +50,10 @@ MASKS = (
     wrong("padding_mask_turned_round", "memory, padding", "memory, ~padding",
           "The decoder's mask is inverted: it is True where there is a word, and you let it see the"
           " padding alone. (Torch's layers want the opposite.)"),
+    wrong("all_but_words_hidden", "layer(x, padding(source))", "layer(x, (source > 2)[:, None])",
+          "You hide the words 1 and 2 of the source as well, which begin and end a text. Only 0 is"
+          " padding: `padding(source)`.",
+          ("layer(x, memory, padding(source))", "layer(x, memory, (source > 2)[:, None])")),
     wrong("target_padding_hidden", "memory, padding(source)",
           "memory, padding(source) & (target != PAD)[:, :, None]",
           "Where the target is padding you hide the whole memory. The mask of the memory says what"
