@@ -42,7 +42,7 @@
 # |---|---|---|
 # | the non-local block in its four forms, two of them without the map that defines them; DANet's two attentions and its head; mIoU | arrows from every pixel to the entry of a legend that it needs; what a pixel of a photograph looks at; where the paper and the code of DANet part | attention from chapter 1, CBAM from chapter 6 |
 #
-# A first reading leaves out what is marked so, and takes about two hours.
+# Sections marked "may be skipped" can be left out at first; the rest takes about two hours.
 
 # %% [markdown]
 # | letter | what it counts |
@@ -68,7 +68,7 @@ from torch.nn import functional as F
 
 # %%
 from attncourse import check, explore, hint
-from attncourse.book import claim, plots
+from attncourse.book import claim, diagrams, plots
 from attncourse.book.drawings import non_local as drawn
 from attncourse.papers import counting
 from attncourse.tasks import scenes as scene_tasks
@@ -179,8 +179,30 @@ claim(abs(constant - 1 / 9) < 0.02, "one class for all reaches 1/9")
 # %% [markdown]
 # ### A network that cannot reach
 #
-# All comparisons below train the same small network: two convolutions, something in the middle, one
-# convolution more. Here there is nothing in the middle.
+# All comparisons below train the same small network, with something in its middle. Here there is nothing. (Each
+# convolution has a batch norm and a ReLU behind it. The loss is the cross entropy of all pixels, over 16 new maps a step.)
+
+# %% jupyter={"source_hidden": true}
+fig, ax = diagrams.canvas(16, 2.4)
+boxes = [("map", 1.5, "#56b4e9"), ("3 x 3", 1.9, diagrams.LEARNED)]
+boxes += [("3 x 3", 1.9, diagrams.LEARNED), ("?", 1.6, diagrams.ATTENTION)]
+boxes += [("3 x 3", 1.9, diagrams.LEARNED), ("1 x 1", 1.9, diagrams.LEARNED)]
+boxes += [("scores", 1.7, "#56b4e9")]
+axes = "3 12 18", "32 12 18", "32 12 18", "32 12 18", "32 12 18", "3 12 18"
+left, before = 0.3, None
+for number, (name, width, colour) in enumerate(boxes):
+    box = diagrams.layer(ax, left, 0.9, name, width, colour=colour)
+    if before is not None:
+        diagrams.arrow(ax, before.right, box.left)
+        middle = (before.right[0] + box.left[0]) / 2
+        ax.text(middle, 0.55, axes[number - 1], ha="center", size=8, family="monospace")
+    left, before = left + width + 0.5, box
+ax.text(8.9, 2.0, "what is compared", ha="center", size=8.5)
+plots.show(
+    fig,
+    "A row of boxes: the map, two 3 x 3 convolutions, a box with a question mark, a 3 x 3 and a 1 x 1"
+    " convolution, scores. Between them 32 channels of 12 by 18 pixels.",
+)
 
 
 # %% jupyter={"source_hidden": true}
@@ -367,7 +389,8 @@ claim((own == torch.arange(864)).all(), "non-local means: each pixel prefers its
 # **What you should see.** A product is not a similarity. Colours are never negative, and this photograph has no
 # pure colours, so the brightest pixel has the largest product with everyone, and all look there, as in the
 # example by hand. With the mean taken off, the sky agrees with the brightest part of the sky, and the tree
-# with what is dark, be it wood or leaves. A distance has no such fault:
+# with what is dark, be it wood or leaves. A distance has no such fault (a query's own length is the same for all keys,
+# and the softmax ignores it):
 # $-\|a - b\|^2 = 2\, a \cdot b - \|a\|^2 - \|b\|^2$ subtracts the squared length of the key.
 
 # %% [markdown]
@@ -387,7 +410,7 @@ photo = photograph("china", 24, 36)
 explore(photo, shown, queries=(12, 18), keys=(24, 36), query=(1, 15), name="alike")
 
 # %% [markdown]
-# The **embedded Gaussian** leaves this to training: queries and keys are each a linear layer of $x$, so
+# What "alike" should mean, the **embedded Gaussian** leaves to training: queries and keys are each a linear layer of $x$, so
 # that the network decides what similarity means. `gaussian_weights` serves both Gaussian forms. With the
 # layers we are back at the Transformer's attention, as the paper says itself.
 
@@ -487,7 +510,7 @@ plots.show(fig, "Two straight lines that cross at n = 64; the one with the map i
 # forbids the exchange: $\operatorname{softmax}(q k^\top) v$ cannot be done in the other order. **Linear
 # attention**
 # ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) replaces the softmax by a product of
-# features, $\phi(q)\,\phi(k)^\top$, to get this order back, and gives up the sharp focus.
+# features, $\phi(q)\,\phi(k)^\top$ over its sum, to get this order back.
 
 # %% [markdown]
 # ## 7.4 Concatenation: a sum in disguise (may be skipped at first reading)
@@ -692,12 +715,15 @@ kind = (country - scene_tasks.COLOURS).square().sum(-1).argmin(-1)
 row = rearrange(scenes.entry[b, kind, 0], "b h w -> b h w 1")  # the first of two rows
 entry = (torch.arange(12) == row) | (torch.arange(12) == row + 1)
 right = (weights[..., :2].sum(-1) * entry).sum(-1).mean().item()
+print(
+    f"weight on the legend {on_legend:.2f}, on the entry of the pixel's own colour {right:.2f}"
+)
 claim(on_legend > 0.9, "more than nine tenths of the weights of countries lie on the legend")
 claim(right > 0.9, "and more than nine tenths on the entry of their own colour")
 
 # %% [markdown]
 # **What you should see.** The arrows show the three largest weights of four pixels. Each pixel looks at the
-# symbol beside its own colour, across the whole map, and at little else: on average more than nine tenths
+# entry of its own colour, across the whole map, and at little else: on average more than nine tenths
 # of the weight lie on that entry of the legend. Nobody told the network that there is a legend. A pixel
 # of a country is 4 to 16 columns
 # away from its symbol, and this distance costs the block nothing, since it knows no distance at all.
@@ -719,8 +745,11 @@ claim(0.2 < scores("CBAM")[-1] < 0.9, "CBAM: better than chance, and far from so
 # **What you should see.** The embedded form has solved the task; no other form has in both seeds. One run of
 # the Gaussian form is still at chance, and the seeds differ much. With two seeds and 300 steps we see how
 # fast they learn, not what they could learn. One reason for the dot product's lag may be that it is divided
-# by $N$ and so mixes in a little of every pixel, while a softmax can look at one entry alone.
-#
+# by $N$ and so mixes in a little of every pixel, while a softmax can look at one entry alone. CBAM, whose
+# numbers are the same for all pixels, is above 1/5: what is pooled over an image holds something of its legend, and the
+# layers behind can use that at each pixel.
+
+# %% [markdown]
 # On Kinetics the four came out alike: 72.5, 72.7, 72.9 and 72.8 % top-1 for Gaussian, embedded, dot
 # product and concatenation, against 71.8 % without (Wang et al., Table 2a).
 
@@ -790,8 +819,8 @@ plots.show(fig, "A flat line for the convolution; the block crosses it at 448 pi
 #
 # <details><summary>Answer</summary>
 #
-# The block takes $2 c^2 + n c$ for each pixel. Already for one pixel $2c^2 + c > c^2/4 + 98$ from 8
-# channels on, and more pixels only help CBAM. CBAM is therefore always cheaper, and by far.
+# The block takes $2 c^2 + n c$ for each pixel. Already for one pixel $2c^2 + c > c^2/4 + 98$ from 16
+# channels on, and more pixels only help CBAM. CBAM is therefore cheaper for all networks with 16 channels or more.
 #
 # </details>
 
@@ -804,9 +833,11 @@ def cbam(c, n):
 
 claim(cbam(64, 400) == costs(20)[3], "the formula is what is counted")
 always = all(
-    cbam(c, n) < multiply_adds(c, c // 2, n, n) for c in range(8, 2049, 8) for n in range(1, 99)
+    cbam(c, n) < multiply_adds(c, c // 2, n, n)
+    for c in range(16, 2049, 16)
+    for n in range(1, 99)
 )
-claim(always, "from 8 to 2048 channels and up to 98 pixels, CBAM is cheaper")
+claim(always, "from 16 to 2048 channels and up to 98 pixels, CBAM is cheaper")
 print(f"28 x 28, 256 channels: {multiply_adds(256, 128, 784, 784) / cbam(256, 784):.0f} times")
 
 # %% [markdown]
@@ -843,7 +874,8 @@ for side in (14, 28, 97):
 # %% [markdown]
 # **What you should see.** In the three designs the number of weights grows as $n^2$, as $n^{3/2}$ and as
 # $n$: a row has $\sqrt n$ pixels, and each of the $n$ pixels reads a row and a column. On our maps with a
-# legend GCNet could not work, because there every pixel needs a map that depends on its colour.
+# legend each pixel needs an entry that depends on its own colour, which one map for all cannot choose; whether the layers
+# behind it could make up for that we have not tried.
 
 # %% [markdown]
 # ## 7.7 DANet: position attention
@@ -914,10 +946,10 @@ claim(
 )
 
 # %% [markdown]
-# **What you should see.** All three seeds read the legend after 600 steps. (The block above was trained for
-# 300 steps, so the two results do not compare the speed of the layers.) While $\gamma$ is near 0, little
+# **What you should see.** All three seeds read the legend after 600 steps. (The block above had 300. This layer is
+# given twice as many, since it starts slowly.) While $\gamma$ is near 0, little
 # gradient reaches queries, keys and values,
-# so that they start slowly; the block, whose norm has the weight 0 at first, shares this fault. The port of
+# which are what has to be learnt; the block, whose norm has the weight 0 at first, shares this fault. The port of
 # this layer in
 # [pytorchcv](https://github.com/osmr/imgclsmob) starts with $\gamma = 1$ instead: then the layer is no
 # identity, and a trained network around it is disturbed at once.
@@ -1073,11 +1105,11 @@ for seed in range(3):
     itself, largest = (best == own).float().mean(), weights.amax(-1).mean()
     print(f"seed {seed}: attends most to itself {itself:.2f}, largest weight {largest:.2f}")
     others_louder.append((length.gather(-1, best) >= length * 0.999)[best != own].all().item())
-    claim(itself < 0.8 and largest > 0.7, "many channels attend to another, and to one only")
+    claim(itself < 0.5 and largest > 0.7, "most channels attend to another, and to one only")
 claim(all(others_louder), "each channel that prefers another prefers one with a larger norm")
 
 # %% [markdown]
-# **What you should see.** Inside the trained reader a good part of the channels attends most to *another*
+# **What you should see.** Inside the trained reader most channels attend most to *another*
 # channel, and nearly all its weight goes to that single one. This is section 7.2's brightest pixel again:
 # $E$ is a plain product, summed over 216 pixels, so its differences are large and the softmax picks one.
 #
@@ -1095,9 +1127,9 @@ for middle in ("channel, paper", "channel, released"):
 
 # %% [markdown]
 # **What you should see.** With equal budgets both readings of channel attention stay behind position attention
-# in every seed; the released form gets further than the paper's in some. One reason, which we have not
+# in every seed; the released form gets further than the paper's in two of three. One reason, which we have not
 # tested, may be that $E$ and its weights are the same for all pixels of an image: no pixel can ask for its
-# own entry of the legend. On Cityscapes it gained 4.25 points (Fu et al.,
+# own entry of the legend. That some seeds are well above 1/5 shows that part of it is read all the same, as by CBAM. On Cityscapes it gained 4.25 points (Fu et al.,
 # Table 1; section 7.9); there, perhaps, it helps to know what kind of scene it is.
 
 # %% [markdown]

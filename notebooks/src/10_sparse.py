@@ -12,8 +12,8 @@
 # CIFAR-10 with every key allowed, and then looked at where it looked (Figure 2 of
 # [their paper](https://arxiv.org/abs/1904.10509)). Many early layers read the pixels nearby, as a convolution
 # does. Two layers had divided the image between them: one read along the row, the other along the
-# column. And most of the upper half read very few keys at all. The network had been allowed
-# everything, and used little of it.
+# column. Some layers read all over the image, differently for each pixel. And most of the upper half read very few
+# keys at all. The network had been allowed everything, and many of its layers used little of it.
 
 # %% [markdown]
 # So why compute the rest? They asked how few keys a token can read and still reach, within two layers,
@@ -545,6 +545,9 @@ claim(torch.equal(two_steps("local", "column"), full), "strided: two steps reach
 claim(torch.equal(two_steps("fixed", "fixed"), full), "fixed, merged: two steps do so too")
 missed = full & ~two_steps("block", "summary")
 claim(missed.sum() == 224, "block, then summary: 224 of 2080 pairs are missed")
+itself = torch.eye(64, dtype=torch.bool)
+skipping = reachable(block_mask(64, 8) | itself, summary_mask(64, 8) | itself)
+claim(torch.equal(skipping, full), "with skip connections around both, none is missed")
 
 # %% jupyter={"source_hidden": true}
 missed = full & ~two_steps("block", "summary")
@@ -574,7 +577,8 @@ plots.show(
 # %% [markdown]
 # **What you should see.** Three of the four stacks reach all 2080 pairs; block and then summary reach
 # 1856. There the first rows are empty, and so are the triangles along the diagonal. Merged into one
-# pattern, the two close that gap.
+# pattern, the two close that gap. So do **skip connections**, which every Transformer has: what a token has read in the
+# first layer it keeps in the second, as if each mask let it read itself.
 #
 # That two steps *reach* everything does not mean that everything gets through: one summary token has to
 # hold a whole block. Section 10.8 measures that.
@@ -583,8 +587,9 @@ plots.show(
 # ## 10.5 Two patterns, several heads
 #
 # How does one use two masks? Section 5.1 of the paper names three ways. **Merged**: every head takes
-# both at once. **Interleaved**: layers take turns. **Split**: half of the heads take the first mask, the
-# others the second.
+# both at once. **Interleaved**: layers take turns. **Split**: heads of one layer differ; here half of them take the
+# first mask, the others the second. Merged reads the most pairs and asks for no right order of layers; the other two
+# read fewer.
 
 # %% jupyter={"source_hidden": true}
 fig, ax = diagrams.canvas(15, 5.7)
@@ -1043,16 +1048,18 @@ for name, keys in (("strided", 3), ("fixed", 2)):
 
 # %% [markdown]
 # **What you should see.** Sparse attention reaches about 8 and 10 times as far, where the count of scores
-# gives 10 and 13: features and masks take memory as well. Thirty times does not come out at this size.
+# gives 10 and 13: features and masks take memory as well, and several maps are alive at once. Thirty times does not come out at this size.
 # The ratio depends on the memory one has, and the announcement compares with earlier work rather
 # than with a fixed memory.
-#
-# And today? The argument of memory holds against attention that builds its map. Fused attention
-# (chapter 11) needs memory that grows with $n$ alone, less than sparse blocks do. What remains is time:
-# $n^{3/2}$ against $n^2$.
 
 # %% [markdown]
-# ## 10.8 Copy from far back
+# And today? The argument of memory holds against attention that builds its map. Fused attention
+# (chapter 11) needs memory that grows with $n$ alone, less than sparse blocks do. What remains is time:
+# $n^{3/2}$ against $n^2$. (The measured exponent of fused attention is lower than 2, because the shorter lengths spend
+# their time on other things. All of this is one thread of a CPU; elsewhere the factors differ.)
+
+# %% [markdown]
+# ## 10.8 Copy from beyond the window
 #
 # Here is a task that asks for reach and nothing else. Sixteen symbols, each drawn at random from an
 # alphabet of four, are followed by the same sixteen again, and the second half is to be predicted. In
@@ -1123,7 +1130,7 @@ print(
 )
 for name, row in rows.items():
     low, high = min(row["right"]), max(row["right"])
-    print(f"{name:33} {low:.3f} … {high:.3f}")
+    print(f"{name:33} {low:.3f} … {high:.3f}   mean {sum(row['right']) / 4:.3f}")
 
 # %%
 lowest, highest = ({n: f(r["right"]) for n, r in rows.items()} for f in (min, max))
@@ -1137,11 +1144,13 @@ for remedy in ("fixed, merged, 3 summaries", "fixed, merged, 3 layers, 4 heads")
 
 # %% [markdown]
 # **What you should see.** Local windows stay near 1/4, and all strided ways copy. The *fixed* pattern
-# reaches everything too, yet it copies less well. Its two heads have to put six symbols into one summary
-# token. If this **bottleneck** is the cause, three summaries must help, and on average they do; so do more
-# heads and layers together. The seeds spread widely, and we have not looked for what differs between them.
-# Reach is necessary, and not sufficient.
-#
+# reaches everything too, yet it copies less well. A likely reason is a **bottleneck**: what is far away passes through
+# one summary token, in which two heads must mix six symbols so that each can be told apart again. With three summaries
+# it copies better on average, and with more heads and layers as well. But three summaries also let a query read half
+# of the tokens directly, and the seeds spread widely, so that this is no proof. What is shown is that reach is necessary,
+# and not sufficient.
+
+# %% [markdown]
 # The paper gives its fixed heads several summaries (c = 32 of l = 128 for text) and eight heads.
 
 # %% [markdown]
@@ -1221,9 +1230,9 @@ plots.show(
 #
 # <details><summary>Answer</summary>
 #
-# With endless training and data it would never be worse. On unseen digits, after 400 steps, it need not be
-# better: dense attention may also look at far pixels, with few images it finds chance connections there,
-# and these it has to unlearn.
+# With endless training and data it would never be worse. On unseen digits, after 400 steps, it need not be better.
+# Dense attention may also look at far pixels. With few images it may find chance connections there, which it
+# would have to unlearn.
 #
 # </details>
 
@@ -1251,8 +1260,8 @@ claim(ranges["convolutions"][1] < ranges["strided"][0], "convolutions: ahead in 
 # behind. On CIFAR-10 the paper has 2.80 bits for strided, 2.82 for dense and 2.85 for fixed (Table 2).
 #
 # Three plain convolutions are ahead of all of them. They assume from the start that neighbours are
-# related in the same way everywhere, and 1347 small digits are not enough to learn that. These images
-# say nothing about long sequences; section 10.8 does.
+# related in the same way everywhere, which attention has to learn from 1347 small digits. Neither these images nor the
+# copies are long: what sparse attention is worth on long sequences, the paper's own figures must say.
 
 # %% [markdown]
 # ### Ablation: the wrong stride
@@ -1287,7 +1296,7 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 # %% [markdown]
 # **What you should see.** With the wrong stride everywhere the model needs clearly more bits, but more than
 # half of that loss comes from the wrong rows and columns. With true places, the slanted keys cost about
-# a hundredth of a bit on average, and the two ranges of four seeds nearly touch. On images
+# a hundredth of a bit on average. The two ranges of four seeds lie less than a hundredth apart. On images
 # as small as these, the direction of the column keys matters little.
 #
 # A sparse pattern is an assumption about the data; for text, which has no width, section 10.3 gave the
@@ -1298,7 +1307,7 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 #
 # How few keys are enough to reach everything before a token in two layers? About $2 \sqrt n$ are, if they
 # are a row and a column or a block and its summaries. On our tasks the strided pattern copied from far back
-# and predicted images about as well as dense attention, with a third of the pairs; at 16,384 tokens it took
+# and predicted images about as well as dense attention, with half of the pairs and with a third; at 16,384 tokens it took
 # less than half the time of fused dense attention. The fixed pattern reaches as far, but not everything gets
 # through.
 
@@ -1307,11 +1316,11 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 # |---|---|---|---|---|
 # | local | the last `window` | window | 2 (window - 1) back | nothing from far |
 # | strided | local keys: the last l; column keys: every l-th | about $2 \sqrt n$ | everything | needs a width |
-# | fixed | its block, and c summaries of each | about $(1 + c) \sqrt n$ | everything, if merged | the summaries are a bottleneck |
+# | fixed | its block, and c summaries of each | about $(1 + c) \sqrt n$ | everything, if merged or with skip connections | what is far passes through few summaries |
 # | dense | all before | n | everything in one | $n^2$ time |
 #
-# In blocks, no tensor is larger than $O(n \sqrt n)$. Against fused attention, memory is no argument any
-# more; time is.
+# In blocks, no tensor is larger than $O(n \sqrt n)$. Fused attention needs still less memory; against it, time is the
+# argument, and how much is saved depends on the machine.
 
 # %% [markdown]
 # ### Explain it to somebody
@@ -1332,8 +1341,8 @@ claim(gap < 0.01, "keys alone: the two ranges lie less than 0.01 apart")
 #
 # <details><summary>3. What is the difference between reaching a token and copying it?</summary>
 #
-# It is reached if a path exists. To be copied, it must also get through: everything that passes through a
-# summary token has to fit into its few features.
+# It is reached if a path exists. To be copied, it must also get through: what passes through a summary token is mixed
+# with all else that does, and must be told apart again.
 #
 # </details>
 #
