@@ -188,16 +188,17 @@ boxes = [("map", 1.5, "#56b4e9"), ("3 x 3", 1.9, diagrams.LEARNED)]
 boxes += [("3 x 3", 1.9, diagrams.LEARNED), ("?", 1.6, diagrams.ATTENTION)]
 boxes += [("3 x 3", 1.9, diagrams.LEARNED), ("1 x 1", 1.9, diagrams.LEARNED)]
 boxes += [("scores", 1.7, "#56b4e9")]
-axes = "3 12 18", "32 12 18", "32 12 18", "32 12 18", "32 12 18", "3 12 18"
+channels = "3", "32", "32", "32", "32", "3"
 left, before = 0.3, None
 for number, (name, width, colour) in enumerate(boxes):
     box = diagrams.layer(ax, left, 0.9, name, width, colour=colour)
     if before is not None:
         diagrams.arrow(ax, before.right, box.left)
         middle = (before.right[0] + box.left[0]) / 2
-        ax.text(middle, 0.55, axes[number - 1], ha="center", size=8, family="monospace")
+        ax.text(middle, 0.55, channels[number - 1], ha="center", size=8.5)
     left, before = left + width + 0.5, box
-ax.text(8.9, 2.0, "what is compared", ha="center", size=8.5)
+ax.text(0.3, 0.55, "channels", ha="left", size=8.5)
+ax.text(8.3, 1.95, "what is compared", ha="center", size=8.5)
 plots.show(
     fig,
     "A row of boxes: the map, two 3 x 3 convolutions, a box with a question mark, a 3 x 3 and a 1 x 1"
