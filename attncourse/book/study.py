@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from attncourse.book import plots
-from solutions.capstone import pareto_front
+from solutions.capstone import MECHANISMS, pareto_front
 
 NAMES = {
     "none": "none",
@@ -67,27 +67,39 @@ def in_stage(trials: Sequence[dict[str, Any]], stage: int, operation: str) -> li
     ]
 
 
+KINDS = {"gate": "#0072b2", "between": "#009e73", "instead": "#d55e00"}
+
+
 def differences(result: dict[str, Any]) -> Figure:
     """For each mechanism, and for each seed a dot: its accuracy less that without attention."""
-    fig, axs = plt.subplots(1, 2, figsize=(plots.WIDEST, 4.2), sharex=True, sharey=True)
+    fig, axs = plt.subplots(1, 2, figsize=(plots.WIDEST, 4.6), sharex=True, sharey=True)
     none, names = base(result), list(NAMES)[1:]
+    widths = {row["mechanism"]: row["channels"] for row in chosen(result, "at_budget")}
     for ax, which, title in zip(
         axs, ("at_budget", "at_width"), ("equal multiply-adds", "equal width"), strict=True
     ):
         for row in chosen(result, which):
-            if row["mechanism"] == "none":
+            name = row["mechanism"]
+            if name == "none":
                 continue
-            y = -names.index(row["mechanism"])
+            again = which == "at_width" and row["channels"] == widths.get(name)
+            colour = "#bbbbbb" if again else KINDS[MECHANISMS[name].kind]
+            y = -names.index(name)
             gains = [100 * (a - b) for a, b in zip(row["accuracy"], none, strict=False)]
             against = row["against_none"]
             if "interval" in against:
                 low, high = (100 * end for end in against["interval"])
-                ax.plot([low, high], [y, y], color="#bbbbbb", lw=3, solid_capstyle="butt")
-            ax.plot(gains, [y] * len(gains), "o", color="#0072b2", ms=4)
+                ax.plot([low, high], [y, y], color="#d8d8d8", lw=9, solid_capstyle="butt")
+            ax.plot(gains, [y] * len(gains), "o", color=colour, ms=3.5)
         ax.axvline(0, color="#333333", lw=0.8)
         ax.set(title=title, yticks=[-k for k in range(len(names))])
         ax.set_yticklabels([NAMES[name] for name in names])
-    fig.supxlabel("accuracy less that of no attention, same seed, in points", fontsize=9)
+    for kind, colour in KINDS.items():
+        axs[1].plot([], [], "o", color=colour, ms=3.5, label=kind)
+    axs[1].plot([], [], "o", color="#bbbbbb", ms=3.5, label="same runs as left")
+    fig.legend(*axs[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    for ax in axs:
+        ax.set_xlabel("points above no attention, seed by seed")
     return fig
 
 
@@ -108,11 +120,15 @@ def networks(result: dict[str, Any], sampler: str) -> list[dict[str, Any]]:
 def fronts(result: dict[str, Any]) -> Figure:
     """What both searches found, and the front of each."""
     fig, ax = plt.subplots(figsize=(6.0, 3.4))
-    for name, colour, mark in (("random", "#999999", "s"), ("tpe", "#0072b2", "o")):
+    looks = (
+        ("random", "#d55e00", dict(marker="s", mfc="none", ms=7)),
+        ("tpe", "#0072b2", dict(marker="o", ms=3.5)),
+    )
+    for name, colour, mark in looks:
         found = networks(result, name)
         cost = torch.tensor([one["multiply_adds"] / 1e6 for one in found])
         score = torch.tensor([100 * one["accuracy"] for one in found])
-        ax.plot(cost, score, mark, color=colour, ms=4, alpha=0.7, label=f"{name}, {len(found)}")
+        ax.plot(cost, score, ls="", color=colour, label=f"{name}, {len(found)}", **mark)
         best = pareto_front(cost, score)
         order = cost[best].argsort()
         ax.step(cost[best][order], score[best][order], where="post", color=colour, lw=1.2)
