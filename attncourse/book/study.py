@@ -99,7 +99,7 @@ def differences(result: dict[str, Any]) -> Figure:
     axs[1].plot([], [], "o", color="#bbbbbb", ms=3.5, label="same runs as left")
     fig.legend(*axs[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     for ax in axs:
-        ax.set_xlabel("points above no attention, seed by seed")
+        ax.set_xlabel("points above no attention")
     return fig
 
 
