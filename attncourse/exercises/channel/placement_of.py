@@ -53,6 +53,10 @@ PROBES = (
               ('(1.0, 1.0): "pre",', ""), ("(0.5, 0.5)", "0.5"), ('(0.5, 1.0): "identity",', ""),
               ("(silent, steady)", "silent")),
     ),
+    wrong("gate_handed_first", "block(x, torch.zeros_like, halve)",
+          "block(x, halve, torch.zeros_like)",
+          "You hand the block its gate before its branch. It is called as block(x, branch, gate).",
+          ("block(x, torch.ones_like, halve)", "block(x, halve, torch.ones_like)")),
     wrong("steady_probe_alone", "(1.0, 0.5)", "1.5",
           "With F a constant alone you cannot tell which half of the sum was halved: probe with F ="
           " 0 as well, and look at what of x is left.",

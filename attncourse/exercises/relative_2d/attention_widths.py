@@ -76,6 +76,12 @@ LEAST = (
     ),
     wrong("twenty_in_all", "20 * heads", "20",
           "You ask for 20 features in all. It is 20 for each head: 20 heads."),
+    wrong("twenty_in_all_rounded_up", "20 * heads", "-(-20 // heads) * heads",
+          "You ask for 20 features in all. It is 20 for each head: 20 heads."),
+    wrong("twenty_where_all_have_fewer", "max(share(kappa), 20 * heads)",
+          "(20 * heads if share(kappa) < 20 else share(kappa))",
+          "You compare the width of all heads with 20. It is each head that needs 20: the larger of"
+          " kappa's share and 20 heads."),
     wrong("always_twenty", "max(share(kappa), 20 * heads)", "20 * heads",
           "You take 20 features a head whatever kappa says. It is the least, not the rule."),
     wrong("at_most_twenty", "max(", "min(",

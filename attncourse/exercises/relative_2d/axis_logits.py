@@ -25,6 +25,10 @@ def axis_trials():
 TABLES = (
     *often(*indexed(*TURNED)),
     *indexed(*INDICES),
+    wrong("mean_queries", "einsum(q, rows", "einsum(q.mean(-2, keepdim=True).expand_as(q), rows",
+          "You ask with the mean of the queries of a row, and of a column. Each query asks for itself:"
+          " the result has a number for each of them.",
+          ("einsum(q, columns", "einsum(q.mean(-3, keepdim=True).expand_as(q), columns")),
     wrong("down_turned", "offsets(h, q.device)", "offsets(h, q.device).mT",
           "Your rows are read from the other end, your columns are right: below is y - h > 0."),
     wrong("across_turned", "offsets(w, q.device)", "offsets(w, q.device).mT",
