@@ -36,6 +36,14 @@ SCALES = (
               "You scale q, and the call scales once more, by 1 / sqrt of the width of q'. Say"
               " `scale=1.0`."),
     ),
+    wrong("ones_at_the_other_axis", 'torch.eye(h).to(k), "h y -> h w y", w=w', 'torch.eye(w, h).to(k), "w y -> h w y", h=h',
+          "The 1 of a key stands at its column among the rows, and at its row among the columns."
+          " Exchange them.",
+          ('torch.eye(w).to(k), "w x -> h w x", h=h', 'torch.eye(h, w).to(k), "h x -> h w x", w=w')),
+    wrong("offset_0_a_row_late", "y - y[:, None] + h - 1", "(y - y[:, None] + h).clamp(max=2 * h - 2)",
+          "You look for offset 0 in row h of the table. The first row is the offset -(h - 1), so that"
+          " offset 0 is row h - 1.",
+          ("x - x[:, None] + w - 1", "(x - x[:, None] + w).clamp(max=2 * w - 2)")),
     wrong("scaled_by_d_here", "math.sqrt(d)", "d",
           "You divide by d. It is sqrt(d), once: is q scaled, and the call scales again?"),
     wrong("places_scaled_twice", "einsum(q, rows", "einsum(q / math.sqrt(d), rows",

@@ -65,6 +65,11 @@ def misread(halos):
 
 # fmt: off
 SCORES = often(
+    wrong("queries_down_the_columns", "b head d high wide (y x)", "b head d high wide (x y)",
+          "The queries of a block are listed column by column, (x y), the masks row by row, (y x)."),
+    wrong("a_pixel_too_far", "(0 <= ahead) & (ahead < window)", "(0 < ahead) & (ahead <= window)",
+          "Your windows lie a pixel too far down and to the right: in the halo the first place of a"
+          " query's window is its own number, ahead = 0."),
     wrong("scaled", "F.pad(q, (0", "F.pad(q / math.sqrt(q.shape[2]), (0",
           "You divide by sqrt(d). Here nothing is scaled: the caller has done that."),
 )

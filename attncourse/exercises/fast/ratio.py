@@ -35,6 +35,12 @@ def ratio_trials():
 def unequal_rounds():
     return (
         Trial(
+            "3 times of ours and 1 of theirs",
+            dict(round=3),
+            {"ours": times(1.0, 2.0, 3.0), "theirs": times(2.0)},
+            says=(3, 1),
+        ),
+        Trial(
             "5 times of ours and 4 of theirs",
             dict(round=5),
             {"ours": times(1.0, 2.0, 3.0, 4.0, 5.0), "theirs": times(1.0, 2.0, 3.0, 4.0)},

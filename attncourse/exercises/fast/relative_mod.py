@@ -50,10 +50,14 @@ ROWS = (
         wrong("first_example_for_all_rows", "down[batch,", "down[0,",
               "You take the rows of the first example for all: `down[batch, head, …]`."),
     ),
+    wrong("width_of_the_rows", "j // width", "j // down.shape[-1] % down.shape[-1]",
+          "You take the number of rows, the last axis of `down`, for the width. They agree in square"
+          " images only: a row has `width` pixels.",
+          ("j % width", "j % down.shape[-1]")),
     wrong("row_by_remainder", "j // width", "j % width",
           "You take j % width for the row, which is the column. A row has `width` pixels: j //"
           " width."),
-    wrong("row_by_height", "j // width", "j // down.shape[-1]",
+    wrong("row_by_height", "j // width", "j // down.shape[-1] % down.shape[-1]",
           "You divide by the number of rows. A row has `width` pixels: j // width."),
 )
 

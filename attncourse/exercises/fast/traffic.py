@@ -38,6 +38,11 @@ WHOLE = (
         wrong("output_forgotten", "4 * n * d", "3 * n * d",
               "You forget an n d: q, k and v are read *and* y is written, 4 n d."),
     ),
+    wrong("keys_alone_again", "2 * n * d + 2 * n * d *", "3 * n * d + n * d *",
+          "You read the keys again for each tile of queries, but the values once. Both are read for"
+          " each tile."),
+    wrong("queries_again", "2 * n * d + 2 * n * d *", "n * d + 3 * n * d *",
+          "You read the queries again for each tile. Each query is in one tile: q is read once."),
     wrong("map_moved_three_times", "4 * n * n", "3 * n * n",
           "You count the map three times. The scores are written and read, the shares are written"
           " and read: 4 n²."),
