@@ -37,6 +37,13 @@ PLACES = (
               "You take (j - i) % width for the columns: it is never negative, so that a column"
               " to the left is far away. Take both remainders first: j % width - i % width."),
     ),
+    wrong("window_begins_at_the_query", "(abs(down) <= reach) & (abs(across) <= reach)",
+          "(down >= 0) & (down < window) & (across >= 0) & (across < window)",
+          "Your window begins at the query. The query is its middle: window // 2 to each side."),
+    wrong("difference_of_the_numbers_cut", "down = j // width - i // width", "down = (i - j) // width",
+          "You take i - j first and cut the difference into rows and columns. Cut i and j, each by"
+          " itself, and take the differences then.",
+          ("across = j % width - i % width", "across = (i - j) % width")),
     wrong("columns_of_the_key", "j % width - i % width", "j % width",
           "You ask which column the key is in. It is the difference of both columns: j % width -"
           " i % width."),

@@ -47,6 +47,12 @@ def merge_trials():
 
 # fmt: off
 SHARES = (
+    wrong("shares_by_the_logarithms", "return share * y + rest * other, total",
+          "one, two = (x.masked_fill(x == -math.inf, 0)[..., None] for x in (lse, other_lse))\n"
+          "both = (one + two).masked_fill(one + two == 0, 1)\n"
+          "return (one * y + two * other) / both, total",
+          "You weigh the outputs in proportion to their log-sum-exps. These are logarithms: weigh in"
+          " proportion to exp(L)."),
     wrong("nan_where_nothing_was_seen", "total.masked_fill(total == -math.inf, 0)", "total",
           "Where neither saw anything your output is nan: -inf - -inf, or 0 / 0. Put a finite"
           " number for the one that you subtract; the exponential of -inf is 0 then."),

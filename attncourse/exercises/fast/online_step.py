@@ -39,6 +39,10 @@ def step_trials():
 
 # fmt: off
 LARGEST = (
+    wrong("new_part_rescaled", 'rescale[:, None] * read + tl.dot(shares, v, input_precision="ieee")',
+          'rescale[:, None] * (read + tl.dot(shares, v, input_precision="ieee"))',
+          "You rescale what this tile adds as well. Only what was read before was counted from the old"
+          " maximum."),
     wrong("largest_not_kept", "return new", "return largest",
           "You return the old largest score: it is not updated, and the next tile believes that"
           " nothing was seen. Return the new one."),

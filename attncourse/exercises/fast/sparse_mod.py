@@ -19,6 +19,10 @@ sparse_mod_trials = mod_trials(
 
 # fmt: off
 BEHIND = (
+    wrong("near_ones_not_causal", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
+          "(abs(ago) < stride) | ((ago >= 0) & (ago % stride == 0))",
+          "Near keys that come later are seen: the test that a key is not later must hold for both"
+          " kinds of keys."),
     wrong("future_seen", "(ago >= 0) & ((ago < stride) | (ago % stride == 0))",
           "(ago < stride) | (ago % stride == 0)",
           "Later keys are seen: i - j is negative there, below the stride and often a multiple of"
