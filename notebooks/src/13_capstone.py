@@ -952,6 +952,40 @@ print(
 )
 claim(hits < 0.1 * 6 * len(placed), "nearly all anchors are background")
 
+
+# %% jupyter={"source_hidden": true}
+def outlined(ax, boxes, colour, **look):
+    """Frames without words."""
+    for left, top, right, bottom in boxes.tolist():
+        corner = left - 0.5, top - 0.5
+        sides = right - left, bottom - top
+        ax.add_patch(plt.Rectangle(corner, *sides, fill=False, ec=colour, **look))
+
+
+picture, boxes = seen.image[2], seen.boxes[2]
+fig, axs = plt.subplots(1, 2, figsize=(6.4, 3.3))
+plots.image(axs[0], picture, "Two anchors at one place of each map")
+starts = (0, 16, 8), (512, 8, 4), (640, 4, 2)  # where a map begins, its side, a place of it
+for (start, side, middle), colour in zip(starts, palette, strict=True):
+    at = start + 2 * (side * middle + middle)
+    outlined(axs[0], placed[at : at + 2], colour, lw=1.8)
+plots.image(axs[1], picture, "Green: is to find it. Grey: is not asked")
+overlap = box_iou(boxes[1:2], placed)[0]
+outlined(axs[1], placed[(overlap >= 0.4) & (overlap < 0.5)], "#bbbbbb", lw=1.2)
+outlined(axs[1], placed[overlap >= 0.5], "#2ca02c", lw=1.5)
+outlined(axs[1], boxes[1:2], "white", lw=2.2, ls="--")
+plots.show(
+    fig,
+    f"""Twice a picture with digits. Left, three pairs of boxes around one place, small, medium and large. Right, a
+    digit in a dashed white frame, {(overlap >= 0.5).sum()} green anchors that overlap it by a half or more, and grey
+    ones that overlap it by two fifths.""",
+)
+
+# %% [markdown]
+# **What you should see.** On the left are the anchors of one place on each of the three maps of this small detector;
+# they stand at every place. On the right are those that must answer for one digit. A truth that no anchor overlaps by a
+# half would have nobody to find it.
+
 # %% [markdown]
 # ### A loss that does not drown
 #
@@ -1087,7 +1121,48 @@ claim(stay.tolist() == [0, 2], "the middle one goes for the first, and the third
 # of boxes so far that are right, and **recall** the share of truths that were found. A box is right if it overlaps
 # a truth by at least, say, 0.5 that no earlier box has found. The mean of the precision over all recalls is the
 # **average precision** (AP). COCO's AP, counted here by pycocotools, is its mean over ten overlaps from 0.5 to
-# 0.95. The baseline looks at no picture and puts the likeliest boxes everywhere.
+# 0.95.
+
+# %% [markdown]
+# **By hand.** Four truths, and five boxes, the best score first: right, right, wrong, right, wrong. The precision
+# after each is 1, 1, 2/3, 3/4, 3/5, the recall 1/4, 1/2, 1/2, 3/4, 3/4. For each recall one takes the best precision
+# that is reached there or later: 1, 1 and 3/4, and 0 for the recall of 1, which is never reached. Their mean is 0.69.
+
+# %%
+right = torch.tensor([1.0, 1, 0, 1, 0])
+precision, recall = right.cumsum(0) / torch.arange(1, 6), right.cumsum(0) / 4
+reached = [precision[recall >= level] for level in (0.25, 0.5, 0.75, 1.0)]
+best = [each.max().item() if len(each) else 0.0 for each in reached]
+print("best precision for each recall", best, f"  AP {sum(best) / 4:.2f}")
+claim(abs(sum(best) / 4 - 0.6875) < 1e-6, "by hand it was (1 + 1 + 3/4 + 0) / 4")
+
+# %% jupyter={"source_hidden": true}
+fig, ax = plt.subplots(figsize=(4.6, 2.5))
+ax.bar(
+    [0.125, 0.375, 0.625, 0.875],
+    best,
+    0.25,
+    color="#cfe8df",
+    ec="white",
+    label="AP is this area",
+)
+for n, (x, y, hit) in enumerate(zip(recall, precision, right, strict=True)):
+    ax.plot(x, y, "o" if hit else "x", color="#009e73" if hit else "#d55e00", ms=7)
+    ax.annotate(f"box {n + 1}", (x, y), (5, -11), textcoords="offset points", size=8)
+ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.1))
+ax.set(
+    xticks=(0, 0.25, 0.5, 0.75, 1),
+    title="Four truths, five boxes: circles right, crosses wrong",
+)
+ax.legend(loc="lower left")
+plots.show(
+    fig,
+    "Precision against recall after each of five boxes, and under them an area of steps: 1 up to a recall of a"
+    " half, 3/4 up to three quarters, then 0.",
+)
+
+# %% [markdown]
+# A baseline that looks at no picture, and puts the likeliest boxes everywhere, is printed beside the detectors.
 
 # %%
 known = result("detection")
