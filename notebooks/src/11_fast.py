@@ -48,7 +48,7 @@
 # |---|---|
 # | `i` `j` | queries and keys; n of both where they are the same tokens |
 # | `d`, `e` | features of a query or key, of a value |
-# | `tile` | keys that are dealt with at a time |
+# | `tile` | some rows of a matrix, dealt with at a time; in code, how many keys that are |
 # | $B$ | queries that are dealt with at a time: the *queries per tile* |
 # | `head` `h` `w` | heads; height and width of an image, in pixels |
 # | `window` | keys of a local query, window x window of them |
@@ -551,19 +551,24 @@ print(f"from {count.min():.1f} to {count.max():.0f} pixels of {len(q)} are of on
 y, lse = similar()
 count = how_many(china, 0.05, lse)
 piece = slice(44, 64), slice(36, 66)
-fig, axs = plt.subplots(1, 3, figsize=(6.4, 1.7))
+fig, axs = plt.subplots(2, 2, figsize=(6.4, 4.2))
+axs, mean = axs.flat, rearrange(y, "(h w) c -> h w c", h=96)
 plots.image(axs[0], china[piece], "A piece of the image")
-plots.image(axs[1], rearrange(y, "(h w) c -> h w c", h=96)[piece], "y: mean of like colours")
-shown = axs[2].imshow(count.log10(), vmin=0, vmax=3.5, cmap="viridis")
-axs[2].set(xlabel="column", ylabel="row", title="Pixels of my colour", yticks=(0, 40, 80))
+plots.image(axs[1], mean[piece], "y: the mean of like colours")
+change = "What is gone, ten times as strong"
+plots.image(axs[2], 10 * (china - mean)[piece], change, -0.5, 0.5)
+shown = axs[3].imshow(count.log10(), vmin=0, vmax=3.5, cmap="viridis")
+axs[3].set(
+    xlabel="column", ylabel="row", title="Pixels of each one's colour", yticks=(0, 40, 80)
+)
 ticks = torch.tensor((3.0, 30.0, 300.0, 2000.0))
-bar = fig.colorbar(shown, ax=axs[2], ticks=ticks.log10().tolist(), label="pixels")
+bar = fig.colorbar(shown, ax=axs[3], ticks=ticks.log10().tolist(), label="pixels")
 bar.ax.set_yticklabels(["3", "30", "300", "2,000"])
 plots.show(
     fig,
-    """Left a piece of the temple, in the middle the same in fewer, smoother colours. Right, how many pixels
-    of the whole image have the colour of each one: nearly two thousand for the sky, a handful along the edges
-    of the roofs.""",
+    """A piece of the temple; the same in smoother colours; their difference, a shift of dark and bright parts towards the
+    mean with a fine grain; and how many pixels of the whole image have the colour of each one: nearly two thousand for the sky, a handful along the
+    edges of the roofs.""",
 )
 
 # %% [markdown]
@@ -733,9 +738,9 @@ class Tiled(torch.autograd.Function):
 torch.manual_seed(0)
 x = [torch.randn(2, 4, 100, 16).requires_grad_() for _ in range(3)]
 dy = torch.randn(2, 4, 100, 16)
-both, grads = (Tiled.apply, scaled_dot_product_attention), []
-for attend in both:
-    print(f"largest tensor kept for the backward pass: {largest_kept(partial(attend, *x)):,}")
+ways, grads = {"tiled": Tiled.apply, "with its map": scaled_dot_product_attention}, []
+for name, attend in ways.items():
+    print(f"{name:12} keeps a tensor of {largest_kept(partial(attend, *x)):,} numbers")
     grads.append(torch.autograd.grad(attend(*x), x, dy))
 for name, ours, theirs in zip("qkv", *grads, strict=True):
     claim(
@@ -1147,9 +1152,12 @@ for n in range(0, 57, 4):
     ax.plot((n - 0.5, n - 0.5), (-0.5, 55.5), color="white", lw=0.3)
     ax.plot((-0.5, 55.5), (n - 0.5, n - 0.5), color="white", lw=0.3)
 for y, x in ((24, 20), (0, 52)):
-    frame = partial(plt.Rectangle, fill=False, color="#e69f00", lw=2)
-    ax.add_patch(frame((x - 0.5, y - 0.5), 4, 4))
-    ax.add_patch(frame((x - 3.5, y - 3.5), 10, 10, ls="--"))
+    frame = partial(plt.Rectangle, fill=False)
+    ax.add_patch(frame((x - 0.5, y - 0.5), 4, 4, color="#7fdbff", lw=2.2))
+    ax.add_patch(frame((x - 3.5, y - 3.5), 10, 10, color="#7fdbff", lw=1.8, ls="--"))
+    ax.text(
+        x + 1.5, y - 5.2, "halo 10 x 10", size=8, ha="center", va="bottom", backgroundcolor="w"
+    )
 ax.plot(23, 24, "o", color="white", ms=3)
 ax.add_patch(plt.Rectangle((19.5, 20.5), 7, 7, fill=False, color="white", lw=1.6, ls=":"))
 ax.set(xlim=(-5, 60), ylim=(60, -5))
@@ -1621,7 +1629,7 @@ for ax, mask, title in zip(axs.flat[1:3], (near, strided), titles, strict=True):
     plots.heat(ax, mask, "key j", "query i", title, bar=False)
     ax.text(58, 5, "yellow: seen", color="#fde725", ha="right", va="center", size=8)
 places = -(down + across)
-title = "Position scores: near keys gain"
+title = "Position scores: far keys lose"
 plots.heat(axs[1, 1], places, "key j", "query i", title, low=-14, high=0, bar=False)
 fig.colorbar(axs[1, 1].images[0], ax=axs[1, 1], label="added to the score")
 plots.show(
