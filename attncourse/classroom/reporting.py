@@ -26,6 +26,7 @@ from attncourse.files import write_whole
 
 PAGES = Path(__file__).parent / "pages"
 SHINGLE, ENOUGH, ALIKE, PAIRS = 5, 30, 0.85, 60  # tokens; shingles; share; pairs shown
+UNREAD = re.compile(r"#[^\n]*|'''.*?'''|\"\"\".*?\"\"\"", re.DOTALL)  # comments, docstrings
 LONG, OFTEN = 200, 5  # characters of an example line; misunderstandings that are not folded
 TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?|\"[^\"\n]*\"|'[^'\n]*'|[^\s\w]")
 
@@ -177,7 +178,8 @@ def example(id: str, slip: str | None, mark: Mark) -> str:
     told = re.search(r"line \d+, `([^`]+)`", mark.message)
     if told:
         return told[1]
-    lines = [line.strip() for line in mark.source.splitlines()[1:] if line.strip()]
+    code = UNREAD.sub(" ", mark.source)
+    lines = [line.strip() for line in code.splitlines()[1:] if line.strip()]
     edits = [one for one in course.exercise(id).slips if isinstance(one, Wrong)]
     texts = [edit.new for one in edits if one.name == slip for edit in one.edits[:1]]
     if not texts or not lines:
@@ -214,8 +216,7 @@ def shingles(source: str) -> set[tuple[str, ...]]:
 
 def _tokens(source: str) -> Iterator[str]:
     """What the learner wrote, without comments and docstrings."""
-    text = re.sub(r"#[^\n]*|'''.*?'''|\"\"\".*?\"\"\"", " ", source, flags=re.DOTALL)
-    yield from TOKEN.findall(text)
+    yield from TOKEN.findall(UNREAD.sub(" ", source))
 
 
 def notebooks_of(assignment: Path | None) -> Path:

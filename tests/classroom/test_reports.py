@@ -149,6 +149,14 @@ def test_an_example_is_one_line_that_one_reads():
     assert len(one.line) == 200
 
 
+def test_an_example_is_no_docstring_and_no_comment():
+    source = 'def squeeze(x):\n    """x.amax((-2, -1))"""\n    # x.amax((-2, -1))\n    return x.amax((2, 3))'
+    (one,) = reporting.misunderstandings(
+        SQUEEZE, [("a", mark(SQUEEZE, NOT_YET, slip="largest", source=source))]
+    )
+    assert one.line == "return x.amax((2, 3))"
+
+
 def test_rare_misunderstandings_are_folded(tmp_path):
     whole = a_class(12)
     for n, one in enumerate(whole.students):
