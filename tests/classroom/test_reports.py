@@ -150,7 +150,8 @@ def test_an_example_is_one_line_that_one_reads():
 
 
 def test_an_example_is_no_docstring_and_no_comment():
-    source = 'def squeeze(x):\n    """x.amax((-2, -1))"""\n    # x.amax((-2, -1))\n    return x.amax((2, 3))'
+    source = 'def squeeze(x):\n    """x.amax((-2, -1))"""\n    # x.amax((-2, -1))\n'
+    source += "    return x.amax((2, 3))"
     (one,) = reporting.misunderstandings(
         SQUEEZE, [("a", mark(SQUEEZE, NOT_YET, slip="largest", source=source))]
     )
