@@ -386,8 +386,8 @@ plots.show(
 # row and the column are sensible choices, because what lies there is often related to the query. The right
 # edge is an arbitrary place.
 #
-# Point at other pixels, or use the arrow keys; head 1 has the first mask of a pattern and head 2 the second. Which
-# pixels have a *fixed* head 2 that reads nothing at all?
+# Point at other pixels, or use the arrow keys; head 0 has the first mask of a pattern and head 1 the second. Which
+# pixels have a *fixed* head 1 that reads nothing at all?
 
 # %%
 patterns = {"strided": (local_mask, strided_mask), "fixed": (block_mask, summary_mask)}
@@ -399,7 +399,7 @@ maps = {name: keys / keys.sum(-1, keepdim=True).clamp(min=1) for name, keys in m
 explore(photograph("flower", 16, 24), maps, query=(9, 9), name="patterns")
 
 # %% [markdown]
-# **What you should see.** *Fixed*, head 2, is empty for all pixels of the first row but its last one: no row
+# **What you should see.** *Fixed*, head 1, is empty for all pixels of the first row but its last one: no row
 # has ended before them.
 
 # %% [markdown]
