@@ -150,8 +150,11 @@ def ends(name):
 
 @ENDED
 def test_a_thread_that_an_answer_leaves_behind_is_ended():
+    started = []
+
     def leaves_one(x):
         def turn():
+            started.append(threading.current_thread())
             while True:
                 time.sleep(0.02)
 
@@ -159,7 +162,9 @@ def test_a_thread_that_an_answer_leaves_behind_is_ended():
         return softmax(x)
 
     check(SOFTMAX, leaves_one)
+    assert started
     ends("left behind")
+    assert not any(thread.is_alive() for thread in started)
 
 
 class InInit(MultiHeadAttention):
